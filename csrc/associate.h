@@ -1,0 +1,34 @@
+// One frame on the CPU: candidates by geometry -> affinity and cost of those alone -> matching.
+#pragma once
+
+#include <cstdint>
+
+#include "gate.h"
+#include "pair.h"
+
+namespace sslmot {
+
+// The appearance of a set of boxes, or nothing (data is null): then motion alone decides.
+struct FeatureSet {
+    const float* data;    // rows of `dim` numbers
+    const float* norms;   // of each row
+    const int64_t* rows;  // the row of each box; null: box i has row i
+    int64_t dim;
+
+    int64_t row(int64_t box) const { return rows ? rows[box] : box; }
+};
+
+// reach: (tracks), the largest distance at which each may match. match: out, the detection of each
+// track or -1. Throws BadCost where a cost is NaN.
+void associate(const BoxSet& tracks, const FeatureSet& track_features, const float* reach,
+               const BoxSet& detections, const FeatureSet& detection_features,
+               const PairParams& params, int32_t* match);
+
+// The update of matched tracks' features, in place, for i in 0..n:
+//     table[rows[i]] <- unit(delta * table[rows[i]] + (1 - delta) * unit(features[columns[i]]))
+// Where one of the two is unknown (zero) the other stands alone; delta = 0 stores a first feature.
+// Rows of the table are of unit length or zero, and `table_norms` says which: 1 or 0.
+void blend(float* table, float* table_norms, const int64_t* rows, const float* features,
+           const float* norms, const int64_t* columns, int64_t n, int64_t dim, float delta);
+
+}  // namespace sslmot

@@ -1,0 +1,36 @@
+// Which pairs are near enough to match, from boxes alone: found before any dot product.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "pair.h"
+
+namespace sslmot {
+
+// Candidate pairs, row by row: those of track i are columns[row_begin[i] .. row_begin[i + 1]).
+struct Candidates {
+    std::vector<int32_t> row_begin;
+    std::vector<int32_t> columns;
+    std::vector<float> values;  // their distances here, their costs later
+
+    void clear() {
+        row_begin.assign(1, 0);
+        columns.clear();
+        values.clear();
+    }
+    void end_row() { row_begin.push_back(static_cast<int32_t>(columns.size())); }
+};
+
+struct BoxSet {
+    const float* boxes;      // (n, 4) xyxy pixels
+    const int32_t* classes;  // (n), or null
+    int64_t count;
+};
+
+// Pairs of one class whose distance is at most the track's reach. Cost grows with the pairs that
+// are near, not with tracks x detections: detections are sorted into a grid first.
+void find_candidates(const BoxSet& tracks, const float* reach, const BoxSet& detections,
+                     const PairParams& params, Candidates& out);
+
+}  // namespace sslmot

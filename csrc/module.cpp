@@ -1,0 +1,403 @@
+// Names, checks and docstrings of the native core as `sslmot._core`. Nothing is computed here.
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <array>
+#include <cmath>
+#include <optional>
+#include <string>
+
+#include "assign.h"
+#include "associate.h"
+#include "cost.h"
+#include "crop.h"
+#include "gate.h"
+#include "tensor.h"
+
+namespace sslmot {
+
+namespace {
+
+constexpr int64_t kAny = -1;
+
+void* to_stream(uintptr_t stream) { return reinterpret_cast<void*>(stream); }
+
+// An argument that may be None.
+std::optional<Tensor> optional(const py::object& object, const char* name) {
+    if (object.is_none()) return std::nullopt;
+    return Tensor(object, name);
+}
+
+template <class T>
+const T* data_or_null(const std::optional<Tensor>& tensor) {
+    return tensor ? tensor->data<const T>() : nullptr;
+}
+
+[[noreturn]] void raise(const BadCost& bad) {
+    throw py::value_error("cost: expected numbers above -inf, got NaN or -inf in row " +
+                          std::to_string(bad.row) + ", column " + std::to_string(bad.column));
+}
+
+py::array_t<float> row_norms_of(const py::object& features_) {
+    const Tensor features(features_, "embeddings");
+    features.expect("float32", {kAny, kAny}).expect_on_cpu();
+    py::array_t<float> norms(features.shape(0));
+    float* out = norms.mutable_data();
+    int64_t bad = -1;
+    {
+        const py::gil_scoped_release release;
+        bad = row_norms(features.data<const float>(), features.shape(0), features.shape(1), out);
+    }
+    if (bad >= 0)
+        throw py::value_error(
+            "embeddings: expected finite numbers and norms up to 1e18, got NaN, inf or more in row " +
+            std::to_string(bad));
+    return norms;
+}
+
+void cost(const py::object& track_features_, const py::object& detection_features_,
+          const py::object& track_boxes_, const py::object& detection_boxes_,
+          const PairParams& params, const py::object& out_, const py::object& reach_,
+          const py::object& track_classes_, const py::object& detection_classes_,
+          uintptr_t stream) {
+    const Tensor out(out_, "out");
+    out.expect("float32", {kAny, kAny, kAny}).expect_writable();
+    const int64_t b = out.shape(0), t = out.shape(1), n = out.shape(2);
+    const Tensor track_boxes(track_boxes_, "track_boxes");
+    track_boxes.expect("float32", {b, t, 4}).expect_with(out);
+    const Tensor detection_boxes(detection_boxes_, "detection_boxes");
+    detection_boxes.expect("float32", {b, n, 4}).expect_with(out);
+    const auto reach = optional(reach_, "reach");
+    if (reach) reach->expect("float32", {b, t}).expect_with(out);
+
+    CostProblem q{};
+    const auto track_features = optional(track_features_, "track_features");
+    const auto detection_features = optional(detection_features_, "detection_features");
+    if (track_features.has_value() != detection_features.has_value())
+        throw py::value_error("detection_features: expected features on both sides or on neither");
+    if (track_features) {
+        const std::string& dtype = track_features->dtype();
+        if (dtype == "float16")
+            q.element = Element::f16;
+        else if (dtype == "bfloat16")
+            q.element = Element::bf16;
+        else
+            q.element = Element::f32;
+        if (q.element == Element::f32 || !out.cuda())
+            track_features->expect("float32", {b, t, kAny});
+        else
+            track_features->expect(dtype.c_str(), {b, t, kAny});
+        track_features->expect_with(out);
+        q.dim = track_features->shape(2);
+        detection_features->expect(dtype.c_str(), {b, n, q.dim}).expect_with(out);
+    }
+    const auto track_classes = optional(track_classes_, "track_classes");
+    const auto detection_classes = optional(detection_classes_, "detection_classes");
+    if (track_classes.has_value() != detection_classes.has_value())
+        throw py::value_error("detection_classes: expected classes on both sides or on neither");
+    if (track_classes) {
+        track_classes->expect("int32", {b, t}).expect_with(out);
+        detection_classes->expect("int32", {b, n}).expect_with(out);
+    }
+    q.batch = b, q.tracks = t, q.detections = n;
+    q.track_features = data_or_null<void>(track_features);
+    q.detection_features = data_or_null<void>(detection_features);
+    q.track_boxes = track_boxes.data<const float>();
+    q.detection_boxes = detection_boxes.data<const float>();
+    q.reach = data_or_null<float>(reach);
+    q.track_classes = data_or_null<int32_t>(track_classes);
+    q.detection_classes = data_or_null<int32_t>(detection_classes);
+    q.params = params;
+    q.cost = out.data<float>();
+    const py::gil_scoped_release release;
+    if (out.cuda())
+        cost_cuda(q, out.device_id(), to_stream(stream));
+    else
+        cost_cpu(q);
+}
+
+template <class Cost>
+void assign_dense_to(const Tensor& cost, double gate, int32_t* match) {
+    const py::gil_scoped_release release;
+    assign_dense(cost.data<const Cost>(), cost.shape(0), cost.shape(1), gate, match);
+}
+
+void expect_gate(double gate) {
+    if (std::isnan(gate)) throw py::value_error("gate: expected a number or inf, got nan");
+}
+
+py::array_t<int32_t> assign(const py::object& cost_, double gate) {
+    const Tensor cost(cost_, "cost");
+    const bool wide = cost.dtype() == "float64";
+    cost.expect(wide ? "float64" : "float32", {kAny, kAny}).expect_on_cpu();
+    expect_gate(gate);
+    py::array_t<int32_t> match(cost.shape(0));
+    try {
+        wide ? assign_dense_to<double>(cost, gate, match.mutable_data())
+             : assign_dense_to<float>(cost, gate, match.mutable_data());
+    } catch (const BadCost& bad) {
+        raise(bad);
+    }
+    return match;
+}
+
+template <class Cost>
+void assign_sparse_to(const Tensor& row_begin, const Tensor& columns, const Tensor& costs,
+                      int64_t n_columns, double gate, int32_t* match) {
+    const py::gil_scoped_release release;
+    assign_sparse(row_begin.data<const int32_t>(), columns.data<const int32_t>(),
+                  costs.data<const Cost>(), row_begin.shape(0) - 1, n_columns, gate, match);
+}
+
+py::array_t<int32_t> assign_pairs(const py::object& row_begin_, const py::object& columns_,
+                                  const py::object& costs_, int64_t n_columns, double gate) {
+    const Tensor row_begin(row_begin_, "row_begin");
+    row_begin.expect("int32", {kAny}).expect_on_cpu();
+    if (row_begin.size() == 0) row_begin.fail("int32 (rows + 1,)");
+    const Tensor columns(columns_, "columns");
+    columns.expect("int32", {kAny}).expect_on_cpu();
+    const Tensor costs(costs_, "costs");
+    const bool wide = costs.dtype() == "float64";
+    costs.expect(wide ? "float64" : "float32", {columns.shape(0)}).expect_on_cpu();
+    expect_gate(gate);
+    const auto* begin = row_begin.data<const int32_t>();
+    bool rising = begin[0] == 0 && begin[row_begin.size() - 1] == columns.size();
+    for (int64_t i = 0; i + 1 < row_begin.size(); ++i) rising &= begin[i] <= begin[i + 1];
+    if (!rising)
+        throw py::value_error("row_begin: expected offsets that rise from 0 to " +
+                              std::to_string(columns.size()) + ", the number of pairs");
+    const auto* column = columns.data<const int32_t>();
+    for (int64_t e = 0; e < columns.size(); ++e)
+        if (column[e] < 0 || column[e] >= n_columns)
+            throw py::value_error("columns: expected 0 to " + std::to_string(n_columns - 1) +
+                                  ", got " + std::to_string(column[e]) + " at " +
+                                  std::to_string(e));
+    py::array_t<int32_t> match(row_begin.size() - 1);
+    try {
+        wide ? assign_sparse_to<double>(row_begin, columns, costs, n_columns, gate,
+                                        match.mutable_data())
+             : assign_sparse_to<float>(row_begin, columns, costs, n_columns, gate,
+                                       match.mutable_data());
+    } catch (const BadCost& bad) {
+        raise(bad);
+    }
+    return match;
+}
+
+// The boxes, reach and classes of both sides of a frame, checked.
+struct FrameBoxes {
+    FrameBoxes(const py::object& track_boxes_, const py::object& reach_,
+               const py::object& detection_boxes_, const py::object& track_classes_,
+               const py::object& detection_classes_)
+        : track_boxes(track_boxes_, "track_boxes"),
+          reach(reach_, "reach"),
+          detection_boxes(detection_boxes_, "detection_boxes"),
+          track_classes(optional(track_classes_, "track_classes")),
+          detection_classes(optional(detection_classes_, "detection_classes")) {
+        track_boxes.expect("float32", {kAny, 4}).expect_on_cpu();
+        reach.expect("float32", {track_boxes.shape(0)}).expect_on_cpu();
+        detection_boxes.expect("float32", {kAny, 4}).expect_on_cpu();
+        if (track_classes.has_value() != detection_classes.has_value())
+            throw py::value_error(
+                "detection_classes: expected classes on both sides or on neither");
+        if (track_classes) {
+            track_classes->expect("int32", {track_boxes.shape(0)}).expect_on_cpu();
+            detection_classes->expect("int32", {detection_boxes.shape(0)}).expect_on_cpu();
+        }
+    }
+    BoxSet tracks() const {
+        return {track_boxes.data<const float>(), data_or_null<int32_t>(track_classes),
+                track_boxes.shape(0)};
+    }
+    BoxSet detections() const {
+        return {detection_boxes.data<const float>(), data_or_null<int32_t>(detection_classes),
+                detection_boxes.shape(0)};
+    }
+    Tensor track_boxes, reach, detection_boxes;
+    std::optional<Tensor> track_classes, detection_classes;
+};
+
+py::tuple candidates(const py::object& track_boxes, const py::object& reach,
+                     const py::object& detection_boxes, const PairParams& params,
+                     const py::object& track_classes, const py::object& detection_classes) {
+    const FrameBoxes boxes(track_boxes, reach, detection_boxes, track_classes, detection_classes);
+    Candidates found;
+    {
+        const py::gil_scoped_release release;
+        find_candidates(boxes.tracks(), boxes.reach.data<const float>(), boxes.detections(),
+                        params, found);
+    }
+    const auto array = [](const auto& values) {
+        using T = typename std::decay_t<decltype(values)>::value_type;
+        return py::array_t<T>(static_cast<py::ssize_t>(values.size()), values.data());
+    };
+    return py::make_tuple(array(found.row_begin), array(found.columns), array(found.values));
+}
+
+// Rows into a table of features, checked to lie in it.
+const int64_t* expect_rows(const Tensor& rows, int64_t n, int64_t table_size) {
+    rows.expect("int64", {n}).expect_on_cpu();
+    const auto* row = rows.data<const int64_t>();
+    for (int64_t i = 0; i < n; ++i)
+        if (row[i] < 0 || row[i] >= table_size)
+            throw py::value_error(rows.name() + ": expected 0 to " +
+                                  std::to_string(table_size - 1) + ", got " +
+                                  std::to_string(row[i]) + " at " + std::to_string(i));
+    return row;
+}
+
+py::array_t<int32_t> associate_frame(const py::object& track_boxes, const py::object& reach,
+                                     const py::object& detection_boxes, const PairParams& params,
+                                     const py::object& table_, const py::object& table_norms_,
+                                     const py::object& rows_, const py::object& embeddings_,
+                                     const py::object& norms_, const py::object& track_classes,
+                                     const py::object& detection_classes) {
+    const FrameBoxes boxes(track_boxes, reach, detection_boxes, track_classes, detection_classes);
+    const BoxSet tracks = boxes.tracks(), detections = boxes.detections();
+    FeatureSet track_features{}, detection_features{};
+    const auto table = optional(table_, "table");
+    const auto embeddings = optional(embeddings_, "embeddings");
+    if (table.has_value() != embeddings.has_value())
+        throw py::value_error("embeddings: expected features on both sides or on neither");
+    if (table) {
+        table->expect("float32", {kAny, kAny}).expect_on_cpu();
+        embeddings->expect("float32", {detections.count, table->shape(1)}).expect_on_cpu();
+        const Tensor table_norms(table_norms_, "table_norms");
+        table_norms.expect("float32", {table->shape(0)}).expect_on_cpu();
+        const Tensor rows(rows_, "rows");
+        const Tensor norms(norms_, "norms");
+        norms.expect("float32", {detections.count}).expect_on_cpu();
+        track_features = {table->data<const float>(), table_norms.data<const float>(),
+                          expect_rows(rows, tracks.count, table->shape(0)), table->shape(1)};
+        detection_features = {embeddings->data<const float>(), norms.data<const float>(), nullptr,
+                              table->shape(1)};
+    }
+    py::array_t<int32_t> match(tracks.count);
+    int32_t* out = match.mutable_data();
+    try {
+        const py::gil_scoped_release release;
+        associate(tracks, track_features, boxes.reach.data<const float>(), detections,
+                  detection_features, params, out);
+    } catch (const BadCost& bad) {
+        raise(bad);
+    }
+    return match;
+}
+
+void blend_rows(const py::object& table_, const py::object& table_norms_, const py::object& rows_,
+                const py::object& embeddings_, const py::object& norms_,
+                const py::object& columns_, float delta) {
+    const Tensor table(table_, "table");
+    table.expect("float32", {kAny, kAny}).expect_on_cpu().expect_writable();
+    const Tensor table_norms(table_norms_, "table_norms");
+    table_norms.expect("float32", {table.shape(0)}).expect_on_cpu().expect_writable();
+    const Tensor embeddings(embeddings_, "embeddings");
+    embeddings.expect("float32", {kAny, table.shape(1)}).expect_on_cpu();
+    const Tensor norms(norms_, "norms");
+    norms.expect("float32", {embeddings.shape(0)}).expect_on_cpu();
+    const Tensor rows(rows_, "rows");
+    const Tensor columns(columns_, "columns");
+    rows.expect("int64", {kAny});
+    const int64_t n = rows.shape(0);
+    const int64_t* row = expect_rows(rows, n, table.shape(0));
+    const int64_t* column = expect_rows(columns, n, embeddings.shape(0));
+    const py::gil_scoped_release release;
+    blend(table.data<float>(), table_norms.data<float>(), row, embeddings.data<const float>(),
+          norms.data<const float>(), column, n, table.shape(1), delta);
+}
+
+void crop(const py::object& frame_, const py::object& boxes_, const py::object& out_,
+          const std::array<float, 3>& mean, const std::array<float, 3>& std, bool bgr_to_rgb,
+          uintptr_t stream) {
+    const Tensor out(out_, "out");
+    out.expect("float32", {kAny, 3, kAny, kAny}).expect_writable();
+    const Tensor frame(frame_, "frame");
+    frame.expect("uint8", {kAny, kAny, 3}, true).expect_with(out);
+    const Tensor boxes(boxes_, "boxes");
+    boxes.expect("float32", {out.shape(0), 4}).expect_with(out);
+    CropFormat format{out.shape(2), out.shape(3), {}, {}, bgr_to_rgb};
+    for (size_t c = 0; c < 3; ++c) {
+        if (!(std[c] > 0.0F)) throw py::value_error("std: expected numbers above 0");
+        format.mean[c] = mean[c];
+        format.std[c] = std[c];
+    }
+    const CropFrame view{frame.data<const uint8_t>(), frame.shape(0), frame.shape(1),
+                         frame.stride(0)};
+    const py::gil_scoped_release release;
+    if (out.cuda())
+        crop_cuda(view, boxes.data<const float>(), out.shape(0), format, out.data<float>(),
+                  out.device_id(), to_stream(stream));
+    else
+        crop_cpu(view, boxes.data<const float>(), out.shape(0), format, out.data<float>());
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_core, m) {
+    m.doc() = "Native core of sslmot: association, assignment and crops.";
+    m.attr("__all__") = py::make_tuple("PairParams", "assign", "assign_pairs", "associate", "blend",
+                                       "candidates", "cost", "crop", "cuda_device_count",
+                                       "row_norms");
+
+    py::class_<PairParams>(m, "PairParams", "Settings of the cost of a pair (SSL-MOT, eq. 6-7).")
+        .def(py::init([](float tau, float min_affinity, float appearance_weight,
+                         float motion_weight, float shape_weight, float gate) {
+                 return PairParams{tau,           min_affinity, appearance_weight,
+                                   motion_weight, shape_weight, gate};
+             }),
+             py::kw_only(), py::arg("tau"), py::arg("min_affinity"), py::arg("appearance_weight"),
+             py::arg("motion_weight"), py::arg("shape_weight"), py::arg("gate"))
+        .def_readonly("gate", &PairParams::gate);
+
+    m.def("cuda_device_count", &cuda_device_count,
+          "Number of CUDA devices at hand: 0 without a driver, or in a build without CUDA.");
+
+    m.def("row_norms", &row_norms_of, py::arg("embeddings"),
+          "Euclidean norms (N,) float32 of the rows of (N, D) float32.\n\n"
+          "Raises ValueError naming the first row with a NaN, an infinity or a norm above 1e18.");
+
+    m.def("cost", &cost, py::arg("track_features"), py::arg("detection_features"),
+          py::arg("track_boxes"), py::arg("detection_boxes"), py::arg("params"), py::arg("out"),
+          py::arg("reach") = py::none(), py::arg("track_classes") = py::none(),
+          py::arg("detection_classes") = py::none(), py::arg("stream") = 0,
+          "Costs of all pairs (SSL-MOT, eq. 6-7), clamped at the gate, for B independent problems.\n\n"
+          "Features (B, T, D) and (B, N, D), of any length, or both None; boxes (B, T, 4) and\n"
+          "(B, N, 4) float32; reach (B, T) float32; classes (B, T) and (B, N) int32; out (B, T, N)\n"
+          "float32. All on the CPU with float32 features, or all on one CUDA device with float32,\n"
+          "float16 or bfloat16 ones; there the call launches on `stream` and does not wait.");
+
+    m.def("candidates", &candidates, py::arg("track_boxes"), py::arg("reach"),
+          py::arg("detection_boxes"), py::arg("params"), py::arg("track_classes") = py::none(),
+          py::arg("detection_classes") = py::none(),
+          "Pairs of one class within each track's reach: (row_begin, columns, distances).");
+
+    m.def("assign", &assign, py::arg("cost"), py::arg("gate"),
+          "Minimum-cost matching of a dense (T, N) matrix, float32 or float64: (T,) int32, the\n"
+          "column of each row, -1 for rows left out. Pairs that cost `gate` or more are not made.");
+
+    m.def("assign_pairs", &assign_pairs, py::arg("row_begin"), py::arg("columns"),
+          py::arg("costs"), py::arg("n_columns"), py::arg("gate"),
+          "As assign, from candidate pairs: those of row i are [row_begin[i], row_begin[i + 1]).");
+
+    m.def("associate", &associate_frame, py::arg("track_boxes"), py::arg("reach"),
+          py::arg("detection_boxes"), py::arg("params"), py::arg("table") = py::none(),
+          py::arg("table_norms") = py::none(), py::arg("rows") = py::none(),
+          py::arg("embeddings") = py::none(), py::arg("norms") = py::none(),
+          py::arg("track_classes") = py::none(), py::arg("detection_classes") = py::none(),
+          "A frame on the CPU: (T,) int32, the detection of each track or -1.\n\n"
+          "Track i has the feature table[rows[i]], of norm table_norms[rows[i]]. Without table and\n"
+          "embeddings motion alone decides.");
+
+    m.def("blend", &blend_rows, py::arg("table"), py::arg("table_norms"), py::arg("rows"),
+          py::arg("embeddings"), py::arg("norms"), py::arg("columns"), py::arg("delta"),
+          "table[rows] = unit(delta * table[rows] + (1 - delta) * unit(embeddings[columns])).");
+
+    m.def("crop", &crop, py::arg("frame"), py::arg("boxes"), py::arg("out"), py::arg("mean"),
+          py::arg("std"), py::arg("bgr_to_rgb"), py::arg("stream") = 0,
+          "Boxes of a frame, resized with antialias and normalised: (value / 255 - mean) / std.\n\n"
+          "frame (H, W, 3) uint8, rows may be strided; boxes (N, 4) float32 xyxy pixels; out\n"
+          "(N, 3, h, w) float32. All on the CPU, or all on one CUDA device, where the call launches\n"
+          "on `stream` and does not wait.");
+}
+
+}  // namespace sslmot

@@ -1,0 +1,76 @@
+// The cost of one (track, detection) pair: SSL-MOT, eq. 6 and 7. Written once, for host and device.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+#if defined(__CUDACC__)
+#define SSLMOT_HOST_DEVICE __host__ __device__
+#else
+#define SSLMOT_HOST_DEVICE
+#endif
+
+namespace sslmot {
+
+struct PairParams {
+    float tau;                // temperature of the affinity
+    float min_affinity;       // rho_1: pairs below can never match
+    float appearance_weight;  // alpha
+    float motion_weight;      // beta
+    float shape_weight;       // share of the change of size in the distance; 0 in the paper
+    float gate;               // pairs that cost this much or more never match
+};
+
+// Norms up to here keep products of two within float32; anything longer is an input error.
+constexpr float kLargestNorm = 1e18F;
+// A feature shorter than this says nothing of its box.
+constexpr float kSmallestNorm = 1e-12F;
+
+struct Box {
+    float cx, cy, w, h;  // pixels
+    float log_w, log_h;
+};
+
+SSLMOT_HOST_DEVICE inline Box make_box(const float* xyxy) {
+    // A box without width or height is legal: it is given a size that keeps every ratio finite.
+    constexpr float smallest = 1e-6F;
+    const float width = xyxy[2] - xyxy[0];
+    const float height = xyxy[3] - xyxy[1];
+    const float w = width < smallest ? smallest : width;
+    const float h = height < smallest ? smallest : height;
+    return {0.5F * (xyxy[0] + xyxy[2]), 0.5F * (xyxy[1] + xyxy[3]), w, h, std::log(w), std::log(h)};
+}
+
+// Dot product and norms -> cosine. Where either feature is unknown (zero), no cosine is low enough:
+// minus infinity makes the affinity 0.
+SSLMOT_HOST_DEVICE inline float cosine(float dot, float track_norm, float detection_norm) {
+    if (track_norm < kSmallestNorm || detection_norm < kSmallestNorm) return -INFINITY;
+    return dot / (track_norm * detection_norm);
+}
+
+// Eq. 6 divided by its largest value: in (0, 1], so that a small tau cannot overflow.
+SSLMOT_HOST_DEVICE inline float affinity(float cosine, const PairParams& p) {
+    return std::exp((cosine - 1.0F) / p.tau);
+}
+
+// Relative L1 distance: centres by the track's own size (eq. 7), and the change of size beside it.
+SSLMOT_HOST_DEVICE inline float distance(const Box& track, const Box& detection,
+                                         const PairParams& p) {
+    const float centre = std::fabs(detection.cx - track.cx) / track.w +
+                         std::fabs(detection.cy - track.cy) / track.h;
+    const float shape =
+        std::fabs(detection.log_w - track.log_w) + std::fabs(detection.log_h - track.log_h);
+    return 0.5F * (centre + p.shape_weight * shape);
+}
+
+// Eq. 7, clamped at the gate. The comparisons are written so that a NaN passes through to the
+// solver, which reports it, instead of turning into the gate.
+SSLMOT_HOST_DEVICE inline float pair_cost(float affinity, float distance, float reach,
+                                          const PairParams& p) {
+    if (affinity < p.min_affinity || affinity == 0.0F || distance > reach) return p.gate;
+    const float motion = 1.0F < distance ? 1.0F : distance;
+    const float cost = p.appearance_weight * (1.0F - affinity) + p.motion_weight * motion;
+    return p.gate < cost ? p.gate : cost;
+}
+
+}  // namespace sslmot

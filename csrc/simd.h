@@ -1,0 +1,9 @@
+// One source, several instruction sets: the loader picks the best clone for the machine it runs on.
+#pragma once
+
+#if defined(__x86_64__) && defined(__gnu_linux__) && __GNUC__ >= 12 && !defined(SSLMOT_ONE_CLONE)
+#define SSLMOT_SIMD_CLONES \
+    __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define SSLMOT_SIMD_CLONES
+#endif

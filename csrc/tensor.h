@@ -1,0 +1,160 @@
+// Checked views of arrays: NumPy arrays directly, anything else on the CPU or on CUDA over DLPack.
+// Views borrow: the array must outlive them (the arguments of a call do).
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "dlpack.h"
+
+namespace sslmot {
+
+namespace py = pybind11;
+
+class Tensor {
+  public:
+    // Throws ValueError naming the argument where `object` is no array.
+    Tensor(const py::object& object, const char* name) : name_(name) {
+        if (py::isinstance<py::array>(object))
+            view_numpy(py::reinterpret_borrow<py::array>(object));
+        else
+            view_dlpack(object);
+    }
+
+    // Checks dtype, shape and that elements are contiguous. A negative number in `expected` stands
+    // for any size. `first_stride_free`: rows may lie further apart (a view of a larger image).
+    const Tensor& expect(const char* dtype, const std::vector<int64_t>& expected,
+                         bool first_stride_free = false) const {
+        bool fits = dtype_ == dtype && shape_.size() == expected.size();
+        for (size_t k = 0; fits && k < expected.size(); ++k)
+            fits = expected[k] < 0 || shape_[k] == expected[k];
+        if (!fits) fail(std::string(dtype) + " " + text(expected));
+        int64_t step = 1;
+        for (size_t k = shape_.size(); k-- > 0; step *= shape_[k]) {
+            const bool free = first_stride_free && k == 0 && strides_[0] >= step;
+            if (size() > 0 && shape_[k] > 1 && strides_[k] != step && !free)
+                fail("contiguous " + std::string(dtype) + " " + text(expected));
+        }
+        return *this;
+    }
+
+    const Tensor& expect_writable() const {
+        if (!writable_) fail("a writable array");
+        return *this;
+    }
+
+    const Tensor& expect_on_cpu() const {
+        if (cuda()) fail("an array on the CPU");
+        return *this;
+    }
+
+    const Tensor& expect_with(const Tensor& other) const {
+        if (cuda() != other.cuda() || device_id_ != other.device_id_)
+            fail("an array on " + other.device() + ", where " + other.name_ + " is");
+        return *this;
+    }
+
+    [[noreturn]] void fail(const std::string& expected) const {
+        throw py::value_error(name_ + ": expected " + expected + ", got " + dtype_ + " " +
+                              text(shape_) + " on " + device());
+    }
+
+    template <class T>
+    T* data() const {
+        return static_cast<T*>(data_);
+    }
+    int64_t shape(size_t k) const { return shape_[k]; }
+    int64_t stride(size_t k) const { return strides_[k]; }  // in elements
+    size_t ndim() const { return shape_.size(); }
+    int64_t size() const {
+        int64_t n = 1;
+        for (const int64_t s : shape_) n *= s;
+        return n;
+    }
+    bool cuda() const { return cuda_; }
+    int device_id() const { return device_id_; }
+    const std::string& dtype() const { return dtype_; }
+    const std::string& name() const { return name_; }
+    std::string device() const {
+        return cuda() ? "cuda:" + std::to_string(device_id_) : std::string("cpu");
+    }
+
+  private:
+    static std::string text(const std::vector<int64_t>& shape) {
+        std::string s = "(";
+        for (size_t k = 0; k < shape.size(); ++k)
+            s += (k ? ", " : "") + (shape[k] < 0 ? std::string("any") : std::to_string(shape[k]));
+        return s + (shape.size() == 1 ? ",)" : ")");
+    }
+
+    static std::string dtype_name(char kind, int64_t bits) {
+        switch (kind) {
+            case 'f': return "float" + std::to_string(bits);
+            case 'i': return "int" + std::to_string(bits);
+            case 'u': return "uint" + std::to_string(bits);
+            case 'b': return "bool";
+            case 'B': return "bfloat" + std::to_string(bits);
+            default: return "unsupported";
+        }
+    }
+
+    void view_numpy(const py::array& array) {
+        dtype_ = array.dtype().byteorder() == '>'
+                     ? "big-endian"
+                     : dtype_name(array.dtype().kind(), 8 * array.itemsize());
+        data_ = const_cast<void*>(array.data());
+        writable_ = array.writeable();
+        for (py::ssize_t k = 0; k < array.ndim(); ++k) {
+            shape_.push_back(array.shape(k));
+            // A stride that is no multiple of the element can never pass for contiguous.
+            const bool whole = array.itemsize() > 0 && array.strides(k) % array.itemsize() == 0;
+            strides_.push_back(whole ? array.strides(k) / array.itemsize() : -1);
+        }
+    }
+
+    void view_dlpack(const py::object& object) {
+        if (!py::hasattr(object, "__dlpack__") || !py::hasattr(object, "__dlpack_device__"))
+            throw py::value_error(name_ + ": expected an array (NumPy, or any with __dlpack__), got " +
+                                  std::string(py::str(py::type::of(object).attr("__name__"))));
+        const auto place = object.attr("__dlpack_device__")().cast<std::pair<int, int>>();
+        // On CUDA -1 says: no synchronisation, the caller passes the stream.
+        const py::object capsule = place.first == kDLCUDA
+                                       ? object.attr("__dlpack__")(py::arg("stream") = -1)
+                                       : object.attr("__dlpack__")();
+        const auto* managed = static_cast<const DLManagedTensor*>(
+            PyCapsule_GetPointer(capsule.ptr(), "dltensor"));
+        if (!managed) throw py::error_already_set();
+        const DLTensor& t = managed->dl_tensor;
+        if (t.device.device_type != kDLCPU && t.device.device_type != kDLCUDA &&
+            t.device.device_type != kDLCUDAHost)
+            throw py::value_error(name_ + ": expected an array on the CPU or on CUDA");
+        cuda_ = t.device.device_type == kDLCUDA;
+        device_id_ = cuda_ ? t.device.device_id : 0;
+        const char kinds[] = {'i', 'u', 'f', '?', 'B', '?', 'b'};
+        dtype_ = t.dtype.code < sizeof(kinds) && t.dtype.lanes == 1
+                     ? dtype_name(kinds[t.dtype.code], t.dtype.bits)
+                     : "unsupported";
+        data_ = static_cast<char*>(t.data) + t.byte_offset;
+        shape_.assign(t.shape, t.shape + t.ndim);
+        strides_.resize(shape_.size());
+        int64_t step = 1;
+        for (size_t k = shape_.size(); k-- > 0; step *= shape_[k])
+            strides_[k] = t.strides ? t.strides[k] : step;
+        keep_ = capsule;  // unconsumed: dropping it gives the memory back to its owner
+    }
+
+    std::string name_;
+    std::string dtype_;
+    py::object keep_;
+    void* data_ = nullptr;
+    std::vector<int64_t> shape_, strides_;
+    bool writable_ = true;
+    bool cuda_ = false;
+    int device_id_ = 0;
+};
+
+}  // namespace sslmot

@@ -1,0 +1,74 @@
+"""Matching of tracks and detections, and the assignment under it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from sslmot import _core
+from sslmot.types import Boxes
+
+Rows: TypeAlias = npt.NDArray[np.int64]
+Match: TypeAlias = npt.NDArray[np.int32]
+
+
+def assign(cost: npt.NDArray[Any], max_cost: float = np.inf) -> tuple[Rows, Rows]:
+    """Minimum-cost matching with a gate.
+
+    Args:
+        cost: (T, N) float32 or float64; ``inf`` forbids a pair.
+        max_cost: Pairs that cost as much or more are not made, and every row left out counts as
+            much. With ``inf`` as many pairs as possible are made.
+
+    Returns:
+        Rows and columns of the pairs, as scipy.optimize.linear_sum_assignment gives them.
+
+    Raises:
+        ValueError: A cost is NaN or -inf (row and column are named), or shape or dtype is wrong.
+    """
+    match = _core.assign(cost, max_cost)
+    rows = np.flatnonzero(match >= 0)
+    return rows, match[rows].astype(np.int64)
+
+
+class BoxPairs(NamedTuple):
+    """The boxes of both sides of a frame, in host memory.
+
+    Attributes:
+        track_boxes: (T, 4) float32, xyxy pixels, predicted.
+        track_classes: (T,) int32.
+        boxes: (N, 4) float32, xyxy pixels, detected.
+        classes: (N,) int32.
+    """
+
+    track_boxes: Boxes
+    track_classes: npt.NDArray[np.int32]
+    boxes: Boxes
+    classes: npt.NDArray[np.int32]
+
+    def take(self, tracks: Rows, detections: Rows) -> BoxPairs:
+        """Some of either side."""
+        return BoxPairs(
+            self.track_boxes[tracks],
+            self.track_classes[tracks],
+            self.boxes[detections],
+            self.classes[detections],
+        )
+
+    def reach(self, distance: float) -> npt.NDArray[np.float32]:
+        """(T,) float32: one reach for all tracks."""
+        return np.full(len(self.track_boxes), distance, np.float32)
+
+
+def match_by_motion(pairs: BoxPairs, reach: float, params: _core.PairParams) -> Match:
+    """Match by distance alone: (T,) int32, the detection of each track or -1."""
+    return _core.associate(
+        pairs.track_boxes,
+        pairs.reach(reach),
+        pairs.boxes,
+        params,
+        track_classes=pairs.track_classes,
+        detection_classes=pairs.classes,
+    )

@@ -1,0 +1,1 @@
+"""Readers of the data that sslmot tracks and learns from."""

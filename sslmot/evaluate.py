@@ -1,0 +1,276 @@
+"""Scores of tracking results against MOTChallenge ground truth.
+
+TrackEval scores, with its own reading and preprocessing of MOTChallenge: results that match a
+distractor are removed, and so is ground truth that is no considered pedestrian. motmetrics gives
+a second opinion on what that leaves.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import warnings
+from collections import ChainMap
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sslmot.data.mot import Detector, Sequence, read_results, sequences
+
+COMBINED = "COMBINED"
+"""The row of all sequences together: their counts added up, not their scores averaged."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of one sequence, or of several combined.
+
+    Attributes:
+        hota: percent, as are the next four: HOTA, mean over its 19 thresholds.
+        assa: association accuracy of HOTA.
+        deta: detection accuracy of HOTA.
+        mota: CLEAR accuracy; negative where errors outnumber people.
+        idf1: identity F1.
+        fp: boxes that match no one, a count, as are the next five.
+        fn: people whom no box matches.
+        idsw: identity switches.
+        mt: people tracked for more than 80 % of their life.
+        ml: people tracked for less than 20 % of it.
+        frag: times a track is resumed.
+        hz: frames a second, None if no one measured.
+    """
+
+    hota: float
+    assa: float
+    deta: float
+    mota: float
+    idf1: float
+    fp: int
+    fn: int
+    idsw: int
+    mt: int
+    ml: int
+    frag: int
+    hz: float | None = None
+
+
+def evaluate(
+    root: str | os.PathLike[str],
+    results: str | os.PathLike[str],
+    names: str | Iterable[str] | None = None,
+    detector: Detector | None = None,
+) -> dict[str, Scores]:
+    """Score results by TrackEval.
+
+    Args:
+        root: sequences, or one; as ``names`` and ``detector`` see `sslmot.data.mot.sequences`.
+        results: a folder with a ``<sequence>.txt`` of each, and perhaps a ``<sequence>.json`` with
+            ``{"frames": int, "seconds": float}``.
+        names: which sequences.
+        detector: which variant of MOT17.
+
+    Returns:
+        The scores of each sequence, and `COMBINED` where there are several.
+
+    Warns:
+        UserWarning: sequences that have no results, which are left out.
+
+    Raises:
+        FileNotFoundError: no sequence has results, or one lacks ground truth.
+        ValueError: a file is malformed.
+        ImportError: TrackEval is not installed.
+    """
+    trackeval = _import("trackeval")
+    metrics = [
+        trackeval.metrics.HOTA(),
+        trackeval.metrics.CLEAR({"PRINT_CONFIG": False}),
+        trackeval.metrics.Identity({"PRINT_CONFIG": False}),
+    ]
+    selected = _with_results(root, results, names, detector)
+    data = {sequence.name: _preprocessed(sequence, Path(results)) for sequence in selected}
+    times = {name: _time(Path(results) / f"{name}.json") for name in data}
+    # Of each metric {sequence: fields}, the shape that TrackEval combines. No two metrics share
+    # a field.
+    fields = [{name: metric.eval_sequence(d) for name, d in data.items()} for metric in metrics]
+    scores = {name: _scores(ChainMap(*(f[name] for f in fields)), times[name]) for name in data}
+    if len(data) > 1:
+        combined = [metric.combine_sequences(f) for metric, f in zip(metrics, fields, strict=True)]
+        measured = [time for time in times.values() if time is not None]
+        total = np.sum(measured, axis=0) if len(measured) == len(times) else None
+        scores[COMBINED] = _scores(ChainMap(*combined), total)
+    return scores
+
+
+def motmetrics_scores(
+    root: str | os.PathLike[str],
+    results: str | os.PathLike[str],
+    names: str | Iterable[str] | None = None,
+    detector: Detector | None = None,
+) -> dict[str, dict[str, float]]:
+    """Score results by motmetrics, on what TrackEval's preprocessing leaves of them.
+
+    The two need not agree on ``idsw``, and so on ``mota``: among several boxes that match a person,
+    TrackEval prefers the identity of the frame before, as the official kit does, motmetrics the
+    person's last one, however long ago (https://github.com/cheind/py-motmetrics/issues/132).
+
+    Args:
+        root: as in `evaluate`.
+        results: as in `evaluate`.
+        names: as in `evaluate`.
+        detector: as in `evaluate`.
+
+    Returns:
+        Of each sequence, and of `COMBINED` where there are several, the fields ``mota``, ``idf1``,
+        ``fp``, ``fn`` and ``idsw`` as in `Scores`.
+
+    Raises:
+        FileNotFoundError: as in `evaluate`.
+        ValueError: as in `evaluate`.
+        ImportError: motmetrics or TrackEval is not installed.
+    """
+    motmetrics = _import("motmetrics")
+    accumulators = {}
+    for sequence in _with_results(root, results, names, detector):
+        data = _preprocessed(sequence, Path(results))
+        accumulators[sequence.name] = accumulator = motmetrics.MOTAccumulator(auto_id=True)
+        # Which solver it finds installed must not decide ties.
+        with motmetrics.lap.set_default_solver("scipy"):
+            for people, tracks, iou in zip(
+                data["gt_ids"], data["tracker_ids"], data["similarity_scores"], strict=True
+            ):
+                accumulator.update(people, tracks, np.where(iou >= 0.5, 1 - iou, np.nan))
+    columns = {
+        "mota": ("mota", 100),
+        "idf1": ("idf1", 100),
+        "fp": ("num_false_positives", 1),
+        "fn": ("num_misses", 1),
+        "idsw": ("num_switches", 1),
+    }
+    summary = motmetrics.metrics.create().compute_many(
+        list(accumulators.values()),
+        names=list(accumulators),
+        metrics=[column for column, _ in columns.values()],
+        generate_overall=len(accumulators) > 1,
+    )
+    return {
+        COMBINED if name == "OVERALL" else name: {
+            field: unit * float(row[column]) for field, (column, unit) in columns.items()
+        }
+        for name, row in summary.iterrows()
+    }
+
+
+def table(scores: Mapping[str, Scores]) -> str:
+    """Lay out scores for the terminal, one row a sequence.
+
+    Raises:
+        ImportError: tabulate is not installed.
+    """
+    tabulate = _import("tabulate").tabulate
+    headers = ["HOTA", "AssA", "DetA", "MOTA", "IDF1"]
+    headers += ["FP", "FN", "IDsw", "MT", "ML", "Frag", "Hz"]
+    rows = [
+        [
+            name,
+            *(f"{value:.1f}" for value in (s.hota, s.assa, s.deta, s.mota, s.idf1)),
+            *(s.fp, s.fn, s.idsw, s.mt, s.ml, s.frag),
+            "-" if s.hz is None else f"{s.hz:.1f}",
+        ]
+        for name, s in scores.items()
+    ]
+    alignment = ("left", *("right" for _ in headers))
+    text: str = tabulate(rows, ["", *headers], colalign=alignment, disable_numparse=True)
+    return text
+
+
+def _import(name: str) -> Any:
+    """Import a package of the extra when it is used, so that this module does without."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ImportError(f"scores need {name}: pip install sslmot[evaluation]") from error
+
+
+def _with_results(
+    root: str | os.PathLike[str],
+    results: str | os.PathLike[str],
+    names: str | Iterable[str] | None,
+    detector: Detector | None,
+) -> list[Sequence]:
+    """The sequences that have results, checked with errors that name the line."""
+    selected = sequences(root, names, detector)
+    found = [s for s in selected if (Path(results) / f"{s.name}.txt").is_file()]
+    missing = ", ".join(s.name for s in selected if s not in found)
+    if not found:
+        raise FileNotFoundError(f"results: expected <sequence>.txt in {results} for {missing}")
+    if missing:
+        warnings.warn(f"no results in {results} for {missing}: left out", stacklevel=3)
+    for sequence in found:
+        sequence.ground_truth()
+        read_results(Path(results) / f"{sequence.name}.txt", sequence.length)
+    return found
+
+
+def _preprocessed(sequence: Sequence, results: Path) -> dict[str, Any]:
+    """What TrackEval reads and keeps of a sequence: ids and IoU of each frame."""
+    trackeval = _import("trackeval")
+    # Only MOT20 differs in what counts as a distractor; MOT15, whose ten columns hold no class,
+    # is not preprocessed.
+    with sequence.ground_truth_path.open() as file:
+        columns = file.readline().count(",") + 1
+    benchmark = "MOT20" if sequence.name.startswith("MOT20-") else "MOT17"
+    dataset = trackeval.datasets.MotChallenge2DBox(
+        {
+            "PRINT_CONFIG": False,
+            "BENCHMARK": "MOT15" if columns == 10 else benchmark,
+            "GT_FOLDER": str(sequence.path.parent),
+            "TRACKERS_FOLDER": str(results),
+            "TRACKERS_TO_EVAL": [""],
+            "TRACKER_SUB_FOLDER": "",
+            "SKIP_SPLIT_FOL": True,
+            "SEQ_INFO": {sequence.name: sequence.length},
+        }
+    )
+    try:
+        raw = dataset.get_raw_seq_data("", sequence.name)
+        data: dict[str, Any] = dataset.get_preprocessed_seq_data(raw, "pedestrian")
+    except trackeval.utils.TrackEvalException as error:
+        raise ValueError(f"{sequence.path}: {error}") from error
+    return data
+
+
+def _time(path: Path) -> tuple[float, float] | None:
+    """Frames and seconds, as ``sslmot track`` leaves them beside its results."""
+    if not path.is_file():
+        return None
+    try:
+        time = json.loads(path.read_text())
+        frames, seconds = float(time["frames"]), float(time["seconds"])
+        if not seconds > 0:
+            raise ValueError("no time passed")
+    except (ValueError, TypeError, KeyError) as error:
+        expected = '{"frames": int, "seconds": float}'
+        raise ValueError(f"{path}: expected {expected}, got {path.read_text()!r}") from error
+    return frames, seconds
+
+
+def _scores(fields: Mapping[str, Any], time: tuple[float, float] | None) -> Scores:
+    """What TrackEval computed, as percent and counts."""
+    return Scores(
+        hota=100 * float(np.mean(fields["HOTA"])),
+        assa=100 * float(np.mean(fields["AssA"])),
+        deta=100 * float(np.mean(fields["DetA"])),
+        mota=100 * float(fields["MOTA"]),
+        idf1=100 * float(fields["IDF1"]),
+        fp=int(fields["CLR_FP"]),
+        fn=int(fields["CLR_FN"]),
+        idsw=int(fields["IDSW"]),
+        mt=int(fields["MT"]),
+        ml=int(fields["ML"]),
+        frag=int(fields["Frag"]),
+        hz=None if time is None else time[0] / time[1],
+    )

@@ -1,0 +1,236 @@
+"""The features of all tracks, on the CPU or on CUDA, and the matching that compares them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from sslmot import _core
+from sslmot.association import BoxPairs, Match, Rows
+from sslmot.inputs import is_cuda
+from sslmot.types import ArrayLike
+
+
+class Embeddings(NamedTuple):
+    """Features of the detections of a frame, checked.
+
+    Attributes:
+        values: (N, D) float32: NumPy, or a torch tensor on CUDA.
+        norms: (N,) float32, beside them.
+    """
+
+    values: Any
+    norms: Any
+
+
+class RowPool:
+    """Hands out row numbers of a table that grows, and takes them back."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._free: list[int] = []
+
+    def take(self, n: int) -> Rows:
+        """N numbers in nobody's use."""
+        while len(self._free) < n:
+            grown = max(64, 2 * self.size)
+            self._free.extend(range(grown - 1, self.size - 1, -1))
+            self.size = grown
+        taken = self._free[len(self._free) - n :]
+        del self._free[len(self._free) - n :]
+        return np.array(taken[::-1], np.int64)
+
+    def give_back(self, rows: Rows) -> None:
+        """End the use of some numbers."""
+        self._free.extend(rows.tolist())
+
+
+class FeatureTable(ABC):
+    """One row a track: of unit length, or of norm 0 where nothing is known of its appearance."""
+
+    dim: int
+    device: str
+
+    @staticmethod
+    def like(embeddings: ArrayLike) -> FeatureTable:
+        """An empty table for features of that width, on their device."""
+        return CudaFeatures(embeddings) if is_cuda(embeddings) else HostFeatures(embeddings)
+
+    @abstractmethod
+    def prepare(self, embeddings: Any) -> Embeddings:
+        """Norms of (N, D) float32 features.
+
+        Raises:
+            ValueError: A row is not finite; it is named.
+        """
+
+    @abstractmethod
+    def match(
+        self,
+        pairs: BoxPairs,
+        reach: float,
+        rows: Rows,
+        embeddings: Embeddings,
+        params: _core.PairParams,
+    ) -> Match:
+        """Match by appearance and motion (SSL-MOT, eq. 6-7): (T,) int32, a detection or -1.
+
+        Args:
+            pairs: The boxes of both sides.
+            reach: Largest distance of a pair.
+            rows: (T,) rows of the tracks.
+            embeddings: Features of the detections.
+            params: Settings of the cost.
+        """
+
+    @abstractmethod
+    def store(self, rows: Rows, embeddings: Embeddings, columns: Rows, delta: float) -> None:
+        """``rows <- unit(delta * rows + (1 - delta) * unit(embeddings[columns]))``.
+
+        Where one of the two is unknown the other stands alone.
+        """
+
+    @abstractmethod
+    def grow(self, size: int) -> None:
+        """Make room for ``size`` rows; new ones are unknown."""
+
+    @abstractmethod
+    def forget(self, rows: Rows) -> None:
+        """Make rows unknown."""
+
+
+class HostFeatures(FeatureTable):
+    """In NumPy arrays, matched by one native call."""
+
+    def __init__(self, embeddings: npt.NDArray[np.float32]) -> None:
+        self.dim, self.device = embeddings.shape[1], "cpu"
+        self._values = np.zeros((0, self.dim), np.float32)
+        self._norms = np.zeros(0, np.float32)
+
+    def prepare(self, embeddings: Any) -> Embeddings:  # noqa: D102 - see FeatureTable
+        return Embeddings(embeddings, _core.row_norms(embeddings))
+
+    def match(  # noqa: D102
+        self,
+        pairs: BoxPairs,
+        reach: float,
+        rows: Rows,
+        embeddings: Embeddings,
+        params: _core.PairParams,
+    ) -> Match:
+        return _core.associate(
+            pairs.track_boxes,
+            pairs.reach(reach),
+            pairs.boxes,
+            params,
+            self._values,
+            self._norms,
+            rows,
+            embeddings.values,
+            embeddings.norms,
+            pairs.track_classes,
+            pairs.classes,
+        )
+
+    def store(self, rows: Rows, embeddings: Embeddings, columns: Rows, delta: float) -> None:  # noqa: D102
+        _core.blend(
+            self._values, self._norms, rows, embeddings.values, embeddings.norms, columns, delta
+        )
+
+    def grow(self, size: int) -> None:  # noqa: D102
+        more = size - len(self._norms)
+        if more > 0:
+            self._values = np.concatenate([self._values, np.zeros((more, self.dim), np.float32)])
+            self._norms = np.concatenate([self._norms, np.zeros(more, np.float32)])
+
+    def forget(self, rows: Rows) -> None:  # noqa: D102
+        self._norms[rows] = 0
+
+
+class CudaFeatures(FeatureTable):
+    """In torch tensors on CUDA: one fused kernel gives the costs, the host solves the matching."""
+
+    def __init__(self, embeddings: Any) -> None:
+        self.dim, self.device = embeddings.shape[1], str(embeddings.device)
+        self._values = embeddings.new_zeros((0, self.dim))
+        self._norms = embeddings.new_zeros(0)
+
+    def prepare(self, embeddings: Any) -> Embeddings:  # noqa: D102 - see FeatureTable
+        import torch
+
+        norms = torch.linalg.vector_norm(embeddings, dim=1)
+        well = norms <= 1e18
+        if not bool(well.all()):
+            row = int((~well).nonzero()[0])
+            raise ValueError(
+                "embeddings: expected finite numbers and norms up to 1e18, "
+                f"got NaN, inf or more in row {row}"
+            )
+        return Embeddings(embeddings, norms)
+
+    def match(  # noqa: D102
+        self,
+        pairs: BoxPairs,
+        reach: float,
+        rows: Rows,
+        embeddings: Embeddings,
+        params: _core.PairParams,
+    ) -> Match:
+        import torch
+
+        tracks, detections = len(pairs.track_boxes), len(pairs.boxes)
+        if tracks == 0 or detections == 0:
+            return np.full(tracks, -1, np.int32)
+
+        def here(array: npt.NDArray[Any]) -> Any:
+            return torch.from_numpy(array).to(self._values.device)
+
+        row_index = here(rows)
+        cost = self._values.new_empty((1, tracks, detections))
+        _core.cost(
+            # A row that was forgotten may hold what it held: its norm of 0 says so.
+            (self._values[row_index] * self._norms[row_index, None])[None],
+            embeddings.values[None],
+            here(pairs.track_boxes)[None],
+            here(pairs.boxes)[None],
+            params,
+            cost,
+            here(pairs.reach(reach))[None],
+            here(pairs.track_classes)[None],
+            here(pairs.classes)[None],
+            torch.cuda.current_stream(self._values.device).cuda_stream,
+        )
+        return _core.assign(cost[0].cpu().numpy(), params.gate)
+
+    def store(self, rows: Rows, embeddings: Embeddings, columns: Rows, delta: float) -> None:  # noqa: D102
+        import torch
+
+        device = self._values.device
+        row = torch.from_numpy(rows).to(device)
+        column = torch.from_numpy(columns).to(device)
+        old, old_norm = self._values[row], self._norms[row, None]
+        norm = embeddings.norms[column, None]
+        known = norm >= 1e-12
+        fresh = embeddings.values[column] / norm.clamp_min(1e-12)
+        keep = torch.where(known, delta * old_norm, old_norm)
+        mixed = keep * old + torch.where(known, 1 - keep, 0 * keep) * fresh
+        length = torch.linalg.vector_norm(mixed, dim=1, keepdim=True)
+        self._values[row] = mixed / length.clamp_min(1e-12)
+        self._norms[row] = (length[:, 0] >= 1e-12).to(mixed.dtype)
+
+    def grow(self, size: int) -> None:  # noqa: D102
+        import torch
+
+        more = size - len(self._norms)
+        if more > 0:
+            blank = self._values.new_zeros((more, self.dim))
+            self._values = torch.cat([self._values, blank])
+            self._norms = torch.cat([self._norms, self._norms.new_zeros(more)])
+
+    def forget(self, rows: Rows) -> None:  # noqa: D102
+        import torch
+
+        self._norms[torch.from_numpy(rows).to(self._values.device)] = 0

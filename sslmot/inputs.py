@@ -1,0 +1,163 @@
+"""What a step is given, checked before anything changes."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from sslmot.types import ArrayLike, Boxes
+
+
+class Detections(NamedTuple):
+    """The detections of a frame.
+
+    Attributes:
+        boxes: (N, 4) float32, xyxy pixels.
+        scores: (N,) float32.
+        classes: (N,) int32.
+    """
+
+    boxes: Boxes
+    scores: npt.NDArray[np.float32]
+    classes: npt.NDArray[np.int32]
+
+
+def is_cuda(array: ArrayLike) -> bool:
+    """Whether an array is a torch tensor on CUDA; torch is never imported for the question."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(array, torch.Tensor) and bool(array.is_cuda)
+
+
+def describe(array: Any) -> str:
+    """What came, for an error: shape, dtype and device of an array, or the type of the rest."""
+    if not hasattr(array, "shape") or not hasattr(array, "dtype"):
+        return type(array).__name__
+    dtype = str(array.dtype).removeprefix("torch.")
+    return f"{tuple(array.shape)} {dtype} on {getattr(array, 'device', 'cpu')}"
+
+
+def to_numpy(array: ArrayLike, name: str) -> npt.NDArray[Any]:
+    """A NumPy view of an array in host memory; CUDA tensors are copied there.
+
+    Raises:
+        ValueError: It is no array.
+    """
+    if isinstance(array, np.ndarray):
+        return array
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(array, torch.Tensor):
+        tensor = array.detach().cpu()
+        # NumPy has no bfloat16.
+        tensor = tensor.float() if tensor.dtype == torch.bfloat16 else tensor
+        return np.asarray(tensor.numpy())
+    if hasattr(array, "__dlpack__"):
+        return np.from_dlpack(array)
+    if isinstance(array, (list, tuple)):
+        return np.asarray(array, np.float32)
+    raise ValueError(f"{name}: expected an array (NumPy or torch), got {describe(array)}")
+
+
+def read_detections(dets: ArrayLike) -> Detections:
+    """Check detections.
+
+    Args:
+        dets: (N, 4), (N, 5) or (N, 6) numbers: xyxy pixels[, score[, class]]; no detections may
+            come as an empty array of any width.
+
+    Raises:
+        ValueError: Wrong shape or dtype, a number that is NaN or infinite, a box with x2 < x1 or
+            y2 < y1, or a class that is no integer; the row is named.
+    """
+    array = to_numpy(dets, "dets")
+    if array.dtype.kind not in "fiu" or array.dtype.itemsize > 8:
+        raise ValueError(f"dets: expected float or integer numbers, got {describe(dets)}")
+    if array.size == 0 and array.ndim <= 2:
+        empty = np.empty((0, 4), np.float32)
+        return Detections(empty, empty[:, 0], empty[:, 0].astype(np.int32))
+    if array.ndim != 2 or array.shape[1] not in (4, 5, 6):
+        raise ValueError(
+            "dets: expected (N, 4), (N, 5) or (N, 6): x1, y1, x2, y2[, score[, class]], "
+            f"got {describe(dets)}"
+        )
+    numbers = np.ascontiguousarray(array, np.float32)
+    if not np.isfinite(numbers).all():
+        row = int(np.flatnonzero(~np.isfinite(numbers).all(axis=1))[0])
+        raise ValueError(f"dets: expected finite numbers, got {array[row].tolist()} in row {row}")
+    boxes = np.ascontiguousarray(numbers[:, :4])
+    if (boxes[:, 2:] < boxes[:, :2]).any():
+        row = int(np.flatnonzero((boxes[:, 2:] < boxes[:, :2]).any(axis=1))[0])
+        raise ValueError(
+            f"dets: expected x1 <= x2 and y1 <= y2 (xyxy), got {boxes[row].tolist()} in row {row}"
+        )
+    n, width = numbers.shape
+    scores = numbers[:, 4].copy() if width > 4 else np.ones(n, np.float32)
+    if width == 6:
+        classes = numbers[:, 5].astype(np.int32)
+        if (classes != numbers[:, 5]).any():
+            row = int(np.flatnonzero(classes != numbers[:, 5])[0])
+            raise ValueError(
+                f"dets: expected integer classes, got {float(numbers[row, 5])} in row {row}"
+            )
+    else:
+        classes = np.zeros(n, np.int32)
+    return Detections(boxes, scores, classes)
+
+
+def check_frame(frame: ArrayLike, size: tuple[int, int] | None) -> ArrayLike:
+    """Check a frame; gives NumPy, or the torch tensor itself where that is on CUDA.
+
+    Args:
+        frame: (H, W, 3) uint8, BGR.
+        size: (H, W) of the frames before, None for the first.
+
+    Raises:
+        ValueError: Wrong shape, dtype or size.
+    """
+    array = frame if is_cuda(frame) else to_numpy(frame, "frame")
+    height_width = tuple(array.shape[:2])
+    dtype = str(array.dtype).removeprefix("torch.")
+    if array.ndim != 3 or array.shape[2] != 3 or dtype != "uint8" or 0 in height_width:
+        raise ValueError(f"frame: expected (H, W, 3) uint8, got {describe(frame)}")
+    if size is not None and height_width != size:
+        raise ValueError(
+            f"frame: expected ({size[0]}, {size[1]}, 3) uint8 as before, got {describe(frame)}; "
+            "call reset() to start another video"
+        )
+    return array
+
+
+def check_embeddings(
+    embeddings: ArrayLike, n: int, like: tuple[int, str] | None, name: str = "embeddings"
+) -> ArrayLike:
+    """Check features of ``n`` boxes; gives float32 NumPy, or a float32 torch tensor on CUDA.
+
+    Args:
+        embeddings: (n, D) of any floating dtype.
+        n: Number of detections.
+        like: (D, device) of the features before, None for the first.
+        name: What to call them in errors.
+
+    Raises:
+        ValueError: Wrong length, width, dtype or device.
+    """
+    array = embeddings if is_cuda(embeddings) else to_numpy(embeddings, name)
+    dtype = str(array.dtype).removeprefix("torch.")
+    dim, device = like if like is not None else (None, None)
+    got_device = str(array.device) if is_cuda(array) else "cpu"
+    if (
+        array.ndim != 2
+        or len(array) != n
+        or "float" not in dtype
+        or array.shape[1] != (array.shape[1] if dim is None else dim)
+        or got_device != (got_device if device is None else device)
+    ):
+        raise ValueError(
+            f"{name}: expected ({n}, {'D' if dim is None else dim}) float32"
+            f"{'' if device is None else f' on {device}'}, got {describe(embeddings)}"
+        )
+    if is_cuda(array):
+        return array.detach().float().contiguous()
+    return np.ascontiguousarray(array, np.float32)

@@ -1,0 +1,124 @@
+"""Where tracks are expected next: constant velocity with a Kalman filter, or where they were.
+
+A motion's state is one array ``(K, T, 4)`` float32, its last axis the box as (cx, cy, w, h) in
+pixels; functions take a state and give a new one, so that a rejected frame changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from sslmot.types import Boxes
+
+State: TypeAlias = npt.NDArray[np.float32]
+Mask: TypeAlias = npt.NDArray[np.bool_]
+
+
+def to_centre(boxes: Boxes) -> Boxes:
+    """(N, 4) float32 xyxy -> (cx, cy, w, h), pixels."""
+    out = np.empty_like(boxes)
+    low, high = boxes[:, :2], boxes[:, 2:]
+    np.add(low, high, out=out[:, :2])
+    out[:, :2] *= 0.5
+    np.subtract(high, low, out=out[:, 2:])
+    return out
+
+
+def to_corners(boxes: Boxes) -> Boxes:
+    """(N, 4) float32 (cx, cy, w, h) -> xyxy, pixels."""
+    out = np.empty_like(boxes)
+    half = 0.5 * boxes[:, 2:]
+    np.subtract(boxes[:, :2], half, out=out[:, :2])
+    np.add(boxes[:, :2], half, out=out[:, 2:])
+    return out
+
+
+class MotionModel(Protocol):
+    """What predicts the boxes of tracks. ``state[0]`` is the box of each as (cx, cy, w, h)."""
+
+    def start(self, boxes: Boxes) -> State:
+        """State (K, N, 4) of new tracks, from their first boxes (N, 4) as (cx, cy, w, h)."""
+        ...
+
+    def predict(self, state: State, lost: Mask) -> State:
+        """State one frame later; ``lost`` (T,) marks tracks without detection in the last one."""
+        ...
+
+    def update(self, state: State, boxes: Boxes, matched: Mask) -> State:
+        """State with the boxes (T, 4) of the tracks that are ``matched`` (T,) taken in."""
+        ...
+
+
+class ConstantVelocity:
+    """Kalman filter with constant velocity of centre and size, all tracks at once.
+
+    The four numbers of a box are filtered apart (as in SORT and DeepSORT, whose noise is diagonal
+    too), so a covariance is three numbers: K = 5 planes hold value, velocity, var(value),
+    cov(value, velocity) and var(velocity). Noise grows with the height of the box, so that near
+    and far people are treated alike; a lost track keeps its last size.
+    """
+
+    # Standard deviations, as shares of the box height: process noise of value and velocity a
+    # frame, measurement noise, and the velocity of a new track.
+    VALUE_NOISE = 0.1
+    VELOCITY_NOISE = 0.00625
+    MEASUREMENT_NOISE = 0.05
+    FIRST_VELOCITY = 0.12
+
+    def start(self, boxes: Boxes) -> State:  # noqa: D102 - see MotionModel
+        state = np.zeros((5, len(boxes), 4), np.float32)
+        square = np.square(boxes[:, 3:])
+        state[0] = boxes
+        state[2] = (2 * self.MEASUREMENT_NOISE) ** 2 * square
+        state[4] = self.FIRST_VELOCITY**2 * square
+        return state
+
+    def predict(self, state: State, lost: Mask) -> State:  # noqa: D102
+        new = state.copy()
+        value, velocity, var, cov, velocity_var = new
+        square = np.square(value[:, 3:])
+        velocity[lost, 2:] = 0
+        value += velocity
+        # No shrinking to nothing: a size at most halves in a frame.
+        np.maximum(value[:, 2:], 0.5 * state[0, :, 2:], out=value[:, 2:])
+        var += cov
+        cov += velocity_var
+        var += cov
+        var += self.VALUE_NOISE**2 * square
+        velocity_var += self.VELOCITY_NOISE**2 * square
+        return new
+
+    def update(self, state: State, boxes: Boxes, matched: Mask) -> State:  # noqa: D102
+        new = state.copy()
+        value, velocity, var, cov, velocity_var = new
+        # Gains of unmatched tracks are zero: their state stays.
+        seen = matched[:, None] / (var + self.MEASUREMENT_NOISE**2 * np.square(value[:, 3:]))
+        gain, velocity_gain = var * seen, cov * seen
+        error = boxes - value
+        value += gain * error
+        velocity += velocity_gain * error
+        velocity_var -= velocity_gain * cov
+        keep = 1 - gain
+        var *= keep
+        cov *= keep
+        return new
+
+
+class Stationary:
+    """No prediction: a box moves ``1 - delta`` of the way to each match (SSL-MOT, section 3)."""
+
+    def __init__(self, delta: float) -> None:
+        self.delta = delta
+
+    def start(self, boxes: Boxes) -> State:  # noqa: D102 - see MotionModel
+        return boxes[None].copy()
+
+    def predict(self, state: State, lost: Mask) -> State:  # noqa: D102
+        return state
+
+    def update(self, state: State, boxes: Boxes, matched: Mask) -> State:  # noqa: D102
+        share = np.where(matched, np.float32(1 - self.delta), np.float32(0))[:, None]
+        return state + share * (boxes - state)

@@ -1,0 +1,243 @@
+"""The online tracker: SSL-MOT, section 3."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from sslmot import _core
+from sslmot.association import BoxPairs, Match, match_by_motion
+from sslmot.config import TrackerConfig
+from sslmot.features import Embeddings, FeatureTable, RowPool
+from sslmot.histogram import ColorHistogram
+from sslmot.inputs import Detections, check_embeddings, check_frame, read_detections
+from sslmot.motion import ConstantVelocity, MotionModel, Stationary, to_centre, to_corners
+from sslmot.tracks import Tracks, TrackTable
+from sslmot.types import ArrayLike, FeatureExtractor
+
+
+class Tracker:
+    """Tracks the objects of one video, frame by frame.
+
+    A detection that no track takes starts a potential track; after ``config.confirm`` matches it
+    gets an id and is reported in every frame in which it has a detection. A track without one is
+    kept for ``config.patience`` frames.
+
+    Instances share nothing; the same input gives the same output.
+
+    Args:
+        config: Settings; the defaults go beyond the paper, ``TrackerConfig.paper()`` does not.
+        extractor: What describes the boxes of a frame; :class:`~sslmot.ColorHistogram` by default.
+        weights: File of an :class:`~sslmot.Encoder`, to be the extractor.
+
+    Raises:
+        ValueError: Both an extractor and weights are given, or the weights are of no use.
+    """
+
+    def __init__(
+        self,
+        config: TrackerConfig | None = None,
+        *,
+        extractor: FeatureExtractor | None = None,
+        weights: str | Path | None = None,
+    ) -> None:
+        if extractor is not None and weights is not None:
+            raise ValueError("weights: expected none beside an extractor")
+        if weights is not None:
+            from sslmot.encoder import Encoder
+
+            extractor = Encoder.load(weights)
+        self.config = config if config is not None else TrackerConfig()
+        self.extractor = extractor if extractor is not None else ColorHistogram()
+        c = self.config
+        self._motion: MotionModel = (
+            ConstantVelocity() if c.motion == "kalman" else Stationary(c.delta)
+        )
+        self._by_both = _core.PairParams(
+            tau=c.tau,
+            min_affinity=c.min_affinity,
+            appearance_weight=c.appearance_weight,
+            motion_weight=c.motion_weight,
+            shape_weight=c.shape_weight,
+            gate=c.max_cost,
+        )
+        self._by_motion = _core.PairParams(
+            tau=1.0,
+            min_affinity=0.0,
+            appearance_weight=0.0,
+            motion_weight=1.0,
+            shape_weight=c.shape_weight,
+            gate=c.motion_reach,
+        )
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything, for another video; ids start again at 1."""
+        self._frame_size: tuple[int, int] | None = None
+        self._next_id = 1
+        self._rows = RowPool()
+        self._features: FeatureTable | None = None
+        nothing = np.empty((0, 4), np.float32)
+        self._table = TrackTable.births(
+            np.empty(0, np.int32), self._rows.take(0), self._motion.start(nothing)
+        )
+
+    def step(
+        self,
+        frame: ArrayLike | None = None,
+        dets: ArrayLike = (),
+        *,
+        embeddings: ArrayLike | None = None,
+    ) -> Tracks:
+        """Track one more frame.
+
+        Args:
+            frame: (H, W, 3) uint8, BGR; the extractor describes its boxes. None: no appearance,
+                unless there are embeddings.
+            dets: (N, 4), (N, 5) or (N, 6) numbers: xyxy pixels[, score[, class]]. Only a track and
+                a detection of one class may match.
+            embeddings: (N, D) features of the detections by a model of the caller's, in place of
+                the extractor's. Length does not matter; a row of zeros matches nothing by
+                appearance. On CUDA they stay there.
+
+        Returns:
+            The confirmed tracks with a detection in this frame.
+
+        Raises:
+            ValueError: An argument is not as described, or not of the same size as in the frames
+                before; nothing has changed then.
+        """
+        detections = read_detections(dets)
+        size = self._frame_size
+        if frame is not None:
+            frame = check_frame(frame, size)
+            size = (int(frame.shape[0]), int(frame.shape[1]))
+        features, described = self._describe(frame, detections, embeddings)
+        predicted = self._motion.predict(self._table.state, self._table.misses > 0)
+        match = self._match(predicted[0], detections, features, described)
+
+        # Nothing can be refused from here on.
+        self._frame_size = size
+        self._features = features
+        return self._update(predicted, match, detections, described)
+
+    def _describe(
+        self, frame: ArrayLike | None, detections: Detections, embeddings: ArrayLike | None
+    ) -> tuple[FeatureTable | None, Embeddings | None]:
+        """The detections' features, and the table of the tracks' ones that they compare with."""
+        n, table = len(detections.boxes), self._features
+        name = "embeddings"
+        if embeddings is None:
+            if frame is None or n == 0:
+                return table, None
+            embeddings = self.extractor(frame, detections.boxes)
+            name = f"features of {type(self.extractor).__name__}"
+        like = (table.dim, table.device) if table is not None else None
+        checked = check_embeddings(embeddings, n, like, name)
+        if table is None:
+            table = FeatureTable.like(checked)
+            table.grow(self._rows.size)
+        return table, table.prepare(checked)
+
+    def _match(
+        self,
+        boxes: npt.NDArray[np.float32],
+        detections: Detections,
+        features: FeatureTable | None,
+        described: Embeddings | None,
+    ) -> Match:
+        """The detection of each track, -1 for none: (T,) int32."""
+        c, table = self.config, self._table
+        pairs = BoxPairs(to_corners(boxes), table.classes, detections.boxes, detections.classes)
+        if features is None or described is None:
+            return match_by_motion(pairs, c.motion_reach, self._by_motion)
+        match = features.match(
+            pairs, c.appearance_reach, table.feature_rows, described, self._by_both
+        )
+        if c.rescue:
+            tracks = np.flatnonzero((match < 0) & (table.misses == 0))
+            free = np.ones(len(detections.boxes), bool)
+            free[match[match >= 0]] = False
+            left = np.flatnonzero(free)
+            if len(tracks) and len(left):
+                rescued = match_by_motion(
+                    pairs.take(tracks, left), c.motion_reach, self._by_motion
+                )
+                found = rescued >= 0
+                match[tracks[found]] = left[rescued[found]]
+        return match
+
+    def _update(
+        self,
+        predicted: npt.NDArray[np.float32],
+        match: Match,
+        detections: Detections,
+        described: Embeddings | None,
+    ) -> Tracks:
+        """Move the table on by a frame; what to report of it."""
+        c, table = self.config, self._table
+        measured = to_centre(detections.boxes)
+
+        matched = match >= 0
+        rows = np.flatnonzero(matched)
+        columns = match[rows].astype(np.int64)
+        boxes = predicted[0].copy()
+        boxes[rows] = measured[columns]
+        table.state = self._motion.update(predicted, boxes, matched)
+        table.matches += matched
+        table.misses += 1
+        table.misses[rows] = 0
+        if self._features is not None and described is not None:
+            self._features.store(table.feature_rows[rows], described, columns, c.delta)
+
+        reported = self._confirm(table, rows)
+        ids, columns = table.ids[rows[reported]], columns[reported]
+
+        patience = np.where(table.ids > 0, c.patience, c.potential_patience)
+        alive = table.misses <= patience
+        if not alive.all():
+            dead = table.feature_rows[~alive]
+            self._rows.give_back(dead)
+            if self._features is not None:
+                self._features.forget(dead)
+            table = table.keep(alive)
+
+        free = np.ones(len(measured), bool)
+        free[match[matched]] = False
+        born = np.flatnonzero(free)
+        if len(born):
+            births = TrackTable.births(
+                detections.classes[born],
+                self._rows.take(len(born)),
+                self._motion.start(measured[born]),
+            )
+            if self._features is not None:
+                self._features.grow(self._rows.size)
+                if described is not None:
+                    self._features.store(births.feature_rows, described, born, 0.0)
+            if self._confirm(births, np.arange(len(born))).any():
+                ids, columns = np.concatenate([ids, births.ids]), np.concatenate([columns, born])
+            table = table.extend(births)
+        self._table = table
+
+        order = np.argsort(columns, kind="stable")
+        columns = columns[order]
+        return Tracks(
+            ids[order],
+            detections.boxes[columns],
+            detections.scores[columns],
+            detections.classes[columns],
+            columns,
+        )
+
+    def _confirm(
+        self, table: TrackTable, rows: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.bool_]:
+        """Give ids to those of some rows that have earned one; which of them have one now."""
+        ready = table.matches[rows] >= self.config.confirm
+        new = rows[ready & (table.ids[rows] == 0)]
+        table.ids[new] = np.arange(self._next_id, self._next_id + len(new))
+        self._next_id += len(new)
+        return ready

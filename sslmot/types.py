@@ -1,0 +1,37 @@
+"""Array types and the one protocol that turns a frame and boxes into features."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+Frame: TypeAlias = npt.NDArray[np.uint8]
+"""(H, W, 3) uint8, BGR as OpenCV reads it."""
+
+Boxes: TypeAlias = npt.NDArray[np.float32]
+"""(N, 4) float32, xyxy in pixels; x1, y1 is the corner of the first pixel: 0-based, continuous."""
+
+Features: TypeAlias = npt.NDArray[np.float32]
+"""(N, D) float32, one row a box; a row of zeros says that nothing is known of that box."""
+
+ArrayLike: TypeAlias = Any
+"""A NumPy array, or anything with ``__dlpack__`` (a torch tensor on the CPU or on CUDA)."""
+
+
+@runtime_checkable
+class FeatureExtractor(Protocol):
+    """Anything that describes the boxes of a frame by vectors whose dot products compare them."""
+
+    def __call__(self, frame: Frame, boxes: Boxes) -> ArrayLike:
+        """Describe each box by a vector.
+
+        Args:
+            frame: (H, W, 3) uint8, BGR.
+            boxes: (N, 4) float32, xyxy pixels; may reach out of the frame.
+
+        Returns:
+            (N, D) float32: NumPy, or a torch tensor on any device. Rows need no normalisation.
+        """
+        ...
