@@ -11,16 +11,17 @@ namespace sslmot {
 
 namespace {
 
-// Turns the distances of candidates into costs, in place; `affinity_of(i, j)` by eq. 6.
-template <class Affinity>
+// Turns the distances of candidates into costs, in place.
+template <class Cosine>
 void finish_costs(Candidates& pairs, int64_t tracks, const float* reach, const PairParams& params,
-                  const Affinity& affinity_of) {
+                  const Cosine& cosine_of) {
+    const float hopeless = params.hopeless_cosine();
     for (int64_t i = 0; i < tracks; ++i) {
         const auto row = static_cast<size_t>(i);
         for (int32_t e = pairs.row_begin[row]; e < pairs.row_begin[row + 1]; ++e) {
             float& value = pairs.values[static_cast<size_t>(e)];
-            value = pair_cost(affinity_of(i, pairs.columns[static_cast<size_t>(e)]), value,
-                              reach[i], params);
+            value = pair_cost(cosine_of(i, pairs.columns[static_cast<size_t>(e)]), value,
+                              reach[i], hopeless, params);
         }
     }
 }
@@ -47,16 +48,15 @@ void associate(const BoxSet& tracks, const FeatureSet& track_features, const flo
     find_candidates(tracks, reach, detections, params, pairs);
 
     const int64_t t = tracks.count, n = detections.count, dim = track_features.dim;
-    const auto affinity_of = [&](float dot, int64_t i, int64_t j) {
-        return affinity(cosine(dot, track_features.norms[track_features.row(i)],
-                               detection_features.norms[detection_features.row(j)]),
-                        params);
+    const auto cosine_of = [&](float dot, int64_t i, int64_t j) {
+        return cosine(dot, track_features.norms[track_features.row(i)],
+                      detection_features.norms[detection_features.row(j)]);
     };
     if (!track_features.data) {
         finish_costs(pairs, t, reach, params, [](int64_t, int64_t) { return 1.0F; });
     } else if (4 * static_cast<int64_t>(pairs.columns.size()) <= t * n) {
         finish_costs(pairs, t, reach, params, [&](int64_t i, int64_t j) {
-            return affinity_of(dot(track_features.data + track_features.row(i) * dim,
+            return cosine_of(dot(track_features.data + track_features.row(i) * dim,
                                    detection_features.data + detection_features.row(j) * dim, dim),
                                i, j);
         });
@@ -68,7 +68,7 @@ void associate(const BoxSet& tracks, const FeatureSet& track_features, const flo
         dots.resize(a.size() * b.size());
         dot_block(a.data(), t, b.data(), n, dim, dots.data(), n);
         finish_costs(pairs, t, reach, params, [&](int64_t i, int64_t j) {
-            return affinity_of(dots[static_cast<size_t>(i * n + j)], i, j);
+            return cosine_of(dots[static_cast<size_t>(i * n + j)], i, j);
         });
     }
     assign_sparse(pairs.row_begin.data(), pairs.columns.data(), pairs.values.data(), t, n,

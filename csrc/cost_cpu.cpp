@@ -91,6 +91,7 @@ int64_t row_norms(const float* features, int64_t n, int64_t d, float* norms) {
 void cost_cpu(const CostProblem& q) {
     const int64_t t = q.tracks, n = q.detections, d = q.dim;
     const bool appearance = q.track_features != nullptr;
+    const float hopeless = q.params.hopeless_cosine();
     std::vector<const float*> track_rows, detection_rows;
     std::vector<float> track_norms, detection_norms;
     std::vector<Box> detection_boxes(static_cast<size_t>(n));
@@ -122,11 +123,12 @@ void cost_cpu(const CostProblem& q) {
                     continue;
                 }
                 const auto col = static_cast<size_t>(j);
-                const float a = appearance ? affinity(cosine(c, track_norms[static_cast<size_t>(i)],
-                                                             detection_norms[col]),
-                                                      q.params)
-                                           : 1.0F;
-                c = pair_cost(a, distance(track, detection_boxes[col], q.params), reach, q.params);
+                const float cos =
+                    appearance
+                        ? cosine(c, track_norms[static_cast<size_t>(i)], detection_norms[col])
+                        : 1.0F;
+                c = pair_cost(cos, distance(track, detection_boxes[col], q.params), reach,
+                              hopeless, q.params);
             }
         }
     }

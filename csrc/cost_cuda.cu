@@ -63,15 +63,13 @@ __global__ void cost_kernel(CostProblem q) {
         const PairParams& p = q.params;
         float c = p.gate;
         if (!q.track_classes || q.track_classes[track] == q.detection_classes[detection]) {
-            const float a =
-                appearance
-                    ? affinity(cosine(dot, sqrtf(track_square), sqrtf(detection_square)), p)
-                    : 1.0F;
+            const float cos =
+                appearance ? cosine(dot, sqrtf(track_square), sqrtf(detection_square)) : 1.0F;
             const float reach = q.reach ? q.reach[track] : INFINITY;
-            c = pair_cost(a,
+            c = pair_cost(cos,
                           distance(make_box(q.track_boxes + 4 * track),
                                    make_box(q.detection_boxes + 4 * detection), p),
-                          reach, p);
+                          reach, p.hopeless_cosine(), p);
         }
         q.cost[track * q.detections + col] = c;
     }

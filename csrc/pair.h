@@ -19,6 +19,12 @@ struct PairParams {
     float motion_weight;      // beta
     float shape_weight;       // share of the change of size in the distance; 0 in the paper
     float gate;               // pairs that cost this much or more never match
+
+    // Below this cosine the affinity is under min_affinity beyond any rounding: most pairs of a
+    // frame need no exponential to be ruled out.
+    SSLMOT_HOST_DEVICE float hopeless_cosine() const {
+        return 1.0F + tau * std::log(min_affinity) - 1e-3F * (1.0F + tau);
+    }
 };
 
 // Norms up to here keep products of two within float32; anything longer is an input error.
@@ -28,6 +34,7 @@ constexpr float kSmallestNorm = 1e-12F;
 
 struct Box {
     float cx, cy, w, h;  // pixels
+    float per_w, per_h;  // 1 / w, 1 / h
     float log_w, log_h;
 };
 
@@ -38,7 +45,8 @@ SSLMOT_HOST_DEVICE inline Box make_box(const float* xyxy) {
     const float height = xyxy[3] - xyxy[1];
     const float w = width < smallest ? smallest : width;
     const float h = height < smallest ? smallest : height;
-    return {0.5F * (xyxy[0] + xyxy[2]), 0.5F * (xyxy[1] + xyxy[3]), w, h, std::log(w), std::log(h)};
+    return {0.5F * (xyxy[0] + xyxy[2]), 0.5F * (xyxy[1] + xyxy[3]), w, h, 1.0F / w, 1.0F / h,
+            std::log(w), std::log(h)};
 }
 
 // Dot product and norms -> cosine. Where either feature is unknown (zero), no cosine is low enough:
@@ -56,20 +64,23 @@ SSLMOT_HOST_DEVICE inline float affinity(float cosine, const PairParams& p) {
 // Relative L1 distance: centres by the track's own size (eq. 7), and the change of size beside it.
 SSLMOT_HOST_DEVICE inline float distance(const Box& track, const Box& detection,
                                          const PairParams& p) {
-    const float centre = std::fabs(detection.cx - track.cx) / track.w +
-                         std::fabs(detection.cy - track.cy) / track.h;
+    const float centre = std::fabs(detection.cx - track.cx) * track.per_w +
+                         std::fabs(detection.cy - track.cy) * track.per_h;
     const float shape =
         std::fabs(detection.log_w - track.log_w) + std::fabs(detection.log_h - track.log_h);
     return 0.5F * (centre + p.shape_weight * shape);
 }
 
-// Eq. 7, clamped at the gate. The comparisons are written so that a NaN passes through to the
-// solver, which reports it, instead of turning into the gate.
-SSLMOT_HOST_DEVICE inline float pair_cost(float affinity, float distance, float reach,
-                                          const PairParams& p) {
-    if (affinity < p.min_affinity || affinity == 0.0F || distance > reach) return p.gate;
+// Eq. 7, clamped at the gate. Without features the cosine is 1: appearance has no say. The
+// comparisons are written so that a NaN passes through to the solver, which reports it, instead of
+// turning into the gate.
+SSLMOT_HOST_DEVICE inline float pair_cost(float cosine, float distance, float reach,
+                                          float hopeless_cosine, const PairParams& p) {
+    if (distance > reach || cosine < hopeless_cosine) return p.gate;
+    const float a = affinity(cosine, p);
+    if (a < p.min_affinity || a == 0.0F) return p.gate;
     const float motion = 1.0F < distance ? 1.0F : distance;
-    const float cost = p.appearance_weight * (1.0F - affinity) + p.motion_weight * motion;
+    const float cost = p.appearance_weight * (1.0F - a) + p.motion_weight * motion;
     return p.gate < cost ? p.gate : cost;
 }
 

@@ -68,9 +68,14 @@ class ConstantVelocity:
     MEASUREMENT_NOISE = 0.05
     FIRST_VELOCITY = 0.12
 
+    @staticmethod
+    def _square_height(boxes: Boxes) -> npt.NDArray[np.float32]:
+        # A flat box is legal: what keeps its variances above zero is far below any pixel.
+        return np.square(boxes[:, 3:]) + np.float32(1e-12)
+
     def start(self, boxes: Boxes) -> State:  # noqa: D102 - see MotionModel
         state = np.zeros((5, len(boxes), 4), np.float32)
-        square = np.square(boxes[:, 3:])
+        square = self._square_height(boxes)
         state[0] = boxes
         state[2] = (2 * self.MEASUREMENT_NOISE) ** 2 * square
         state[4] = self.FIRST_VELOCITY**2 * square
@@ -79,7 +84,7 @@ class ConstantVelocity:
     def predict(self, state: State, lost: Mask) -> State:  # noqa: D102
         new = state.copy()
         value, velocity, var, cov, velocity_var = new
-        square = np.square(value[:, 3:])
+        square = self._square_height(value)
         velocity[lost, 2:] = 0
         value += velocity
         # No shrinking to nothing: a size at most halves in a frame.
@@ -95,7 +100,7 @@ class ConstantVelocity:
         new = state.copy()
         value, velocity, var, cov, velocity_var = new
         # Gains of unmatched tracks are zero: their state stays.
-        seen = matched[:, None] / (var + self.MEASUREMENT_NOISE**2 * np.square(value[:, 3:]))
+        seen = matched[:, None] / (var + self.MEASUREMENT_NOISE**2 * self._square_height(value))
         gain, velocity_gain = var * seen, cov * seen
         error = boxes - value
         value += gain * error

@@ -1,0 +1,73 @@
+"""A crowd without pictures for benchmarks: boxes, an embedding each, and who is who."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+NEAR = 2.5  # box sizes; who is nearer by relative L1 distance is a neighbour
+
+
+def embedding_crowd(
+    people: int,
+    frames: int,
+    dim: int = 512,
+    *,
+    seed: int = 0,
+    neighbours: float = 2.5,
+    cosine: float = 0.85,
+    misses: float = 0.02,
+) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.int64]]]:
+    """Let people of about 40 x 100 pixels wander over an area as dense as a real crowd.
+
+    Args:
+        people: number of persons, at least 1.
+        frames: number of frames.
+        dim: length of an embedding.
+        seed: everything random follows from it.
+        neighbours: mean number of others within 2.5 box sizes, relative L1 distance.
+        cosine: mean cosine of two embeddings of the same person; of two persons it is about 0.
+        misses: probability that a person is not detected in a frame.
+
+    Yields:
+        Of each frame, its N detections in random order: (N, 5) float32, x1, y1, x2, y2 in pixels
+        and a score; (N, dim) float32 embeddings of length 1; (N,) int64 identities from 0 on.
+    """
+    rng = np.random.default_rng(seed)
+    # Positions are in mean box sizes, in a square of such a side that the density is right. Two
+    # uniform points of it are within r in |dx| + |dy| with probability 2q^2 - 4/3 q^3 + q^4/6,
+    # q = r / side <= 1. The relative L1 distance is half of |dx| + |dy|.
+    q = np.linspace(0, 1, 2001)
+    near = 2 * q**2 - 4 / 3 * q**3 + q**4 / 6
+    side = 2 * NEAR / np.interp(neighbours / max(1, people - 1), near, q)
+    position = rng.uniform(0, side, (people, 2))
+    angle = rng.uniform(0, 2 * np.pi, people)
+    speed = rng.uniform(0.01, 0.06, people)  # mean box widths (40 px) a frame: 0.4 to 2.4 px
+    size = np.array((40, 100)) * rng.uniform(0.85, 1.15, (people, 1))
+    identity = rng.standard_normal((people, dim), dtype=np.float32)
+    identity /= np.linalg.norm(identity, axis=1, keepdims=True)
+    # With noise of length s on a vector of length 1 the expected cosine is 1 / (1 + s^2).
+    noise = np.float32(np.sqrt((1 / cosine - 1) / dim))
+
+    for _ in range(frames):
+        seen = rng.permutation(people)
+        seen = seen[rng.random(people) >= misses]
+        n = len(seen)
+        centre = position[seen] * (40, 100)
+        boxes = np.concatenate((centre - size[seen] / 2, centre + size[seen] / 2), 1)
+        boxes += 0.02 * np.tile(size[seen], 2) * rng.standard_normal((n, 4))
+        score = rng.uniform(0.6, 1, n)
+        embeddings = identity[seen] + noise * rng.standard_normal((n, dim), dtype=np.float32)
+        embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+        yield np.column_stack((boxes, score)).astype(np.float32), embeddings, seen
+
+        # Straight on, with a turn now and then; the border reflects.
+        turns = rng.random(people) < 0.02
+        angle = angle + turns * rng.normal(0, 1.2, people)
+        step = speed[:, None] * np.stack((np.cos(angle), 0.4 * np.sin(angle)), 1)
+        outside = (position + step < 0) | (position + step > side)
+        position = position + np.where(outside, -step, step)
+        angle = np.where(outside[:, 0], np.pi - angle, angle)
+        angle = np.where(outside[:, 1], -angle, angle)

@@ -1,0 +1,94 @@
+"""The method in float64 loops, written for reading: what every faster version is held against."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+
+
+def cosine(track, detection):
+    """-inf where either is zero: unknown features match nothing."""
+    track, detection = np.asarray(track, np.float64), np.asarray(detection, np.float64)
+    norms = math.sqrt(track @ track) * math.sqrt(detection @ detection)
+    return float(track @ detection / norms) if norms > 0 else -math.inf
+
+
+def affinity(cos, tau):
+    """SSL-MOT, eq. 6, divided by its largest value."""
+    return math.exp((cos - 1) / tau)
+
+
+def distance(track, detection, shape_weight=0.0):
+    """Relative L1 distance of two xyxy boxes, in the track's own size."""
+    tx1, ty1, tx2, ty2 = (float(x) for x in track)
+    dx1, dy1, dx2, dy2 = (float(x) for x in detection)
+    tw, th = max(tx2 - tx1, 1e-6), max(ty2 - ty1, 1e-6)
+    dw, dh = max(dx2 - dx1, 1e-6), max(dy2 - dy1, 1e-6)
+    centre = abs(dx1 + dx2 - tx1 - tx2) / 2 / tw + abs(dy1 + dy2 - ty1 - ty2) / 2 / th
+    shape = abs(math.log(dw / tw)) + abs(math.log(dh / th))
+    return (centre + shape_weight * shape) / 2
+
+
+def pair_cost(cos, dis, reach, p):
+    """SSL-MOT, eq. 7, clamped at the gate. ``p``: dict of the fields of PairParams."""
+    a = affinity(cos, p["tau"])
+    if a < p["min_affinity"] or a == 0 or dis > reach:
+        return p["gate"]
+    cost = p["appearance_weight"] * (1 - a) + p["motion_weight"] * min(1, dis)
+    return min(cost, p["gate"])
+
+
+def cost(track_features, features, track_boxes, boxes, reach, p, track_classes=None, classes=None):
+    """(T, N) costs, pair by pair."""
+    out = np.empty((len(track_boxes), len(boxes)))
+    for i, j in itertools.product(range(len(track_boxes)), range(len(boxes))):
+        cos = 1.0 if features is None else cosine(track_features[i], features[j])
+        dis = distance(track_boxes[i], boxes[j], p["shape_weight"])
+        out[i, j] = pair_cost(cos, dis, reach[i], p)
+        if classes is not None and track_classes[i] != classes[j]:
+            out[i, j] = p["gate"]
+    return out
+
+
+def objective(cost, match, gate):
+    """What a matching (column of each row or -1) costs; rows left out cost the gate."""
+    return sum(gate if j < 0 else float(cost[i, j]) for i, j in enumerate(match))
+
+
+def kalman(boxes, value_noise, velocity_noise, measurement_noise, first_velocity):
+    """Constant velocity in full matrices, one track.
+
+    Args:
+        boxes: A list of (cx, cy, w, h), or None where the track has no detection.
+
+    Returns:
+        The predicted box before each of them.
+    """
+    x = np.concatenate([np.asarray(boxes[0], np.float64), np.zeros(4)])
+    h = x[3]
+    cov = np.diag([(2 * measurement_noise * h) ** 2] * 4 + [(first_velocity * h) ** 2] * 4)
+    move = np.eye(8)
+    move[:4, 4:] = np.eye(4)
+    see = np.eye(4, 8)
+    predicted = [x[:4].copy()]
+    lost = False
+    for z in boxes[1:]:
+        if lost:
+            x[6:] = 0
+        h = x[3]
+        noise = [(value_noise * h) ** 2] * 4 + [(velocity_noise * h) ** 2] * 4
+        size = x[2:4].copy()
+        x = move @ x
+        x[2:4] = np.maximum(x[2:4], size / 2)
+        cov = move @ cov @ move.T + np.diag(noise)
+        predicted.append(x[:4].copy())
+        lost = z is None
+        if z is None:
+            continue
+        innovation = see @ cov @ see.T + np.eye(4) * (measurement_noise * x[3]) ** 2
+        gain = cov @ see.T @ np.linalg.inv(innovation)
+        x = x + gain @ (np.asarray(z, np.float64) - see @ x)
+        cov = (np.eye(8) - gain @ see) @ cov
+    return np.array(predicted)

@@ -1,0 +1,291 @@
+"""Dense costs (eq. 6-7), on the CPU and on CUDA, against float64 loops."""
+
+import numpy as np
+import pytest
+import reference
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sslmot import _core
+
+SETTINGS = {
+    "tau": 0.4,
+    "min_affinity": 0.05,
+    "appearance_weight": 0.6,
+    "motion_weight": 0.5,
+    "shape_weight": 0.7,
+    "gate": 0.9,
+}
+
+
+def random_boxes(rng, shape, extent=300.0):
+    corner = rng.uniform(-20, extent, (*shape, 2))
+    return np.concatenate([corner, corner + rng.uniform(5, 120, (*shape, 2))], -1).astype(np.float32)
+
+
+def related_features(rng, batch, t, n, d):
+    """Features whose cosines cover the whole range, some zero, of very different lengths."""
+    people = rng.normal(size=(batch, max(t, n), d))
+    track = people[:, :t] + rng.normal(size=(batch, t, d)) * rng.uniform(0, 1, (batch, t, 1))
+    detection = people[:, :n] + rng.normal(size=(batch, n, d)) * rng.uniform(0, 1, (batch, n, 1))
+    track *= 10 ** rng.uniform(-3, 3, (batch, t, 1))
+    detection *= 10 ** rng.uniform(-3, 3, (batch, n, 1))
+    track[:, ::7] = 0
+    detection[:, 3::5] = 0
+    return track.astype(np.float32), detection.astype(np.float32)
+
+
+def on(device, array, dtype=None):
+    """The array for a native call on a device: NumPy, or a torch tensor on CUDA."""
+    if array is None or device == "cpu":
+        return array
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(array)).to(device, dtype)
+
+
+def native_cost(device, track, detection, track_boxes, boxes, params, reach, classes, dtype=None):
+    batch, t, n = track_boxes.shape[0], track_boxes.shape[1], boxes.shape[1]
+    out = on(device, np.full((batch, t, n), np.nan, np.float32))
+    stream = 0
+    if device == "cuda":
+        import torch
+
+        stream = torch.cuda.current_stream().cuda_stream
+    _core.cost(
+        on(device, track, dtype),
+        on(device, detection, dtype),
+        on(device, track_boxes),
+        on(device, boxes),
+        params,
+        out,
+        on(device, reach),
+        on(device, classes[0]),
+        on(device, classes[1]),
+        stream,
+    )
+    return out if device == "cpu" else out.cpu().numpy()
+
+
+def assert_costs(got, expected_by, tolerance):
+    """Equal, but for pairs so near to a threshold that rounding may decide."""
+    low, mid, high = expected_by(-tolerance), expected_by(0), expected_by(tolerance)
+    steady = (np.abs(low - mid) < 50 * tolerance) & (np.abs(high - mid) < 50 * tolerance)
+    assert steady.sum() >= 0.95 * steady.size
+    np.testing.assert_allclose(got[steady], mid[steady], atol=20 * tolerance)
+
+
+def oracle(track, detection, track_boxes, boxes, reach, classes, shift):
+    """Vectorised over pairs only in its thresholds: `shift` moves them, to find the close calls."""
+    p = dict(SETTINGS, min_affinity=SETTINGS["min_affinity"] + shift)
+    return reference.cost(
+        track, detection, track_boxes, boxes, reach + shift, p, classes[0], classes[1]
+    )
+
+
+@pytest.mark.parametrize("d", [1, 8, 127, 256, 2048])
+@pytest.mark.parametrize("size", [0, 1, 31, 32, 33, 100])
+def test_against_loops(device, size, d):
+    rng = np.random.default_rng([size, d])
+    t, n = size, size + 2 if size % 2 else size  # square and not
+    track, detection = related_features(rng, 1, t, n, d)
+    track_boxes, boxes = random_boxes(rng, (1, t)), random_boxes(rng, (1, n))
+    reach = rng.uniform(0.3, 4, (1, t)).astype(np.float32)
+    classes = [rng.integers(0, 2, (1, k)).astype(np.int32) for k in (t, n)]
+    got = native_cost(
+        device, track, detection, track_boxes, boxes, _core.PairParams(**SETTINGS), reach, classes
+    )
+    assert got.shape == (1, t, n)
+    assert_costs(
+        got[0],
+        lambda shift: oracle(
+            track[0], detection[0], track_boxes[0], boxes[0], reach[0], [c[0] for c in classes], shift
+        ),
+        1e-6,
+    )
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 5), (3, 0, 4), (0, 3, 4), (2, 33, 1), (70000, 1, 1)])
+def test_batch_is_independent_problems(device, shape):
+    batch, t, n = shape
+    rng = np.random.default_rng(batch)
+    track, detection = related_features(rng, batch, t, n, 16)
+    track_boxes, boxes = random_boxes(rng, (batch, t)), random_boxes(rng, (batch, n))
+    params = _core.PairParams(**SETTINGS)
+    none = (None, None)
+    whole = native_cost(device, track, detection, track_boxes, boxes, params, None, none)
+    for b in range(0, batch, max(1, batch // 7)):
+        part = [x[b : b + 1] for x in (track, detection, track_boxes, boxes)]
+        np.testing.assert_array_equal(whole[b], native_cost(device, *part, params, None, none)[0])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_features(device, dtype):
+    rng = np.random.default_rng(0)
+    track, detection = rng.normal(size=(1, 33, 64)), rng.normal(size=(1, 33, 64))
+    detection += track
+    track, detection = track.astype(np.float32), detection.astype(np.float32)
+    track_boxes, boxes = random_boxes(rng, (1, 33)), random_boxes(rng, (1, 33))
+    params = _core.PairParams(**SETTINGS)
+    none = (None, None)
+    if device == "cpu":
+        with pytest.raises(ValueError, match=r"track_features: expected float32 \(1, 33, any\)"):
+            _core.cost(
+                track.astype(np.float16),
+                detection.astype(np.float16),
+                track_boxes,
+                boxes,
+                params,
+                np.empty((1, 33, 33), np.float32),
+            )
+        return
+    import torch
+
+    half = getattr(torch, dtype)
+    got = native_cost(
+        device, track, detection, track_boxes, boxes, params, None, none, half
+    )
+    rounded = [torch.from_numpy(x).to(half).float().numpy() for x in (track, detection)]
+    reach = np.full(33, np.inf)
+    assert_costs(
+        got[0],
+        lambda shift: oracle(
+            rounded[0][0], rounded[1][0], track_boxes[0], boxes[0], reach, none, shift
+        ),
+        1e-6,
+    )
+
+
+def test_without_features_motion_alone_decides(device):
+    rng = np.random.default_rng(1)
+    track_boxes, boxes = random_boxes(rng, (1, 20)), random_boxes(rng, (1, 30))
+    reach = np.full((1, 20), 0.8, np.float32)
+    got = native_cost(
+        device, None, None, track_boxes, boxes, _core.PairParams(**SETTINGS), reach, (None, None)
+    )
+    assert_costs(
+        got[0],
+        lambda shift: oracle(None, None, track_boxes[0], boxes[0], reach[0], (None, None), shift),
+        1e-6,
+    )
+
+
+def test_length_of_features_does_not_matter(device):
+    rng = np.random.default_rng(2)
+    track, detection = related_features(rng, 1, 17, 19, 64)
+    track_boxes, boxes = random_boxes(rng, (1, 17)), random_boxes(rng, (1, 19))
+    params = _core.PairParams(**SETTINGS)
+    args = (track_boxes, boxes, params, None, (None, None))
+    once = native_cost(device, track, detection, *args)
+    scaled = native_cost(device, track * 37, detection / 53, *args)
+    np.testing.assert_allclose(once, scaled, atol=2e-5)
+
+
+def test_zero_features_match_nothing(device):
+    boxes = np.tile(np.float32([0, 0, 10, 20]), (1, 2, 1))
+    params = _core.PairParams(**dict(SETTINGS, min_affinity=0.0))
+    track = np.float32([[[0, 0], [1, 0]]])
+    got = native_cost(device, track, track, boxes, boxes, params, None, (None, None))
+    gate = np.float32(SETTINGS["gate"])
+    np.testing.assert_array_equal(got, np.float32([[[gate, gate], [gate, 0]]]))
+
+
+def test_small_temperatures_do_not_overflow(device):
+    boxes = np.tile(np.float32([0, 0, 10, 20]), (1, 1, 1))
+    params = _core.PairParams(**dict(SETTINGS, tau=1e-3))
+    same = np.float32([[[3, 4]]])
+    assert native_cost(device, same, same, boxes, boxes, params, None, (None, None)) == 0
+
+
+def test_a_nan_reaches_the_solver(device):
+    boxes = np.tile(np.float32([0, 0, 10, 20]), (1, 2, 1))
+    track = np.float32([[[1, 0], [0, 1]]])
+    detection = np.float32([[[1, 0], [np.nan, 1]]])
+    params = _core.PairParams(**SETTINGS)
+    got = native_cost(device, track, detection, boxes, boxes, params, None, (None, None))
+    assert np.isnan(got[0, :, 1]).all()
+    assert not np.isnan(got[0, :, 0]).any()
+    with pytest.raises(ValueError, match="row 0, column 1"):
+        _core.assign(got[0], 0.9)
+
+
+def test_flat_boxes_are_legal(device):
+    """A box without width or height has a distance to all but itself, and never a NaN."""
+    flat = np.float32([[[5, 5, 5, 25], [5, 5, 15, 5], [7, 7, 7, 7]]])
+    got = native_cost(
+        device, None, None, flat, flat, _core.PairParams(**SETTINGS), None, (None, None)
+    )
+    assert np.isfinite(got).all()
+    assert (np.diagonal(got[0]) == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"track_boxes": np.zeros((1, 2, 5), np.float32)}, r"track_boxes: expected float32 \(1, 2, 4\)"),
+        ({"track_boxes": np.zeros((1, 2, 4))}, r"track_boxes: .* got float64 \(1, 2, 4\) on cpu"),
+        ({"detection_boxes": np.zeros((1, 4, 4), np.float32)}, r"detection_boxes: expected"),
+        ({"detection_features": None}, "on both sides or on neither"),
+        ({"detection_features": np.zeros((1, 3, 7), np.float32)}, r"float32 \(1, 3, 8\), got"),
+        ({"detection_features": np.zeros((1, 3, 16), np.float32)[..., ::2]}, "expected contiguous"),
+        ({"reach": np.zeros((1, 3), np.float32)}, r"reach: expected float32 \(1, 2\)"),
+        ({"track_classes": np.zeros((1, 2), np.int32)}, "classes on both sides"),
+        ({"out": np.zeros((2, 3), np.float32)}, r"out: expected float32 \(any, any, any\)"),
+        ({"out": "nothing"}, "out: expected an array"),
+    ],
+)
+def test_errors_name_the_argument(change, message):
+    args = {
+        "track_features": np.zeros((1, 2, 8), np.float32),
+        "detection_features": np.zeros((1, 3, 8), np.float32),
+        "track_boxes": np.zeros((1, 2, 4), np.float32),
+        "detection_boxes": np.zeros((1, 3, 4), np.float32),
+        "params": _core.PairParams(**SETTINGS),
+        "out": np.zeros((1, 2, 3), np.float32),
+    }
+    with pytest.raises(ValueError, match=message):
+        _core.cost(**{**args, **change})
+
+
+def test_a_read_only_output_is_refused():
+    out = np.zeros((1, 0, 0), np.float32)
+    out.flags.writeable = False
+    boxes = np.zeros((1, 0, 4), np.float32)
+    with pytest.raises(ValueError, match="out: expected a writable array"):
+        _core.cost(None, None, boxes, boxes, _core.PairParams(**SETTINGS), out)
+
+
+@given(seed=st.integers(0, 10**6), t=st.integers(0, 9), n=st.integers(0, 9), d=st.integers(1, 20))
+def test_costs_lie_between_zero_and_the_gate(seed, t, n, d):
+    rng = np.random.default_rng(seed)
+    track, detection = related_features(rng, 1, t, n, d)
+    got = native_cost(
+        "cpu",
+        track,
+        detection,
+        random_boxes(rng, (1, t)),
+        random_boxes(rng, (1, n)),
+        _core.PairParams(**SETTINGS),
+        None,
+        (None, None),
+    )
+    assert ((got >= -1e-6) & (got <= np.float32(SETTINGS["gate"]))).all()
+
+
+class TestRowNorms:
+    def test_values(self):
+        rows = np.random.default_rng(0).normal(size=(40, 33)).astype(np.float32)
+        rows[3] = 0
+        np.testing.assert_allclose(_core.row_norms(rows), np.linalg.norm(rows, axis=1), rtol=1e-6)
+
+    @pytest.mark.parametrize("scale", [1e-15, 1e15])
+    def test_squares_out_of_range_of_float32(self, scale):
+        rows = np.full((2, 4), scale, np.float32)
+        np.testing.assert_allclose(_core.row_norms(rows), 2 * np.float32(scale), rtol=1e-6)
+
+    @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 3e18])
+    def test_the_first_bad_row_is_named(self, bad):
+        rows = np.ones((5, 3), np.float32)
+        rows[2, 1] = rows[4, 0] = bad
+        with pytest.raises(ValueError, match="in row 2"):
+            _core.row_norms(rows)

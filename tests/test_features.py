@@ -1,0 +1,174 @@
+"""Features of tracks: the delta-update and the matching, on the CPU and on CUDA."""
+
+import numpy as np
+import pytest
+import reference
+from scipy.optimize import linear_sum_assignment
+
+from sslmot import _core
+from sslmot.association import BoxPairs
+from sslmot.features import FeatureTable, RowPool
+
+SETTINGS = {
+    "tau": 0.5,
+    "min_affinity": 0.3,
+    "appearance_weight": 0.5,
+    "motion_weight": 0.5,
+    "shape_weight": 0.5,
+    "gate": 0.8,
+}
+
+
+def on(device, array):
+    if device == "cpu":
+        return array
+    import torch
+
+    return torch.from_numpy(array).to(device)
+
+
+def unit(x):
+    return x / np.linalg.norm(x)
+
+
+def table_of(device, values):
+    """A table whose rows 0.. hold some features, brought to unit length."""
+    table = FeatureTable.like(on(device, values))
+    table.grow(len(values))
+    rows = np.arange(len(values))
+    table.store(rows, table.prepare(on(device, values)), rows, 0.0)
+    return table
+
+
+def people_seen_again(rng, t, n, d):
+    """Tracks of people, and detections of some of them, near where they were."""
+    people = rng.normal(size=(max(t, n), d)).astype(np.float32)
+    corner = rng.uniform(0, 300, (len(people), 2))
+    boxes = np.hstack([corner, corner + rng.uniform(40, 120, (len(people), 2))])
+    classes = rng.integers(0, 2, len(people)).astype(np.int32)
+    track, seen = rng.permutation(len(people))[:t], rng.permutation(len(people))[:n]
+    embeddings = 3 * people[seen] + rng.normal(size=(n, d)) * 0.3
+    embeddings[1::9] = 0
+    moved = boxes[seen] + rng.normal(0, 5, (n, 4))
+    pairs = BoxPairs(
+        boxes[track].astype(np.float32), classes[track], moved.astype(np.float32), classes[seen]
+    )
+    return people[track], embeddings.astype(np.float32), pairs
+
+
+# Sparse candidates (dot products one by one) and dense ones (in blocks) are different code.
+@pytest.mark.parametrize("reach", [0.4, 1.5, np.inf])
+@pytest.mark.parametrize(("t", "n", "d"), [(40, 35, 64), (3, 70, 5), (33, 1, 128)])
+def test_matching_is_the_optimum_of_eq_7(device, t, n, d, reach):
+    rng = np.random.default_rng([t, n])
+    features, embeddings, pairs = people_seen_again(rng, t, n, d)
+    rows = rng.permutation(t)
+    table = table_of(device, features[np.argsort(rows)])
+    match = table.match(
+        pairs, reach, rows, table.prepare(on(device, embeddings)), _core.PairParams(**SETTINGS)
+    )
+    cost = reference.cost(
+        features,
+        embeddings,
+        pairs.track_boxes,
+        pairs.boxes,
+        np.full(t, reach),
+        SETTINGS,
+        pairs.track_classes,
+        pairs.classes,
+    )
+    gate = SETTINGS["gate"]
+    best = linear_sum_assignment(cost)
+    optimum = cost[best].sum() + gate * (t - len(best[0]))
+    assert reference.objective(cost, match, gate) == pytest.approx(optimum, abs=1e-4)
+    assert (cost[match >= 0, match[match >= 0]] < gate).all()
+    assert min(t, n) < 5 or (match >= 0).sum() > min(t, n) / 5
+
+
+@pytest.mark.parametrize("delta", [0.0, 0.5, 0.9, 1.0])
+def test_delta_update(device, delta):
+    rng = np.random.default_rng(0)
+    old = rng.normal(size=(4, 16)).astype(np.float32)
+    new = 5 * rng.normal(size=(3, 16)).astype(np.float32)
+    table = table_of(device, old)
+    table.store(np.array([2, 0]), table.prepare(on(device, new)), np.array([1, 2]), delta)
+    expected = np.array([unit(x) for x in old])
+    for row, column in ((2, 1), (0, 2)):
+        expected[row] = unit(delta * unit(old[row]) + (1 - delta) * unit(new[column]))
+    np.testing.assert_allclose(values(table), expected, atol=1e-6)
+
+
+def values(table):
+    array = table._values * table._norms[:, None]
+    return array if isinstance(array, np.ndarray) else array.cpu().numpy()
+
+
+def test_where_one_is_unknown_the_other_stands_alone(device):
+    table = table_of(device, np.float32([[0, 0], [1, 0], [0, 0]]))
+    new = table.prepare(on(device, np.float32([[0, 2], [0, 0]])))
+    table.store(np.array([0, 1, 2]), new, np.array([0, 1, 1]), 0.5)
+    np.testing.assert_allclose(values(table), [[0, 1], [1, 0], [0, 0]])
+
+
+def test_opposite_features_leave_nothing_known(device):
+    table = table_of(device, np.float32([[1, 0]]))
+    table.store(
+        np.array([0]), table.prepare(on(device, np.float32([[-1, 0]]))), np.array([0]), 0.5
+    )
+    np.testing.assert_array_equal(values(table), [[0, 0]])
+
+
+def test_a_new_owner_of_a_row_starts_unknown(device):
+    table = table_of(device, np.float32([[1, 0], [0, 1]]))
+    table.forget(np.array([0]))
+    table.grow(5)
+    np.testing.assert_array_equal(values(table), [[0, 0], [0, 1], [0, 0], [0, 0], [0, 0]])
+    new = table.prepare(on(device, np.float32([[0, 3]])))
+    table.store(np.array([0]), new, np.array([0]), 0.9)
+    np.testing.assert_array_equal(values(table)[0], [0, 1])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_rows_that_are_not_finite_are_named(device, bad):
+    embeddings = np.ones((3, 4), np.float32)
+    table = FeatureTable.like(on(device, embeddings))
+    embeddings[1, 2] = bad
+    with pytest.raises(ValueError, match="row 1"):
+        table.prepare(on(device, embeddings))
+
+
+def test_rows_are_never_in_two_hands():
+    pool, rng, held = RowPool(), np.random.default_rng(0), set()
+    for _ in range(300):
+        taken = pool.take(int(rng.integers(0, 40))).tolist()
+        assert not held & set(taken)
+        held |= set(taken)
+        assert max(held, default=0) < max(pool.size, 1)
+        returned = [row for row in sorted(held) if rng.random() < 0.5]
+        pool.give_back(np.array(returned, np.int64))
+        held -= set(returned)
+    assert pool.size <= 256  # what is given back is used again
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rows": np.array([0, 9])}, "rows: expected 0 to 1, got 9 at 1"),
+        ({"columns": np.array([0, -1])}, "columns: expected 0 to 2, got -1 at 1"),
+        ({"rows": np.array([0, 1], np.int32)}, r"rows: expected int64 \(any,\)"),
+        ({"norms": np.ones(2, np.float32)}, r"norms: expected float32 \(3,\)"),
+        ({"embeddings": np.ones((3, 5), np.float32)}, r"embeddings: expected float32 \(any, 4\)"),
+    ],
+)
+def test_native_update_checks_its_rows(change, message):
+    args = {
+        "table": np.zeros((2, 4), np.float32),
+        "table_norms": np.zeros(2, np.float32),
+        "rows": np.array([0, 1]),
+        "embeddings": np.ones((3, 4), np.float32),
+        "norms": np.ones(3, np.float32),
+        "columns": np.array([0, 1]),
+        "delta": 0.5,
+    }
+    with pytest.raises(ValueError, match=message):
+        _core.blend(**{**args, **change})

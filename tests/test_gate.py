@@ -1,0 +1,112 @@
+"""Candidate pairs by geometry, against all pairs in loops."""
+
+import itertools
+
+import numpy as np
+import pytest
+import reference
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sslmot import _core
+
+
+def params(shape_weight=0.0):
+    return _core.PairParams(
+        tau=1.0,
+        min_affinity=0.0,
+        appearance_weight=0.0,
+        motion_weight=1.0,
+        shape_weight=shape_weight,
+        gate=1.0,
+    )
+
+
+def pairs_of(row_begin, columns):
+    rows = np.repeat(np.arange(len(row_begin) - 1), np.diff(row_begin))
+    return set(zip(rows.tolist(), columns.tolist(), strict=True))
+
+
+def check(track_boxes, boxes, reach, shape_weight=0.0, track_classes=None, classes=None):
+    row_begin, columns, distances = _core.candidates(
+        track_boxes, reach, boxes, params(shape_weight), track_classes, classes
+    )
+    found = pairs_of(row_begin, columns)
+    assert len(found) == len(columns)  # none twice
+    for i, j in itertools.product(range(len(track_boxes)), range(len(boxes))):
+        d = reference.distance(track_boxes[i], boxes[j], shape_weight)
+        same = classes is None or track_classes[i] == classes[j]
+        if not same or d > reach[i] * (1 + 1e-5) + 1e-6:
+            assert (i, j) not in found
+        elif d < reach[i] * (1 - 1e-5) - 1e-6:
+            assert (i, j) in found
+    rows = np.repeat(np.arange(len(row_begin) - 1), np.diff(row_begin))
+    expected = [
+        reference.distance(track_boxes[i], boxes[j], shape_weight)
+        for i, j in zip(rows, columns, strict=True)
+    ]
+    np.testing.assert_allclose(distances, expected, rtol=1e-4, atol=1e-4)
+
+
+def boxes_of(rng, n, extent, smallest, largest):
+    corner = rng.uniform(-extent, extent, (n, 2))
+    return np.hstack([corner, corner + rng.uniform(smallest, largest, (n, 2))]).astype(np.float32)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    t=st.integers(0, 30),
+    n=st.integers(0, 30),
+    extent=st.sampled_from([0.0, 1.0, 100.0, 1e4]),
+    shape_weight=st.sampled_from([0.0, 1.0]),
+)
+def test_finds_exactly_the_near_pairs(seed, t, n, extent, shape_weight):
+    rng = np.random.default_rng(seed)
+    reach = rng.choice([0.0, 0.3, 1.0, 5.0, 1e6, np.inf], t).astype(np.float32)
+    check(
+        boxes_of(rng, t, extent, 1, 100), boxes_of(rng, n, extent, 1, 100), reach, shape_weight
+    )
+
+
+def test_classes_part_the_pairs():
+    rng = np.random.default_rng(0)
+    classes = [rng.integers(0, 3, k).astype(np.int32) for k in (20, 25)]
+    reach = np.full(20, 3, np.float32)
+    check(boxes_of(rng, 20, 50, 5, 50), boxes_of(rng, 25, 50, 5, 50), reach, 0.0, *classes)
+
+
+def test_all_in_one_place_and_one_far_away():
+    near = np.tile(np.float32([0, 0, 10, 10]), (40, 1))
+    near[7] += 1e7
+    check(near, near, np.full(40, 0.5, np.float32))
+
+
+def test_infinite_reach_gives_all_pairs():
+    rng = np.random.default_rng(0)
+    row_begin, columns, _ = _core.candidates(
+        boxes_of(rng, 9, 1e3, 1, 9),
+        np.full(9, np.inf, np.float32),
+        boxes_of(rng, 11, 1e3, 1, 9),
+        params(),
+    )
+    assert len(columns) == 99
+    np.testing.assert_array_equal(np.diff(row_begin), 11)
+
+
+def test_candidates_of_a_crowd_are_few():
+    """At a real crowd's density the gate leaves a few pairs a track, whatever the number."""
+    rng = np.random.default_rng(0)
+    n = 1000
+    boxes = boxes_of(rng, n, 2000, 30, 60)
+    _, columns, _ = _core.candidates(boxes, np.full(n, 1.0, np.float32), boxes, params())
+    assert n <= len(columns) < 5 * n
+
+
+@pytest.mark.parametrize("missing", ["track_classes", "detection_classes"])
+def test_classes_on_one_side_are_refused(missing):
+    given_classes = {"track_classes": np.zeros(1, np.int32), "detection_classes": np.zeros(1, np.int32)}
+    del given_classes[missing]
+    box = np.float32([[0, 0, 1, 1]])
+    with pytest.raises(ValueError, match="on both sides or on neither"):
+        _core.candidates(box, np.float32([1]), box, params(), **given_classes)

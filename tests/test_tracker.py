@@ -1,0 +1,472 @@
+"""The tracker: its rules, the paper's preset against loops, its inputs and their errors."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import reference
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import linear_sum_assignment
+
+import sslmot
+from sslmot import Tracker, TrackerConfig
+from sslmot.data import mot
+
+PERSON = np.float32([100, 100, 140, 200])
+
+
+def at(*shifts, score=None):
+    """Detections: the person, moved to the right by some pixels."""
+    boxes = np.float32([PERSON + [x, 0, x, 0] for x in shifts]).reshape(-1, 4)
+    return boxes if score is None else np.hstack([boxes, np.full((len(boxes), 1), score)])
+
+
+def run(tracker, frames, embeddings=None):
+    """Ids by detection, frame by frame; 0 where a detection is not reported."""
+    out = []
+    for t, dets in enumerate(frames):
+        z = None if embeddings is None else embeddings[t]
+        tracks = tracker.step(None, dets, embeddings=z)
+        ids = np.zeros(len(dets), int)
+        ids[tracks.detection_index] = tracks.ids
+        out.append(ids.tolist())
+    return out
+
+
+class TestLife:
+    def test_reported_once_confirmed(self):
+        assert run(Tracker(TrackerConfig(confirm=2)), [at(k) for k in range(4)]) == [
+            [0],
+            [0],
+            [1],
+            [1],
+        ]
+
+    def test_confirm_zero_reports_at_birth(self):
+        assert run(Tracker(TrackerConfig(confirm=0)), [at(0), at(1, 400)]) == [[1], [1, 2]]
+
+    def test_ids_go_to_confirmed_tracks_only(self):
+        """A false detection in one frame uses no id up."""
+        frames = [at(0), at(1, 500), at(2), at(3, 800), at(4, 801)]
+        config = TrackerConfig(potential_patience=0)
+        assert run(Tracker(config), frames) == [[0], [1, 0], [1], [1, 0], [1, 2]]
+
+    @pytest.mark.parametrize(("missed", "same"), [(5, True), (6, False)])
+    def test_patience(self, missed, same):
+        tracker = Tracker(TrackerConfig(patience=5))
+        ids = run(tracker, [at(0), at(0), *[at()] * missed, at(0), at(0)])
+        assert ids[1] == [1]
+        assert ids[-1] == ([1] if same else [2])
+
+    @pytest.mark.parametrize(("missed", "reported"), [(0, True), (1, True), (2, False)])
+    def test_potential_patience(self, missed, reported):
+        tracker = Tracker(TrackerConfig(potential_patience=1))
+        ids = run(tracker, [at(0), *[at()] * missed, at(0)])
+        assert ids[-1] == ([1] if reported else [0])
+
+    def test_lost_tracks_are_not_reported(self):
+        tracker = Tracker()
+        run(tracker, [at(0), at(0)])
+        assert len(tracker.step(None, at())) == 0
+
+    def test_reset_starts_again_at_one(self):
+        tracker = Tracker()
+        frame = np.zeros((300, 300, 3), np.uint8)
+        first = [tracker.step(frame, at(0)).ids.tolist() for _ in range(3)]
+        tracker.reset()
+        other = np.zeros((200, 300, 3), np.uint8)  # another video, of another size
+        assert [tracker.step(other, at(0)).ids.tolist() for _ in range(3)] == first
+
+    def test_ids_belong_to_the_instance(self):
+        one, two = Tracker(), Tracker()
+        run(one, [at(0, 300), at(0, 300)])
+        assert run(two, [at(0), at(0)])[-1] == [1]
+
+
+class TestResult:
+    def test_fields(self):
+        tracker = Tracker(TrackerConfig(confirm=0))
+        dets = np.float64([[*PERSON, 0.25, 7], [*(PERSON + 300), 0.75, 2]])
+        tracks = tracker.step(None, dets)
+        assert len(tracks) == 2
+        np.testing.assert_array_equal(tracks.ids, [1, 2])
+        np.testing.assert_array_equal(tracks.boxes, dets[:, :4])
+        np.testing.assert_array_equal(tracks.scores, [0.25, 0.75])
+        np.testing.assert_array_equal(tracks.classes, [7, 2])
+        np.testing.assert_array_equal(tracks.detection_index, [0, 1])
+        assert [
+            x.dtype
+            for x in (
+                tracks.ids,
+                tracks.boxes,
+                tracks.scores,
+                tracks.classes,
+                tracks.detection_index,
+            )
+        ] == [np.int64, np.float32, np.float32, np.int32, np.int64]
+
+    def test_is_ordered_by_detection(self):
+        tracker = Tracker()
+        run(tracker, [at(0, 300, 600)] * 2)
+        tracks = tracker.step(None, at(600, 0, 300))
+        assert tracks.detection_index.tolist() == [0, 1, 2]
+        assert tracks.ids.tolist() == [3, 1, 2]
+
+    def test_without_scores_and_classes(self):
+        tracks = Tracker(TrackerConfig(confirm=0)).step(None, at(0))
+        assert tracks.scores.tolist() == [1]
+        assert tracks.classes.tolist() == [0]
+
+    @pytest.mark.parametrize("nothing", [(), [], np.empty((0, 4)), np.empty((0, 6)), np.empty(0)])
+    def test_no_detections(self, nothing):
+        tracker = Tracker()
+        assert len(tracker.step(None, nothing)) == 0
+        assert len(tracker.step()) == 0
+
+
+class TestMatching:
+    def test_classes_are_kept_apart(self):
+        tracker = Tracker()
+        a = np.hstack([at(0), [[0.9, 0]]])
+        b = np.hstack([at(0), [[0.9, 1]]])
+        assert run(tracker, [a, a, b, b]) == [[0], [1], [0], [2]]
+
+    def test_appearance_tells_two_who_change_places(self):
+        z = np.eye(2, dtype=np.float32)
+        frames = [at(0, 90)] * 5
+        crossed = [z, z, z, z[::-1], z[::-1]]
+        assert run(Tracker(), frames, crossed)[-1] == [2, 1]
+        assert run(Tracker(), frames)[-1] == [1, 2]  # what motion alone would say
+
+    def test_appearance_finds_a_lost_track_again(self):
+        z = np.float32([[1, 0]])
+        frames = [at(0), at(0), at(), at(), at(70), at(70)]
+        features = [z, z, z[:0], z[:0], z, z]
+        assert run(Tracker(), frames, features)[-1] == [1]
+        assert run(Tracker(), frames)[-1] == [2]  # too far for motion alone
+
+    def test_rescue_by_motion_of_changed_appearance(self):
+        z = np.eye(2, dtype=np.float32)
+        frames, features = [at(0), at(0), at(1)], [z[:1], z[:1], z[1:]]
+        assert run(Tracker(), frames, features)[-1] == [1]
+        assert run(Tracker(TrackerConfig(rescue=False)), frames, features)[-1] == [0]
+
+    def test_zero_embeddings_match_nothing_by_appearance(self):
+        zero = np.zeros((1, 8), np.float32)
+        frames, features = [at(0)] * 3, [zero] * 3
+        assert run(Tracker(), frames, features)[-1] == [1]  # by motion
+        assert run(Tracker(TrackerConfig.paper()), frames, features)[-1] == [0]
+
+    def test_frames_with_and_without_features_mix(self):
+        z = np.eye(2, dtype=np.float32)
+        frames = [at(0, 300)] * 6
+        features = [None, None, z, None, z, z]
+        assert run(Tracker(), frames, features)[1:] == [[1, 2]] * 5
+
+    def test_a_frame_is_described_by_the_extractor(self):
+        seen = []
+
+        def extractor(frame, boxes):
+            seen.append((frame.shape, boxes.copy()))
+            return np.eye(3, dtype=np.float32)[: len(boxes)]
+
+        tracker = Tracker(extractor=extractor)
+        frame = np.zeros((240, 320, 3), np.uint8)
+        tracker.step(frame, at(0, 50))
+        tracker.step(frame, at())  # nothing to describe: not called
+        tracker.step(frame, at(0), embeddings=np.ones((1, 3), np.float32))  # given: not called
+        assert len(seen) == 1
+        assert seen[0][0] == (240, 320, 3)
+        np.testing.assert_array_equal(seen[0][1], at(0, 50))
+
+
+class PaperTracker:
+    """SSL-MOT, section 3, in loops and float64."""
+
+    def __init__(self, config):
+        self.c, self.tracks, self.next_id = config, [], 1
+
+    def step(self, boxes, features):
+        c, ids = self.c, np.zeros(len(boxes), int)
+        settings_ = {
+            "tau": c.tau,
+            "min_affinity": c.min_affinity,
+            "appearance_weight": c.appearance_weight,
+            "motion_weight": c.motion_weight,
+            "shape_weight": 0.0,
+            "gate": c.max_cost,
+        }
+        cost = reference.cost(
+            [t["z"] for t in self.tracks],
+            features,
+            [t["box"] for t in self.tracks],
+            boxes,
+            [np.inf] * len(self.tracks),
+            settings_,
+        )
+        taken = set()
+        for track in self.tracks:
+            track["misses"] += 1
+        for i, j in zip(*linear_sum_assignment(cost), strict=True):
+            if cost[i, j] >= c.max_cost:
+                continue
+            track = self.tracks[i]
+            taken.add(j)
+            track["misses"] = 0
+            track["matches"] += 1
+            track["box"] = c.delta * track["box"] + (1 - c.delta) * boxes[j]
+            new = c.delta * track["z"] + (1 - c.delta) * features[j] / np.linalg.norm(features[j])
+            track["z"] = new / np.linalg.norm(new)
+        for track in self.tracks:
+            if track["misses"] == 0 and track["id"] == 0 and track["matches"] >= c.confirm:
+                track["id"], self.next_id = self.next_id, self.next_id + 1
+        for i, j in zip(*linear_sum_assignment(cost), strict=True):
+            if cost[i, j] < c.max_cost:
+                ids[j] = self.tracks[i]["id"]
+        self.tracks = [t for t in self.tracks if t["misses"] <= c.patience]
+        for j in range(len(boxes)):
+            if j not in taken:
+                z = features[j] / np.linalg.norm(features[j])
+                self.tracks.append(
+                    {"z": z, "box": boxes[j], "misses": 0, "matches": 0, "id": 0}
+                )
+        return ids.tolist()
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10**6), people=st.integers(1, 12), confirm=st.integers(0, 3))
+def test_the_papers_preset_is_the_paper(seed, people, confirm):
+    rng = np.random.default_rng(seed)
+    config = TrackerConfig.paper(tau=0.5, min_affinity=0.2, confirm=max(confirm, 1), patience=4,
+                                 potential_patience=4)
+    tracker, oracle = Tracker(config), PaperTracker(config)
+    identity = rng.normal(size=(people, 16))
+    centre = rng.uniform(0, 400, (people, 2))
+    for _ in range(15):
+        centre += rng.normal(0, 6, centre.shape)
+        seen = rng.permutation(people)[: rng.integers(0, people + 1)]
+        boxes = np.hstack([centre[seen] - [20, 50], centre[seen] + [20, 50]]).astype(np.float32)
+        z = (identity[seen] + rng.normal(0, 0.4, (len(seen), 16))).astype(np.float32)
+        got = run(tracker, [boxes], [z])[0]
+        assert got == oracle.step(boxes.astype(np.float64), z.astype(np.float64))
+
+
+class TestInputs:
+    @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int32, np.uint16])
+    def test_number_types(self, dtype):
+        assert run(Tracker(), [at(0).astype(dtype)] * 2)[-1] == [1]
+
+    @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+    def test_embedding_types(self, dtype):
+        z = np.eye(2).astype(dtype)
+        assert run(Tracker(), [at(0, 90)] * 3, [z] * 3)[-1] == [1, 2]
+
+    def test_torch_arrays(self, device):
+        torch = pytest.importorskip("torch")
+        rng = np.random.default_rng(0)
+        frames = [at(*rng.uniform(0, 3, 5) + np.arange(5) * 60) for _ in range(6)]
+        z = [np.eye(5, 32, dtype=np.float32) + rng.normal(0, 0.05, (5, 32)) for _ in range(6)]
+        by_numpy = run(Tracker(), frames, z)
+        moved = [torch.from_numpy(f).to(device) for f in frames]
+        for dtype in (torch.float32, torch.bfloat16, torch.float16, torch.float64):
+            features = [torch.from_numpy(x).to(device, dtype) for x in z]
+            assert run(Tracker(), moved, features) == by_numpy
+
+    def test_torch_embeddings_that_require_a_gradient(self, device):
+        torch = pytest.importorskip("torch")
+        z = torch.eye(1, 4, device=device, requires_grad=True)
+        assert run(Tracker(), [at(0)] * 2, [z] * 2)[-1] == [1]
+
+    def test_torch_cpu_embeddings_are_not_copied(self):
+        torch = pytest.importorskip("torch")
+        from sslmot.inputs import check_embeddings
+
+        z = torch.ones(2, 4)
+        assert check_embeddings(z, 2, None).ctypes.data == z.data_ptr()
+
+    def test_strided_and_read_only_arrays(self):
+        dets = np.repeat(at(0, 300), 2, axis=0)[::2]
+        z = np.asfortranarray(np.eye(2, 8, dtype=np.float32))
+        z.flags.writeable = False
+        assert run(Tracker(), [dets] * 2, [z] * 2)[-1] == [1, 2]
+
+    def test_inputs_are_not_changed_or_kept(self):
+        tracker = Tracker()
+        for _ in range(3):
+            dets, z = at(0, 300), 3 * np.eye(2, dtype=np.float32)
+            before = dets.copy(), z.copy()
+            tracks = tracker.step(None, dets, embeddings=z)
+            np.testing.assert_array_equal(dets, before[0])
+            np.testing.assert_array_equal(z, before[1])
+            dets[:], z[:] = -1, np.nan  # a caller that uses its buffers again
+        assert tracks.ids.tolist() == [1, 2]
+        np.testing.assert_array_equal(tracks.boxes, at(0, 300))
+
+
+def bad_inputs():
+    """(name, step arguments, message): what a step refuses after two good frames."""
+    frame = np.zeros((300, 400, 3), np.uint8)
+    z = np.ones((2, 8), np.float32)
+    nan_z, inf_z = z.copy(), z.copy()
+    nan_z[1, 3], inf_z[0, 0] = np.nan, np.inf
+    nan_box, inf_box, flipped, half_class = (
+        np.hstack([at(0, 90), [[0.9, 0], [0.9, 0]]]) for _ in range(4)
+    )
+    nan_box[1, 2], inf_box[0, 4], half_class[1, 5] = np.nan, np.inf, 0.5
+    flipped[1, 2] = 0
+    return [
+        ((frame, at(0)[0]), r"dets: expected \(N, 4\), \(N, 5\) or \(N, 6\).*got \(4,\) float32"),
+        ((frame, np.zeros((2, 3))), r"dets: expected .*got \(2, 3\) float64 on cpu"),
+        ((frame, np.zeros((2, 7))), r"dets: expected .*got \(2, 7\)"),
+        ((frame, at(0).astype(bool)), "dets: expected float or integer numbers, got .* bool"),
+        ((frame, at(0).astype(complex)), "dets: expected float or integer numbers"),
+        ((frame, at(0).astype(str)), "dets: expected float or integer numbers"),
+        ((frame, "dets"), "dets: expected an array .*got str"),
+        ((frame, None), "dets: expected an array .*got NoneType"),
+        ((frame, nan_box), r"dets: expected finite numbers, got \[.*nan.*\] in row 1"),
+        ((frame, inf_box), "dets: expected finite numbers, .* in row 0"),
+        ((frame, flipped), r"dets: expected x1 <= x2 and y1 <= y2 \(xyxy\), .* in row 1"),
+        ((frame, half_class), "dets: expected integer classes, got 0.5 in row 1"),
+        ((frame, at(0, 90), nan_z), "embeddings: expected finite numbers.* row 1"),
+        ((frame, at(0, 90), inf_z), "embeddings: expected finite numbers.* row 0"),
+        ((frame, at(0), z), r"embeddings: expected \(1, 8\) float32 on cpu, got \(2, 8\) float32"),
+        ((frame, at(0, 90), z[:, :7]), r"embeddings: expected \(2, 8\) .* got \(2, 7\)"),
+        ((frame, at(0, 90), z[0]), r"embeddings: expected \(2, 8\) .* got \(8,\)"),
+        ((frame, at(0, 90), z.astype(int)), r"embeddings: expected .*float32.* int64 on cpu"),
+        ((frame, at(0, 90), "z"), "embeddings: expected an array"),
+        ((frame[:200], at(0)), r"frame: expected \(300, 400, 3\) .*got \(200, 400, 3\)"),
+        ((frame[..., 0], at(0)), r"frame: expected \(H, W, 3\) uint8, got \(300, 400\)"),
+        ((frame.astype(np.float32), at(0)), "frame: expected .*uint8, got .* float32"),
+        ((frame[:0], at(0)), r"frame: expected \(H, W, 3\)"),
+        (("frame", at(0)), "frame: expected an array"),
+    ]
+
+
+@pytest.mark.parametrize(("args", "message"), bad_inputs())
+def test_a_rejected_step_changes_nothing(args, message):
+    """Two trackers see the same video; one is also given a bad frame, and cannot be told apart."""
+    rng = np.random.default_rng(0)
+    identity = rng.normal(size=(2, 8)).astype(np.float32)
+    frame = np.zeros((300, 400, 3), np.uint8)
+    plain, disturbed = Tracker(), Tracker()
+    for t in range(8):
+        dets = at(2 * t, 90 - 2 * t) if t != 5 else at()
+        z = identity[: len(dets)] + 0.1
+        if t in (2, 6):
+            names = ("frame", "dets", "embeddings")
+            with pytest.raises(ValueError, match=message):
+                disturbed.step(**dict(zip(names, args, strict=False)))
+        a = plain.step(frame, dets, embeddings=z)
+        b = disturbed.step(frame, dets, embeddings=z)
+        for field in ("ids", "boxes", "scores", "detection_index"):
+            np.testing.assert_array_equal(getattr(a, field), getattr(b, field))
+        same_table(plain, disturbed)
+
+
+def same_table(one, two):
+    for field in ("ids", "matches", "misses", "classes", "feature_rows", "state"):
+        np.testing.assert_array_equal(getattr(one._table, field), getattr(two._table, field))
+    np.testing.assert_array_equal(one._features._values, two._features._values)
+    np.testing.assert_array_equal(one._features._norms, two._features._norms)
+
+
+def test_a_bad_first_step_changes_nothing():
+    tracker = Tracker()
+    with pytest.raises(ValueError, match="embeddings"):
+        tracker.step(
+            np.zeros((9, 9, 3), np.uint8), at(0), embeddings=np.full((1, 5), np.nan, np.float32)
+        )
+    frame = np.zeros((200, 300, 3), np.uint8)
+    z = np.ones((1, 3), np.float32)
+    tracker.step(frame, at(0), embeddings=z)  # another size and width than what was refused
+    assert tracker.step(frame, at(0), embeddings=z).ids.tolist() == [1]
+
+
+@pytest.mark.parametrize("features", [np.ones((5, 3), np.float32), np.full((1, 3), np.nan), "no"])
+def test_a_bad_extractor_is_named(features):
+    def model(frame, boxes):
+        return features
+
+    with pytest.raises(ValueError, match=r"features of function|embeddings: expected finite"):
+        Tracker(extractor=model).step(np.zeros((9, 9, 3), np.uint8), at(0))
+
+
+def test_an_extractor_and_weights_exclude_each_other():
+    with pytest.raises(ValueError, match="weights: expected none beside an extractor"):
+        Tracker(extractor=lambda frame, boxes: None, weights="encoder.safetensors")
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10**6), with_features=st.booleans(), paper=st.booleans())
+def test_any_sequence_keeps_the_rules(seed, with_features, paper):
+    """Ids are unique in a frame and start at 1 without gaps; indices are valid; runs repeat."""
+    rng = np.random.default_rng(seed)
+    config = TrackerConfig.paper() if paper else TrackerConfig(patience=3)
+    frames, features = [], []
+    for _ in range(20):
+        n = int(rng.integers(0, 15))
+        corner = rng.uniform(-50, 300, (n, 2))
+        frames.append(np.hstack([corner, corner + rng.choice([0, 1, 40, 300], (n, 2))]))
+        features.append(rng.normal(size=(n, 4)) * rng.choice([0, 1], (n, 1)))
+    given_features = features if with_features else None
+    once = run(Tracker(config), frames, given_features)
+    for ids in once:
+        reported = [i for i in ids if i]
+        assert len(set(reported)) == len(reported)
+    everyone = {i for ids in once for i in ids if i}
+    assert everyone == set(range(1, len(everyone) + 1))
+    assert run(Tracker(config), frames, given_features) == once
+
+
+def test_memory_stays_flat():
+    """Tracks that come and go leave nothing behind."""
+    tracker, rng = Tracker(TrackerConfig(patience=5)), np.random.default_rng(0)
+    sizes = []
+    for _ in range(300):
+        corner = rng.uniform(0, 5000, (30, 2))
+        dets = np.hstack([corner, corner + 50])
+        tracker.step(None, dets, embeddings=rng.normal(size=(30, 8)))
+        sizes.append(len(tracker._features._norms))
+    assert max(sizes) <= 128  # about 90 tracks live at a time
+
+
+def test_tracking_needs_no_torch():
+    code = """
+import sys, numpy as np, sslmot
+t = sslmot.Tracker()
+frame = np.zeros((200, 200, 3), np.uint8)
+for _ in range(3):
+    t.step(frame, [[10, 10, 50, 90, 0.9]])
+    tracks = t.step(None, [[10, 10, 50, 90]], embeddings=t.extractor(frame, np.float32([[10, 10, 50, 90]])))
+assert tracks.ids.tolist() == [1]
+loaded = {"torch", "motmetrics", "trackeval", "pandas"} & set(sys.modules)
+assert not loaded, loaded
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+class TestMot17:
+    """The real sequences, with public detections and motion alone."""
+
+    def test_motion_alone_beats_the_peers(self, data_root, tmp_path):
+        """The best of the open trackers on these detections: HOTA 48, IDF1 57, MOTA 54.8."""
+        from sslmot.evaluate import evaluate
+
+        sequence = mot.Sequence.open(data_root / "MOT17/train/MOT17-09-FRCNN")
+        detections, tracker, results = sequence.detections(), Tracker(), []
+        for t in range(1, sequence.length + 1):
+            tracks = tracker.step(None, detections[t])
+            results.append((t, tracks.ids, tracks.boxes, tracks.scores))
+        mot.write_results(tmp_path / f"{sequence.name}.txt", results)
+        scores = evaluate(sequence.path, tmp_path)[sequence.name]
+        assert scores.hota >= 48
+        assert scores.idf1 >= 57
+        assert scores.mota >= 54.8
+
+
+def test_assign_is_public():
+    rows, columns = sslmot.assign(np.array([[1.0, 2.0], [0.5, 9.0]]), max_cost=5)
+    assert rows.tolist() == [0, 1]
+    assert columns.tolist() == [1, 0]
