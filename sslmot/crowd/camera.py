@@ -1,0 +1,62 @@
+"""From the world to the picture, and what everything that is painted shares."""
+
+from __future__ import annotations
+
+import colorsys
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+Image: TypeAlias = npt.NDArray[np.float32]
+Mask: TypeAlias = npt.NDArray[np.uint8]
+Colour: TypeAlias = tuple[float, float, float]  # blue, green, red; 0 to 255
+
+SUBPIXEL_BITS = 4  # OpenCV draws at 1/16 pixel
+
+
+class Camera(NamedTuple):
+    """A level pinhole camera."""
+
+    focal: float  # pixels
+    centre: float  # pixels
+    horizon: float  # pixels from the top
+    height: float  # metres above the ground
+
+    def project(self, points: Floats) -> Floats:
+        """World (..., 3) metres to picture (..., 2) pixels."""
+        x, up, depth = np.moveaxis(points, -1, 0)
+        scale = self.focal / depth
+        return np.stack((self.centre + x * scale, self.horizon + (self.height - up) * scale), -1)
+
+
+def subpixels(points: Floats) -> npt.NDArray[np.int32]:
+    """Pixels for OpenCV's drawing functions with ``shift=SUBPIXEL_BITS``."""
+    # OpenCV counts from the middle of the first pixel, boxes from its corner.
+    return np.rint((points - 0.5) * (1 << SUBPIXEL_BITS)).astype(np.int32)
+
+
+def arc(start: float, stop: float, count: int) -> Floats:
+    """Points (count, 2) on the unit circle between two angles."""
+    angles = np.linspace(start, stop, count)
+    return np.stack((np.cos(angles), np.sin(angles)), 1)
+
+
+CIRCLE = arc(0, 2 * np.pi, 21)[:-1]
+
+
+def palette(colours: str) -> list[Colour]:
+    """Colours from their usual red-green-blue hexadecimal notation."""
+    return [(float(b), float(g), float(r)) for r, g, b in map(bytes.fromhex, colours.split())]
+
+
+def hsv(hue: float, saturation: float, value: float) -> Colour:
+    """A colour by hue (any number, 1 is once around), saturation and value, 0 to 1."""
+    red, green, blue = colorsys.hsv_to_rgb(hue % 1, saturation, value)
+    return 255 * blue, 255 * green, 255 * red
+
+
+def lit(colour: Colour, light: float) -> Colour:
+    """A colour under less or more light; 1 is as it is."""
+    return colour[0] * light, colour[1] * light, colour[2] * light
