@@ -48,7 +48,7 @@ class TrackerConfig:
     rescue: bool = True
     delta: float = 0.9
     confirm: int = 1
-    patience: int = 60
+    patience: int = 90
     potential_patience: int = 1
     motion: Motion = "kalman"
 

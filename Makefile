@@ -1,0 +1,48 @@
+# make demo   track a generated crowd: scores, an annotated video and a picture in demo/
+# make test   every test
+# make lint   ruff, mypy, clang-format
+# make bench  benchmarks
+#
+# All of them in one environment, .venv. CUDA=ON|OFF decides about the kernels (AUTO: where nvcc is).
+PYTHON ?= python3
+CUDA ?= AUTO
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check --quiet
+SOURCES := CMakeLists.txt pyproject.toml constraints.txt $(wildcard cmake/* csrc/*)
+INSTALL = $(PIP) install -c constraints.txt --no-build-isolation -C cmake.define.CUDA=$(CUDA)
+
+.PHONY: demo test lint bench clean
+
+demo: $(VENV)/demo.installed
+	$(BIN)/sslmot demo --output demo
+
+test: $(VENV)/test.installed
+	OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+lint: $(VENV)/lint.installed
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run -Werror csrc/*
+
+bench: $(VENV)/benchmark.installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest benchmarks \
+	  --benchmark-columns=median,iqr,rounds --benchmark-sort=fullname
+
+$(VENV)/tools.installed:
+	@$(PYTHON) -m venv $(VENV) || { \
+	  echo "make: expected a Python with venv; on Debian: apt install python3-venv" >&2; exit 1; }
+	$(PIP) install "scikit-build-core>=0.10" "pybind11>=2.13" "cmake>=3.22" ninja
+	@touch $@
+
+$(VENV)/demo.installed: $(VENV)/tools.installed $(SOURCES)
+	$(INSTALL) -e ".[evaluation]"
+	@touch $@
+
+$(VENV)/%.installed: $(VENV)/demo.installed
+	$(INSTALL) -e ".[$*]"
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build demo dist

@@ -1,0 +1,5 @@
+"""``python -m sslmot``."""
+
+from sslmot.cli import main
+
+main()

@@ -1,0 +1,196 @@
+"""The command line, typed as in the README, on real and generated sequences."""
+
+import json
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+import sslmot
+from sslmot.cli import main
+from sslmot.crowd import Crowd, CrowdConfig
+from sslmot.data import mot
+from sslmot.demo import demo, longest_gaps, write_crowd
+
+
+@pytest.fixture(scope="module")
+def crowd(tmp_path_factory):
+    """A generated sequence with frames, of 2 seconds."""
+    config = CrowdConfig(people=6, frames=60, width=640, height=360, seed=3)
+    return write_crowd(Crowd(config), tmp_path_factory.mktemp("data") / "crowd")
+
+
+def fails(capsys, *arguments):
+    """What a command says that exits with 2; nothing on stdout, and no traceback."""
+    with pytest.raises(SystemExit) as exit_:
+        main([str(a) for a in arguments])
+    assert exit_.value.code == 2
+    out, err = capsys.readouterr()
+    assert "Traceback" not in err
+    assert not out
+    return err
+
+
+def test_track_and_evaluate(crowd, tmp_path, capsys):
+    main(["track", str(crowd.path), "--output", str(tmp_path)])
+    out, _ = capsys.readouterr()
+    assert f"{tmp_path / 'crowd.txt'}: 60 frames" in out
+    results = mot.read_results(tmp_path / "crowd.txt", crowd.length)
+    assert len(results) > 50
+    record = json.loads((tmp_path / "crowd.json").read_text())
+    assert record["frames"] == 60
+    assert record["appearance"] == "ColorHistogram"
+    assert record["config"]["tau"] == sslmot.TrackerConfig().tau
+
+    main(["evaluate", str(crowd.path), "--results", str(tmp_path)])
+    header, _, row = capsys.readouterr()[0].splitlines()
+    assert header.split() == (
+        "HOTA AssA DetA MOTA IDF1 FP FN IDsw MT ML Frag Hz".split()
+    )
+    name, *numbers = row.split()
+    assert name == "crowd"
+    assert float(numbers[0]) > 50
+    assert float(numbers[-1]) > 10
+
+
+def test_the_same_command_gives_the_same_file(crowd, tmp_path):
+    for name in ("one", "two"):
+        main(["track", str(crowd.path), "--output", str(tmp_path / name)])
+    assert (tmp_path / "one/crowd.txt").read_bytes() == (tmp_path / "two/crowd.txt").read_bytes()
+
+
+def test_settings_are_flags(crowd, tmp_path):
+    flags = ["--patience", "7", "--no-rescue", "--tau", "0.5", "--appearance-reach", "inf"]
+    main(["track", str(crowd.path), "--output", str(tmp_path), "--motion-only", *flags])
+    record = json.loads((tmp_path / "crowd.json").read_text())
+    assert record["appearance"] is None
+    expected = {"patience": 7, "rescue": False, "tau": 0.5, "appearance_reach": "inf"}
+    assert expected.items() <= record["config"].items()
+    main(["track", str(crowd.path), "--output", str(tmp_path), "--paper", "--confirm", "2"])
+    record = json.loads((tmp_path / "crowd.json").read_text())
+    assert (record["config"]["motion"], record["config"]["confirm"]) == ("none", 2)
+
+
+def test_track_with_an_encoder(crowd, tmp_path):
+    pytest.importorskip("torch")
+    from sslmot.encoder import Encoder, EncoderConfig
+
+    weights = tmp_path / "encoder.safetensors"
+    Encoder(EncoderConfig(architecture="resnet18")).save(weights)
+    # Ten frames are enough for a network on a CPU.
+    short = mot.write_sequence(
+        tmp_path, "short", 30, (640, 360), {t: crowd.detections()[t] for t in range(1, 11)}
+    )
+    (short.path / "img1").symlink_to(crowd.path / "img1")
+    main(["track", str(short.path), "--output", str(tmp_path), "--weights", str(weights)])
+    assert json.loads((tmp_path / "short.json").read_text())["appearance"] == "Encoder"
+    assert mot.read_results(tmp_path / "short.txt")
+
+
+class TestErrors:
+    def test_no_such_path(self, tmp_path, capsys):
+        assert "nowhere" in fails(capsys, "track", tmp_path / "nowhere")
+
+    def test_bad_setting(self, crowd, capsys):
+        message = fails(capsys, "track", crowd.path, "--tau", "-1")
+        assert message == "sslmot track: tau: expected a number above 0, got -1.0\n"
+
+    def test_a_malformed_line(self, crowd, tmp_path, capsys):
+        broken = mot.write_sequence(tmp_path, "broken", 30, (64, 48), {1: np.ones((0, 5))})
+        broken.detections_path.write_text("1,-1,5,5,10,10,1\n1,-1,5,5,ten,10,1\n")
+        message = fails(capsys, "track", broken.path, "--motion-only", "--output", tmp_path)
+        assert f"{broken.detections_path}:2: expected" in message
+
+    def test_no_frames(self, tmp_path, capsys):
+        bare = mot.write_sequence(tmp_path, "bare", 30, (64, 48), {1: np.ones((0, 5))})
+        message = fails(capsys, "track", bare.path, "--output", tmp_path)
+        assert "bare: expected frames in" in message
+        assert "--motion-only" in message
+        main(["track", str(bare.path), "--output", str(tmp_path), "--motion-only"])
+
+    def test_a_missing_frame(self, crowd, tmp_path, capsys):
+        torn = mot.write_sequence(tmp_path, "torn", 30, (640, 360), crowd.detections())
+        (torn.path / "img1").mkdir()
+        for t in (1, 2, 4):
+            (torn.path / f"img1/{t:06d}.jpg").symlink_to(crowd.path / f"img1/{t:06d}.jpg")
+        message = fails(capsys, "track", torn.path, "--output", tmp_path)
+        assert "000003.jpg" in message
+        assert not (tmp_path / "torn.txt").exists()
+
+    def test_no_results(self, crowd, tmp_path, capsys):
+        assert "crowd" in fails(capsys, "evaluate", crowd.path, "--results", tmp_path)
+
+    def test_weights_without_appearance(self, crowd, capsys):
+        message = fails(capsys, "track", crowd.path, "--motion-only", "--weights", "w")
+        assert "--weights: expected none with --motion-only" in message
+
+
+def test_a_root_of_which_one_sequence_is_tracked(data_root, tmp_path, capsys):
+    """The README's example: what has no results is named, the rest is scored."""
+    root = str(data_root / "MOT17/train")
+    main(["track", root, "--sequences", "09", "--motion-only", "--output", str(tmp_path)])
+    capsys.readouterr()
+    main(["evaluate", root, "--results", str(tmp_path)])
+    out, err = capsys.readouterr()
+    assert [line.split()[0] for line in out.splitlines()[2:]] == ["MOT17-09-FRCNN"]
+    assert err.startswith("note: ")
+    assert "MOT17-02-FRCNN" in err
+
+
+def test_real_frames_with_the_default_appearance(data_root, tmp_path):
+    """Twenty frames of MOT17-09 from its JPEGs, as `sslmot track` reads them."""
+    whole = mot.Sequence.open(data_root / "MOT17/train/MOT17-09-FRCNN")
+    detections = whole.detections()
+    short = mot.write_sequence(
+        tmp_path, "short", 30, (1920, 1080), {t: detections[t] for t in range(1, 21)}
+    )
+    (short.path / "img1").symlink_to(whole.path / "img1")
+    main(["track", str(short.path), "--output", str(tmp_path)])
+    found = sum(len(result.ids) for result in mot.read_results(tmp_path / "short.txt"))
+    assert found > 0.8 * sum(len(detections[t]) for t in range(2, 21))
+
+
+def test_demo(tmp_path, capsys):
+    demo(tmp_path, people=8, frames=45, seed=1)
+    out, _ = capsys.readouterr()
+    rows = [line.split() for line in out.splitlines() if line.startswith(("appearance", "motion"))]
+    assert [row[0] for row in rows] == ["appearance", "motion"]
+    assert all(float(row[1]) > 40 for row in rows)  # HOTA
+    video = cv2.VideoCapture(str(tmp_path / "demo.mp4"))
+    assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 45
+    assert cv2.imread(str(tmp_path / "demo.jpg")).shape[2] == 3
+    sequence = mot.Sequence.open(tmp_path / "crowd")
+    assert sequence.frame(45).shape == (720, 1280, 3)
+
+
+def test_moments_say_who_came_back(crowd):
+    truth = crowd.ground_truth()
+    one, other = (
+        {int(t): box for t, box, i in zip(truth.frames, truth.boxes, truth.ids, strict=True)
+         if i == person}
+        for person in (1, 2)
+    )
+    frames = sorted(one.keys() & other.keys())
+    first, last = frames[0], frames[-1]
+    assert last > first + 2
+
+    def results(box):
+        ids, scores = np.array([5]), np.ones(1)
+        return [
+            mot.FrameResult(first, ids, one[first][None], scores),
+            mot.FrameResult(last, ids, box[last][None], scores),
+        ]
+
+    assert longest_gaps(results(one), crowd)[last].endswith("5 again")
+    assert longest_gaps(results(other), crowd)[last].endswith("5 now somebody else")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["track", "--help"], ["--version"]])
+def test_help(arguments):
+    run = subprocess.run(
+        [sys.executable, "-m", "sslmot", *arguments], capture_output=True, text=True, check=True
+    )
+    assert "sslmot" in run.stdout
+    assert not run.stderr
