@@ -157,7 +157,8 @@ class Matcher {
     std::vector<int32_t> edge_;     // row -> its pair or kLeftOut
     std::vector<int32_t> waiting_;  // rows for which no bid was decisive
     std::vector<double> distance_;  // of columns from the source of a search
-    std::vector<std::pair<int32_t, int32_t>> entered_by_;  // column -> (row, pair) on the path to it
+    std::vector<std::pair<int32_t, int32_t>>
+        entered_by_;  // column -> (row, pair) on the path to it
     std::vector<std::pair<double, int32_t>> heap_;
     std::vector<int32_t> touched_;  // columns whose state a search has to put back
     std::vector<char> settled_;
@@ -257,7 +258,7 @@ template void assign_dense(const float*, int64_t, int64_t, double, int32_t*);
 template void assign_dense(const double*, int64_t, int64_t, double, int32_t*);
 template void assign_sparse(const int32_t*, const int32_t*, const float*, int64_t, int64_t, double,
                             int32_t*);
-template void assign_sparse(const int32_t*, const int32_t*, const double*, int64_t, int64_t,
-                            double, int32_t*);
+template void assign_sparse(const int32_t*, const int32_t*, const double*, int64_t, int64_t, double,
+                            int32_t*);
 
 }  // namespace sslmot

@@ -22,8 +22,8 @@ struct BadCost : std::runtime_error {
     int64_t row, column;
 };
 
-// cost: (rows, columns), contiguous. match: out, (rows), the column of each row or -1. `gate` may be
-// infinite: then as many pairs as possible are made, at the least cost.
+// cost: (rows, columns), contiguous. match: out, (rows), the column of each row or -1. `gate` may
+// be infinite: then as many pairs as possible are made, at the least cost.
 template <class Cost>
 void assign_dense(const Cost* cost, int64_t rows, int64_t columns, double gate, int32_t* match);
 

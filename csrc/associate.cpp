@@ -20,8 +20,8 @@ void finish_costs(Candidates& pairs, int64_t tracks, const float* reach, const P
         const auto row = static_cast<size_t>(i);
         for (int32_t e = pairs.row_begin[row]; e < pairs.row_begin[row + 1]; ++e) {
             float& value = pairs.values[static_cast<size_t>(e)];
-            value = pair_cost(cosine_of(i, pairs.columns[static_cast<size_t>(e)]), value,
-                              reach[i], hopeless, params);
+            value = pair_cost(cosine_of(i, pairs.columns[static_cast<size_t>(e)]), value, reach[i],
+                              hopeless, params);
         }
     }
 }
@@ -57,8 +57,8 @@ void associate(const BoxSet& tracks, const FeatureSet& track_features, const flo
     } else if (4 * static_cast<int64_t>(pairs.columns.size()) <= t * n) {
         finish_costs(pairs, t, reach, params, [&](int64_t i, int64_t j) {
             return cosine_of(dot(track_features.data + track_features.row(i) * dim,
-                                   detection_features.data + detection_features.row(j) * dim, dim),
-                               i, j);
+                                 detection_features.data + detection_features.row(j) * dim, dim),
+                             i, j);
         });
     } else {
         // Where many of all pairs are candidates, products in blocks win: they read each feature

@@ -10,16 +10,17 @@ namespace sslmot {
 enum class Element { f32, f16, bf16 };
 
 // Everything contiguous; pointers to host or device memory, all alike. Optional parts are null:
-// features on both sides (then motion alone decides), reach (then unlimited), classes on both sides.
+// features on both sides (then motion alone decides), reach (then unlimited), classes on both
+// sides.
 struct CostProblem {
     int64_t batch, tracks, detections, dim;
-    Element element;                 // of the features
-    const void* track_features;      // (B, T, D)
-    const void* detection_features;  // (B, N, D)
-    const float* track_boxes;        // (B, T, 4) xyxy pixels
-    const float* detection_boxes;    // (B, N, 4) xyxy pixels
-    const float* reach;              // (B, T): largest distance at which a track may match
-    const int32_t* track_classes;    // (B, T): only pairs of one class may match
+    Element element;                   // of the features
+    const void* track_features;        // (B, T, D)
+    const void* detection_features;    // (B, N, D)
+    const float* track_boxes;          // (B, T, 4) xyxy pixels
+    const float* detection_boxes;      // (B, N, 4) xyxy pixels
+    const float* reach;                // (B, T): largest distance at which a track may match
+    const int32_t* track_classes;      // (B, T): only pairs of one class may match
     const int32_t* detection_classes;  // (B, N)
     PairParams params;
     float* cost;  // out: (B, T, N)

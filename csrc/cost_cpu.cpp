@@ -123,12 +123,11 @@ void cost_cpu(const CostProblem& q) {
                     continue;
                 }
                 const auto col = static_cast<size_t>(j);
-                const float cos =
-                    appearance
-                        ? cosine(c, track_norms[static_cast<size_t>(i)], detection_norms[col])
-                        : 1.0F;
-                c = pair_cost(cos, distance(track, detection_boxes[col], q.params), reach,
-                              hopeless, q.params);
+                const float cos = appearance ? cosine(c, track_norms[static_cast<size_t>(i)],
+                                                      detection_norms[col])
+                                             : 1.0F;
+                c = pair_cost(cos, distance(track, detection_boxes[col], q.params), reach, hopeless,
+                              q.params);
             }
         }
     }

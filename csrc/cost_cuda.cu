@@ -23,7 +23,7 @@ __device__ inline float to_float(__nv_bfloat16 x) { return __bfloat162float(x); 
 // epilogue is pair.h. blockIdx.z walks over the batch in strides of the grid.
 template <class T>
 __global__ void cost_kernel(CostProblem q) {
-    __shared__ float tracks[kTile][kSlice + 1];      // + 1: no two threads on one bank
+    __shared__ float tracks[kTile][kSlice + 1];  // + 1: no two threads on one bank
     __shared__ float detections[kTile][kSlice + 1];
     const int64_t row = static_cast<int64_t>(blockIdx.y) * kTile + threadIdx.y;
     const int64_t col = static_cast<int64_t>(blockIdx.x) * kTile + threadIdx.x;
@@ -94,9 +94,15 @@ void cost_cuda(const CostProblem& q, int device, void* stream) {
     const CurrentDevice current(device);
     const auto s = static_cast<cudaStream_t>(stream);
     switch (q.element) {
-        case Element::f32: launch<float>(q, s); break;
-        case Element::f16: launch<__half>(q, s); break;
-        case Element::bf16: launch<__nv_bfloat16>(q, s); break;
+        case Element::f32:
+            launch<float>(q, s);
+            break;
+        case Element::f16:
+            launch<__half>(q, s);
+            break;
+        case Element::bf16:
+            launch<__nv_bfloat16>(q, s);
+            break;
     }
     check_cuda(cudaGetLastError(), "cost kernel");
 }

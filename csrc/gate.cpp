@@ -12,9 +12,9 @@ namespace {
 struct Grid {
     float x0 = 0, y0 = 0, per_x = 0, per_y = 0;  // origin; cells per pixel
     int nx = 1, ny = 1;
-    std::vector<Box> boxes;       // in the order of their cells
-    std::vector<int32_t> order;   // boxes[k] is detection order[k]
-    std::vector<int32_t> begin;   // cell -> first k
+    std::vector<Box> boxes;      // in the order of their cells
+    std::vector<int32_t> order;  // boxes[k] is detection order[k]
+    std::vector<int32_t> begin;  // cell -> first k
     std::vector<int32_t> cell_of;
 
     static int cell(float position, float origin, float per, int n) {

@@ -50,7 +50,8 @@ py::array_t<float> row_norms_of(const py::object& features_) {
     }
     if (bad >= 0)
         throw py::value_error(
-            "embeddings: expected finite numbers and norms up to 1e18, got NaN, inf or more in row " +
+            "embeddings: expected finite numbers and norms up to 1e18, got NaN, inf or more in "
+            "row " +
             std::to_string(bad));
     return norms;
 }
@@ -224,8 +225,8 @@ py::tuple candidates(const py::object& track_boxes, const py::object& reach,
     Candidates found;
     {
         const py::gil_scoped_release release;
-        find_candidates(boxes.tracks(), boxes.reach.data<const float>(), boxes.detections(),
-                        params, found);
+        find_candidates(boxes.tracks(), boxes.reach.data<const float>(), boxes.detections(), params,
+                        found);
     }
     const auto array = [](const auto& values) {
         using T = typename std::decay_t<decltype(values)>::value_type;
@@ -285,8 +286,8 @@ py::array_t<int32_t> associate_frame(const py::object& track_boxes, const py::ob
 }
 
 void blend_rows(const py::object& table_, const py::object& table_norms_, const py::object& rows_,
-                const py::object& embeddings_, const py::object& norms_,
-                const py::object& columns_, float delta) {
+                const py::object& embeddings_, const py::object& norms_, const py::object& columns_,
+                float delta) {
     const Tensor table(table_, "table");
     table.expect("float32", {kAny, kAny}).expect_on_cpu().expect_writable();
     const Tensor table_norms(table_norms_, "table_norms");
@@ -335,9 +336,9 @@ void crop(const py::object& frame_, const py::object& boxes_, const py::object& 
 
 PYBIND11_MODULE(_core, m) {
     m.doc() = "Native core of sslmot: association, assignment and crops.";
-    m.attr("__all__") = py::make_tuple("PairParams", "assign", "assign_pairs", "associate", "blend",
-                                       "candidates", "cost", "crop", "cuda_device_count",
-                                       "row_norms");
+    m.attr("__all__") =
+        py::make_tuple("PairParams", "assign", "assign_pairs", "associate", "blend", "candidates",
+                       "cost", "crop", "cuda_device_count", "row_norms");
 
     py::class_<PairParams>(m, "PairParams", "Settings of the cost of a pair (SSL-MOT, eq. 6-7).")
         .def(py::init([](float tau, float min_affinity, float appearance_weight,
@@ -356,15 +357,17 @@ PYBIND11_MODULE(_core, m) {
           "Euclidean norms (N,) float32 of the rows of (N, D) float32.\n\n"
           "Raises ValueError naming the first row with a NaN, an infinity or a norm above 1e18.");
 
-    m.def("cost", &cost, py::arg("track_features"), py::arg("detection_features"),
-          py::arg("track_boxes"), py::arg("detection_boxes"), py::arg("params"), py::arg("out"),
-          py::arg("reach") = py::none(), py::arg("track_classes") = py::none(),
-          py::arg("detection_classes") = py::none(), py::arg("stream") = 0,
-          "Costs of all pairs (SSL-MOT, eq. 6-7), clamped at the gate, for B independent problems.\n\n"
-          "Features (B, T, D) and (B, N, D), of any length, or both None; boxes (B, T, 4) and\n"
-          "(B, N, 4) float32; reach (B, T) float32; classes (B, T) and (B, N) int32; out (B, T, N)\n"
-          "float32. All on the CPU with float32 features, or all on one CUDA device with float32,\n"
-          "float16 or bfloat16 ones; there the call launches on `stream` and does not wait.");
+    m.def(
+        "cost", &cost, py::arg("track_features"), py::arg("detection_features"),
+        py::arg("track_boxes"), py::arg("detection_boxes"), py::arg("params"), py::arg("out"),
+        py::arg("reach") = py::none(), py::arg("track_classes") = py::none(),
+        py::arg("detection_classes") = py::none(), py::arg("stream") = 0,
+        "Costs of all pairs (SSL-MOT, eq. 6-7), clamped at the gate, for B independent "
+        "problems.\n\n"
+        "Features (B, T, D) and (B, N, D), of any length, or both None; boxes (B, T, 4) and\n"
+        "(B, N, 4) float32; reach (B, T) float32; classes (B, T) and (B, N) int32; out (B, T, N)\n"
+        "float32. All on the CPU with float32 features, or all on one CUDA device with float32,\n"
+        "float16 or bfloat16 ones; there the call launches on `stream` and does not wait.");
 
     m.def("candidates", &candidates, py::arg("track_boxes"), py::arg("reach"),
           py::arg("detection_boxes"), py::arg("params"), py::arg("track_classes") = py::none(),
@@ -375,29 +378,31 @@ PYBIND11_MODULE(_core, m) {
           "Minimum-cost matching of a dense (T, N) matrix, float32 or float64: (T,) int32, the\n"
           "column of each row, -1 for rows left out. Pairs that cost `gate` or more are not made.");
 
-    m.def("assign_pairs", &assign_pairs, py::arg("row_begin"), py::arg("columns"),
-          py::arg("costs"), py::arg("n_columns"), py::arg("gate"),
+    m.def("assign_pairs", &assign_pairs, py::arg("row_begin"), py::arg("columns"), py::arg("costs"),
+          py::arg("n_columns"), py::arg("gate"),
           "As assign, from candidate pairs: those of row i are [row_begin[i], row_begin[i + 1]).");
 
-    m.def("associate", &associate_frame, py::arg("track_boxes"), py::arg("reach"),
-          py::arg("detection_boxes"), py::arg("params"), py::arg("table") = py::none(),
-          py::arg("table_norms") = py::none(), py::arg("rows") = py::none(),
-          py::arg("embeddings") = py::none(), py::arg("norms") = py::none(),
-          py::arg("track_classes") = py::none(), py::arg("detection_classes") = py::none(),
-          "A frame on the CPU: (T,) int32, the detection of each track or -1.\n\n"
-          "Track i has the feature table[rows[i]], of norm table_norms[rows[i]]. Without table and\n"
-          "embeddings motion alone decides.");
+    m.def(
+        "associate", &associate_frame, py::arg("track_boxes"), py::arg("reach"),
+        py::arg("detection_boxes"), py::arg("params"), py::arg("table") = py::none(),
+        py::arg("table_norms") = py::none(), py::arg("rows") = py::none(),
+        py::arg("embeddings") = py::none(), py::arg("norms") = py::none(),
+        py::arg("track_classes") = py::none(), py::arg("detection_classes") = py::none(),
+        "A frame on the CPU: (T,) int32, the detection of each track or -1.\n\n"
+        "Track i has the feature table[rows[i]], of norm table_norms[rows[i]]. Without table and\n"
+        "embeddings motion alone decides.");
 
     m.def("blend", &blend_rows, py::arg("table"), py::arg("table_norms"), py::arg("rows"),
           py::arg("embeddings"), py::arg("norms"), py::arg("columns"), py::arg("delta"),
           "table[rows] = unit(delta * table[rows] + (1 - delta) * unit(embeddings[columns])).");
 
-    m.def("crop", &crop, py::arg("frame"), py::arg("boxes"), py::arg("out"), py::arg("mean"),
-          py::arg("std"), py::arg("bgr_to_rgb"), py::arg("stream") = 0,
-          "Boxes of a frame, resized with antialias and normalised: (value / 255 - mean) / std.\n\n"
-          "frame (H, W, 3) uint8, rows may be strided; boxes (N, 4) float32 xyxy pixels; out\n"
-          "(N, 3, h, w) float32. All on the CPU, or all on one CUDA device, where the call launches\n"
-          "on `stream` and does not wait.");
+    m.def(
+        "crop", &crop, py::arg("frame"), py::arg("boxes"), py::arg("out"), py::arg("mean"),
+        py::arg("std"), py::arg("bgr_to_rgb"), py::arg("stream") = 0,
+        "Boxes of a frame, resized with antialias and normalised: (value / 255 - mean) / std.\n\n"
+        "frame (H, W, 3) uint8, rows may be strided; boxes (N, 4) float32 xyxy pixels; out\n"
+        "(N, 3, h, w) float32. All on the CPU, or all on one CUDA device, where the call launches\n"
+        "on `stream` and does not wait.");
 }
 
 }  // namespace sslmot

@@ -4,11 +4,7 @@
 #include <cmath>
 #include <cstdint>
 
-#if defined(__CUDACC__)
-#define SSLMOT_HOST_DEVICE __host__ __device__
-#else
-#define SSLMOT_HOST_DEVICE
-#endif
+#include "host_device.h"
 
 namespace sslmot {
 
@@ -45,8 +41,14 @@ SSLMOT_HOST_DEVICE inline Box make_box(const float* xyxy) {
     const float height = xyxy[3] - xyxy[1];
     const float w = width < smallest ? smallest : width;
     const float h = height < smallest ? smallest : height;
-    return {0.5F * (xyxy[0] + xyxy[2]), 0.5F * (xyxy[1] + xyxy[3]), w, h, 1.0F / w, 1.0F / h,
-            std::log(w), std::log(h)};
+    return {0.5F * (xyxy[0] + xyxy[2]),
+            0.5F * (xyxy[1] + xyxy[3]),
+            w,
+            h,
+            1.0F / w,
+            1.0F / h,
+            std::log(w),
+            std::log(h)};
 }
 
 // Dot product and norms -> cosine. Where either feature is unknown (zero), no cosine is low enough:

@@ -93,12 +93,18 @@ class Tensor {
 
     static std::string dtype_name(char kind, int64_t bits) {
         switch (kind) {
-            case 'f': return "float" + std::to_string(bits);
-            case 'i': return "int" + std::to_string(bits);
-            case 'u': return "uint" + std::to_string(bits);
-            case 'b': return "bool";
-            case 'B': return "bfloat" + std::to_string(bits);
-            default: return "unsupported";
+            case 'f':
+                return "float" + std::to_string(bits);
+            case 'i':
+                return "int" + std::to_string(bits);
+            case 'u':
+                return "uint" + std::to_string(bits);
+            case 'b':
+                return "bool";
+            case 'B':
+                return "bfloat" + std::to_string(bits);
+            default:
+                return "unsupported";
         }
     }
 
@@ -118,15 +124,16 @@ class Tensor {
 
     void view_dlpack(const py::object& object) {
         if (!py::hasattr(object, "__dlpack__") || !py::hasattr(object, "__dlpack_device__"))
-            throw py::value_error(name_ + ": expected an array (NumPy, or any with __dlpack__), got " +
+            throw py::value_error(name_ +
+                                  ": expected an array (NumPy, or any with __dlpack__), got " +
                                   std::string(py::str(py::type::of(object).attr("__name__"))));
         const auto place = object.attr("__dlpack_device__")().cast<std::pair<int, int>>();
         // On CUDA -1 says: no synchronisation, the caller passes the stream.
         const py::object capsule = place.first == kDLCUDA
                                        ? object.attr("__dlpack__")(py::arg("stream") = -1)
                                        : object.attr("__dlpack__")();
-        const auto* managed = static_cast<const DLManagedTensor*>(
-            PyCapsule_GetPointer(capsule.ptr(), "dltensor"));
+        const auto* managed =
+            static_cast<const DLManagedTensor*>(PyCapsule_GetPointer(capsule.ptr(), "dltensor"));
         if (!managed) throw py::error_already_set();
         const DLTensor& t = managed->dl_tensor;
         if (t.device.device_type != kDLCPU && t.device.device_type != kDLCUDA &&

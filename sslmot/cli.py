@@ -107,7 +107,9 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
             )
         else:
             group.add_argument(
-                flag, type=type(value), metavar=type(value).__name__.upper(),
+                flag,
+                type=type(value),
+                metavar=type(value).__name__.upper(),
                 help=f"default: {value}",
             )
 

@@ -48,9 +48,7 @@ def demo(output: str | Path, people: int = 14, frames: int = 300, seed: int = 0)
     tracker, scores = Tracker(), {}
     for name, appearance in (("appearance", True), ("motion", False)):
         tracker.reset()
-        track_sequence(
-            sequence, tracker, output / name, appearance=appearance, progress=True
-        )
+        track_sequence(sequence, tracker, output / name, appearance=appearance, progress=True)
         scores[name] = evaluate(sequence.path, output / name)[sequence.name]
     print(table(scores))
 
@@ -91,13 +89,14 @@ def write_crowd(crowd: Crowd, path: Path) -> Sequence:
 def draw(sequence: Sequence, results: list[FrameResult], video: Path, picture: Path) -> None:
     """Draw all frames into a video, and those around the longest disappearances into a picture."""
     by_frame = {result.frame: result for result in results}
+    nothing = np.empty((0, 4), np.float32)
+    nobody = FrameResult(0, np.empty(0, np.int64), nothing, nothing[:, 0])
     moments, drawn = longest_gaps(results, sequence), []
     annotator = Annotator()
     with VideoWriter(video, sequence.frame_rate) as writer:
         for t in range(1, sequence.length + 1):
-            found = by_frame.get(t)
-            ids, boxes = (found.ids, found.boxes) if found else ([], np.empty((0, 4)))
-            frame = annotator(sequence.frame(t), ids, boxes)
+            found = by_frame.get(t, nobody)
+            frame = annotator(sequence.frame(t), found.ids, found.boxes)
             writer.write(frame)
             if t in moments:
                 drawn.append(frame)

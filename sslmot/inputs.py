@@ -143,7 +143,7 @@ def check_embeddings(
     Raises:
         ValueError: Wrong length, width, dtype or device.
     """
-    array = embeddings if is_cuda(embeddings) else to_numpy(embeddings, name)
+    array: Any = embeddings if is_cuda(embeddings) else to_numpy(embeddings, name)
     dtype = str(array.dtype).removeprefix("torch.")
     dim, device = like if like is not None else (None, None)
     got_device = str(array.device) if is_cuda(array) else "cpu"

@@ -126,4 +126,5 @@ class Stationary:
 
     def update(self, state: State, boxes: Boxes, matched: Mask) -> State:  # noqa: D102
         share = np.where(matched, np.float32(1 - self.delta), np.float32(0))[:, None]
-        return state + share * (boxes - state)
+        moved: State = state + share * (boxes - state)
+        return moved

@@ -80,8 +80,10 @@ def track_sequence(
         "seconds": round(tracking, 6),
         "seconds_with_reading": round(total, 6),
         "appearance": type(tracker.extractor).__name__ if appearance else None,
-        "config": {k: str(v) if v == float("inf") else v for k, v in
-                   dataclasses.asdict(tracker.config).items()},
+        "config": {
+            k: str(v) if v == float("inf") else v
+            for k, v in dataclasses.asdict(tracker.config).items()
+        },
         "version": sslmot.__version__,
     }
     (output / f"{sequence.name}.json").write_text(json.dumps(record, indent=1) + "\n")

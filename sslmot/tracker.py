@@ -162,9 +162,7 @@ class Tracker:
             free[match[match >= 0]] = False
             left = np.flatnonzero(free)
             if len(tracks) and len(left):
-                rescued = match_by_motion(
-                    pairs.take(tracks, left), c.motion_reach, self._by_motion
-                )
+                rescued = match_by_motion(pairs.take(tracks, left), c.motion_reach, self._by_motion)
                 found = rescued >= 0
                 match[tracks[found]] = left[rescued[found]]
         return match
@@ -232,9 +230,7 @@ class Tracker:
             columns,
         )
 
-    def _confirm(
-        self, table: TrackTable, rows: npt.NDArray[np.int64]
-    ) -> npt.NDArray[np.bool_]:
+    def _confirm(self, table: TrackTable, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         """Give ids to those of some rows that have earned one; which of them have one now."""
         ready = table.matches[rows] >= self.config.confirm
         new = rows[ready & (table.ids[rows] == 0)]

@@ -20,7 +20,9 @@ SETTINGS = {
 
 def random_boxes(rng, shape, extent=300.0):
     corner = rng.uniform(-20, extent, (*shape, 2))
-    return np.concatenate([corner, corner + rng.uniform(5, 120, (*shape, 2))], -1).astype(np.float32)
+    return np.concatenate([corner, corner + rng.uniform(5, 120, (*shape, 2))], -1).astype(
+        np.float32
+    )
 
 
 def related_features(rng, batch, t, n, d):
@@ -99,7 +101,13 @@ def test_against_loops(device, size, d):
     assert_costs(
         got[0],
         lambda shift: oracle(
-            track[0], detection[0], track_boxes[0], boxes[0], reach[0], [c[0] for c in classes], shift
+            track[0],
+            detection[0],
+            track_boxes[0],
+            boxes[0],
+            reach[0],
+            [c[0] for c in classes],
+            shift,
         ),
         1e-6,
     )
@@ -142,9 +150,7 @@ def test_half_precision_features(device, dtype):
     import torch
 
     half = getattr(torch, dtype)
-    got = native_cost(
-        device, track, detection, track_boxes, boxes, params, None, none, half
-    )
+    got = native_cost(device, track, detection, track_boxes, boxes, params, None, none, half)
     rounded = [torch.from_numpy(x).to(half).float().numpy() for x in (track, detection)]
     reach = np.full(33, np.inf)
     assert_costs(
@@ -222,7 +228,10 @@ def test_flat_boxes_are_legal(device):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"track_boxes": np.zeros((1, 2, 5), np.float32)}, r"track_boxes: expected float32 \(1, 2, 4\)"),
+        (
+            {"track_boxes": np.zeros((1, 2, 5), np.float32)},
+            r"track_boxes: expected float32 \(1, 2, 4\)",
+        ),
         ({"track_boxes": np.zeros((1, 2, 4))}, r"track_boxes: .* got float64 \(1, 2, 4\) on cpu"),
         ({"detection_boxes": np.zeros((1, 4, 4), np.float32)}, r"detection_boxes: expected"),
         ({"detection_features": None}, "on both sides or on neither"),

@@ -112,9 +112,7 @@ def test_where_one_is_unknown_the_other_stands_alone(device):
 
 def test_opposite_features_leave_nothing_known(device):
     table = table_of(device, np.float32([[1, 0]]))
-    table.store(
-        np.array([0]), table.prepare(on(device, np.float32([[-1, 0]]))), np.array([0]), 0.5
-    )
+    table.store(np.array([0]), table.prepare(on(device, np.float32([[-1, 0]]))), np.array([0]), 0.5)
     np.testing.assert_array_equal(values(table), [[0, 0]])
 
 

@@ -64,9 +64,7 @@ def boxes_of(rng, n, extent, smallest, largest):
 def test_finds_exactly_the_near_pairs(seed, t, n, extent, shape_weight):
     rng = np.random.default_rng(seed)
     reach = rng.choice([0.0, 0.3, 1.0, 5.0, 1e6, np.inf], t).astype(np.float32)
-    check(
-        boxes_of(rng, t, extent, 1, 100), boxes_of(rng, n, extent, 1, 100), reach, shape_weight
-    )
+    check(boxes_of(rng, t, extent, 1, 100), boxes_of(rng, n, extent, 1, 100), reach, shape_weight)
 
 
 def test_classes_part_the_pairs():
@@ -105,7 +103,10 @@ def test_candidates_of_a_crowd_are_few():
 
 @pytest.mark.parametrize("missing", ["track_classes", "detection_classes"])
 def test_classes_on_one_side_are_refused(missing):
-    given_classes = {"track_classes": np.zeros(1, np.int32), "detection_classes": np.zeros(1, np.int32)}
+    given_classes = {
+        "track_classes": np.zeros(1, np.int32),
+        "detection_classes": np.zeros(1, np.int32),
+    }
     del given_classes[missing]
     box = np.float32([[0, 0, 1, 1]])
     with pytest.raises(ValueError, match="on both sides or on neither"):

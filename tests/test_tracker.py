@@ -19,7 +19,7 @@ PERSON = np.float32([100, 100, 140, 200])
 
 def at(*shifts, score=None):
     """Detections: the person, moved to the right by some pixels."""
-    boxes = np.float32([PERSON + [x, 0, x, 0] for x in shifts]).reshape(-1, 4)
+    boxes = (PERSON + np.outer(shifts, [1, 0, 1, 0])).astype(np.float32)
     return boxes if score is None else np.hstack([boxes, np.full((len(boxes), 1), score)])
 
 
@@ -229,9 +229,7 @@ class PaperTracker:
         for j in range(len(boxes)):
             if j not in taken:
                 z = features[j] / np.linalg.norm(features[j])
-                self.tracks.append(
-                    {"z": z, "box": boxes[j], "misses": 0, "matches": 0, "id": 0}
-                )
+                self.tracks.append({"z": z, "box": boxes[j], "misses": 0, "matches": 0, "id": 0})
         return ids.tolist()
 
 
@@ -239,8 +237,9 @@ class PaperTracker:
 @given(seed=st.integers(0, 10**6), people=st.integers(1, 12), confirm=st.integers(0, 3))
 def test_the_papers_preset_is_the_paper(seed, people, confirm):
     rng = np.random.default_rng(seed)
-    config = TrackerConfig.paper(tau=0.5, min_affinity=0.2, confirm=max(confirm, 1), patience=4,
-                                 potential_patience=4)
+    config = TrackerConfig.paper(
+        tau=0.5, min_affinity=0.2, confirm=max(confirm, 1), patience=4, potential_patience=4
+    )
     tracker, oracle = Tracker(config), PaperTracker(config)
     identity = rng.normal(size=(people, 16))
     centre = rng.uniform(0, 400, (people, 2))
@@ -439,7 +438,8 @@ t = sslmot.Tracker()
 frame = np.zeros((200, 200, 3), np.uint8)
 for _ in range(3):
     t.step(frame, [[10, 10, 50, 90, 0.9]])
-    tracks = t.step(None, [[10, 10, 50, 90]], embeddings=t.extractor(frame, np.float32([[10, 10, 50, 90]])))
+    z = t.extractor(frame, np.float32([[10, 10, 50, 90]]))
+    tracks = t.step(None, [[10, 10, 50, 90]], embeddings=z)
 assert tracks.ids.tolist() == [1]
 loaded = {"torch", "motmetrics", "trackeval", "pandas"} & set(sys.modules)
 assert not loaded, loaded

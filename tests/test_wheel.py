@@ -26,10 +26,10 @@ assert "torch" not in sys.modules
 
 def test_wheel_in_an_environment_of_its_own(tmp_path):
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    build = f"build-dir={tmp_path / 'build'}"
     subprocess.run(
         [*pip, "wheel", str(ROOT), "--no-deps", "--no-build-isolation", "-w", str(tmp_path)]
-        + ["-C", "cmake.define.CUDA=OFF", "-C", "cmake.define.STRICT=ON", "-C", build],
+        + [f"-Ccmake.define.{option}" for option in ("CUDA=OFF", "STRICT=ON")]
+        + [f"-Cbuild-dir={tmp_path / 'build'}"],
         check=True,
     )
     (wheel,) = tmp_path.glob("sslmot-*.whl")

@@ -1,0 +1,80 @@
+"""Boxes of a frame as crops of one size: one native call, on the CPU or on CUDA."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from sslmot import _core
+from sslmot.inputs import check_frame, describe, is_cuda, to_numpy
+from sslmot.types import ArrayLike
+
+RGB: TypeAlias = tuple[float, float, float]
+"""One number for each of red, green and blue."""
+
+IMAGENET_MEAN: RGB = (0.485, 0.456, 0.406)
+"""Mean colour of ImageNet's images: RGB in 0..1."""
+
+IMAGENET_STD: RGB = (0.229, 0.224, 0.225)
+"""Standard deviation of ImageNet's images: RGB in 0..1."""
+
+
+def crop(
+    frame: ArrayLike,
+    boxes: ArrayLike,
+    size: tuple[int, int] = (128, 64),
+    mean: RGB = IMAGENET_MEAN,
+    std: RGB = IMAGENET_STD,
+) -> Any:
+    """Cut boxes out of a frame, resize and normalise them.
+
+    Resizing is bilinear with antialias: of a box of whole pixels it makes what torch's
+    ``interpolate(mode="bilinear", antialias=True)`` makes of ``frame[y1:y2, x1:x2]``; a pixel that
+    an edge of the box cuts counts by its part inside. Whatever lies out of the frame has the mean
+    colour, so it is 0 in the result, and so has a box without area.
+
+    Args:
+        frame: (H, W, 3) uint8, BGR; rows may be strided (a part of a larger image is not copied).
+        boxes: (N, 4) numbers, xyxy pixels, finite.
+        size: Height and width of a crop, pixels.
+        mean: Of red, green and blue, in 0..1.
+        std: Likewise, above 0.
+
+    Returns:
+        (N, 3, height, width) float32, RGB, ``(value / 255 - mean) / std``: NumPy for a NumPy frame,
+        a torch tensor on the same device for a torch tensor.
+
+    Raises:
+        ValueError: An argument has a wrong shape, dtype or range. Boxes in CUDA memory are not
+            checked for NaN: such a box has no area.
+    """
+    if len(size) != 2 or min(size) < 1:
+        raise ValueError(f"size: expected (height, width), 1 pixel or more, got {size}")
+    if len(mean) != 3 or len(std) != 3 or not (np.isfinite([*mean, *std]).all() and min(std) > 0):
+        raise ValueError(f"mean, std: expected 3 finite numbers each, std > 0, got {mean}, {std}")
+    image = check_frame(frame, None)
+    if not (is_cuda(image) and is_cuda(boxes)):
+        boxes = np.ascontiguousarray(to_numpy(boxes, "boxes"), np.float32)
+    if boxes.ndim != 2 or boxes.shape[1] != 4:
+        raise ValueError(f"boxes: expected (N, 4), got {describe(boxes)}")
+    if not is_cuda(boxes) and not np.isfinite(boxes).all():
+        row = int(np.flatnonzero(~np.isfinite(boxes).all(axis=1))[0])
+        raise ValueError(f"boxes: expected finite numbers, got {boxes[row].tolist()} in row {row}")
+
+    torch: Any = sys.modules.get("torch")
+    if is_cuda(image):
+        image = image if image.stride()[1:] == (3, 1) else image.contiguous()
+        boxes = torch.as_tensor(boxes, dtype=torch.float32, device=image.device).contiguous()
+        crops = boxes.new_empty((len(boxes), 3, *size))
+        stream = torch.cuda.current_stream(image.device).cuda_stream
+        _core.crop(image, boxes, crops, mean, std, True, stream)
+        return crops
+    # Rows apart are read in place; anything else (mirrored, planar, upside down) is copied.
+    if image.strides[1:] != (3, 1) or image.strides[0] < 3 * image.shape[1]:
+        image = np.ascontiguousarray(image)
+    crops = np.empty((len(boxes), 3, *size), np.float32)
+    _core.crop(image, boxes, crops, mean, std, True, 0)
+    is_tensor = torch is not None and isinstance(frame, torch.Tensor)
+    return torch.from_numpy(crops) if is_tensor else crops

@@ -1,0 +1,311 @@
+"""The learned appearance model: crops of a frame -> features (SSL-MOT, section 3)."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from sslmot.crops import IMAGENET_MEAN, IMAGENET_STD, RGB, crop
+from sslmot.types import ArrayLike
+
+try:
+    import torch
+    from safetensors import SafetensorError, safe_open
+    from safetensors.torch import save
+except ImportError as error:
+    raise ImportError(
+        "sslmot.encoder needs torch and safetensors: pip install sslmot[encoder]"
+    ) from error
+
+from torch import Tensor, nn
+
+from sslmot.resnet import ARCHITECTURES, resnet
+
+_CONFIG_KEY = "sslmot.encoder"  # in the metadata of a file: its EncoderConfig as JSON
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """What an encoder is made of; stored in its file.
+
+    Attributes:
+        architecture: Backbone: "resnet18", "resnet50" (the paper's) or "resnet101".
+        crop_size: Height and width of a crop, pixels; the paper's, 256x128 is its alternative.
+        mean: Of red, green and blue, in 0..1: crops are normalised by it.
+        std: Likewise.
+        projection: Widths of the layers of the projection MLP; None for a backbone alone.
+        feature: What describes a box: "projection" (z = f(x), as the paper has it) or "backbone",
+            the average that enters the projection.
+
+    Raises:
+        ValueError: A field is out of range, or the feature wants a projection and there is none.
+    """
+
+    architecture: str = "resnet50"
+    crop_size: tuple[int, int] = (128, 64)
+    mean: RGB = IMAGENET_MEAN
+    std: RGB = IMAGENET_STD
+    projection: tuple[int, int, int] | None = (2048, 2048, 2048)
+    feature: Literal["projection", "backbone"] = "projection"
+
+    def __post_init__(self) -> None:
+        if self.architecture not in list(ARCHITECTURES):
+            raise ValueError(
+                f"architecture: expected one of {', '.join(ARCHITECTURES)}, "
+                f"got {self.architecture!r}"
+            )
+        _check_numbers("crop_size", self.crop_size, 2, int, 1, 4096)
+        _check_numbers("mean", self.mean, 3, float, 0, 1)
+        _check_numbers("std", self.std, 3, float, 1e-3, 10)
+        if self.projection is not None:
+            _check_numbers("projection", self.projection, 3, int, 1, 16384)
+        features = ("backbone",) if self.projection is None else ("projection", "backbone")
+        if self.feature not in features:
+            raise ValueError(
+                f"feature: expected {' or '.join(features)} with projection "
+                f"{self.projection}, got {self.feature!r}"
+            )
+
+    @classmethod
+    def from_json(cls, text: str) -> EncoderConfig:
+        """Read what :meth:`to_json` wrote.
+
+        Raises:
+            ValueError: It is no JSON object of these fields, or a field is out of range.
+        """
+        fields = json.loads(text)
+        expected = sorted(cls.__dataclass_fields__)
+        if not isinstance(fields, dict) or sorted(fields) != expected:
+            raise ValueError(f"config: expected a JSON object of {expected}, got {text}")
+        # JSON knows lists alone.
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in fields.items()
+        }
+        return cls(**values)
+
+    def to_json(self) -> str:
+        """All fields as a JSON object."""
+        return json.dumps(asdict(self))
+
+
+def _check_numbers(
+    name: str, values: Any, count: int, kind: type[int | float], low: float, high: float
+) -> None:
+    kinds = (int,) if kind is int else (int, float)
+    if (
+        not isinstance(values, tuple)
+        or len(values) != count
+        or not all(isinstance(value, kinds) and low <= value <= high for value in values)
+    ):
+        raise ValueError(
+            f"{name}: expected a tuple of {count} {kind.__name__} in {low} to {high}, "
+            f"got {values!r}"
+        )
+
+
+class EncoderNetwork(nn.Module):
+    """The trainable part: (N, 3, h, w) normalised crops -> z.
+
+    Attributes:
+        backbone: (N, 3, h, w) -> (N, ``backbone.dim``).
+        projection: Three linear layers with batch normalisation, ReLU after the first two, no
+            affine part in the last normalisation, as in SimSiam; None where the config has none.
+    """
+
+    projection: nn.Sequential | None
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.backbone = resnet(config.architecture)
+        self.projection = None
+        if config.projection is not None:
+            first, second, out = config.projection
+            # No biases: the normalisation that follows would take them away.
+            self.projection = nn.Sequential(
+                nn.Linear(self.backbone.dim, first, bias=False),
+                nn.BatchNorm1d(first),
+                nn.ReLU(),
+                nn.Linear(first, second, bias=False),
+                nn.BatchNorm1d(second),
+                nn.ReLU(),
+                nn.Linear(second, out, bias=False),
+                nn.BatchNorm1d(out, affine=False),
+            )
+
+    def forward(self, crops: Tensor) -> Tensor:
+        """Describe crops by z; by the backbone's feature where there is no projection."""
+        x: Tensor = self.backbone(crops)
+        return x if self.projection is None else self.projection(x)
+
+
+class Encoder:
+    """Describes the boxes of a frame by a network.
+
+    A :class:`~sslmot.FeatureExtractor`.
+
+    Args:
+        config: Make-up of the network.
+        seed: Of the weights, which are random; torch's own generators are left as they are.
+        device: Where to run, such as "cpu" or "cuda:1"; None for CUDA where there is one.
+        batch_size: Most crops in a pass, which bounds the memory.
+        bfloat16: Whether to run in bfloat16 (parameters and features stay float32); None for
+            where the hardware computes in it.
+
+    Attributes:
+        config: As given.
+        network: The trainable part; calling the encoder puts it in eval mode.
+        metadata: What the file said beside the config: str -> str.
+
+    Raises:
+        ValueError: The batch size is below 1.
+    """
+
+    def __init__(
+        self,
+        config: EncoderConfig | None = None,
+        seed: int = 0,
+        *,
+        device: str | torch.device | None = None,
+        batch_size: int = 64,
+        bfloat16: bool | None = None,
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
+        self.config = config if config is not None else EncoderConfig()
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)  # of the CPU alone
+            network = EncoderNetwork(self.config)
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        place: dict[str, Any] = {"device": device, "memory_format": torch.channels_last}
+        self.network = network.to(**place).eval()
+        self.batch_size = batch_size
+        self.bfloat16 = _computes_in_bfloat16(self.device) if bfloat16 is None else bfloat16
+        self.metadata: dict[str, str] = {}
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        device: str | torch.device | None = None,
+        *,
+        batch_size: int = 64,
+        bfloat16: bool | None = None,
+    ) -> Encoder:
+        """Read an encoder from a file that :meth:`save` wrote; weights may be of half precision.
+
+        Args:
+            path: A safetensors file.
+            device: As for the class.
+            batch_size: As for the class.
+            bfloat16: As for the class.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            ValueError: It is no safetensors file, has no config or a wrong one, or its tensors are
+                not those of the config.
+        """
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = dict(file.metadata() or {})
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except SafetensorError as error:
+            raise ValueError(f"{path}: expected a safetensors file, got {error}") from error
+        if _CONFIG_KEY not in metadata:
+            raise ValueError(
+                f"{path}: expected {_CONFIG_KEY!r} in the metadata, got {sorted(metadata)}"
+            )
+        try:
+            config = EncoderConfig.from_json(metadata.pop(_CONFIG_KEY))
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+        encoder = cls(config, device=device, batch_size=batch_size, bfloat16=bfloat16)
+        encoder.metadata = metadata
+        expected = encoder.network.state_dict()
+        if missing := sorted(expected.keys() - tensors.keys()):
+            raise ValueError(
+                f"{path}: expected tensor {missing[0]}, got none ({len(missing)} miss)"
+            )
+        if extra := sorted(tensors.keys() - expected.keys()):
+            raise ValueError(f"{path}: expected no tensor {extra[0]} ({len(extra)} too many)")
+        for name, like in expected.items():
+            got = tensors[name]
+            if got.shape != like.shape or got.is_floating_point() != like.is_floating_point():
+                raise ValueError(
+                    f"{path}: {name}: expected {tuple(like.shape)} {like.dtype}, "
+                    f"got {tuple(got.shape)} {got.dtype}"
+                )
+        encoder.network.load_state_dict(tensors)
+        return encoder
+
+    def save(self, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
+        """Write config and weights as a safetensors file, whole or not at all.
+
+        Args:
+            path: File to write or replace.
+            metadata: To go with them, added to :attr:`metadata`.
+        """
+        path = Path(path)
+        tensors = {k: v.contiguous().cpu() for k, v in self.network.state_dict().items()}
+        notes = {**self.metadata, **(metadata or {}), _CONFIG_KEY: self.config.to_json()}
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".sslmot-") as folder:
+            part = Path(folder) / "part"
+            part.write_bytes(save(tensors, notes))
+            part.replace(path)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return self.network.backbone.conv1.weight.device
+
+    @property
+    def dim(self) -> int:
+        """Width of a feature."""
+        if self.config.feature == "projection" and self.config.projection is not None:
+            return self.config.projection[-1]
+        return int(self.network.backbone.dim)
+
+    def __call__(self, frame: ArrayLike, boxes: ArrayLike) -> Any:
+        """Describe each box.
+
+        Args:
+            frame: (H, W, 3) uint8, BGR; NumPy, or a torch tensor, which is cropped where it is.
+            boxes: (N, 4) numbers, xyxy pixels.
+
+        Returns:
+            (N, D) float32: NumPy where the network is on the CPU, else a torch tensor beside it.
+            Zeros for a box without area or out of the frame.
+
+        Raises:
+            ValueError: As :func:`sslmot.crops.crop`.
+        """
+        c, device = self.config, self.device
+        network = self.network if c.feature == "projection" else self.network.backbone
+        self.network.eval()
+        parts = [torch.zeros((0, self.dim), device=device)]
+        for first in range(0, len(boxes), self.batch_size):
+            some = boxes[first : first + self.batch_size]
+            crops = torch.as_tensor(crop(frame, some, c.crop_size, c.mean, c.std), device=device)
+            with (
+                torch.inference_mode(),
+                torch.autocast(device.type, torch.bfloat16, enabled=self.bfloat16),
+            ):
+                z = network(crops.contiguous(memory_format=torch.channels_last)).float()
+                # A crop of padding alone, which is all 0, says nothing.
+                parts.append(z * crops.flatten(1).any(dim=1, keepdim=True))
+        features = torch.cat(parts)
+        return features.numpy() if device.type == "cpu" else features
+
+
+def _computes_in_bfloat16(device: torch.device) -> bool:
+    """Whether the hardware has bfloat16 arithmetic: emulated, it is slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):  # an older torch
+        return False
+    has = torch.cpu.get_capabilities()
+    return any(has.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))

@@ -1,0 +1,120 @@
+"""ResNet-18, 50 and 101 without a classifier; parameters are named as torchvision names them.
+
+He et al., "Deep residual learning for image recognition", 2015, with the stride of a bottleneck on
+its 3x3 convolution ("v1.5"). A checkpoint of torchvision loads with ``strict=True`` once its
+``fc.weight`` and ``fc.bias`` are taken out.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def _conv(channels: int, out: int, size: int, stride: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(channels, out, size, stride, padding=size // 2, bias=False)
+
+
+class _Block(nn.Module):
+    """A residual block: ``relu(x + body(x))``, the body given by a subclass."""
+
+    expansion: int
+    downsample: nn.Sequential | None
+
+    def __init__(self, channels: int, width: int, stride: int) -> None:
+        super().__init__()
+        out = width * self.expansion
+        self.downsample = None
+        if stride != 1 or channels != out:
+            self.downsample = nn.Sequential(_conv(channels, out, 1, stride), nn.BatchNorm2d(out))
+
+    def body(self, x: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        identity = x if self.downsample is None else self.downsample(x)
+        return torch.relu(self.body(x) + identity)
+
+
+class _Basic(_Block):
+    expansion = 1
+
+    def __init__(self, channels: int, width: int, stride: int) -> None:
+        super().__init__(channels, width, stride)
+        self.conv1, self.bn1 = _conv(channels, width, 3, stride), nn.BatchNorm2d(width)
+        self.conv2, self.bn2 = _conv(width, width, 3), nn.BatchNorm2d(width)
+
+    def body(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.bn1(self.conv1(x)))
+        x = self.bn2(self.conv2(x))
+        return x
+
+
+class _Bottleneck(_Block):
+    expansion = 4
+
+    def __init__(self, channels: int, width: int, stride: int) -> None:
+        super().__init__(channels, width, stride)
+        self.conv1, self.bn1 = _conv(channels, width, 1), nn.BatchNorm2d(width)
+        self.conv2, self.bn2 = _conv(width, width, 3, stride), nn.BatchNorm2d(width)
+        self.conv3, self.bn3 = _conv(width, 4 * width, 1), nn.BatchNorm2d(4 * width)
+
+    def body(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.bn1(self.conv1(x)))
+        x = torch.relu(self.bn2(self.conv2(x)))
+        x = self.bn3(self.conv3(x))
+        return x
+
+
+ARCHITECTURES: dict[str, tuple[type[_Block], tuple[int, int, int, int]]] = {
+    "resnet18": (_Basic, (2, 2, 2, 2)),
+    "resnet50": (_Bottleneck, (3, 4, 6, 3)),
+    "resnet101": (_Bottleneck, (3, 4, 23, 3)),
+}
+
+
+def _layer(block: type[_Block], channels: int, width: int, depth: int, stride: int) -> nn.Module:
+    rest = [block(width * block.expansion, width, 1) for _ in range(depth - 1)]
+    return nn.Sequential(block(channels, width, stride), *rest)
+
+
+class ResNet(nn.Module):
+    """(N, 3, H, W) images -> (N, ``dim``) features, averaged over the image.
+
+    Attributes:
+        dim: Width of a feature: 512 for ResNet-18, else 2048.
+    """
+
+    def __init__(self, block: type[_Block], depths: tuple[int, int, int, int]) -> None:
+        super().__init__()
+        k = block.expansion
+        self.dim = 512 * k
+        self.conv1, self.bn1 = _conv(3, 64, 7, 2), nn.BatchNorm2d(64)
+        self.layer1 = _layer(block, 64, 64, depths[0], 1)
+        self.layer2 = _layer(block, 64 * k, 128, depths[1], 2)
+        self.layer3 = _layer(block, 128 * k, 256, depths[2], 2)
+        self.layer4 = _layer(block, 256 * k, 512, depths[3], 2)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Describe images: (N, 3, H, W) -> (N, ``dim``)."""
+        x = torch.relu(self.bn1(self.conv1(x)))
+        x = nn.functional.max_pool2d(x, 3, 2, padding=1)
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return x.mean(dim=(2, 3))
+
+
+def resnet(name: str) -> ResNet:
+    """A ResNet with random weights (from torch's global generator).
+
+    Args:
+        name: "resnet18", "resnet50" or "resnet101".
+
+    Raises:
+        ValueError: For another name.
+    """
+    if name not in ARCHITECTURES:
+        raise ValueError(f"name: expected one of {', '.join(ARCHITECTURES)}, got {name!r}")
+    return ResNet(*ARCHITECTURES[name])

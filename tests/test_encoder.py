@@ -1,0 +1,397 @@
+"""Encoders: architecture, files, and what calling one gives."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("safetensors")
+
+from safetensors import safe_open  # noqa: E402
+from safetensors.torch import load_file, save_file  # noqa: E402
+
+from sslmot import FeatureExtractor  # noqa: E402
+from sslmot.encoder import Encoder, EncoderConfig, EncoderNetwork  # noqa: E402
+from sslmot.resnet import resnet  # noqa: E402
+
+SMALL = EncoderConfig("resnet18", crop_size=(64, 32), projection=(24, 20, 16))
+FRAME = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
+BOXES = np.array(
+    [
+        [5, 5, 45, 100],
+        [30.5, 10, 60, 90.25],
+        [-10, 0, 40, 130],
+        [90, 20, 130, 110],
+        [0, 0, 160, 120],
+    ],
+    np.float32,
+)
+KEY = "sslmot.encoder"
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    """With statistics of their own in the normalisations, so that features differ as trained."""
+    encoder = Encoder(SMALL, device="cpu", bfloat16=False)
+    encoder.network.train()
+    with torch.no_grad():
+        for _ in range(3):
+            encoder.network(torch.randn(16, 3, 64, 32))
+    return encoder
+
+
+@pytest.fixture
+def path(encoder, tmp_path):
+    encoder.save(tmp_path / "encoder.safetensors", {"trained on": "nothing"})
+    return tmp_path / "encoder.safetensors"
+
+
+def rewrite(path, change=None, metadata=None, drop=()):
+    """The file with some tensors and metadata changed."""
+    with safe_open(path, "pt") as file:
+        notes = {**file.metadata(), **(metadata or {})}
+    tensors = {k: v for k, v in {**load_file(path), **(change or {})}.items() if k not in drop}
+    save_file(tensors, path, {k: v for k, v in notes.items() if v is not None})
+
+
+# Architecture.
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "dim"),
+    [
+        ("resnet18", 11_176_512, 512),
+        ("resnet50", 23_508_032, 2048),
+        ("resnet101", 42_500_160, 2048),
+    ],
+)
+def test_size_of_the_backbones(name, parameters, dim):
+    with torch.device("meta"):
+        network = resnet(name)
+        features = network.eval()(torch.empty(2, 3, 128, 64))
+    assert sum(p.numel() for p in network.parameters()) == parameters
+    assert features.shape == (2, dim)
+    assert network.dim == dim
+
+
+def test_parameters_are_named_as_in_torchvision():
+    shapes = {k: tuple(v.shape) for k, v in resnet("resnet50").state_dict().items()}
+    assert len(shapes) == 318  # torchvision's 320 without fc.weight and fc.bias
+    for name, shape in {
+        "conv1.weight": (64, 3, 7, 7),
+        "bn1.running_var": (64,),
+        "bn1.num_batches_tracked": (),
+        "layer1.0.conv3.weight": (256, 64, 1, 1),
+        "layer1.0.downsample.0.weight": (256, 64, 1, 1),
+        "layer1.0.downsample.1.bias": (256,),
+        "layer2.0.conv1.weight": (128, 256, 1, 1),
+        "layer2.0.downsample.0.weight": (512, 256, 1, 1),
+        "layer3.5.bn2.weight": (256,),
+        "layer4.2.conv2.weight": (512, 512, 3, 3),
+    }.items():
+        assert shapes[name] == shape
+    basic = resnet("resnet18").state_dict()
+    assert len(basic) == 120
+    assert basic["layer2.0.downsample.0.weight"].shape == (128, 64, 1, 1)
+    assert "layer1.0.downsample.0.weight" not in basic
+
+
+def test_a_bottleneck_has_its_stride_on_the_3x3():
+    block = resnet("resnet50").layer2[0]
+    assert (block.conv1.stride, block.conv2.stride, block.conv3.stride) == ((1, 1), (2, 2), (1, 1))
+
+
+def test_forward_of_a_small_resnet_step_by_step():
+    network = resnet("resnet18").eval()
+    x = torch.randn(2, 3, 64, 32)
+    f = torch.nn.functional
+
+    def norm(x, bn):
+        return f.batch_norm(x, bn.running_mean, bn.running_var, bn.weight, bn.bias)
+
+    y = f.max_pool2d(
+        norm(f.conv2d(x, network.conv1.weight, None, 2, 3), network.bn1).relu(), 3, 2, 1
+    )
+    for layer in (network.layer1, network.layer2, network.layer3, network.layer4):
+        for b in layer:
+            short = y
+            if b.downsample is not None:
+                short = norm(f.conv2d(y, b.downsample[0].weight, None, 2), b.downsample[1])
+            stride = 1 if b.downsample is None else 2
+            y = norm(f.conv2d(y, b.conv1.weight, None, stride, 1), b.bn1).relu()
+            y = (norm(f.conv2d(y, b.conv2.weight, None, 1, 1), b.bn2) + short).relu()
+    torch.testing.assert_close(network(x), f.adaptive_avg_pool2d(y, 1).flatten(1))
+
+
+def test_an_unknown_architecture():
+    with pytest.raises(ValueError, match="expected one of resnet18, resnet50, resnet101"):
+        resnet("resnet34")
+
+
+def test_projection_is_that_of_simsiam():
+    network = EncoderNetwork(SMALL)
+    kinds = [type(layer).__name__ for layer in network.projection]
+    assert kinds == ["Linear", "BatchNorm1d", "ReLU"] * 2 + ["Linear", "BatchNorm1d"]
+    assert network.projection[7].weight is None
+    network.train()
+    z = network(torch.randn(32, 3, 64, 32))
+    assert z.shape == (32, 16)
+    torch.testing.assert_close(z.mean(0), torch.zeros(16), atol=1e-4, rtol=0)
+    z.square().mean().backward()
+    assert all(p.grad is not None for p in network.parameters())
+
+
+# Configuration.
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"architecture": "vgg"}, "architecture: expected one of resnet18.*got 'vgg'"),
+        ({"crop_size": (0, 64)}, "crop_size: expected"),
+        ({"crop_size": (128.0, 64)}, "crop_size: expected"),
+        ({"crop_size": 128}, "crop_size: expected"),
+        ({"mean": (0.5, 0.5)}, "mean: expected"),
+        ({"mean": (123.7, 116.3, 103.5)}, "mean: expected"),
+        ({"std": (0.2, 0.0, 0.2)}, "std: expected"),
+        ({"std": (0.2, float("nan"), 0.2)}, "std: expected"),
+        ({"projection": (2048, 2048)}, "projection: expected"),
+        ({"projection": (2048, 0, 1)}, "projection: expected"),
+        ({"projection": None}, "feature: expected backbone with projection None"),
+        ({"feature": "z"}, "feature: expected projection or backbone"),
+    ],
+)
+def test_the_config_is_checked(change, message):
+    with pytest.raises(ValueError, match=message):
+        EncoderConfig(**change)
+
+
+@pytest.mark.parametrize(
+    "config", [EncoderConfig(), SMALL, EncoderConfig(projection=None, feature="backbone")]
+)
+def test_the_config_survives_json(config):
+    assert EncoderConfig.from_json(config.to_json()) == config
+
+
+def test_the_batch_size_is_checked():
+    with pytest.raises(ValueError, match="batch_size: expected at least 1, got 0"):
+        Encoder(SMALL, batch_size=0)
+
+
+# Features.
+
+
+def test_features_are_those_of_the_crops(encoder):
+    from sslmot.crops import crop
+
+    assert isinstance(encoder, FeatureExtractor)
+    features = encoder(FRAME, BOXES)
+    assert features.shape == (5, 16) == (5, encoder.dim)
+    assert features.dtype == np.float32
+    assert not encoder.network.training
+    with torch.no_grad():
+        expected = encoder.network(torch.from_numpy(crop(FRAME, BOXES, (64, 32))))
+    np.testing.assert_allclose(features, expected.numpy(), atol=1e-4)
+
+
+def test_the_backbone_can_be_the_feature(encoder):
+    by_backbone = Encoder(dataclasses.replace(SMALL, feature="backbone"), device="cpu")
+    alone = Encoder(dataclasses.replace(SMALL, feature="backbone", projection=None), device="cpu")
+    assert by_backbone.dim == alone.dim == 512
+    features = by_backbone(FRAME, BOXES)
+    assert features.shape == (5, 512)
+    np.testing.assert_array_equal(alone(FRAME, BOXES), features)
+
+
+def test_the_seed_makes_the_weights_and_leaves_torch_alone():
+    state = torch.random.get_rng_state()
+    a, b, c = (Encoder(SMALL, seed, device="cpu") for seed in (1, 1, 2))
+    assert torch.equal(torch.random.get_rng_state(), state)
+    np.testing.assert_array_equal(a(FRAME, BOXES), b(FRAME, BOXES))
+    assert not np.allclose(a(FRAME, BOXES), c(FRAME, BOXES))
+
+
+def test_the_same_call_gives_the_same_features(encoder):
+    np.testing.assert_array_equal(encoder(FRAME, BOXES), encoder(FRAME, BOXES))
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5])
+def test_batches_do_not_change_features(encoder, path, batch_size):
+    batched = Encoder.load(path, "cpu", batch_size=batch_size, bfloat16=False)
+    np.testing.assert_allclose(batched(FRAME, BOXES), encoder(FRAME, BOXES), atol=1e-4)
+
+
+def test_bfloat16_is_close(path, device):
+    exact, fast = (Encoder.load(path, device, bfloat16=b) for b in (False, True))
+    a, b = (torch.as_tensor(e(FRAME, BOXES)) for e in (exact, fast))
+    assert b.dtype == torch.float32
+    assert not torch.equal(a, b)
+    assert torch.cosine_similarity(a, b).min() > 0.99
+
+
+def test_unknown_boxes_have_zero_rows(encoder):
+    boxes = np.array([[5, 5, 5, 90], [500, 0, 540, 90], [9, 9, 2, 2], *BOXES[:1]], np.float32)
+    features = encoder(FRAME, boxes)
+    assert (features[:3] == 0).all()
+    np.testing.assert_allclose(features[3], encoder(FRAME, BOXES[:1])[0], atol=1e-4)
+
+
+def test_no_boxes(encoder):
+    features = encoder(FRAME, np.zeros((0, 4), np.float32))
+    assert features.shape == (0, 16)
+    assert features.dtype == np.float32
+
+
+def test_devices(encoder, path, device):
+    here = Encoder.load(path, device, bfloat16=False)
+    assert here.device.type == device
+    for frame in (FRAME, torch.from_numpy(FRAME).to(device)):
+        features = here(frame, BOXES)
+        if device == "cpu":
+            assert isinstance(features, np.ndarray)
+        else:
+            assert features.device.type == device
+            features = features.cpu().numpy()
+        # TF32 is not on by default for matrices, but is for convolutions.
+        np.testing.assert_allclose(
+            features, encoder(FRAME, BOXES), atol=1e-4 if device == "cpu" else 0.05
+        )
+
+
+def test_errors_of_crops_pass_through(encoder):
+    with pytest.raises(ValueError, match="frame: expected"):
+        encoder(FRAME[..., 0], BOXES)
+    with pytest.raises(ValueError, match="boxes: expected"):
+        encoder(FRAME, BOXES[:, :3])
+
+
+# Files.
+
+
+def test_save_and_load(encoder, path):
+    loaded = Encoder.load(str(path), "cpu", bfloat16=False)
+    assert loaded.config == SMALL
+    assert loaded.metadata == {"trained on": "nothing"}
+    np.testing.assert_array_equal(loaded(FRAME, BOXES), encoder(FRAME, BOXES))
+    expected = encoder.network.state_dict()
+    for name, tensor in loaded.network.state_dict().items():
+        assert torch.equal(tensor, expected[name])
+    assert json.loads(safe_open(path, "pt").metadata()[KEY])["architecture"] == "resnet18"
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+    assert path.stat().st_mode & 0o777 == 0o666 & ~umask()
+    loaded.save(path, {"and": "again"})
+    assert Encoder.load(path).metadata == {"trained on": "nothing", "and": "again"}
+
+
+def umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def test_resnet101_round_trip(tmp_path):
+    config = EncoderConfig("resnet101", (32, 32), projection=None, feature="backbone")
+    encoder = Encoder(config, device="cpu")
+    encoder.save(tmp_path / "a")
+    loaded = Encoder.load(tmp_path / "a", "cpu")
+    assert loaded.config == config
+    np.testing.assert_array_equal(loaded(FRAME, BOXES[:1]), encoder(FRAME, BOXES[:1]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_weights_of_half_precision(encoder, path, dtype):
+    halved = {k: v.to(dtype) for k, v in load_file(path).items() if v.is_floating_point()}
+    rewrite(path, halved)
+    loaded = Encoder.load(path, "cpu", bfloat16=False)
+    assert loaded.network.backbone.conv1.weight.dtype == torch.float32
+    a, b = (torch.from_numpy(e(FRAME, BOXES)) for e in (encoder, loaded))
+    assert torch.cosine_similarity(a, b).min() > 0.99
+
+
+def test_a_failed_save_leaves_the_file_alone(encoder, path):
+    before = path.read_bytes()
+    with pytest.raises(Exception, match="str"):
+        encoder.save(path, {"number": 1})
+    assert path.read_bytes() == before
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_no_such_file(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        Encoder.load(tmp_path / "none.safetensors")
+
+
+@pytest.mark.parametrize("content", [b"", b"not a file of tensors", b"\x08\0\0\0\0\0\0\0{}      "])
+def test_no_safetensors_or_no_config(tmp_path, content):
+    path = tmp_path / "some.file"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"some\.file: expected"):
+        Encoder.load(path)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ("{", "encoder.safetensors: "),
+        ("[]", "config: expected a JSON object"),
+        ('{"architecture": "resnet18"}', "config: expected a JSON object of .*crop_size"),
+        (SMALL.to_json().replace("resnet18", "resnet34"), "architecture: expected .*'resnet34'"),
+        (SMALL.to_json().replace('"resnet18"', "{}"), "architecture: expected"),
+        (SMALL.to_json().replace("64", "NaN"), "crop_size: expected"),
+        (SMALL.to_json().replace("24", "1" + "0" * 400), "projection: expected"),
+        (SMALL.to_json().replace("feature", "features"), "config: expected"),
+    ],
+)
+def test_a_wrong_config(path, config, message):
+    rewrite(path, metadata={KEY: config})
+    with pytest.raises(
+        ValueError, match=f"encoder.safetensors: .*{message}" if message[0] != "e" else message
+    ):
+        Encoder.load(path)
+
+
+def test_no_config(path):
+    rewrite(path, metadata={KEY: None})
+    with pytest.raises(
+        ValueError, match=r"expected 'sslmot.encoder' in the metadata, got \['trained"
+    ):
+        Encoder.load(path)
+
+
+def test_wrong_tensors(path):
+    original = path.read_bytes()
+    rewrite(path, drop=["backbone.conv1.weight"])
+    with pytest.raises(
+        ValueError, match=r"encoder.safetensors: expected tensor backbone.conv1.weight"
+    ):
+        Encoder.load(path)
+    path.write_bytes(original)
+    rewrite(path, {"fc.weight": torch.zeros(3)})
+    with pytest.raises(ValueError, match=r"encoder.safetensors: expected no tensor fc.weight"):
+        Encoder.load(path)
+    path.write_bytes(original)
+    rewrite(path, {"projection.6.weight": torch.zeros(8, 20)})
+    with pytest.raises(
+        ValueError, match=r"projection.6.weight: expected \(16, 20\) .*float32, got \(8, 20\)"
+    ):
+        Encoder.load(path)
+    path.write_bytes(original)
+    rewrite(path, {"projection.6.weight": torch.zeros(16, 20, dtype=torch.int8)})
+    with pytest.raises(ValueError, match=r"projection.6.weight: .*got \(16, 20\) torch.int8"):
+        Encoder.load(path)
+
+
+def test_without_torch_the_error_says_what_to_install():
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "import sslmot\n"
+        "try: sslmot.Encoder\n"
+        "except ImportError as error: sys.exit('pip install sslmot[encoder]' not in str(error))\n"
+        "sys.exit(2)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
