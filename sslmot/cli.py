@@ -7,9 +7,9 @@ import dataclasses
 import sys
 import warnings
 from collections.abc import Sequence as Arguments
+from importlib.metadata import version
 from pathlib import Path
 
-import sslmot
 from sslmot.config import TrackerConfig
 
 
@@ -37,7 +37,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="sslmot",
         description="Multi-object tracking whose appearance model learns from your own footage.",
     )
-    parser.add_argument("--version", action="version", version=f"sslmot {sslmot.__version__}")
+    parser.add_argument("--version", action="version", version=f"sslmot {version('sslmot')}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     track = commands.add_parser(
@@ -126,10 +126,11 @@ def _config(args: argparse.Namespace) -> TrackerConfig:
 def _track(args: argparse.Namespace) -> None:
     from sslmot.data.mot import sequences
     from sslmot.run import track_sequence
+    from sslmot.tracker import Tracker
 
     if args.motion_only and args.weights is not None:
         raise ValueError("--weights: expected none with --motion-only")
-    tracker = sslmot.Tracker(_config(args), weights=args.weights)
+    tracker = Tracker(_config(args), weights=args.weights)
     for sequence in sequences(args.path, args.sequences, args.detector):
         tracker.reset()
         speed = track_sequence(

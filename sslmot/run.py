@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
 from tqdm import tqdm
 
-import sslmot
 from sslmot.data.mot import Sequence, write_results
 from sslmot.tracker import Tracker
 
@@ -84,7 +84,7 @@ def track_sequence(
             k: str(v) if v == float("inf") else v
             for k, v in dataclasses.asdict(tracker.config).items()
         },
-        "version": sslmot.__version__,
+        "version": version("sslmot"),
     }
     (output / f"{sequence.name}.json").write_text(json.dumps(record, indent=1) + "\n")
     return Speed(sequence.length, tracking, total)
