@@ -33,11 +33,14 @@ bench: $(VENV)/benchmark.installed
 $(VENV)/tools.installed:
 	@$(PYTHON) -m venv $(VENV) || { \
 	  echo "make: expected a Python with venv; on Debian: apt install python3-venv" >&2; exit 1; }
-	$(PIP) install "scikit-build-core>=0.10" "pybind11>=2.13" "cmake>=3.22" ninja
+	$(PIP) install "pip>=23.1"
+	$(PIP) install "scikit-build-core>=0.11" "pybind11>=2.13" "cmake>=3.22" ninja
 	@touch $@
 
 $(VENV)/demo.installed: $(VENV)/tools.installed $(SOURCES)
 	$(INSTALL) -e ".[evaluation]"
+	@$(BIN)/python -c "import cv2" || { echo "make: expected the libraries that OpenCV" \
+	  "needs; on Debian: apt install libgl1 libglib2.0-0" >&2; exit 1; }
 	@touch $@
 
 $(VENV)/%.installed: $(VENV)/demo.installed

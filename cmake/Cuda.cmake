@@ -28,7 +28,7 @@ set(CMAKE_CUDA_STANDARD_REQUIRED ON)
 set(CMAKE_CUDA_VISIBILITY_PRESET hidden)
 
 if(choose_architectures)
-  # Turing to the newest that this nvcc knows; PTX of the last, so that later ones run too.
+  # Turing to Blackwell, as far as this nvcc knows them, and PTX of the last for what comes later.
   set(CMAKE_CUDA_ARCHITECTURES 75-real 80-real 86-real)
   if(CMAKE_CUDA_COMPILER_VERSION VERSION_GREATER_EQUAL 12.8)
     list(APPEND CMAKE_CUDA_ARCHITECTURES 89-real 90-real 100-real 120)

@@ -5,6 +5,9 @@
 #include <cstring>
 #include <functional>
 #include <limits>
+#include <numeric>
+#include <stdexcept>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -164,10 +167,32 @@ class Matcher {
     std::vector<char> settled_;
 };
 
+// Pairs by row.
+template <class Cost>
+struct Pairs {
+    std::vector<int32_t> row_begin, column;
+    std::vector<Cost> cost;
+
+    void clear() {
+        row_begin.assign(1, 0);
+        column.clear();
+        cost.clear();
+    }
+    void add(int64_t j, Cost c) {
+        column.push_back(static_cast<int32_t>(j));
+        cost.push_back(c);
+    }
+    void end_row() {
+        if (column.size() > std::numeric_limits<int32_t>::max())
+            throw std::length_error("cost: expected fewer than 2^31 pairs below the gate");
+        row_begin.push_back(static_cast<int32_t>(column.size()));
+    }
+};
+
 template <class Cost>
 void solve(const int32_t* row_begin, const int32_t* column, const Cost* cost, int64_t rows,
            int64_t columns, double gate, int32_t* match) {
-    thread_local Matcher<Cost> matcher;  // keeps its memory from frame to frame
+    thread_local Matcher<Cost> matcher;
     if (gate == kInfinity) {
         // Leaving a row out must cost more than any rearrangement could save.
         double largest = 0;
@@ -175,7 +200,39 @@ void solve(const int32_t* row_begin, const int32_t* column, const Cost* cost, in
             largest = std::max(largest, std::fabs(static_cast<double>(cost[e])));
         gate = (2.0 * static_cast<double>(std::min(rows, columns)) + 1.0) * largest + 1.0;
     }
-    matcher.solve(row_begin, column, cost, rows, columns, gate, match);
+    if (rows <= columns) return matcher.solve(row_begin, column, cost, rows, columns, gate, match);
+
+    // The longer side's surplus would all have to be bid down to the gate. From the shorter side
+    // the same pairs are cheapest.
+    thread_local Pairs<Cost> flipped;
+    thread_local std::vector<int32_t> next, row_of;
+    flipped.row_begin.assign(static_cast<size_t>(columns) + 1, 0);
+    flipped.column.resize(static_cast<size_t>(row_begin[rows]));
+    flipped.cost.resize(flipped.column.size());
+    for (int32_t e = 0; e < row_begin[rows]; ++e)
+        ++flipped.row_begin[static_cast<size_t>(column[e]) + 1];
+    std::partial_sum(flipped.row_begin.begin(), flipped.row_begin.end(), flipped.row_begin.begin());
+    next = flipped.row_begin;
+    for (int64_t i = 0; i < rows; ++i) {
+        for (int32_t e = row_begin[i]; e < row_begin[i + 1]; ++e) {
+            const auto at = static_cast<size_t>(next[static_cast<size_t>(column[e])]++);
+            flipped.column[at] = static_cast<int32_t>(i);
+            flipped.cost[at] = cost[e];
+        }
+    }
+    row_of.resize(static_cast<size_t>(columns));
+    matcher.solve(flipped.row_begin.data(), flipped.column.data(), flipped.cost.data(), columns,
+                  rows, gate, row_of.data());
+    std::fill_n(match, rows, -1);
+    for (int64_t j = 0; j < columns; ++j) {
+        const int32_t i = row_of[static_cast<size_t>(j)];
+        if (i >= 0) match[i] = static_cast<int32_t>(j);
+    }
+}
+
+[[noreturn]] void refuse(int64_t row, int64_t column) {
+    throw std::invalid_argument("cost: expected numbers above -inf, got NaN or -inf in row " +
+                                std::to_string(row) + ", column " + std::to_string(column));
 }
 
 // Marks the costs that need a look: below the limit, or NaN (which compares as neither).
@@ -203,31 +260,26 @@ void assign_sparse(const int32_t* row_begin, const int32_t* column, const Cost* 
     for (int64_t i = 0; i < rows; ++i) {
         for (int32_t e = row_begin[i]; e < row_begin[i + 1]; ++e) {
             const auto c = static_cast<double>(cost[e]);
-            if (std::isnan(c) || c == -kInfinity) throw BadCost(i, column[e]);
+            if (!(c > -kInfinity)) refuse(i, column[e]);
             all_below &= c < gate;
         }
     }
     if (all_below) return solve(row_begin, column, cost, rows, columns, gate, match);
 
-    thread_local std::vector<int32_t> begin, kept;
-    thread_local std::vector<Cost> costs;
-    begin.assign(1, 0), kept.clear(), costs.clear();
+    thread_local Pairs<Cost> kept;
+    kept.clear();
     for (int64_t i = 0; i < rows; ++i) {
-        for (int32_t e = row_begin[i]; e < row_begin[i + 1]; ++e) {
-            if (!(static_cast<double>(cost[e]) < gate)) continue;
-            kept.push_back(column[e]);
-            costs.push_back(cost[e]);
-        }
-        begin.push_back(static_cast<int32_t>(kept.size()));
+        for (int32_t e = row_begin[i]; e < row_begin[i + 1]; ++e)
+            if (static_cast<double>(cost[e]) < gate) kept.add(column[e], cost[e]);
+        kept.end_row();
     }
-    solve(begin.data(), kept.data(), costs.data(), rows, columns, gate, match);
+    solve(kept.row_begin.data(), kept.column.data(), kept.cost.data(), rows, columns, gate, match);
 }
 
 template <class Cost>
 void assign_dense(const Cost* cost, int64_t rows, int64_t columns, double gate, int32_t* match) {
-    thread_local std::vector<int32_t> begin, kept;
-    thread_local std::vector<Cost> costs;
-    begin.assign(1, 0), kept.clear(), costs.clear();
+    thread_local Pairs<Cost> kept;
+    kept.clear();
     const Cost limit = round_up<Cost>(gate);
     // Nearly all pairs of a crowd cost the gate: eight marks are passed over at a time.
     constexpr int64_t block = 1024;
@@ -241,17 +293,17 @@ void assign_dense(const Cost* cost, int64_t rows, int64_t columns, double gate, 
             for (int64_t k = 0; k < n; k += 8) {
                 uint64_t eight;
                 std::memcpy(&eight, marks + k, 8);
-                for (int64_t j = from + k; eight != 0; ++j, eight >>= 8) {
-                    if (!(eight & 1)) continue;
-                    if (!(row[j] > -std::numeric_limits<Cost>::infinity())) throw BadCost(i, j);
-                    kept.push_back(static_cast<int32_t>(j));
-                    costs.push_back(row[j]);
+                if (eight == 0) continue;
+                for (int64_t j = from + k; j < std::min(from + k + 8, columns); ++j) {
+                    if (row[j] >= limit) continue;
+                    if (!(row[j] > -std::numeric_limits<Cost>::infinity())) refuse(i, j);
+                    kept.add(j, row[j]);
                 }
             }
         }
-        begin.push_back(static_cast<int32_t>(kept.size()));
+        kept.end_row();
     }
-    solve(begin.data(), kept.data(), costs.data(), rows, columns, gate, match);
+    solve(kept.row_begin.data(), kept.column.data(), kept.cost.data(), rows, columns, gate, match);
 }
 
 template void assign_dense(const float*, int64_t, int64_t, double, int32_t*);

@@ -6,24 +6,22 @@
 //     sum of matched costs + gate * rows left out.
 // With costs clamped at the gate this is the rectangular assignment problem.
 //
-// Shortest augmenting paths (Jonker and Volgenant, 1987). A search follows candidate pairs only, so
-// it never leaves the connected component of the row it starts from: components are solved
-// independently of each other, and their sizes, not the matrix's, decide the cost.
+// Jonker and Volgenant (1987): bids settle most rows, shortest augmenting paths the rest. Both
+// follow candidate pairs only and so never leave the connected component of the row they start
+// from: the sizes of the components, not the matrix's, decide the cost.
+//
+// Both functions throw std::invalid_argument for a cost that is NaN or minus infinity, with row and
+// column. (Plus infinity is legal: that pair is forbidden.) Work space is kept for the thread's
+// next call.
 #pragma once
 
 #include <cstdint>
-#include <stdexcept>
 
 namespace sslmot {
 
-// A cost that is NaN or minus infinity. (Plus infinity is legal: that pair is forbidden.)
-struct BadCost : std::runtime_error {
-    BadCost(int64_t r, int64_t c) : std::runtime_error("cost"), row(r), column(c) {}
-    int64_t row, column;
-};
-
 // cost: (rows, columns), contiguous. match: out, (rows), the column of each row or -1. `gate` may
-// be infinite: then as many pairs as possible are made, at the least cost.
+// be infinite: then as many pairs as possible are made, at the least cost (to the precision of a
+// double of the largest cost times the number of rows).
 template <class Cost>
 void assign_dense(const Cost* cost, int64_t rows, int64_t columns, double gate, int32_t* match);
 

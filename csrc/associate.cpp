@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "assign.h"
-#include "cost.h"
+#include "dot.h"
 #include "simd.h"
 
 namespace sslmot {
@@ -82,11 +82,12 @@ void blend(float* table, float* table_norms, const int64_t* rows, const float* f
         float& old_norm = table_norms[rows[i]];
         const float norm = norms[columns[i]];
         const bool known = !(norm < kSmallestNorm);
+        if (!known && old_norm > 0.0F) continue;
         const float keep = old_norm > 0.0F ? delta : 0.0F;
-        if (!known && keep > 0.0F) continue;
         mix(old, keep, features + columns[i] * dim, known ? (1.0F - keep) / norm : 0.0F, dim);
         const float length = std::sqrt(dot(old, old, dim));
-        const bool unit = !(length < kSmallestNorm);  // not so: unknown, or two opposite features
+        // Too short: unknown, or two opposite features of which rounding left something.
+        const bool unit = length > 1e-6F;
         mix(old, unit ? 1.0F / length : 0.0F, old, 0.0F, dim);
         old_norm = unit ? 1.0F : 0.0F;
     }

@@ -19,7 +19,7 @@ struct FeatureSet {
 };
 
 // reach: (tracks), the largest distance at which each may match. match: out, the detection of each
-// track or -1. Throws BadCost where a cost is NaN.
+// track or -1. Throws std::invalid_argument where a cost is NaN.
 void associate(const BoxSet& tracks, const FeatureSet& track_features, const float* reach,
                const BoxSet& detections, const FeatureSet& detection_features,
                const PairParams& params, int32_t* match);

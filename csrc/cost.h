@@ -14,6 +14,7 @@ enum class Element { f32, f16, bf16 };
 // sides.
 struct CostProblem {
     int64_t batch, tracks, detections, dim;
+    bool appearance;                   // whether there are features; else motion alone decides
     Element element;                   // of the features
     const void* track_features;        // (B, T, D)
     const void* detection_features;    // (B, N, D)
@@ -31,16 +32,5 @@ void cost_cuda(const CostProblem& problem, int device, void* stream);
 
 // How many CUDA devices can be used: 0 without a driver, and in a build without CUDA.
 int cuda_device_count();
-
-// Euclidean norms of n rows of d numbers. Returns the first row that holds a NaN or an infinity or
-// is longer than kLargestNorm, -1 where all are well.
-int64_t row_norms(const float* features, int64_t n, int64_t d, float* norms);
-
-// Dot products of one block of rows with another: out[i * out_stride + j] = a_i . b_j.
-// Rows are given by pointer, so that a table with holes needs no copy.
-void dot_block(const float* const* a, int64_t n_a, const float* const* b, int64_t n_b, int64_t dim,
-               float* out, int64_t out_stride);
-
-float dot(const float* a, const float* b, int64_t dim);
 
 }  // namespace sslmot

@@ -28,11 +28,10 @@ __global__ void cost_kernel(CostProblem q) {
     const int64_t row = static_cast<int64_t>(blockIdx.y) * kTile + threadIdx.y;
     const int64_t col = static_cast<int64_t>(blockIdx.x) * kTile + threadIdx.x;
     const bool inside = row < q.tracks && col < q.detections;
-    const bool appearance = q.track_features != nullptr;
 
     for (int64_t b = blockIdx.z; b < q.batch; b += gridDim.z) {
         float dot = 0, track_square = 0, detection_square = 0;
-        if (appearance) {
+        if (q.appearance) {
             const T* t = static_cast<const T*>(q.track_features) + b * q.tracks * q.dim;
             const T* n = static_cast<const T*>(q.detection_features) + b * q.detections * q.dim;
             const int64_t n_row = static_cast<int64_t>(blockIdx.x) * kTile + threadIdx.y;
@@ -64,7 +63,7 @@ __global__ void cost_kernel(CostProblem q) {
         float c = p.gate;
         if (!q.track_classes || q.track_classes[track] == q.detection_classes[detection]) {
             const float cos =
-                appearance ? cosine(dot, sqrtf(track_square), sqrtf(detection_square)) : 1.0F;
+                q.appearance ? cosine(dot, sqrtf(track_square), sqrtf(detection_square)) : 1.0F;
             const float reach = q.reach ? q.reach[track] : INFINITY;
             c = pair_cost(cos,
                           distance(make_box(q.track_boxes + 4 * track),

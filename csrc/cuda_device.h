@@ -18,14 +18,19 @@ class CurrentDevice {
   public:
     explicit CurrentDevice(int device) {
         check_cuda(cudaGetDevice(&previous_), "cudaGetDevice");
-        check_cuda(cudaSetDevice(device), "cudaSetDevice");
+        changed_ = previous_ != device;
+        if (changed_) check_cuda(cudaSetDevice(device), "cudaSetDevice");
     }
-    ~CurrentDevice() { cudaSetDevice(previous_); }
+    ~CurrentDevice() {
+        // Not where nothing changed: setting a device makes a context on it.
+        if (changed_) cudaSetDevice(previous_);
+    }
     CurrentDevice(const CurrentDevice&) = delete;
     CurrentDevice& operator=(const CurrentDevice&) = delete;
 
   private:
     int previous_ = 0;
+    bool changed_ = false;
 };
 
 }  // namespace sslmot

@@ -8,57 +8,70 @@ namespace sslmot {
 
 namespace {
 
-// Detections in cells, row-major, so that neighbouring cells of one row are one run of memory.
-struct Grid {
-    float x0 = 0, y0 = 0, per_x = 0, per_y = 0;  // origin; cells per pixel
-    int nx = 1, ny = 1;
-    std::vector<Box> boxes;      // in the order of their cells
-    std::vector<int32_t> order;  // boxes[k] is detection order[k]
-    std::vector<int32_t> begin;  // cell -> first k
-    std::vector<int32_t> cell_of;
+// Cells along one axis.
+struct Axis {
+    float origin = 0, cells_per_pixel = 0;
+    int cells = 1;
 
-    static int cell(float position, float origin, float per, int n) {
-        // Compared as floats: a position far outside must not overflow an int.
-        const float c = (position - origin) * per;
-        return c < 1.0F ? 0 : c < static_cast<float>(n) ? static_cast<int>(c) : n - 1;
+    void fit(float low, float high, int wanted) {
+        const float extent = high - low;
+        const bool divisible = extent > 0.0F && std::isfinite(extent);
+        origin = low;
+        cells = divisible ? wanted : 1;
+        cells_per_pixel = divisible ? static_cast<float>(wanted) / extent : 0.0F;
     }
+    // The cell of a position, rounding outwards what is no number. Compared as floats: what is far
+    // outside must not overflow an int.
+    int first(float position) const {
+        const float c = (position - origin) * cells_per_pixel;
+        return c >= 1.0F ? static_cast<int>(std::min(c, static_cast<float>(cells - 1))) : 0;
+    }
+    int last(float position) const {
+        const float c = (position - origin) * cells_per_pixel;
+        return c < static_cast<float>(cells - 1) ? static_cast<int>(std::max(c, 0.0F)) : cells - 1;
+    }
+};
+
+// Detections by cell, row-major: neighbouring cells of one row are one run of memory.
+struct Grid {
+    Axis x, y;
+    std::vector<Box> sorted;     // in the order of their cells
+    std::vector<int32_t> order;  // sorted[k] is detection order[k]
+    std::vector<int32_t> begin;  // cell -> its first k
+    std::vector<Box> boxes;
+    std::vector<int32_t> cell_of, next;
 
     void build(const BoxSet& set) {
         const auto n = static_cast<size_t>(set.count);
-        float x1 = -INFINITY, y1 = -INFINITY;
-        x0 = y0 = INFINITY;
+        boxes.resize(n);
+        float x0 = INFINITY, x1 = -INFINITY, y0 = INFINITY, y1 = -INFINITY;
+        bool finite = true;
         for (size_t j = 0; j < n; ++j) {
-            const float* b = set.boxes + 4 * j;
-            const float cx = 0.5F * (b[0] + b[2]), cy = 0.5F * (b[1] + b[3]);
-            x0 = std::min(x0, cx), x1 = std::max(x1, cx);
-            y0 = std::min(y0, cy), y1 = std::max(y1, cy);
+            const Box& box = boxes[j] = make_box(set.boxes + 4 * j);
+            x0 = std::min(x0, box.cx), x1 = std::max(x1, box.cx);
+            y0 = std::min(y0, box.cy), y1 = std::max(y1, box.cy);
+            finite &= std::isfinite(box.cx) && std::isfinite(box.cy);
         }
-        // About one detection a cell: a handful of cells to visit for each track.
-        const int side = std::max(1, static_cast<int>(std::sqrt(static_cast<double>(n))));
-        nx = ny = side;
-        per_x = x1 > x0 ? static_cast<float>(nx) / (x1 - x0) : 0.0F;
-        per_y = y1 > y0 ? static_cast<float>(ny) / (y1 - y0) : 0.0F;
+        // About one detection a cell; all in one where a centre is no number.
+        const int side = finite ? static_cast<int>(std::sqrt(static_cast<double>(n))) : 1;
+        x.fit(x0, x1, std::max(side, 1));
+        y.fit(y0, y1, std::max(side, 1));
 
-        begin.assign(static_cast<size_t>(nx) * static_cast<size_t>(ny) + 1, 0);
+        begin.assign(static_cast<size_t>(x.cells) * static_cast<size_t>(y.cells) + 1, 0);
         cell_of.resize(n);
         for (size_t j = 0; j < n; ++j) {
-            const float* b = set.boxes + 4 * j;
-            const int cx = cell(0.5F * (b[0] + b[2]), x0, per_x, nx);
-            const int cy = cell(0.5F * (b[1] + b[3]), y0, per_y, ny);
-            cell_of[j] = cy * nx + cx;
+            cell_of[j] = y.first(boxes[j].cy) * x.cells + x.first(boxes[j].cx);
             ++begin[static_cast<size_t>(cell_of[j]) + 1];
         }
         std::partial_sum(begin.begin(), begin.end(), begin.begin());
-        boxes.resize(n);
+        next = begin;
+        sorted.resize(n);
         order.resize(n);
-        for (size_t j = n; j-- > 0;) {  // backwards over counts kept as ends
-            const auto k = static_cast<size_t>(--begin[static_cast<size_t>(cell_of[j]) + 1]);
-            boxes[k] = make_box(set.boxes + 4 * j);
+        for (size_t j = 0; j < n; ++j) {
+            const auto k = static_cast<size_t>(next[static_cast<size_t>(cell_of[j])]++);
+            sorted[k] = boxes[j];
             order[k] = static_cast<int32_t>(j);
         }
-        // Each begin[c + 1] has moved down to where cell c starts.
-        begin.erase(begin.begin());
-        begin.push_back(static_cast<int32_t>(n));
     }
 };
 
@@ -68,29 +81,28 @@ void find_candidates(const BoxSet& tracks, const float* reach, const BoxSet& det
                      const PairParams& params, Candidates& out) {
     out.clear();
     thread_local Grid grid;  // keeps its memory from frame to frame
-    if (detections.count > 0) grid.build(detections);
+    grid.build(detections);
     for (int64_t i = 0; i < tracks.count; ++i) {
         const Box track = make_box(tracks.boxes + 4 * i);
-        if (detections.count > 0) {
-            // |dx| / w <= 2 reach bounds the rectangle; a little slack covers rounding.
-            const float half = 2.0F * reach[i] * 1.0001F;
-            const float dx = half * track.w, dy = half * track.h;
-            const int c0 = Grid::cell(track.cx - dx, grid.x0, grid.per_x, grid.nx);
-            const int c1 = Grid::cell(track.cx + dx, grid.x0, grid.per_x, grid.nx);
-            const int r0 = Grid::cell(track.cy - dy, grid.y0, grid.per_y, grid.ny);
-            const int r1 = Grid::cell(track.cy + dy, grid.y0, grid.per_y, grid.ny);
-            for (int r = r0; r <= r1; ++r) {
-                const int32_t first = grid.begin[static_cast<size_t>(r * grid.nx + c0)];
-                const int32_t last = grid.begin[static_cast<size_t>(r * grid.nx + c1) + 1];
-                for (int32_t k = first; k < last; ++k) {
-                    const auto at = static_cast<size_t>(k);
-                    const float d = distance(track, grid.boxes[at], params);
-                    if (d > reach[i]) continue;
-                    const int32_t j = grid.order[at];
-                    if (tracks.classes && tracks.classes[i] != detections.classes[j]) continue;
-                    out.columns.push_back(j);
-                    out.values.push_back(d);
-                }
+        // |dx| / w <= 2 reach bounds the rectangle; a little slack covers rounding.
+        float half = 2.0F * reach[i] * 1.0001F;
+        // A box that is no number is everybody's candidate: its cost reports it.
+        if (std::isnan(track.cx) || std::isnan(track.cy)) half = NAN;
+        const float dx = half * track.w, dy = half * track.h;
+        const int left = grid.x.first(track.cx - dx), right = grid.x.last(track.cx + dx);
+        const int top = grid.y.first(track.cy - dy), bottom = grid.y.last(track.cy + dy);
+        for (int row = top; row <= bottom; ++row) {
+            const auto cells = static_cast<size_t>(row * grid.x.cells);
+            const int32_t first = grid.begin[cells + static_cast<size_t>(left)];
+            const int32_t last = grid.begin[cells + static_cast<size_t>(right) + 1];
+            for (int32_t k = first; k < last; ++k) {
+                const auto at = static_cast<size_t>(k);
+                const float d = distance(track, grid.sorted[at], params);
+                if (d > reach[i]) continue;
+                const int32_t j = grid.order[at];
+                if (tracks.classes && tracks.classes[i] != detections.classes[j]) continue;
+                out.columns.push_back(j);
+                out.values.push_back(d);
             }
         }
         out.end_row();

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
+#include <stdexcept>
 #include <vector>
 
 #include "pair.h"
@@ -19,7 +21,11 @@ struct Candidates {
         columns.clear();
         values.clear();
     }
-    void end_row() { row_begin.push_back(static_cast<int32_t>(columns.size())); }
+    void end_row() {
+        if (columns.size() > std::numeric_limits<int32_t>::max())
+            throw std::length_error("pairs: expected fewer than 2^31 within reach");
+        row_begin.push_back(static_cast<int32_t>(columns.size()));
+    }
 };
 
 struct BoxSet {

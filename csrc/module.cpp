@@ -11,6 +11,7 @@
 #include "associate.h"
 #include "cost.h"
 #include "crop.h"
+#include "dot.h"
 #include "gate.h"
 #include "tensor.h"
 
@@ -33,13 +34,14 @@ const T* data_or_null(const std::optional<Tensor>& tensor) {
     return tensor ? tensor->data<const T>() : nullptr;
 }
 
-[[noreturn]] void raise(const BadCost& bad) {
-    throw py::value_error("cost: expected numbers above -inf, got NaN or -inf in row " +
-                          std::to_string(bad.row) + ", column " + std::to_string(bad.column));
+void expect_both_or_neither(const std::optional<Tensor>& one, const std::optional<Tensor>& other) {
+    if (one.has_value() == other.has_value()) return;
+    const Tensor& given = one ? *one : *other;
+    throw py::value_error(given.name() + ": expected the same of both sides or of neither");
 }
 
-py::array_t<float> row_norms_of(const py::object& features_) {
-    const Tensor features(features_, "embeddings");
+py::array_t<float> row_norms_of(const py::object& features_, const char* name) {
+    const Tensor features(features_, name);
     features.expect("float32", {kAny, kAny}).expect_on_cpu();
     py::array_t<float> norms(features.shape(0));
     float* out = norms.mutable_data();
@@ -49,10 +51,10 @@ py::array_t<float> row_norms_of(const py::object& features_) {
         bad = row_norms(features.data<const float>(), features.shape(0), features.shape(1), out);
     }
     if (bad >= 0)
-        throw py::value_error(
-            "embeddings: expected finite numbers and norms up to 1e18, got NaN, inf or more in "
-            "row " +
-            std::to_string(bad));
+        throw py::value_error(features.name() +
+                              ": expected finite numbers and norms up to 1e18, got NaN, inf or "
+                              "more in row " +
+                              std::to_string(bad));
     return norms;
 }
 
@@ -74,8 +76,7 @@ void cost(const py::object& track_features_, const py::object& detection_feature
     CostProblem q{};
     const auto track_features = optional(track_features_, "track_features");
     const auto detection_features = optional(detection_features_, "detection_features");
-    if (track_features.has_value() != detection_features.has_value())
-        throw py::value_error("detection_features: expected features on both sides or on neither");
+    expect_both_or_neither(track_features, detection_features);
     if (track_features) {
         const std::string& dtype = track_features->dtype();
         if (dtype == "float16")
@@ -94,13 +95,13 @@ void cost(const py::object& track_features_, const py::object& detection_feature
     }
     const auto track_classes = optional(track_classes_, "track_classes");
     const auto detection_classes = optional(detection_classes_, "detection_classes");
-    if (track_classes.has_value() != detection_classes.has_value())
-        throw py::value_error("detection_classes: expected classes on both sides or on neither");
+    expect_both_or_neither(track_classes, detection_classes);
     if (track_classes) {
         track_classes->expect("int32", {b, t}).expect_with(out);
         detection_classes->expect("int32", {b, n}).expect_with(out);
     }
     q.batch = b, q.tracks = t, q.detections = n;
+    q.appearance = track_features.has_value();
     q.track_features = data_or_null<void>(track_features);
     q.detection_features = data_or_null<void>(detection_features);
     q.track_boxes = track_boxes.data<const float>();
@@ -124,7 +125,8 @@ void assign_dense_to(const Tensor& cost, double gate, int32_t* match) {
 }
 
 void expect_gate(double gate) {
-    if (std::isnan(gate)) throw py::value_error("gate: expected a number or inf, got nan");
+    if (!(gate > -INFINITY))
+        throw py::value_error("gate: expected a number or inf, got " + std::to_string(gate));
 }
 
 py::array_t<int32_t> assign(const py::object& cost_, double gate) {
@@ -133,12 +135,8 @@ py::array_t<int32_t> assign(const py::object& cost_, double gate) {
     cost.expect(wide ? "float64" : "float32", {kAny, kAny}).expect_on_cpu();
     expect_gate(gate);
     py::array_t<int32_t> match(cost.shape(0));
-    try {
-        wide ? assign_dense_to<double>(cost, gate, match.mutable_data())
-             : assign_dense_to<float>(cost, gate, match.mutable_data());
-    } catch (const BadCost& bad) {
-        raise(bad);
-    }
+    wide ? assign_dense_to<double>(cost, gate, match.mutable_data())
+         : assign_dense_to<float>(cost, gate, match.mutable_data());
     return match;
 }
 
@@ -161,6 +159,8 @@ py::array_t<int32_t> assign_pairs(const py::object& row_begin_, const py::object
     const bool wide = costs.dtype() == "float64";
     costs.expect(wide ? "float64" : "float32", {columns.shape(0)}).expect_on_cpu();
     expect_gate(gate);
+    if (n_columns < 0)
+        throw py::value_error("n_columns: expected 0 or more, got " + std::to_string(n_columns));
     const auto* begin = row_begin.data<const int32_t>();
     bool rising = begin[0] == 0 && begin[row_begin.size() - 1] == columns.size();
     for (int64_t i = 0; i + 1 < row_begin.size(); ++i) rising &= begin[i] <= begin[i + 1];
@@ -174,14 +174,9 @@ py::array_t<int32_t> assign_pairs(const py::object& row_begin_, const py::object
                                   ", got " + std::to_string(column[e]) + " at " +
                                   std::to_string(e));
     py::array_t<int32_t> match(row_begin.size() - 1);
-    try {
-        wide ? assign_sparse_to<double>(row_begin, columns, costs, n_columns, gate,
-                                        match.mutable_data())
-             : assign_sparse_to<float>(row_begin, columns, costs, n_columns, gate,
-                                       match.mutable_data());
-    } catch (const BadCost& bad) {
-        raise(bad);
-    }
+    wide
+        ? assign_sparse_to<double>(row_begin, columns, costs, n_columns, gate, match.mutable_data())
+        : assign_sparse_to<float>(row_begin, columns, costs, n_columns, gate, match.mutable_data());
     return match;
 }
 
@@ -198,9 +193,7 @@ struct FrameBoxes {
         track_boxes.expect("float32", {kAny, 4}).expect_on_cpu();
         reach.expect("float32", {track_boxes.shape(0)}).expect_on_cpu();
         detection_boxes.expect("float32", {kAny, 4}).expect_on_cpu();
-        if (track_classes.has_value() != detection_classes.has_value())
-            throw py::value_error(
-                "detection_classes: expected classes on both sides or on neither");
+        expect_both_or_neither(track_classes, detection_classes);
         if (track_classes) {
             track_classes->expect("int32", {track_boxes.shape(0)}).expect_on_cpu();
             detection_classes->expect("int32", {detection_boxes.shape(0)}).expect_on_cpu();
@@ -258,29 +251,27 @@ py::array_t<int32_t> associate_frame(const py::object& track_boxes, const py::ob
     FeatureSet track_features{}, detection_features{};
     const auto table = optional(table_, "table");
     const auto embeddings = optional(embeddings_, "embeddings");
-    if (table.has_value() != embeddings.has_value())
-        throw py::value_error("embeddings: expected features on both sides or on neither");
+    std::optional<Tensor> table_norms, rows, norms;
+    expect_both_or_neither(table, embeddings);
     if (table) {
         table->expect("float32", {kAny, kAny}).expect_on_cpu();
         embeddings->expect("float32", {detections.count, table->shape(1)}).expect_on_cpu();
-        const Tensor table_norms(table_norms_, "table_norms");
-        table_norms.expect("float32", {table->shape(0)}).expect_on_cpu();
-        const Tensor rows(rows_, "rows");
-        const Tensor norms(norms_, "norms");
-        norms.expect("float32", {detections.count}).expect_on_cpu();
-        track_features = {table->data<const float>(), table_norms.data<const float>(),
-                          expect_rows(rows, tracks.count, table->shape(0)), table->shape(1)};
-        detection_features = {embeddings->data<const float>(), norms.data<const float>(), nullptr,
+        table_norms.emplace(table_norms_, "table_norms");
+        table_norms->expect("float32", {table->shape(0)}).expect_on_cpu();
+        rows.emplace(rows_, "rows");
+        norms.emplace(norms_, "norms");
+        norms->expect("float32", {detections.count}).expect_on_cpu();
+        track_features = {table->data<const float>(), table_norms->data<const float>(),
+                          expect_rows(*rows, tracks.count, table->shape(0)), table->shape(1)};
+        detection_features = {embeddings->data<const float>(), norms->data<const float>(), nullptr,
                               table->shape(1)};
     }
     py::array_t<int32_t> match(tracks.count);
     int32_t* out = match.mutable_data();
-    try {
+    {
         const py::gil_scoped_release release;
         associate(tracks, track_features, boxes.reach.data<const float>(), detections,
                   detection_features, params, out);
-    } catch (const BadCost& bad) {
-        raise(bad);
     }
     return match;
 }
@@ -316,9 +307,11 @@ void crop(const py::object& frame_, const py::object& boxes_, const py::object& 
     frame.expect("uint8", {kAny, kAny, 3}, true).expect_with(out);
     const Tensor boxes(boxes_, "boxes");
     boxes.expect("float32", {out.shape(0), 4}).expect_with(out);
+    if (out.shape(2) < 1 || out.shape(3) < 1) out.fail("crops of at least one pixel");
     CropFormat format{out.shape(2), out.shape(3), {}, {}, bgr_to_rgb};
     for (size_t c = 0; c < 3; ++c) {
-        if (!(std[c] > 0.0F)) throw py::value_error("std: expected numbers above 0");
+        if (!(std::isfinite(mean[c]) && std::isfinite(std[c]) && std[c] > 0.0F))
+            throw py::value_error("mean, std: expected finite numbers, std above 0");
         format.mean[c] = mean[c];
         format.std[c] = std[c];
     }
@@ -353,7 +346,7 @@ PYBIND11_MODULE(_core, m) {
     m.def("cuda_device_count", &cuda_device_count,
           "Number of CUDA devices at hand: 0 without a driver, or in a build without CUDA.");
 
-    m.def("row_norms", &row_norms_of, py::arg("embeddings"),
+    m.def("row_norms", &row_norms_of, py::arg("embeddings"), py::arg("name") = "embeddings",
           "Euclidean norms (N,) float32 of the rows of (N, D) float32.\n\n"
           "Raises ValueError naming the first row with a NaN, an infinity or a norm above 1e18.");
 
@@ -364,7 +357,7 @@ PYBIND11_MODULE(_core, m) {
         py::arg("detection_classes") = py::none(), py::arg("stream") = 0,
         "Costs of all pairs (SSL-MOT, eq. 6-7), clamped at the gate, for B independent "
         "problems.\n\n"
-        "Features (B, T, D) and (B, N, D), of any length, or both None; boxes (B, T, 4) and\n"
+        "Features (B, T, D) and (B, N, D), of norms up to 1e18, or both None; boxes (B, T, 4) and\n"
         "(B, N, 4) float32; reach (B, T) float32; classes (B, T) and (B, N) int32; out (B, T, N)\n"
         "float32. All on the CPU with float32 features, or all on one CUDA device with float32,\n"
         "float16 or bfloat16 ones; there the call launches on `stream` and does not wait.");
@@ -380,7 +373,8 @@ PYBIND11_MODULE(_core, m) {
 
     m.def("assign_pairs", &assign_pairs, py::arg("row_begin"), py::arg("columns"), py::arg("costs"),
           py::arg("n_columns"), py::arg("gate"),
-          "As assign, from candidate pairs: those of row i are [row_begin[i], row_begin[i + 1]).");
+          "As assign, from candidate pairs, none twice: those of row i are row_begin[i] up to\n"
+          "row_begin[i + 1].");
 
     m.def(
         "associate", &associate_frame, py::arg("track_boxes"), py::arg("reach"),

@@ -51,16 +51,19 @@ SSLMOT_HOST_DEVICE inline Box make_box(const float* xyxy) {
             std::log(h)};
 }
 
-// Dot product and norms -> cosine. Where either feature is unknown (zero), no cosine is low enough:
-// minus infinity makes the affinity 0.
+// Dot product and norms -> cosine, at most 1 however it was rounded. Where either feature is
+// unknown (zero), no cosine is low enough: minus infinity makes the affinity 0. One that is no
+// number, or too long to multiply, has no cosine: NaN.
 SSLMOT_HOST_DEVICE inline float cosine(float dot, float track_norm, float detection_norm) {
+    if (!(track_norm <= kLargestNorm && detection_norm <= kLargestNorm)) return NAN;
     if (track_norm < kSmallestNorm || detection_norm < kSmallestNorm) return -INFINITY;
-    return dot / (track_norm * detection_norm);
+    const float c = dot / (track_norm * detection_norm);
+    return 1.0F < c ? 1.0F : c;
 }
 
 // Eq. 6 divided by its largest value: in (0, 1], so that a small tau cannot overflow.
-SSLMOT_HOST_DEVICE inline float affinity(float cosine, const PairParams& p) {
-    return std::exp((cosine - 1.0F) / p.tau);
+SSLMOT_HOST_DEVICE inline float affinity(float cos, const PairParams& p) {
+    return std::exp((cos - 1.0F) / p.tau);
 }
 
 // Relative L1 distance: centres by the track's own size (eq. 7), and the change of size beside it.
@@ -76,12 +79,12 @@ SSLMOT_HOST_DEVICE inline float distance(const Box& track, const Box& detection,
 // Eq. 7, clamped at the gate. Without features the cosine is 1: appearance has no say. The
 // comparisons are written so that a NaN passes through to the solver, which reports it, instead of
 // turning into the gate.
-SSLMOT_HOST_DEVICE inline float pair_cost(float cosine, float distance, float reach,
-                                          float hopeless_cosine, const PairParams& p) {
-    if (distance > reach || cosine < hopeless_cosine) return p.gate;
-    const float a = affinity(cosine, p);
+SSLMOT_HOST_DEVICE inline float pair_cost(float cos, float dis, float reach, float hopeless_cosine,
+                                          const PairParams& p) {
+    if (dis > reach || cos < hopeless_cosine) return p.gate;
+    const float a = affinity(cos, p);
     if (a < p.min_affinity || a == 0.0F) return p.gate;
-    const float motion = 1.0F < distance ? 1.0F : distance;
+    const float motion = 1.0F < dis ? 1.0F : dis;
     const float cost = p.appearance_weight * (1.0F - a) + p.motion_weight * motion;
     return p.gate < cost ? p.gate : cost;
 }

@@ -1,10 +1,11 @@
 // Checked views of arrays: NumPy arrays directly, anything else on the CPU or on CUDA over DLPack.
-// Views borrow: the array must outlive them (the arguments of a call do).
+// A view must live as long as its data is read: an exporter may have made a copy for it.
 #pragma once
 
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -33,6 +34,7 @@ class Tensor {
         for (size_t k = 0; fits && k < expected.size(); ++k)
             fits = expected[k] < 0 || shape_[k] == expected[k];
         if (!fits) fail(std::string(dtype) + " " + text(expected));
+        if (reinterpret_cast<uintptr_t>(data_) % item_size_ != 0) fail("an aligned array");
         int64_t step = 1;
         for (size_t k = shape_.size(); k-- > 0; step *= shape_[k]) {
             const bool free = first_stride_free && k == 0 && strides_[0] >= step;
@@ -69,7 +71,6 @@ class Tensor {
     }
     int64_t shape(size_t k) const { return shape_[k]; }
     int64_t stride(size_t k) const { return strides_[k]; }  // in elements
-    size_t ndim() const { return shape_.size(); }
     int64_t size() const {
         int64_t n = 1;
         for (const int64_t s : shape_) n *= s;
@@ -108,11 +109,29 @@ class Tensor {
         }
     }
 
+    static char kind_of(uint8_t code) {
+        switch (code) {
+            case kDLInt:
+                return 'i';
+            case kDLUInt:
+                return 'u';
+            case kDLFloat:
+                return 'f';
+            case kDLBfloat:
+                return 'B';
+            case kDLBool:
+                return 'b';
+            default:
+                return '?';
+        }
+    }
+
     void view_numpy(const py::array& array) {
         dtype_ = array.dtype().byteorder() == '>'
                      ? "big-endian"
                      : dtype_name(array.dtype().kind(), 8 * array.itemsize());
         data_ = const_cast<void*>(array.data());
+        item_size_ = static_cast<size_t>(std::max<py::ssize_t>(array.itemsize(), 1));
         writable_ = array.writeable();
         for (py::ssize_t k = 0; k < array.ndim(); ++k) {
             shape_.push_back(array.shape(k));
@@ -141,11 +160,9 @@ class Tensor {
             throw py::value_error(name_ + ": expected an array on the CPU or on CUDA");
         cuda_ = t.device.device_type == kDLCUDA;
         device_id_ = cuda_ ? t.device.device_id : 0;
-        const char kinds[] = {'i', 'u', 'f', '?', 'B', '?', 'b'};
-        dtype_ = t.dtype.code < sizeof(kinds) && t.dtype.lanes == 1
-                     ? dtype_name(kinds[t.dtype.code], t.dtype.bits)
-                     : "unsupported";
+        dtype_ = t.dtype.lanes == 1 ? dtype_name(kind_of(t.dtype.code), t.dtype.bits) : "vectors";
         data_ = static_cast<char*>(t.data) + t.byte_offset;
+        item_size_ = static_cast<size_t>(std::max(t.dtype.bits / 8, 1));
         shape_.assign(t.shape, t.shape + t.ndim);
         strides_.resize(shape_.size());
         int64_t step = 1;
@@ -158,6 +175,7 @@ class Tensor {
     std::string dtype_;
     py::object keep_;
     void* data_ = nullptr;
+    size_t item_size_ = 1;
     std::vector<int64_t> shape_, strides_;
     bool writable_ = true;
     bool cuda_ = false;

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from sslmot import _core
-from sslmot.types import Boxes
+from sslmot.inputs import to_numpy
+from sslmot.types import ArrayLike, Boxes
 
 Rows: TypeAlias = npt.NDArray[np.int64]
 Match: TypeAlias = npt.NDArray[np.int32]
 
 
-def assign(cost: npt.NDArray[Any], max_cost: float = np.inf) -> tuple[Rows, Rows]:
+def assign(cost: ArrayLike, max_cost: float = np.inf) -> tuple[Rows, Rows]:
     """Minimum-cost matching with a gate.
 
     Args:
-        cost: (T, N) float32 or float64; ``inf`` forbids a pair.
+        cost: (T, N) numbers; ``inf`` forbids a pair.
         max_cost: Pairs that cost as much or more are not made, and every row left out counts as
             much. With ``inf`` as many pairs as possible are made.
 
@@ -26,9 +27,13 @@ def assign(cost: npt.NDArray[Any], max_cost: float = np.inf) -> tuple[Rows, Rows
         Rows and columns of the pairs, as scipy.optimize.linear_sum_assignment gives them.
 
     Raises:
-        ValueError: A cost is NaN or -inf (row and column are named), or shape or dtype is wrong.
+        ValueError: A cost is NaN or -inf (row and column are named), shape or dtype is wrong, or
+            the gate is NaN or -inf.
     """
-    match = _core.assign(cost, max_cost)
+    array = to_numpy(cost, "cost")
+    if array.dtype != np.float32:
+        array = array.astype(np.float64)
+    match = _core.assign(np.ascontiguousarray(array), max_cost)
     rows = np.flatnonzero(match >= 0)
     return rows, match[rows].astype(np.int64)
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import re
 import sys
 import warnings
 from collections.abc import Sequence as Arguments
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any, get_args
 
-from sslmot.config import TrackerConfig
+from sslmot.config import Motion, TrackerConfig
 
 
 def main(arguments: Arguments[str] | None = None) -> None:
@@ -21,7 +23,7 @@ def main(arguments: Arguments[str] | None = None) -> None:
             warnings.simplefilter("always", UserWarning)
             warnings.showwarning = _show_warning
             args.run(args)
-    except (ValueError, FileNotFoundError, ImportError) as error:
+    except (ValueError, OSError, ImportError) as error:
         print(f"sslmot {args.command}: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
@@ -84,7 +86,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--sequences", nargs="+", metavar="NAME", help="some of the folder, such as 09 MOT17-11"
+        "--sequences",
+        type=lambda names: names.split(","),
+        metavar="NAMES",
+        help="some of the folder, such as 09 or MOT17-09,MOT17-11",
     )
     parser.add_argument(
         "--detector", choices=["DPM", "FRCNN", "SDP"], help="a variant of MOT17's sequences"
@@ -92,26 +97,27 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
-    """One flag for each field of TrackerConfig; see its documentation."""
+    """One flag for each field of TrackerConfig, explained by its docstring."""
     group = parser.add_argument_group("settings", "fields of sslmot.TrackerConfig")
     group.add_argument(
         "--paper", action="store_true", help="start from TrackerConfig.paper(), not the defaults"
     )
-    default = TrackerConfig()
+    meanings = dict(
+        re.findall(r"^ {8}(\w+): ((?:.+\n(?: {12}.+\n)*))", TrackerConfig.__doc__ or "", re.M)
+    )
+    default, paper = TrackerConfig(), TrackerConfig.paper()
     for field in dataclasses.fields(TrackerConfig):
-        value = getattr(default, field.name)
-        flag = "--" + field.name.replace("_", "-")
+        value, of_paper = getattr(default, field.name), getattr(paper, field.name)
+        meaning = " ".join(meanings.get(field.name, "").split()).replace("%", "%%")
+        differs = "" if of_paper == value else f"; of the paper: {of_paper}"
+        flag: dict[str, Any] = {"help": f"{meaning} (default: {value}{differs})"}
         if isinstance(value, bool):
-            group.add_argument(
-                flag, action=argparse.BooleanOptionalAction, default=None, help=f"default: {value}"
-            )
+            flag.update(action=argparse.BooleanOptionalAction, default=None)
+        elif isinstance(value, str):
+            flag.update(choices=get_args(Motion))
         else:
-            group.add_argument(
-                flag,
-                type=type(value),
-                metavar=type(value).__name__.upper(),
-                help=f"default: {value}",
-            )
+            flag.update(type=type(value), metavar="N" if isinstance(value, int) else "X")
+        group.add_argument("--" + field.name.replace("_", "-"), **flag)
 
 
 def _config(args: argparse.Namespace) -> TrackerConfig:

@@ -66,8 +66,8 @@ class TrackerConfig:
         self._expect_number("appearance_reach", 0.0, math.inf, positive=True, infinite=True)
         for name in ("confirm", "patience", "potential_patience"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-                raise ValueError(f"{name}: expected an integer of 0 or more, got {value!r}")
+            if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 10**9:
+                raise ValueError(f"{name}: expected an integer of 0 to 1e9, got {value!r}")
         if not isinstance(self.rescue, bool):
             raise ValueError(f"rescue: expected True or False, got {self.rescue!r}")
         if self.motion not in get_args(Motion):
@@ -82,13 +82,13 @@ class TrackerConfig:
             isinstance(value, (int, float))
             and not isinstance(value, bool)
             and low <= value <= high
-            and not (positive and value == 0)
-            and (infinite or math.isfinite(value))
+            # The native core computes in float32: within what that can divide by and multiply.
+            and not (positive and value < 1e-6)
+            and (value <= 1e6 or (infinite and value == math.inf))
         )
         if not well:
-            interval = f"{'above' if positive else 'of'} {low:g}"
-            interval += " or more" if high == math.inf and not positive else ""
-            interval += f" to {high:g}" if high != math.inf else ""
+            interval = f"of {1e-6 if positive else low:g} to {min(high, 1e6):g}"
+            interval += " or inf" if infinite else ""
             raise ValueError(f"{name}: expected a number {interval}, got {value!r}")
 
     @classmethod
@@ -96,18 +96,23 @@ class TrackerConfig:
         """Exactly SSL-MOT, eq. 6-7 and section 3's track handling, nothing beyond.
 
         Appearance may match at any distance, a match moves box and feature half-way, and nothing
-        is rescued by motion alone.
+        is rescued by motion alone. (The paper does not say tau and the thresholds.)
 
         Args:
             **changes: Fields to set otherwise.
         """
         paper = cls(
+            tau=0.2,
+            min_affinity=0.2,
+            appearance_weight=0.5,
+            motion_weight=0.5,
             shape_weight=0.0,
             max_cost=1.0,
             appearance_reach=math.inf,
             motion_reach=1.0,
             rescue=False,
             delta=0.5,
+            confirm=1,
             patience=30,
             potential_patience=30,
             motion="none",

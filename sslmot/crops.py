@@ -57,6 +57,8 @@ def crop(
     image = check_frame(frame, None)
     if not (is_cuda(image) and is_cuda(boxes)):
         boxes = np.ascontiguousarray(to_numpy(boxes, "boxes"), np.float32)
+    if len(boxes) == 0:
+        boxes = boxes.reshape(0, 4)
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         raise ValueError(f"boxes: expected (N, 4), got {describe(boxes)}")
     if not is_cuda(boxes) and not np.isfinite(boxes).all():

@@ -207,7 +207,7 @@ class Encoder:
         Raises:
             FileNotFoundError: There is no such file.
             ValueError: It is no safetensors file, has no config or a wrong one, or its tensors are
-                not those of the config.
+                not those of the config, or not finite.
         """
         try:
             with safe_open(path, framework="pt") as file:
@@ -239,6 +239,8 @@ class Encoder:
                     f"{path}: {name}: expected {tuple(like.shape)} {like.dtype}, "
                     f"got {tuple(got.shape)} {got.dtype}"
                 )
+            if not bool(torch.isfinite(got).all()):
+                raise ValueError(f"{path}: {name}: expected finite numbers, got NaN or inf")
         encoder.network.load_state_dict(tensors)
         return encoder
 

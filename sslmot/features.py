@@ -60,8 +60,8 @@ class FeatureTable(ABC):
         return CudaFeatures(embeddings) if is_cuda(embeddings) else HostFeatures(embeddings)
 
     @abstractmethod
-    def prepare(self, embeddings: Any) -> Embeddings:
-        """Norms of (N, D) float32 features.
+    def prepare(self, embeddings: Any, name: str = "embeddings") -> Embeddings:
+        """Norms of (N, D) float32 features, which errors call by a name.
 
         Raises:
             ValueError: A row is not finite; it is named.
@@ -110,8 +110,10 @@ class HostFeatures(FeatureTable):
         self._values = np.zeros((0, self.dim), np.float32)
         self._norms = np.zeros(0, np.float32)
 
-    def prepare(self, embeddings: Any) -> Embeddings:  # noqa: D102 - see FeatureTable
-        return Embeddings(embeddings, _core.row_norms(embeddings))
+    def prepare(  # noqa: D102 - see FeatureTable
+        self, embeddings: Any, name: str = "embeddings"
+    ) -> Embeddings:
+        return Embeddings(embeddings, _core.row_norms(embeddings, name))
 
     def match(  # noqa: D102
         self,
@@ -158,7 +160,9 @@ class CudaFeatures(FeatureTable):
         self._values = embeddings.new_zeros((0, self.dim))
         self._norms = embeddings.new_zeros(0)
 
-    def prepare(self, embeddings: Any) -> Embeddings:  # noqa: D102 - see FeatureTable
+    def prepare(  # noqa: D102 - see FeatureTable
+        self, embeddings: Any, name: str = "embeddings"
+    ) -> Embeddings:
         import torch
 
         norms = torch.linalg.vector_norm(embeddings, dim=1)
@@ -166,7 +170,7 @@ class CudaFeatures(FeatureTable):
         if not bool(well.all()):
             row = int((~well).nonzero()[0])
             raise ValueError(
-                "embeddings: expected finite numbers and norms up to 1e18, "
+                f"{name}: expected finite numbers and norms up to 1e18, "
                 f"got NaN, inf or more in row {row}"
             )
         return Embeddings(embeddings, norms)
@@ -218,8 +222,10 @@ class CudaFeatures(FeatureTable):
         keep = torch.where(known, delta * old_norm, old_norm)
         mixed = keep * old + torch.where(known, 1 - keep, 0 * keep) * fresh
         length = torch.linalg.vector_norm(mixed, dim=1, keepdim=True)
-        self._values[row] = mixed / length.clamp_min(1e-12)
-        self._norms[row] = (length[:, 0] >= 1e-12).to(mixed.dtype)
+        # Too short: unknown, or two opposite features of which rounding left something.
+        unit = length > 1e-6
+        self._values[row] = torch.where(unit, mixed / length, 0 * mixed)
+        self._norms[row] = unit[:, 0].to(mixed.dtype)
 
     def grow(self, size: int) -> None:  # noqa: D102
         import torch

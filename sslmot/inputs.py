@@ -10,6 +10,9 @@ import numpy.typing as npt
 
 from sslmot.types import ArrayLike, Boxes
 
+LARGEST = 1e9
+"""No coordinate, score or class is larger."""
+
 
 class Detections(NamedTuple):
     """The detections of a frame.
@@ -43,20 +46,26 @@ def to_numpy(array: ArrayLike, name: str) -> npt.NDArray[Any]:
     """A NumPy view of an array in host memory; CUDA tensors are copied there.
 
     Raises:
-        ValueError: It is no array.
+        ValueError: It is no array, and no list of numbers.
     """
     if isinstance(array, np.ndarray):
         return array
     torch = sys.modules.get("torch")
-    if torch is not None and isinstance(array, torch.Tensor):
-        tensor = array.detach().cpu()
-        # NumPy has no bfloat16.
-        tensor = tensor.float() if tensor.dtype == torch.bfloat16 else tensor
-        return np.asarray(tensor.numpy())
-    if hasattr(array, "__dlpack__"):
-        return np.from_dlpack(array)
-    if isinstance(array, (list, tuple)):
-        return np.asarray(array, np.float32)
+    try:
+        if torch is not None and isinstance(array, torch.Tensor):
+            tensor = array.detach().cpu()
+            # NumPy has no bfloat16.
+            tensor = tensor.float() if tensor.dtype == torch.bfloat16 else tensor
+            return np.asarray(tensor.numpy())
+        if hasattr(array, "__dlpack__"):
+            return np.from_dlpack(array)
+        if isinstance(array, (list, tuple)):
+            return np.asarray(array, np.float64)
+    except (TypeError, ValueError, RuntimeError, BufferError) as error:
+        # Ragged lists, lists of words, tensors that are sparse or without memory.
+        raise ValueError(
+            f"{name}: expected an array of numbers, got {describe(array)} ({error})"
+        ) from error
     raise ValueError(f"{name}: expected an array (NumPy or torch), got {describe(array)}")
 
 
@@ -68,7 +77,7 @@ def read_detections(dets: ArrayLike) -> Detections:
             come as an empty array of any width.
 
     Raises:
-        ValueError: Wrong shape or dtype, a number that is NaN or infinite, a box with x2 < x1 or
+        ValueError: Wrong shape or dtype, a number that is NaN or above 1e9, a box with x2 < x1 or
             y2 < y1, or a class that is no integer; the row is named.
     """
     array = to_numpy(dets, "dets")
@@ -82,12 +91,17 @@ def read_detections(dets: ArrayLike) -> Detections:
             "dets: expected (N, 4), (N, 5) or (N, 6): x1, y1, x2, y2[, score[, class]], "
             f"got {describe(dets)}"
         )
-    numbers = np.ascontiguousarray(array, np.float32)
-    if not np.isfinite(numbers).all():
-        row = int(np.flatnonzero(~np.isfinite(numbers).all(axis=1))[0])
-        raise ValueError(f"dets: expected finite numbers, got {array[row].tolist()} in row {row}")
+    with np.errstate(over="ignore"):  # what is beyond float32 is refused as infinite
+        numbers = np.ascontiguousarray(array, np.float32)
+    # Not a number, or so large that a square or a sum of it would not be one.
+    if not (np.abs(numbers) <= LARGEST).all():
+        row = int(np.flatnonzero(~(np.abs(numbers) <= LARGEST).all(axis=1))[0])
+        raise ValueError(
+            f"dets: expected finite numbers up to {LARGEST:g}, "
+            f"got {array[row].tolist()} in row {row}"
+        )
     boxes = np.ascontiguousarray(numbers[:, :4])
-    if (boxes[:, 2:] < boxes[:, :2]).any():
+    if (boxes[:, 2] < boxes[:, 0]).any() or (boxes[:, 3] < boxes[:, 1]).any():
         row = int(np.flatnonzero((boxes[:, 2:] < boxes[:, :2]).any(axis=1))[0])
         raise ValueError(
             f"dets: expected x1 <= x2 and y1 <= y2 (xyxy), got {boxes[row].tolist()} in row {row}"
@@ -95,11 +109,11 @@ def read_detections(dets: ArrayLike) -> Detections:
     n, width = numbers.shape
     scores = numbers[:, 4].copy() if width > 4 else np.ones(n, np.float32)
     if width == 6:
-        classes = numbers[:, 5].astype(np.int32)
-        if (classes != numbers[:, 5]).any():
-            row = int(np.flatnonzero(classes != numbers[:, 5])[0])
+        classes = array[:, 5].astype(np.int32)
+        if (classes != array[:, 5]).any():
+            row = int(np.flatnonzero(classes != array[:, 5])[0])
             raise ValueError(
-                f"dets: expected integer classes, got {float(numbers[row, 5])} in row {row}"
+                f"dets: expected integer classes, got {float(array[row, 5])} in row {row}"
             )
     else:
         classes = np.zeros(n, np.int32)
@@ -135,7 +149,7 @@ def check_embeddings(
     """Check features of ``n`` boxes; gives float32 NumPy, or a float32 torch tensor on CUDA.
 
     Args:
-        embeddings: (n, D) of any floating dtype.
+        embeddings: (n, D) of any floating dtype; of no detections, empty in any shape.
         n: Number of detections.
         like: (D, device) of the features before, None for the first.
         name: What to call them in errors.
@@ -143,21 +157,22 @@ def check_embeddings(
     Raises:
         ValueError: Wrong length, width, dtype or device.
     """
-    array: Any = embeddings if is_cuda(embeddings) else to_numpy(embeddings, name)
-    dtype = str(array.dtype).removeprefix("torch.")
+    cuda = is_cuda(embeddings)
+    array: Any = embeddings if cuda else to_numpy(embeddings, name)
+    floating = array.is_floating_point() if cuda else array.dtype.kind == "f"
     dim, device = like if like is not None else (None, None)
-    got_device = str(array.device) if is_cuda(array) else "cpu"
+    got_device = str(array.device) if cuda else "cpu"
     if (
         array.ndim != 2
         or len(array) != n
-        or "float" not in dtype
-        or array.shape[1] != (array.shape[1] if dim is None else dim)
+        or not floating
+        or array.shape[1] != (max(array.shape[1], 1) if dim is None else dim)
         or got_device != (got_device if device is None else device)
-    ):
+    ) and not (n == 0 and 0 in array.shape):
         raise ValueError(
             f"{name}: expected ({n}, {'D' if dim is None else dim}) float32"
             f"{'' if device is None else f' on {device}'}, got {describe(embeddings)}"
         )
-    if is_cuda(array):
+    if cuda:
         return array.detach().float().contiguous()
     return np.ascontiguousarray(array, np.float32)

@@ -53,6 +53,7 @@ def track_sequence(
     Raises:
         FileNotFoundError: There are no frames, or one is missing.
         ValueError: The detections or a frame are malformed.
+        OSError: The output cannot be written.
     """
     if appearance and not sequence.has_frames:
         raise FileNotFoundError(
@@ -60,6 +61,7 @@ def track_sequence(
             "none; without frames track by motion alone (--motion-only)"
         )
     detections = sequence.detections()
+    output.mkdir(parents=True, exist_ok=True)  # to fail now rather than after the last frame
     results, tracking = [], 0.0
     start = time.perf_counter()
     for t in tqdm(

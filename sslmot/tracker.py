@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sslmot import _core
-from sslmot.association import BoxPairs, Match, match_by_motion
+from sslmot.association import BoxPairs, Match, Rows, match_by_motion
 from sslmot.config import TrackerConfig
 from sslmot.features import Embeddings, FeatureTable, RowPool
 from sslmot.histogram import ColorHistogram
@@ -33,7 +33,9 @@ class Tracker:
         weights: File of an :class:`~sslmot.Encoder`, to be the extractor.
 
     Raises:
-        ValueError: Both an extractor and weights are given, or the weights are of no use.
+        ValueError: The config or the extractor is none, both an extractor and weights are given,
+            or the weights are of no use.
+        FileNotFoundError: There is no file of weights.
     """
 
     def __init__(
@@ -43,6 +45,10 @@ class Tracker:
         extractor: FeatureExtractor | None = None,
         weights: str | Path | None = None,
     ) -> None:
+        if config is not None and not isinstance(config, TrackerConfig):
+            raise ValueError(f"config: expected a TrackerConfig, got {config!r}")
+        if extractor is not None and not callable(extractor):
+            raise ValueError(f"extractor: expected (frame, boxes) -> features, got {extractor!r}")
         if extractor is not None and weights is not None:
             raise ValueError("weights: expected none beside an extractor")
         if weights is not None:
@@ -132,14 +138,17 @@ class Tracker:
         if embeddings is None:
             if frame is None or n == 0:
                 return table, None
-            embeddings = self.extractor(frame, detections.boxes)
+            # A copy: what an extractor does to its boxes must not reach the caller's.
+            embeddings = self.extractor(frame, detections.boxes.copy())
             name = f"features of {type(self.extractor).__name__}"
         like = (table.dim, table.device) if table is not None else None
         checked = check_embeddings(embeddings, n, like, name)
+        if n == 0:
+            return table, None
         if table is None:
             table = FeatureTable.like(checked)
             table.grow(self._rows.size)
-        return table, table.prepare(checked)
+        return table, table.prepare(checked, name)
 
     def _match(
         self,
@@ -157,11 +166,9 @@ class Tracker:
             pairs, c.appearance_reach, table.feature_rows, described, self._by_both
         )
         if c.rescue:
-            tracks = np.flatnonzero((match < 0) & (table.misses == 0))
-            free = np.ones(len(detections.boxes), bool)
-            free[match[match >= 0]] = False
-            left = np.flatnonzero(free)
-            if len(tracks) and len(left):
+            tracks = ((match < 0) & (table.misses == 0)).nonzero()[0]
+            left = _unmatched(match, len(detections.boxes)) if len(tracks) else tracks
+            if len(left):
                 rescued = match_by_motion(pairs.take(tracks, left), c.motion_reach, self._by_motion)
                 found = rescued >= 0
                 match[tracks[found]] = left[rescued[found]]
@@ -179,7 +186,7 @@ class Tracker:
         measured = to_centre(detections.boxes)
 
         matched = match >= 0
-        rows = np.flatnonzero(matched)
+        rows = matched.nonzero()[0]
         columns = match[rows].astype(np.int64)
         boxes = predicted[0].copy()
         boxes[rows] = measured[columns]
@@ -195,16 +202,11 @@ class Tracker:
 
         patience = np.where(table.ids > 0, c.patience, c.potential_patience)
         alive = table.misses <= patience
-        if not alive.all():
-            dead = table.feature_rows[~alive]
-            self._rows.give_back(dead)
-            if self._features is not None:
-                self._features.forget(dead)
+        dead = table.feature_rows[~alive]
+        if len(dead):
             table = table.keep(alive)
 
-        free = np.ones(len(measured), bool)
-        free[match[matched]] = False
-        born = np.flatnonzero(free)
+        born = _unmatched(match, len(measured))
         if len(born):
             births = TrackTable.births(
                 detections.classes[born],
@@ -219,6 +221,11 @@ class Tracker:
                 ids, columns = np.concatenate([ids, births.ids]), np.concatenate([columns, born])
             table = table.extend(births)
         self._table = table
+        # Last, so that an interruption leaves no row in two hands.
+        if len(dead):
+            if self._features is not None:
+                self._features.forget(dead)
+            self._rows.give_back(dead)
 
         order = np.argsort(columns, kind="stable")
         columns = columns[order]
@@ -237,3 +244,10 @@ class Tracker:
         table.ids[new] = np.arange(self._next_id, self._next_id + len(new))
         self._next_id += len(new)
         return ready
+
+
+def _unmatched(match: Match, n: int) -> Rows:
+    """The detections, of ``n``, that no track takes."""
+    free = np.ones(n + 1, bool)
+    free[match] = False  # -1, for tracks without one, is the last
+    return free[:n].nonzero()[0]

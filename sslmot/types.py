@@ -17,7 +17,7 @@ Features: TypeAlias = npt.NDArray[np.float32]
 """(N, D) float32, one row a box; a row of zeros says that nothing is known of that box."""
 
 ArrayLike: TypeAlias = Any
-"""A NumPy array, or anything with ``__dlpack__`` (a torch tensor on the CPU or on CUDA)."""
+"""A NumPy array, a list of numbers, or what has ``__dlpack__``: a torch tensor, on CUDA too."""
 
 
 @runtime_checkable
@@ -28,8 +28,8 @@ class FeatureExtractor(Protocol):
         """Describe each box by a vector.
 
         Args:
-            frame: (H, W, 3) uint8, BGR.
-            boxes: (N, 4) float32, xyxy pixels; may reach out of the frame.
+            frame: (H, W, 3) uint8, BGR: NumPy, or the torch tensor that a step was given on CUDA.
+            boxes: (N, 4) float32, xyxy pixels; may reach out of the frame. Never empty.
 
         Returns:
             (N, D) float32: NumPy, or a torch tensor on any device. Rows need no normalisation.

@@ -97,6 +97,35 @@ def test_large_problems(n):
     check(rng.random((n // 2, n)).astype(np.float32), 1.0)
 
 
+@pytest.mark.parametrize("sentinel", [1e3, 1e6, 1e9, 1e12])
+@pytest.mark.parametrize("shape", [(80, 60), (60, 80), (400, 300)])
+def test_large_costs_beside_small_ones(shape, sentinel):
+    """A sentinel for "never", as people use it, must not cost the small costs their precision."""
+    rng = np.random.default_rng(0)
+    cost = rng.random(shape)
+    cost[rng.random(shape) < 0.5] = sentinel
+    rows, columns = sslmot.assign(cost)
+    expected = linear_sum_assignment(cost)
+    assert cost[rows, columns].sum() == pytest.approx(cost[expected].sum(), rel=1e-9)
+
+
+def test_more_rows_than_columns_is_the_transposed_problem():
+    rng = np.random.default_rng(1)
+    cost = rng.random((50, 20))
+    rows, columns = sslmot.assign(cost, 0.3)
+    other_columns, other_rows = sslmot.assign(cost.T, 0.3)
+    assert sorted(zip(rows, columns, strict=True)) == sorted(
+        zip(other_rows, other_columns, strict=True)
+    )
+
+
+def test_public_form_takes_any_numbers():
+    cost = np.array([[3, 1], [1, 4]])
+    for form in (cost, cost.tolist(), cost.astype(np.float16), np.asfortranarray(cost)):
+        rows, columns = sslmot.assign(form)
+        assert (rows.tolist(), columns.tolist()) == ([0, 1], [1, 0])
+
+
 def test_equal_costs_everywhere_terminate():
     match = check(np.zeros((200, 150)), 1.0)
     assert (match >= 0).sum() == 150
@@ -154,12 +183,19 @@ def test_same_input_same_output(seed):
         ((np.zeros((3, 3), int), 1.0), "cost: expected float32 .* got int64"),
         ((np.zeros((3, 6))[:, ::2], 1.0), "contiguous"),
         (([[1.0]], 1.0), "cost: expected an array"),
-        ((np.zeros((3, 3)), np.nan), "gate: expected a number or inf, got nan"),
+        ((np.frombuffer(bytes(37), np.float32, offset=1)[:9].reshape(3, 3), 1.0), "an aligned"),
+        ((np.zeros((3, 3)), -np.inf), "gate: expected a number or inf, got -inf"),
+        ((np.zeros((3, 3)), np.nan), "gate: expected a number or inf, got -?nan"),
     ],
 )
 def test_errors_of_the_dense_form(args, message):
     with pytest.raises(ValueError, match=message):
         _core.assign(*args)
+
+
+def test_a_negative_number_of_columns_is_refused():
+    with pytest.raises(ValueError, match="n_columns: expected 0 or more, got -1"):
+        _core.assign_pairs(np.int32([0, 0]), np.int32([]), np.zeros(0), -1, 1.0)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """The command line, typed as in the README, on real and generated sequences."""
 
+import dataclasses
 import json
+import re
 import subprocess
 import sys
 
@@ -94,7 +96,7 @@ class TestErrors:
 
     def test_bad_setting(self, crowd, capsys):
         message = fails(capsys, "track", crowd.path, "--tau", "-1")
-        assert message == "sslmot track: tau: expected a number above 0, got -1.0\n"
+        assert message == "sslmot track: tau: expected a number of 1e-06 to 1e+06, got -1.0\n"
 
     def test_a_malformed_line(self, crowd, tmp_path, capsys):
         broken = mot.write_sequence(tmp_path, "broken", 30, (64, 48), {1: np.ones((0, 5))})
@@ -118,6 +120,20 @@ class TestErrors:
         assert "000003.jpg" in message
         assert not (tmp_path / "torn.txt").exists()
 
+    def test_an_output_that_is_a_file(self, crowd, tmp_path, capsys):
+        """Said before the first frame is tracked."""
+        (tmp_path / "taken").write_text("")
+        assert "taken" in fails(capsys, "track", crowd.path, "--output", tmp_path / "taken")
+
+    def test_weights_that_are_a_folder(self, crowd, tmp_path, capsys):
+        pytest.importorskip("torch")
+        fails(capsys, "track", crowd.path, "--weights", tmp_path)
+
+    def test_unknown_sequences_and_detectors(self, crowd, capsys):
+        root = crowd.path.parent
+        assert "expected some of" in fails(capsys, "track", root, "--sequences", "99")
+        assert "expected one that" in fails(capsys, "evaluate", root, "--detector", "DPM")
+
     def test_no_results(self, crowd, tmp_path, capsys):
         assert "crowd" in fails(capsys, "evaluate", crowd.path, "--results", tmp_path)
 
@@ -129,7 +145,7 @@ class TestErrors:
 def test_a_root_of_which_one_sequence_is_tracked(data_root, tmp_path, capsys):
     """The README's example: what has no results is named, the rest is scored."""
     root = str(data_root / "MOT17/train")
-    main(["track", root, "--sequences", "09", "--motion-only", "--output", str(tmp_path)])
+    main(["track", "--sequences", "09", root, "--motion-only", "--output", str(tmp_path)])
     capsys.readouterr()
     main(["evaluate", root, "--results", str(tmp_path)])
     out, err = capsys.readouterr()
@@ -187,6 +203,18 @@ def test_moments_say_who_came_back(crowd):
 
     assert longest_gaps(results(one), crowd)[last].endswith("5 again")
     assert longest_gaps(results(other), crowd)[last].endswith("5 now somebody else")
+
+
+def test_every_setting_is_explained(capsys):
+    with pytest.raises(SystemExit):
+        main(["track", "--help"])
+    text = " ".join(capsys.readouterr()[0].split())
+    assert "--tau X Temperature of the affinity" in text
+    assert "(default: 2.5; of the paper: inf)" in text
+    for field in dataclasses.fields(sslmot.TrackerConfig):
+        flag = "--" + field.name.replace("_", "-")
+        explained = re.search(rf" {flag}( N| X| {{kalman,none}}|, --no-rescue) [\"A-Z]\w+", text)
+        assert explained, flag
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["track", "--help"], ["--version"]])

@@ -12,22 +12,24 @@ from sslmot import TrackerConfig
 @pytest.mark.parametrize(
     ("field", "value", "expected"),
     [
-        ("tau", 0, "a number above 0, got 0"),
-        ("tau", math.nan, "a number above 0, got nan"),
-        ("tau", "0.1", "a number above 0, got '0.1'"),
+        ("tau", 0, "a number of 1e-06 to 1e+06, got 0"),
+        ("tau", math.nan, "a number of 1e-06 to 1e+06, got nan"),
+        ("tau", "0.1", "a number of 1e-06 to 1e+06, got '0.1'"),
         ("min_affinity", -0.1, "a number of 0 to 1, got -0.1"),
         ("min_affinity", True, "a number of 0 to 1, got True"),
-        ("appearance_weight", -1, "a number of 0 or more, got -1"),
-        ("motion_weight", math.inf, "a number of 0 or more, got inf"),
-        ("shape_weight", None, "a number of 0 or more, got None"),
-        ("max_cost", 0.0, "a number above 0, got 0.0"),
-        ("appearance_reach", -1, "a number above 0, got -1"),
-        ("motion_reach", 1.5, "a number above 0 to 1, got 1.5"),
+        ("appearance_weight", -1, "a number of 0 to 1e+06, got -1"),
+        ("motion_weight", math.inf, "a number of 0 to 1e+06, got inf"),
+        ("shape_weight", None, "a number of 0 to 1e+06, got None"),
+        ("tau", 1e-46, "a number of 1e-06 to 1e+06, got 1e-46"),
+        ("motion_weight", 1e300, "a number of 0 to 1e+06, got 1e+300"),
+        ("max_cost", 0.0, "a number of 1e-06 to 1e+06, got 0.0"),
+        ("appearance_reach", -1, "a number of 1e-06 to 1e+06 or inf, got -1"),
+        ("motion_reach", 1.5, "a number of 1e-06 to 1, got 1.5"),
         ("rescue", 1, "True or False, got 1"),
         ("delta", 1.1, "a number of 0 to 1, got 1.1"),
-        ("confirm", 1.0, "an integer of 0 or more, got 1.0"),
-        ("patience", -1, "an integer of 0 or more, got -1"),
-        ("potential_patience", True, "an integer of 0 or more, got True"),
+        ("confirm", 1.0, "an integer of 0 to 1e9, got 1.0"),
+        ("patience", -1, "an integer of 0 to 1e9, got -1"),
+        ("potential_patience", True, "an integer of 0 to 1e9, got True"),
         ("motion", "Kalman", "'kalman' or 'none', got 'Kalman'"),
     ],
 )
@@ -50,6 +52,20 @@ def test_paper_is_eq_6_and_7_alone():
     assert paper.max_cost == paper.appearance_weight + paper.motion_weight
     assert (paper.motion, paper.rescue) == ("none", False)
     assert paper.patience == paper.potential_patience
+
+
+def test_paper_does_not_follow_the_defaults(monkeypatch):
+    """Whoever tunes a default does not change the paper."""
+    paper = TrackerConfig.paper()
+    for field in dataclasses.fields(TrackerConfig):
+        if isinstance(field.default, float) and field.name != "appearance_reach":
+            defaults = list(TrackerConfig.__init__.__defaults__)
+            position = [f.name for f in dataclasses.fields(TrackerConfig)].index(field.name)
+            defaults[position] = field.default * 0.9 + 0.01
+            monkeypatch.setattr(TrackerConfig.__init__, "__defaults__", tuple(defaults))
+            if field.name != "motion_reach":
+                assert getattr(TrackerConfig(), field.name) != field.default
+            assert TrackerConfig.paper() == paper
 
 
 def test_paper_takes_changes_and_checks_them():

@@ -203,6 +203,26 @@ def test_small_temperatures_do_not_overflow(device):
     assert native_cost(device, same, same, boxes, boxes, params, None, (None, None)) == 0
 
 
+@pytest.mark.parametrize("tau", [1e-6, 1e-3, 1.0])
+def test_equal_features_have_affinity_one_at_most(device, tau):
+    """A cosine that rounds above 1 would make costs negative, at a small tau without bound."""
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(1, 60, 512)).astype(np.float32)
+    boxes = np.tile(np.float32([0, 0, 10, 20]), (1, 60, 1))
+    params = _core.PairParams(**dict(SETTINGS, tau=tau))
+    got = native_cost(device, z, z, boxes, boxes, params, None, (None, None))
+    assert (got >= 0).all()
+
+
+def test_features_too_long_to_multiply_are_reported(device):
+    boxes = np.tile(np.float32([0, 0, 10, 20]), (1, 1, 1))
+    params = _core.PairParams(**SETTINGS)
+    long = np.full((1, 1, 4), 1e30, np.float32)
+    assert np.isnan(
+        native_cost(device, long, long / 1e25, boxes, boxes, params, None, (None, None))
+    )
+
+
 def test_a_nan_reaches_the_solver(device):
     boxes = np.tile(np.float32([0, 0, 10, 20]), (1, 2, 1))
     track = np.float32([[[1, 0], [0, 1]]])
@@ -234,11 +254,17 @@ def test_flat_boxes_are_legal(device):
         ),
         ({"track_boxes": np.zeros((1, 2, 4))}, r"track_boxes: .* got float64 \(1, 2, 4\) on cpu"),
         ({"detection_boxes": np.zeros((1, 4, 4), np.float32)}, r"detection_boxes: expected"),
-        ({"detection_features": None}, "on both sides or on neither"),
+        (
+            {"detection_features": None},
+            "track_features: expected the same of both sides or of neither",
+        ),
         ({"detection_features": np.zeros((1, 3, 7), np.float32)}, r"float32 \(1, 3, 8\), got"),
         ({"detection_features": np.zeros((1, 3, 16), np.float32)[..., ::2]}, "expected contiguous"),
         ({"reach": np.zeros((1, 3), np.float32)}, r"reach: expected float32 \(1, 2\)"),
-        ({"track_classes": np.zeros((1, 2), np.int32)}, "classes on both sides"),
+        (
+            {"track_classes": np.zeros((1, 2), np.int32)},
+            "track_classes: expected the same of both sides",
+        ),
         ({"out": np.zeros((2, 3), np.float32)}, r"out: expected float32 \(any, any, any\)"),
         ({"out": "nothing"}, "out: expected an array"),
     ],

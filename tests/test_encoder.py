@@ -384,6 +384,10 @@ def test_wrong_tensors(path):
     rewrite(path, {"projection.6.weight": torch.zeros(16, 20, dtype=torch.int8)})
     with pytest.raises(ValueError, match=r"projection.6.weight: .*got \(16, 20\) torch.int8"):
         Encoder.load(path)
+    path.write_bytes(original)
+    rewrite(path, {"projection.6.weight": torch.full((16, 20), torch.nan)})
+    with pytest.raises(ValueError, match=r"projection.6.weight: expected finite numbers, got NaN"):
+        Encoder.load(path)
 
 
 def test_without_torch_the_error_says_what_to_install():

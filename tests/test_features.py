@@ -103,17 +103,19 @@ def values(table):
     return array if isinstance(array, np.ndarray) else array.cpu().numpy()
 
 
-def test_where_one_is_unknown_the_other_stands_alone(device):
+@pytest.mark.parametrize("delta", [0.0, 0.5])
+def test_where_one_is_unknown_the_other_stands_alone(device, delta):
     table = table_of(device, np.float32([[0, 0], [1, 0], [0, 0]]))
     new = table.prepare(on(device, np.float32([[0, 2], [0, 0]])))
-    table.store(np.array([0, 1, 2]), new, np.array([0, 1, 1]), 0.5)
+    table.store(np.array([0, 1, 2]), new, np.array([0, 1, 1]), delta)
     np.testing.assert_allclose(values(table), [[0, 1], [1, 0], [0, 0]])
 
 
 def test_opposite_features_leave_nothing_known(device):
-    table = table_of(device, np.float32([[1, 0]]))
-    table.store(np.array([0]), table.prepare(on(device, np.float32([[-1, 0]]))), np.array([0]), 0.5)
-    np.testing.assert_array_equal(values(table), [[0, 0]])
+    features = np.random.default_rng(0).normal(size=(50, 128)).astype(np.float32)
+    table, rows = table_of(device, features), np.arange(50)
+    table.store(rows, table.prepare(on(device, -3 * features)), rows, 0.5)
+    np.testing.assert_array_equal(values(table), np.zeros((50, 128)))
 
 
 def test_a_new_owner_of_a_row_starts_unknown(device):
@@ -124,6 +126,35 @@ def test_a_new_owner_of_a_row_starts_unknown(device):
     new = table.prepare(on(device, np.float32([[0, 3]])))
     table.store(np.array([0]), new, np.array([0]), 0.9)
     np.testing.assert_array_equal(values(table)[0], [0, 1])
+
+
+class Copies:
+    """An array whose DLPack export is a copy, which lives as long as its capsule."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __dlpack__(self, **_):
+        return self.array.copy().__dlpack__()
+
+    def __dlpack_device__(self):
+        return self.array.__dlpack_device__()
+
+
+def test_views_outlive_the_call():
+    rng = np.random.default_rng(0)
+    n, d = 200, 64
+    boxes = np.tile(np.float32([0, 0, 10, 20]), (n, 1))
+    z = rng.normal(size=(n, d)).astype(np.float32)
+    arguments = [boxes, np.full(n, np.inf, np.float32), boxes]
+    features = [z, np.linalg.norm(z, axis=1), np.arange(n), z, np.linalg.norm(z, axis=1)]
+    classes = [np.zeros(n, np.int32)] * 2
+    params = _core.PairParams(**SETTINGS)
+    expected = _core.associate(*arguments, params, *features, *classes)
+    copies = [[Copies(x) for x in part] for part in (arguments, features, classes)]
+    got = _core.associate(*copies[0], params, *copies[1], *copies[2])
+    np.testing.assert_array_equal(got, expected)
+    np.testing.assert_array_equal(got, np.arange(n))
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

@@ -80,6 +80,33 @@ def test_all_in_one_place_and_one_far_away():
     check(near, near, np.full(40, 0.5, np.float32))
 
 
+@pytest.mark.parametrize("reach", [0.7, 1e38, np.inf])
+@pytest.mark.parametrize("step", [[1, 0, 1, 0], [0, 1, 0, 1]])
+def test_in_one_row_and_in_one_column(step, reach):
+    """Centres that share a coordinate leave an axis without extent."""
+    boxes = np.float32([100, 100, 140, 200]) + np.outer(np.arange(6) * 60, step)
+    boxes = boxes.astype(np.float32)
+    check(boxes, boxes, np.full(6, reach, np.float32))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("side", ["track", "detection"])
+def test_a_box_that_is_no_number_is_everybodys_candidate(side, bad):
+    """So that its cost is a NaN that somebody reports, not a pair that nobody sees."""
+    rng = np.random.default_rng(0)
+    track_boxes, boxes = boxes_of(rng, 12, 500, 5, 50), boxes_of(rng, 12, 500, 5, 50)
+    (track_boxes if side == "track" else boxes)[3] = [bad, 1, bad, 2]
+    row_begin, columns, distances = _core.candidates(
+        track_boxes, np.full(12, 0.5, np.float32), boxes, params()
+    )
+    if np.isnan(bad):
+        expected = {(3, j) if side == "track" else (j, 3) for j in range(12)}
+        assert expected <= pairs_of(row_begin, columns)
+        assert np.isnan(distances).sum() == 12
+        with pytest.raises(ValueError, match="cost: expected numbers above -inf, got NaN"):
+            _core.associate(track_boxes, np.full(12, 0.5, np.float32), boxes, params())
+
+
 def test_infinite_reach_gives_all_pairs():
     rng = np.random.default_rng(0)
     row_begin, columns, _ = _core.candidates(
@@ -109,5 +136,5 @@ def test_classes_on_one_side_are_refused(missing):
     }
     del given_classes[missing]
     box = np.float32([[0, 0, 1, 1]])
-    with pytest.raises(ValueError, match="on both sides or on neither"):
+    with pytest.raises(ValueError, match="the same of both sides or of neither"):
         _core.candidates(box, np.float32([1]), box, params(), **given_classes)

@@ -167,13 +167,15 @@ def test_select_sequences(tmp_path: Path) -> None:
     assert names(None, "SDP") == ["MOT17-02-SDP", "MOT17-09-SDP"]
     assert names(["Rundle-6", "09-DPM"]) == ["ADL-Rundle-6", "MOT17-09-DPM"]
     assert [s.name for s in sequences(tmp_path / "MOT17-09-DPM")] == ["MOT17-09-DPM"]
-    with pytest.raises(ValueError, match=r"names: expected .*ADL-Rundle-6, MOT17-02-DPM.*got '9'"):
+    with pytest.raises(
+        ValueError, match=r"sequences: expected .*ADL-Rundle-6, MOT17-02-DPM.*got '9'"
+    ):
         names(["9"])
     with pytest.raises(ValueError, match="detector: expected DPM, FRCNN or SDP, got 'YOLO'"):
         names(None, "YOLO")
     with pytest.raises(ValueError, match=r"detector: expected one .*ADL-Rundle-6.*got 'SDP'"):
         sequences(tmp_path / "ADL-Rundle-6", detector="SDP")
-    with pytest.raises(FileNotFoundError, match=r"root: expected sequences .*results"):
+    with pytest.raises(FileNotFoundError, match=r"results: expected a sequence .* found none"):
         sequences(tmp_path / "results")
 
 
@@ -279,9 +281,9 @@ def test_malformed_detections(tmp_path: Path, bad: str, expected: str) -> None:
     [
         *BAD_LINES,
         ("1,3,1,1,-0.1,5,0.5", "no negative width or height"),
-        ("1,-1,1,1,5,5,0.5", "a whole id from 0"),
-        ("1,1.5,1,1,5,5,0.5", "a whole id from 0"),
-        ("1,2147483648,1,1,5,5,0.5", "a whole id from 0"),
+        ("1,-1,1,1,5,5,0.5", "a whole id below 1e7"),
+        ("1,1.5,1,1,5,5,0.5", "a whole id below 1e7"),
+        ("1,2147483648,1,1,5,5,0.5", "a whole id below 1e7"),
         ("1,3,7,8,5,5,0.5", "an id once a frame"),
     ],
 )

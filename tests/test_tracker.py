@@ -124,6 +124,9 @@ class TestResult:
         tracker = Tracker()
         assert len(tracker.step(None, nothing)) == 0
         assert len(tracker.step()) == 0
+        for empty in ([], np.zeros(0), np.zeros((0, 0)), np.zeros((0, 8), np.float32)):
+            assert len(tracker.step(None, nothing, embeddings=empty)) == 0
+        assert run(tracker, [at(0)] * 2, [np.ones((1, 5))] * 2)[-1] == [1]
 
 
 class TestMatching:
@@ -180,6 +183,21 @@ class TestMatching:
         assert len(seen) == 1
         assert seen[0][0] == (240, 320, 3)
         np.testing.assert_array_equal(seen[0][1], at(0, 50))
+
+    def test_the_paper_matches_people_in_a_row(self):
+        """Boxes that share a centre coordinate, without a limit to the distance."""
+        frames, z = [at(*range(0, 300, 60))] * 4, np.eye(5, dtype=np.float32)
+        assert run(Tracker(TrackerConfig.paper()), frames, [z] * 4)[-1] == [1, 2, 3, 4, 5]
+
+    def test_an_extractor_cannot_change_boxes(self):
+        def careless(frame, boxes):
+            boxes[:] = 0
+            return np.ones((len(boxes), 3), np.float32)
+
+        tracker, dets = Tracker(TrackerConfig(confirm=0), extractor=careless), at(0)
+        tracks = tracker.step(np.zeros((300, 300, 3), np.uint8), dets)
+        np.testing.assert_array_equal(tracks.boxes, at(0))
+        np.testing.assert_array_equal(dets, at(0))
 
 
 class PaperTracker:
@@ -314,6 +332,8 @@ def bad_inputs():
         np.hstack([at(0, 90), [[0.9, 0], [0.9, 0]]]) for _ in range(4)
     )
     nan_box[1, 2], inf_box[0, 4], half_class[1, 5] = np.nan, np.inf, 0.5
+    far = np.float64([[0, 0, 2e19, 2e19], [0, 0, 1, 1]])
+    huge_class = np.hstack([at(0), [[0.9, 3e9]]])
     flipped[1, 2] = 0
     return [
         ((frame, at(0)[0]), r"dets: expected \(N, 4\), \(N, 5\) or \(N, 6\).*got \(4,\) float32"),
@@ -324,8 +344,13 @@ def bad_inputs():
         ((frame, at(0).astype(str)), "dets: expected float or integer numbers"),
         ((frame, "dets"), "dets: expected an array .*got str"),
         ((frame, None), "dets: expected an array .*got NoneType"),
-        ((frame, nan_box), r"dets: expected finite numbers, got \[.*nan.*\] in row 1"),
-        ((frame, inf_box), "dets: expected finite numbers, .* in row 0"),
+        ((frame, [[1, 2, 3, 4], [1, 2]]), "dets: expected an array of numbers, got list"),
+        ((frame, [["a", "b", "c", "d"]]), "dets: expected an array of numbers, got list"),
+        ((frame, far), r"dets: expected finite numbers up to 1e\+09, got .* in row 0"),
+        ((frame, np.float64([[0, 0, 1, 1e300]])), "dets: expected finite numbers up to"),
+        ((frame, huge_class), "dets: expected finite numbers up to"),
+        ((frame, nan_box), r"dets: expected finite numbers up to 1e\+09, got \[.*nan.*\] in row 1"),
+        ((frame, inf_box), "dets: expected finite numbers up to .* in row 0"),
         ((frame, flipped), r"dets: expected x1 <= x2 and y1 <= y2 \(xyxy\), .* in row 1"),
         ((frame, half_class), "dets: expected integer classes, got 0.5 in row 1"),
         ((frame, at(0, 90), nan_z), "embeddings: expected finite numbers.* row 1"),
@@ -335,6 +360,7 @@ def bad_inputs():
         ((frame, at(0, 90), z[0]), r"embeddings: expected \(2, 8\) .* got \(8,\)"),
         ((frame, at(0, 90), z.astype(int)), r"embeddings: expected .*float32.* int64 on cpu"),
         ((frame, at(0, 90), "z"), "embeddings: expected an array"),
+        ((frame, at(0, 90), z[:, :0]), r"embeddings: expected \(2, 8\) .* got \(2, 0\)"),
         ((frame[:200], at(0)), r"frame: expected \(300, 400, 3\) .*got \(200, 400, 3\)"),
         ((frame[..., 0], at(0)), r"frame: expected \(H, W, 3\) uint8, got \(300, 400\)"),
         ((frame.astype(np.float32), at(0)), "frame: expected .*uint8, got .* float32"),
@@ -369,6 +395,9 @@ def same_table(one, two):
         np.testing.assert_array_equal(getattr(one._table, field), getattr(two._table, field))
     np.testing.assert_array_equal(one._features._values, two._features._values)
     np.testing.assert_array_equal(one._features._norms, two._features._norms)
+    for name in ("_next_id", "_frame_size"):
+        assert getattr(one, name) == getattr(two, name)
+    assert (one._rows.size, one._rows._free) == (two._rows.size, two._rows._free)
 
 
 def test_a_bad_first_step_changes_nothing():
@@ -388,8 +417,32 @@ def test_a_bad_extractor_is_named(features):
     def model(frame, boxes):
         return features
 
-    with pytest.raises(ValueError, match=r"features of function|embeddings: expected finite"):
+    with pytest.raises(ValueError, match=r"^features of function: expected"):
         Tracker(extractor=model).step(np.zeros((9, 9, 3), np.uint8), at(0))
+
+
+def test_an_extractor_that_raises_changes_nothing():
+    def model(frame, boxes):
+        if frame.max() > 0:
+            raise RuntimeError("out of memory")
+        return np.eye(2, 8, dtype=np.float32)[: len(boxes)]
+
+    plain, disturbed = Tracker(extractor=model), Tracker(extractor=model)
+    frame = np.zeros((300, 400, 3), np.uint8)
+    for t in range(5):
+        if t == 3:
+            with pytest.raises(RuntimeError, match="out of memory"):
+                disturbed.step(frame + 1, at(5))
+        for tracker in (plain, disturbed):
+            tracker.step(frame, at(t, 90))
+        same_table(plain, disturbed)
+
+
+def test_a_config_and_an_extractor_of_another_kind():
+    with pytest.raises(ValueError, match=r"config: expected a TrackerConfig, got {'tau': 1}"):
+        Tracker({"tau": 1})
+    with pytest.raises(ValueError, match=r"extractor: expected .*, got 3"):
+        Tracker(extractor=3)
 
 
 def test_an_extractor_and_weights_exclude_each_other():

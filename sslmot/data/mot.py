@@ -107,7 +107,7 @@ class Sequence:
         try:
             parser.read(ini)
             fields = parser["Sequence"]
-        except (configparser.Error, KeyError) as error:
+        except (configparser.Error, KeyError, UnicodeDecodeError) as error:
             raise ValueError(f"{ini}: expected a section [Sequence], got {error}") from error
 
         def positive(key: str) -> float:
@@ -223,7 +223,10 @@ def sequences(
     here = root / "seqinfo.ini"
     found = [here] if here.is_file() else sorted(root.glob("*/seqinfo.ini"))
     if not found:
-        raise FileNotFoundError(f"root: expected sequences (folders with seqinfo.ini) in {root}")
+        raise FileNotFoundError(
+            f"{root}: expected a sequence (with seqinfo.ini) or a folder of sequences, found "
+            + ("none" if root.is_dir() else "no such folder")
+        )
     selected = [Sequence.open(ini.parent) for ini in found]
     if detector is not None:
         if detector not in get_args(Detector):
@@ -234,7 +237,7 @@ def sequences(
         wanted = {
             sequence.name
             for name in names
-            for sequence in _matching(name, selected, f"names: expected sequences of {root}")
+            for sequence in _matching(name, selected, f"sequences: expected some of {root}")
         }
         selected = [sequence for sequence in selected if sequence.name in wanted]
     return selected
@@ -441,8 +444,8 @@ def _read(
         require((boxes[:, :2] < boxes[:, 2:]).all(axis=1), "a positive width and height")
         return rows
     require((rows[:, 4:6] >= 0).all(axis=1), "no negative width or height")
-    # TrackEval makes a table as long as the largest id.
-    require((rows[:, 1] % 1 == 0) & (rows[:, 1] >= 0) & (rows[:, 1] < 2**31), "a whole id from 0")
+    # TrackEval makes tables as long as the largest id.
+    require((rows[:, 1] % 1 == 0) & (rows[:, 1] >= 0) & (rows[:, 1] < 1e7), "a whole id below 1e7")
     order = np.lexsort((rows[:, 1], frames))
     first = np.ones(len(rows), np.bool_)
     first[order[1:]] = (rows[order[1:], :2] != rows[order[:-1], :2]).any(axis=1)
