@@ -19,66 +19,189 @@ namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
+// What a row would pay at the current prices: for its cheapest column, and for its second choice.
+// Leaving the row out, at the gate, is a choice too: then `column` is -1.
+struct Bid {
+    double best, second;
+    int32_t column;
+    double cost;
+};
+
+// A problem as candidate pairs.
+template <class Cost>
+struct SparseRows {
+    const int32_t* begin;
+    const int32_t* column;
+    const Cost* cost;
+
+    Bid bid(int32_t row, const double* price, double gate) const {
+        Bid bid{gate, kInfinity, -1, 0.0};
+        for (int32_t e = begin[row]; e < begin[row + 1]; ++e) {
+            const auto c = static_cast<double>(cost[e]);
+            const double paid = c - price[column[e]];
+            if (paid < bid.best)
+                bid = {paid, bid.best, column[e], c};
+            else if (paid < bid.second)
+                bid.second = paid;
+        }
+        return bid;
+    }
+
+    // Calls reach(column, cost, distance) for the columns that may lie nearer by way of a row, at
+    // `base`, than they did and than `nearest`.
+    template <class Reach>
+    void spread(int32_t row, double base, const double* price, const double* distance,
+                double nearest, const Reach& reach) const {
+        for (int32_t e = begin[row]; e < begin[row + 1]; ++e) {
+            const int32_t j = column[e];
+            const auto c = static_cast<double>(cost[e]);
+            const double d = base + c - price[j];
+            if (d < nearest && d < distance[j]) reach(j, c, d);
+        }
+    }
+};
+
+template <class Cost>
+SSLMOT_SIMD_CLONES double pay(const Cost* cost, const double* price, int64_t n, double* paid) {
+    double best = kInfinity;
+#pragma omp simd reduction(min : best)
+    for (int64_t j = 0; j < n; ++j) {
+        paid[j] = static_cast<double>(cost[j]) - price[j];
+        best = paid[j] < best ? paid[j] : best;
+    }
+    return best;
+}
+
+SSLMOT_SIMD_CLONES double minimum(const double* values, int64_t n) {
+    double best = kInfinity;
+#pragma omp simd reduction(min : best)
+    for (int64_t j = 0; j < n; ++j) best = values[j] < best ? values[j] : best;
+    return best;
+}
+
+// Marks the columns that SparseRows::spread calls reach for.
+template <class Cost>
+SSLMOT_SIMD_CLONES void mark_nearer(const Cost* cost, const double* price, const double* distance,
+                                    double base, double nearest, int64_t n, uint8_t* mark) {
+#pragma omp simd
+    for (int64_t j = 0; j < n; ++j) {
+        const double d = base + static_cast<double>(cost[j]) - price[j];
+        mark[j] = (d < nearest) & (d < distance[j]);
+    }
+}
+
+// Marks the costs that need a look: below the limit, or NaN (which compares as neither).
+template <class Cost>
+SSLMOT_SIMD_CLONES void mark_below(const Cost* cost, int64_t n, Cost limit, uint8_t* mark) {
+#pragma omp simd
+    for (int64_t j = 0; j < n; ++j) mark[j] = !(cost[j] >= limit);
+}
+
+// Calls visit(j) for the marks that are set; where few are, eight are passed over at a time.
+// `marks` must have room for 8 more.
+template <class Visit>
+void for_each_mark(uint8_t* marks, int64_t n, const Visit& visit) {
+    std::fill_n(marks + n, 8, uint8_t{0});
+    for (int64_t k = 0; k < n; k += 8) {
+        uint64_t eight;
+        std::memcpy(&eight, marks + k, 8);
+        if (eight == 0) continue;
+        for (int64_t j = k; j < k + 8; ++j)
+            if (marks[j]) visit(j);
+    }
+}
+
+// A problem as a full matrix: the same in whole vectors.
+template <class Cost>
+struct DenseRows {
+    DenseRows(const Cost* matrix, int64_t n) : cost(matrix), columns(n) {
+        paid.resize(static_cast<size_t>(n));
+        marks.resize(static_cast<size_t>(n) + 8);
+    }
+
+    Bid bid(int32_t row, const double* price, double gate) {
+        const Cost* costs = cost + row * columns;
+        const double best = pay(costs, price, columns, paid.data());
+        if (!(best < gate)) return {gate, kInfinity, -1, 0.0};
+        const auto j = std::find(paid.begin(), paid.end(), best) - paid.begin();
+        paid[static_cast<size_t>(j)] = kInfinity;
+        const double second = minimum(paid.data(), columns);
+        return {best, std::min(second, gate), static_cast<int32_t>(j),
+                static_cast<double>(costs[j])};
+    }
+
+    template <class Reach>
+    void spread(int32_t row, double base, const double* price, const double* distance,
+                double nearest, const Reach& reach) {
+        const Cost* costs = cost + row * columns;
+        mark_nearer(costs, price, distance, base, nearest, columns, marks.data());
+        for_each_mark(marks.data(), columns, [&](int64_t j) {
+            const auto c = static_cast<double>(costs[j]);
+            reach(static_cast<int32_t>(j), c, base + c - price[j]);
+        });
+    }
+
+    const Cost* cost;
+    int64_t columns;
+    std::vector<double> paid;
+    std::vector<uint8_t> marks;
+};
+
 // The matching and its dual prices. A column's price is never positive, and zero while it is free;
 // a row may always be left out, at the cost of the gate.
-template <class Cost>
 class Matcher {
   public:
-    void solve(const int32_t* row_begin, const int32_t* column, const Cost* cost, int64_t rows,
-               int64_t columns, double gate, int32_t* match) {
-        begin_ = row_begin, column_ = column, cost_ = cost, gate_ = gate;
-        const auto n = static_cast<size_t>(columns);
+    template <class Rows>
+    void solve(Rows& rows, int64_t n_rows, int64_t n_columns, double gate, int32_t* match) {
+        const auto n = static_cast<size_t>(n_columns);
+        gate_ = gate;
         price_.assign(n, 0.0);
         owner_.assign(n, -1);
         distance_.assign(n, kInfinity);
         entered_by_.resize(n);
         settled_.assign(n, false);
-        edge_.assign(static_cast<size_t>(rows), -1);
-        reduce(rows);
-        for (const int32_t row : waiting_) augment(row);
-        for (int64_t i = 0; i < rows; ++i) {
-            const int32_t e = edge_[static_cast<size_t>(i)];
-            match[i] = e < 0 ? -1 : column_[e];
-        }
+        taken_.assign(static_cast<size_t>(n_rows), {-1, 0.0});
+        reduce(rows, static_cast<int32_t>(n_rows));
+        for (const int32_t row : waiting_) augment(rows, row);
+        for (size_t i = 0; i < taken_.size(); ++i) match[i] = taken_[i].column;
     }
 
   private:
-    static constexpr int32_t kLeftOut = -1;
+    struct Taken {
+        int32_t column;  // -1: the row is left out, or still to be matched
+        double cost;
+    };
+    struct Entry {
+        int32_t row;
+        double cost;
+    };
 
     // Rows bid for their cheapest column, raising its price until their second choice is as good,
     // and may turn out its owner: cheap, and it settles nearly every row. Rows still without a
     // column after a bounded number of bids wait for a search.
-    void reduce(int64_t rows) {
+    template <class Rows>
+    void reduce(Rows& rows, int32_t n_rows) {
         waiting_.clear();
-        int64_t bids = 4 * rows + 16;
-        for (int32_t first = 0; first < static_cast<int32_t>(rows); ++first) {
+        int64_t bids = 4 * static_cast<int64_t>(n_rows) + 16;
+        for (int32_t first = 0; first < n_rows; ++first) {
             for (int32_t row = first; row >= 0;) {
                 if (bids-- <= 0) {
                     waiting_.push_back(row);
                     break;
                 }
-                double best = gate_, second = kInfinity;
-                int32_t choice = kLeftOut;
-                for (int32_t e = begin_[row]; e < begin_[row + 1]; ++e) {
-                    const double c = static_cast<double>(cost_[e]) - price(column_[e]);
-                    if (c < best) {
-                        second = best, best = c, choice = e;
-                    } else if (c < second) {
-                        second = c;
-                    }
-                }
-                if (choice == kLeftOut) break;  // left out: settled, as prices only fall
-                const auto j = static_cast<size_t>(column_[choice]);
+                const Bid bid = rows.bid(row, price_.data(), gate_);
+                if (bid.column < 0) break;  // left out: settled, as prices only fall
+                const auto j = static_cast<size_t>(bid.column);
                 const int32_t turned_out = owner_[j];
-                if (turned_out >= 0 && !(best < second)) {
+                if (turned_out >= 0 && !(bid.best < bid.second)) {
                     // A tie for a column that is taken: bidding could go on for ever.
                     waiting_.push_back(row);
                     break;
                 }
-                price_[j] -= second - best;
+                price_[j] -= bid.second - bid.best;
                 owner_[j] = row;
-                edge_[static_cast<size_t>(row)] = choice;
-                if (turned_out >= 0) edge_[static_cast<size_t>(turned_out)] = kLeftOut;
+                taken_[static_cast<size_t>(row)] = {bid.column, bid.cost};
+                if (turned_out >= 0) taken_[static_cast<size_t>(turned_out)].column = -1;
                 row = turned_out;
             }
         }
@@ -86,29 +209,30 @@ class Matcher {
 
     // Dijkstra from `source` over reduced costs, to the nearest free column or to the row that is
     // best left out; then the pairs along the path change places.
-    void augment(int32_t source) {
+    template <class Rows>
+    void augment(Rows& rows, int32_t source) {
         double nearest = kInfinity;
         int32_t last_row = source, last_column = -1;
         heap_.clear(), touched_.clear();
 
         const auto scan = [&](int32_t row, double base) {
             if (base + gate_ < nearest) nearest = base + gate_, last_row = row, last_column = -1;
-            for (int32_t e = begin_[row]; e < begin_[row + 1]; ++e) {
-                const int32_t j = column_[e];
-                const auto at = static_cast<size_t>(j);
-                const double d = base + static_cast<double>(cost_[e]) - price_[at];
-                // A settled column stays so: rounding must not bend a path back onto itself.
-                if (!(d < nearest && d < distance_[at]) || settled_[at]) continue;
-                if (distance_[at] == kInfinity) touched_.push_back(j);
-                distance_[at] = d;
-                entered_by_[at] = {row, e};
-                if (owner_[at] < 0) {
-                    nearest = d, last_column = j;
-                } else {
-                    heap_.emplace_back(d, j);
-                    std::push_heap(heap_.begin(), heap_.end(), std::greater<>());
-                }
-            }
+            rows.spread(row, base, price_.data(), distance_.data(), nearest,
+                        [&](int32_t j, double cost, double d) {
+                            const auto at = static_cast<size_t>(j);
+                            // A settled column stays so: rounding must not bend a path back onto
+                            // itself.
+                            if (!(d < nearest) || settled_[at]) return;
+                            if (distance_[at] == kInfinity) touched_.push_back(j);
+                            distance_[at] = d;
+                            entered_by_[at] = {row, cost};
+                            if (owner_[at] < 0) {
+                                nearest = d, last_column = j;
+                            } else {
+                                heap_.emplace_back(d, j);
+                                std::push_heap(heap_.begin(), heap_.end(), std::greater<>());
+                            }
+                        });
         };
         scan(source, 0.0);
         while (!heap_.empty() && heap_.front().first < nearest) {
@@ -119,7 +243,7 @@ class Matcher {
             if (settled_[at]) continue;  // an older, longer way to it
             settled_[at] = true;
             const int32_t row = owner_[at];
-            scan(row, d - (static_cast<double>(cost_[edge_of(row)]) - price_[at]));
+            scan(row, d - (taken_[static_cast<size_t>(row)].cost - price_[at]));
         }
         for (const int32_t j : touched_) {
             const auto at = static_cast<size_t>(j);
@@ -135,37 +259,54 @@ class Matcher {
         int32_t j = last_column;
         if (j < 0) {  // the path ends at a row that is left out: its column is passed on
             if (last_row == source) return;
-            j = column_[edge_of(last_row)];
-            edge_[static_cast<size_t>(last_row)] = kLeftOut;
+            j = std::exchange(taken_[static_cast<size_t>(last_row)].column, -1);
         }
         for (;;) {
-            const auto [row, e] = entered_by_[static_cast<size_t>(j)];
-            const int32_t given_up = edge_of(row);
-            edge_[static_cast<size_t>(row)] = e;
+            const auto [row, cost] = entered_by_[static_cast<size_t>(j)];
+            const Taken given_up = std::exchange(taken_[static_cast<size_t>(row)], {j, cost});
             owner_[static_cast<size_t>(j)] = row;
             if (row == source) return;
-            j = column_[given_up];
+            j = given_up.column;
         }
     }
 
-    double price(int32_t column) const { return price_[static_cast<size_t>(column)]; }
-    int32_t edge_of(int32_t row) const { return edge_[static_cast<size_t>(row)]; }
-
-    const int32_t* begin_ = nullptr;
-    const int32_t* column_ = nullptr;
-    const Cost* cost_ = nullptr;
     double gate_ = 0;
-    std::vector<double> price_;     // of columns
-    std::vector<int32_t> owner_;    // column -> row or -1
-    std::vector<int32_t> edge_;     // row -> its pair or kLeftOut
-    std::vector<int32_t> waiting_;  // rows for which no bid was decisive
-    std::vector<double> distance_;  // of columns from the source of a search
-    std::vector<std::pair<int32_t, int32_t>>
-        entered_by_;  // column -> (row, pair) on the path to it
+    std::vector<double> price_;      // of columns
+    std::vector<int32_t> owner_;     // column -> row or -1
+    std::vector<Taken> taken_;       // row -> column
+    std::vector<int32_t> waiting_;   // rows for which no bid was decisive
+    std::vector<double> distance_;   // of columns from the source of a search
+    std::vector<Entry> entered_by_;  // column -> the row before it on the path
     std::vector<std::pair<double, int32_t>> heap_;
     std::vector<int32_t> touched_;  // columns whose state a search has to put back
     std::vector<char> settled_;
 };
+
+thread_local Matcher matcher;
+
+// An infinite gate, as a number: leaving a row out must cost more than any rearrangement could
+// save.
+template <class Cost>
+double finite_gate(double gate, const Cost* cost, int64_t pairs, int64_t rows, int64_t columns) {
+    if (gate != kInfinity) return gate;
+    double largest = 0;
+    for (int64_t e = 0; e < pairs; ++e)
+        largest = std::max(largest, std::fabs(static_cast<double>(cost[e])));
+    return (2.0 * static_cast<double>(std::min(rows, columns)) + 1.0) * largest + 1.0;
+}
+
+// Calls solve(rows, columns, flipped, match) from the shorter side: the longer side's surplus would
+// all have to be bid down to the gate, and the same pairs are cheapest either way.
+template <class Solve>
+void from_shorter_side(int64_t rows, int64_t columns, int32_t* match, const Solve& solve) {
+    if (rows <= columns) return solve(rows, columns, false, match);
+    thread_local std::vector<int32_t> row_of;
+    row_of.resize(static_cast<size_t>(columns));
+    solve(columns, rows, true, row_of.data());
+    std::fill_n(match, rows, -1);
+    for (size_t j = 0; j < row_of.size(); ++j)
+        if (row_of[j] >= 0) match[row_of[j]] = static_cast<int32_t>(j);
+}
 
 // Pairs by row.
 template <class Cost>
@@ -190,44 +331,49 @@ struct Pairs {
 };
 
 template <class Cost>
-void solve(const int32_t* row_begin, const int32_t* column, const Cost* cost, int64_t rows,
-           int64_t columns, double gate, int32_t* match) {
-    thread_local Matcher<Cost> matcher;
-    if (gate == kInfinity) {
-        // Leaving a row out must cost more than any rearrangement could save.
-        double largest = 0;
-        for (int32_t e = 0; e < row_begin[rows]; ++e)
-            largest = std::max(largest, std::fabs(static_cast<double>(cost[e])));
-        gate = (2.0 * static_cast<double>(std::min(rows, columns)) + 1.0) * largest + 1.0;
-    }
-    if (rows <= columns) return matcher.solve(row_begin, column, cost, rows, columns, gate, match);
-
-    // The longer side's surplus would all have to be bid down to the gate. From the shorter side
-    // the same pairs are cheapest.
-    thread_local Pairs<Cost> flipped;
-    thread_local std::vector<int32_t> next, row_of;
-    flipped.row_begin.assign(static_cast<size_t>(columns) + 1, 0);
-    flipped.column.resize(static_cast<size_t>(row_begin[rows]));
-    flipped.cost.resize(flipped.column.size());
-    for (int32_t e = 0; e < row_begin[rows]; ++e)
-        ++flipped.row_begin[static_cast<size_t>(column[e]) + 1];
-    std::partial_sum(flipped.row_begin.begin(), flipped.row_begin.end(), flipped.row_begin.begin());
-    next = flipped.row_begin;
-    for (int64_t i = 0; i < rows; ++i) {
-        for (int32_t e = row_begin[i]; e < row_begin[i + 1]; ++e) {
-            const auto at = static_cast<size_t>(next[static_cast<size_t>(column[e])]++);
-            flipped.column[at] = static_cast<int32_t>(i);
-            flipped.cost[at] = cost[e];
+void solve_sparse(const int32_t* row_begin, const int32_t* column, const Cost* cost, int64_t rows,
+                  int64_t columns, double gate, int32_t* match) {
+    gate = finite_gate(gate, cost, row_begin[rows], rows, columns);
+    from_shorter_side(rows, columns, match, [&](int64_t n, int64_t m, bool flipped, int32_t* out) {
+        SparseRows<Cost> problem{row_begin, column, cost};
+        thread_local Pairs<Cost> turned;
+        if (flipped) {
+            turned.row_begin.assign(static_cast<size_t>(columns) + 1, 0);
+            turned.column.resize(static_cast<size_t>(row_begin[rows]));
+            turned.cost.resize(turned.column.size());
+            thread_local std::vector<int32_t> next;
+            for (int32_t e = 0; e < row_begin[rows]; ++e)
+                ++turned.row_begin[static_cast<size_t>(column[e]) + 1];
+            std::partial_sum(turned.row_begin.begin(), turned.row_begin.end(),
+                             turned.row_begin.begin());
+            next = turned.row_begin;
+            for (int64_t i = 0; i < rows; ++i) {
+                for (int32_t e = row_begin[i]; e < row_begin[i + 1]; ++e) {
+                    const auto at = static_cast<size_t>(next[static_cast<size_t>(column[e])]++);
+                    turned.column[at] = static_cast<int32_t>(i);
+                    turned.cost[at] = cost[e];
+                }
+            }
+            problem = {turned.row_begin.data(), turned.column.data(), turned.cost.data()};
         }
-    }
-    row_of.resize(static_cast<size_t>(columns));
-    matcher.solve(flipped.row_begin.data(), flipped.column.data(), flipped.cost.data(), columns,
-                  rows, gate, row_of.data());
-    std::fill_n(match, rows, -1);
-    for (int64_t j = 0; j < columns; ++j) {
-        const int32_t i = row_of[static_cast<size_t>(j)];
-        if (i >= 0) match[i] = static_cast<int32_t>(j);
-    }
+        matcher.solve(problem, n, m, gate, out);
+    });
+}
+
+template <class Cost>
+void solve_dense(const Cost* cost, int64_t rows, int64_t columns, double gate, int32_t* match) {
+    gate = finite_gate(gate, cost, rows * columns, rows, columns);
+    from_shorter_side(rows, columns, match, [&](int64_t n, int64_t m, bool flipped, int32_t* out) {
+        thread_local std::vector<Cost> turned;
+        if (flipped) {
+            turned.resize(static_cast<size_t>(rows * columns));
+            for (int64_t i = 0; i < rows; ++i)
+                for (int64_t j = 0; j < columns; ++j)
+                    turned[static_cast<size_t>(j * rows + i)] = cost[i * columns + j];
+        }
+        DenseRows<Cost> problem(flipped ? turned.data() : cost, m);
+        matcher.solve(problem, n, m, gate, out);
+    });
 }
 
 [[noreturn]] void refuse(int64_t row, int64_t column) {
@@ -235,11 +381,14 @@ void solve(const int32_t* row_begin, const int32_t* column, const Cost* cost, in
                                 std::to_string(row) + ", column " + std::to_string(column));
 }
 
-// Marks the costs that need a look: below the limit, or NaN (which compares as neither).
+// Whether all of n costs lie between minus infinity and the limit.
 template <class Cost>
-SSLMOT_SIMD_CLONES void mark_below(const Cost* cost, int64_t n, Cost limit, uint8_t* mark) {
-#pragma omp simd
-    for (int64_t i = 0; i < n; ++i) mark[i] = !(cost[i] >= limit);
+SSLMOT_SIMD_CLONES bool all_between(const Cost* cost, int64_t n, Cost limit) {
+    int outside = 0;
+#pragma omp simd reduction(| : outside)
+    for (int64_t j = 0; j < n; ++j)
+        outside |= !((cost[j] < limit) & (cost[j] > -std::numeric_limits<Cost>::infinity()));
+    return outside == 0;
 }
 
 // Smallest Cost that is not below `gate`, so that comparing in Cost decides as in double.
@@ -264,7 +413,7 @@ void assign_sparse(const int32_t* row_begin, const int32_t* column, const Cost* 
             all_below &= c < gate;
         }
     }
-    if (all_below) return solve(row_begin, column, cost, rows, columns, gate, match);
+    if (all_below) return solve_sparse(row_begin, column, cost, rows, columns, gate, match);
 
     thread_local Pairs<Cost> kept;
     kept.clear();
@@ -273,37 +422,32 @@ void assign_sparse(const int32_t* row_begin, const int32_t* column, const Cost* 
             if (static_cast<double>(cost[e]) < gate) kept.add(column[e], cost[e]);
         kept.end_row();
     }
-    solve(kept.row_begin.data(), kept.column.data(), kept.cost.data(), rows, columns, gate, match);
+    solve_sparse(kept.row_begin.data(), kept.column.data(), kept.cost.data(), rows, columns, gate,
+                 match);
 }
 
 template <class Cost>
 void assign_dense(const Cost* cost, int64_t rows, int64_t columns, double gate, int32_t* match) {
-    thread_local Pairs<Cost> kept;
-    kept.clear();
     const Cost limit = round_up<Cost>(gate);
-    // Nearly all pairs of a crowd cost the gate: eight marks are passed over at a time.
-    constexpr int64_t block = 1024;
-    uint8_t marks[block + 8] = {};
+    int64_t full = 0;
+    while (full < rows && all_between(cost + full * columns, columns, limit)) ++full;
+    if (full == rows) return solve_dense(cost, rows, columns, gate, match);
+
+    thread_local Pairs<Cost> kept;
+    thread_local std::vector<uint8_t> marks;
+    kept.clear();
+    marks.resize(static_cast<size_t>(columns) + 8);
     for (int64_t i = 0; i < rows; ++i) {
         const Cost* row = cost + i * columns;
-        for (int64_t from = 0; from < columns; from += block) {
-            const int64_t n = std::min(block, columns - from);
-            mark_below(row + from, n, limit, marks);
-            std::fill_n(marks + n, 8, uint8_t{0});
-            for (int64_t k = 0; k < n; k += 8) {
-                uint64_t eight;
-                std::memcpy(&eight, marks + k, 8);
-                if (eight == 0) continue;
-                for (int64_t j = from + k; j < std::min(from + k + 8, columns); ++j) {
-                    if (row[j] >= limit) continue;
-                    if (!(row[j] > -std::numeric_limits<Cost>::infinity())) refuse(i, j);
-                    kept.add(j, row[j]);
-                }
-            }
-        }
+        mark_below(row, columns, limit, marks.data());
+        for_each_mark(marks.data(), columns, [&](int64_t j) {
+            if (!(row[j] > -std::numeric_limits<Cost>::infinity())) refuse(i, j);
+            kept.add(j, row[j]);
+        });
         kept.end_row();
     }
-    solve(kept.row_begin.data(), kept.column.data(), kept.cost.data(), rows, columns, gate, match);
+    solve_sparse(kept.row_begin.data(), kept.column.data(), kept.cost.data(), rows, columns, gate,
+                 match);
 }
 
 template void assign_dense(const float*, int64_t, int64_t, double, int32_t*);

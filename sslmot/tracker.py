@@ -185,6 +185,7 @@ class Tracker:
         c, table = self.config, self._table
         measured = to_centre(detections.boxes)
 
+        # Matched tracks move to their detections and take in how they look.
         matched = match >= 0
         rows = matched.nonzero()[0]
         columns = match[rows].astype(np.int64)
@@ -197,15 +198,18 @@ class Tracker:
         if self._features is not None and described is not None:
             self._features.store(table.feature_rows[rows], described, columns, c.delta)
 
+        # Potential tracks that have been matched often enough are confirmed.
         reported = self._confirm(table, rows)
         ids, columns = table.ids[rows[reported]], columns[reported]
 
+        # Tracks that have gone without a detection for too long end.
         patience = np.where(table.ids > 0, c.patience, c.potential_patience)
         alive = table.misses <= patience
         dead = table.feature_rows[~alive]
         if len(dead):
             table = table.keep(alive)
 
+        # Detections that no track took start potential tracks.
         born = _unmatched(match, len(measured))
         if len(born):
             births = TrackTable.births(
