@@ -55,7 +55,7 @@ def demo(output: str | Path, people: int = 14, frames: int = 300, seed: int = 0)
     results = read_results(output / "appearance" / f"{sequence.name}.txt")
     video, picture = output / "demo.mp4", output / "demo.jpg"
     draw(sequence, results, video, picture)
-    print(f"\nvideo    {video}\npicture  {picture}\nsequence {sequence.path}")
+    print(f"\nvideo    {video}\npicture  {picture}\nsequence {output / 'crowd'}")
 
 
 def write_crowd(crowd: Crowd, path: Path) -> Sequence:
