@@ -18,6 +18,8 @@ namespace sslmot {
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
+// Sums of as many costs as there are rows stay finite below this.
+constexpr double kLargest = 1e300;
 
 // What a row would pay at the current prices: for its cheapest column, and for its second choice.
 // Leaving the row out, at the gate, is a choice too: then `column` is -1.
@@ -288,7 +290,7 @@ thread_local Matcher matcher;
 // save.
 template <class Cost>
 double finite_gate(double gate, const Cost* cost, int64_t pairs, int64_t rows, int64_t columns) {
-    if (gate != kInfinity) return gate;
+    if (gate < kLargest) return gate;
     double largest = 0;
     for (int64_t e = 0; e < pairs; ++e)
         largest = std::max(largest, std::fabs(static_cast<double>(cost[e])));
@@ -377,17 +379,17 @@ void solve_dense(const Cost* cost, int64_t rows, int64_t columns, double gate, i
 }
 
 [[noreturn]] void refuse(int64_t row, int64_t column) {
-    throw std::invalid_argument("cost: expected numbers above -inf, got NaN or -inf in row " +
+    throw std::invalid_argument("cost: expected numbers above -1e300, got NaN or less in row " +
                                 std::to_string(row) + ", column " + std::to_string(column));
 }
 
-// Whether all of n costs lie between minus infinity and the limit.
+// Whether all of n costs can be taken as they are: below the limit and above -kLargest.
 template <class Cost>
 SSLMOT_SIMD_CLONES bool all_between(const Cost* cost, int64_t n, Cost limit) {
     int outside = 0;
 #pragma omp simd reduction(| : outside)
     for (int64_t j = 0; j < n; ++j)
-        outside |= !((cost[j] < limit) & (cost[j] > -std::numeric_limits<Cost>::infinity()));
+        outside |= !((cost[j] < limit) & (static_cast<double>(cost[j]) > -kLargest));
     return outside == 0;
 }
 
@@ -405,12 +407,13 @@ Cost round_up(double gate) {
 template <class Cost>
 void assign_sparse(const int32_t* row_begin, const int32_t* column, const Cost* cost, int64_t rows,
                    int64_t columns, double gate, int32_t* match) {
+    const double limit = std::min(gate, kLargest);
     bool all_below = true;
     for (int64_t i = 0; i < rows; ++i) {
         for (int32_t e = row_begin[i]; e < row_begin[i + 1]; ++e) {
             const auto c = static_cast<double>(cost[e]);
-            if (!(c > -kInfinity)) refuse(i, column[e]);
-            all_below &= c < gate;
+            if (!(c > -kLargest)) refuse(i, column[e]);
+            all_below &= c < limit;
         }
     }
     if (all_below) return solve_sparse(row_begin, column, cost, rows, columns, gate, match);
@@ -419,7 +422,7 @@ void assign_sparse(const int32_t* row_begin, const int32_t* column, const Cost* 
     kept.clear();
     for (int64_t i = 0; i < rows; ++i) {
         for (int32_t e = row_begin[i]; e < row_begin[i + 1]; ++e)
-            if (static_cast<double>(cost[e]) < gate) kept.add(column[e], cost[e]);
+            if (static_cast<double>(cost[e]) < limit) kept.add(column[e], cost[e]);
         kept.end_row();
     }
     solve_sparse(kept.row_begin.data(), kept.column.data(), kept.cost.data(), rows, columns, gate,
@@ -428,7 +431,7 @@ void assign_sparse(const int32_t* row_begin, const int32_t* column, const Cost* 
 
 template <class Cost>
 void assign_dense(const Cost* cost, int64_t rows, int64_t columns, double gate, int32_t* match) {
-    const Cost limit = round_up<Cost>(gate);
+    const Cost limit = round_up<Cost>(std::min(gate, kLargest));
     int64_t full = 0;
     while (full < rows && all_between(cost + full * columns, columns, limit)) ++full;
     if (full == rows) return solve_dense(cost, rows, columns, gate, match);
@@ -441,7 +444,7 @@ void assign_dense(const Cost* cost, int64_t rows, int64_t columns, double gate, 
         const Cost* row = cost + i * columns;
         mark_below(row, columns, limit, marks.data());
         for_each_mark(marks.data(), columns, [&](int64_t j) {
-            if (!(row[j] > -std::numeric_limits<Cost>::infinity())) refuse(i, j);
+            if (!(static_cast<double>(row[j]) > -kLargest)) refuse(i, j);
             kept.add(j, row[j]);
         });
         kept.end_row();

@@ -10,9 +10,9 @@
 // follow candidate pairs only and so never leave the connected component of the row they start
 // from: the sizes of the components, not the matrix's, decide the cost.
 //
-// Both functions throw std::invalid_argument for a cost that is NaN or minus infinity, with row and
-// column. (Plus infinity is legal: that pair is forbidden.) Work space is kept for the thread's
-// next call.
+// Costs and gates from 1e300 on count as infinite: such a pair is forbidden. Both functions throw
+// std::invalid_argument, with row and column, for a cost that is NaN or not above -1e300. Work
+// space is kept for the thread's next call.
 #pragma once
 
 #include <cstdint>

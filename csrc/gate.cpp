@@ -87,7 +87,7 @@ void find_candidates(const BoxSet& tracks, const float* reach, const BoxSet& det
         // |dx| / w <= 2 reach bounds the rectangle; a little slack covers rounding.
         float half = 2.0F * reach[i] * 1.0001F;
         // A box that is no number is everybody's candidate: its cost reports it.
-        if (std::isnan(track.cx) || std::isnan(track.cy)) half = NAN;
+        if (!std::isfinite(track.cx) || !std::isfinite(track.cy)) half = NAN;
         const float dx = half * track.w, dy = half * track.h;
         const int left = grid.x.first(track.cx - dx), right = grid.x.last(track.cx + dx);
         const int top = grid.y.first(track.cy - dy), bottom = grid.y.last(track.cy + dy);

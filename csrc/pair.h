@@ -83,7 +83,7 @@ SSLMOT_HOST_DEVICE inline float pair_cost(float cos, float dis, float reach, flo
                                           const PairParams& p) {
     if (dis > reach || cos < hopeless_cosine) return p.gate;
     const float a = affinity(cos, p);
-    if (a < p.min_affinity || a == 0.0F) return p.gate;
+    if (a < p.min_affinity || cos == -INFINITY) return p.gate;
     const float motion = 1.0F < dis ? 1.0F : dis;
     const float cost = p.appearance_weight * (1.0F - a) + p.motion_weight * motion;
     return p.gate < cost ? p.gate : cost;

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sslmot import _core
-from sslmot.inputs import to_numpy
+from sslmot.inputs import describe, to_native, to_numpy
 from sslmot.types import ArrayLike, Boxes
 
 Rows: TypeAlias = npt.NDArray[np.int64]
@@ -31,9 +31,10 @@ def assign(cost: ArrayLike, max_cost: float = np.inf) -> tuple[Rows, Rows]:
             the gate is NaN or -inf.
     """
     array = to_numpy(cost, "cost")
-    if array.dtype != np.float32:
-        array = array.astype(np.float64)
-    match = _core.assign(np.ascontiguousarray(array), max_cost)
+    if array.dtype.kind not in "fiu" or array.ndim != 2:
+        raise ValueError(f"cost: expected (T, N) numbers, got {describe(cost)}")
+    wide = np.float32 if array.dtype == np.float32 else np.float64
+    match = _core.assign(to_native(array, wide), float(max_cost))
     rows = np.flatnonzero(match >= 0)
     return rows, match[rows].astype(np.int64)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import inspect
 import re
 import sys
 import warnings
@@ -102,9 +103,8 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--paper", action="store_true", help="start from TrackerConfig.paper(), not the defaults"
     )
-    meanings = dict(
-        re.findall(r"^ {8}(\w+): ((?:.+\n(?: {12}.+\n)*))", TrackerConfig.__doc__ or "", re.M)
-    )
+    doc = inspect.getdoc(TrackerConfig) or ""  # none under python -OO
+    meanings = dict(re.findall(r"^ {4}(\w+): (.+(?:\n {8}.+)*)", doc, re.M))
     default, paper = TrackerConfig(), TrackerConfig.paper()
     for field in dataclasses.fields(TrackerConfig):
         value, of_paper = getattr(default, field.name), getattr(paper, field.name)

@@ -36,7 +36,7 @@ def is_cuda(array: ArrayLike) -> bool:
 
 def describe(array: Any) -> str:
     """What came, for an error: shape, dtype and device of an array, or the type of the rest."""
-    if not hasattr(array, "shape") or not hasattr(array, "dtype"):
+    if not isinstance(getattr(array, "shape", None), tuple) or not hasattr(array, "dtype"):
         return type(array).__name__
     dtype = str(array.dtype).removeprefix("torch.")
     return f"{tuple(array.shape)} {dtype} on {getattr(array, 'device', 'cpu')}"
@@ -49,7 +49,7 @@ def to_numpy(array: ArrayLike, name: str) -> npt.NDArray[Any]:
         ValueError: It is no array, and no list of numbers.
     """
     if isinstance(array, np.ndarray):
-        return array
+        return np.asarray(array)  # a matrix or a masked array as what it holds
     torch = sys.modules.get("torch")
     try:
         if torch is not None and isinstance(array, torch.Tensor):
@@ -61,12 +61,25 @@ def to_numpy(array: ArrayLike, name: str) -> npt.NDArray[Any]:
             return np.from_dlpack(array)
         if isinstance(array, (list, tuple)):
             return np.asarray(array, np.float64)
-    except (TypeError, ValueError, RuntimeError, BufferError) as error:
+    except (
+        TypeError,
+        ValueError,
+        OverflowError,
+        AttributeError,
+        RuntimeError,
+        BufferError,
+    ) as error:
         # Ragged lists, lists of words, tensors that are sparse or without memory.
         raise ValueError(
             f"{name}: expected an array of numbers, got {describe(array)} ({error})"
         ) from error
     raise ValueError(f"{name}: expected an array (NumPy or torch), got {describe(array)}")
+
+
+def to_native(array: npt.NDArray[Any], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """An array as the native core reads it: of one type, contiguous, aligned."""
+    array = np.ascontiguousarray(array, dtype)
+    return array if array.flags.aligned else array.copy()
 
 
 def read_detections(dets: ArrayLike) -> Detections:
@@ -100,7 +113,7 @@ def read_detections(dets: ArrayLike) -> Detections:
             f"dets: expected finite numbers up to {LARGEST:g}, "
             f"got {array[row].tolist()} in row {row}"
         )
-    boxes = np.ascontiguousarray(numbers[:, :4])
+    boxes = to_native(numbers[:, :4], np.float32)
     if (boxes[:, 2] < boxes[:, 0]).any() or (boxes[:, 3] < boxes[:, 1]).any():
         row = int(np.flatnonzero((boxes[:, 2:] < boxes[:, :2]).any(axis=1))[0])
         raise ValueError(
@@ -175,4 +188,5 @@ def check_embeddings(
         )
     if cuda:
         return array.detach().float().contiguous()
-    return np.ascontiguousarray(array, np.float32)
+    with np.errstate(over="ignore"):  # what is beyond float32 is refused as infinite
+        return to_native(array, np.float32)

@@ -34,7 +34,7 @@ def distance(track, detection, shape_weight=0.0):
 def pair_cost(cos, dis, reach, p):
     """SSL-MOT, eq. 7, clamped at the gate. ``p``: dict of the fields of PairParams."""
     a = affinity(cos, p["tau"])
-    if a < p["min_affinity"] or a == 0 or dis > reach:
+    if a < p["min_affinity"] or cos == -math.inf or dis > reach:
         return p["gate"]
     cost = p["appearance_weight"] * (1 - a) + p["motion_weight"] * min(1, dis)
     return min(cost, p["gate"])

@@ -109,6 +109,16 @@ def test_large_costs_beside_small_ones(shape, sentinel):
     assert cost[rows, columns].sum() == pytest.approx(cost[expected].sum(), rel=1e-9)
 
 
+def test_costs_at_the_edge_of_double():
+    """From 1e300 on a cost forbids, as infinity does; sums of smaller ones stay finite."""
+    cost = np.array([[9e299, 1.0], [1e300, -9e299], [-3.0, 5e307]])
+    rows, columns = sslmot.assign(cost)
+    assert rows.tolist() == [1, 2]
+    assert columns.tolist() == [1, 0]
+    with pytest.raises(ValueError, match="row 0, column 0"):
+        sslmot.assign(np.array([[-1e300]]))
+
+
 def test_more_rows_than_columns_is_the_transposed_problem():
     rng = np.random.default_rng(1)
     cost = rng.random((50, 20))
@@ -121,9 +131,18 @@ def test_more_rows_than_columns_is_the_transposed_problem():
 
 def test_public_form_takes_any_numbers():
     cost = np.array([[3, 1], [1, 4]])
-    for form in (cost, cost.tolist(), cost.astype(np.float16), np.asfortranarray(cost)):
+    unaligned = np.zeros(33, np.uint8)[1:].view(np.float64).reshape(2, 2)
+    unaligned[:] = cost
+    forms = [cost, cost.tolist(), cost.astype(np.float16), np.asfortranarray(cost), unaligned]
+    for form in forms:
         rows, columns = sslmot.assign(form)
         assert (rows.tolist(), columns.tolist()) == ([0, 1], [1, 0])
+
+
+@pytest.mark.parametrize("cost", [np.array([[1j]]), np.array([["a"]]), [["a"]], [1.0], "cost"])
+def test_public_form_takes_nothing_else(cost):
+    with pytest.raises(ValueError, match=r"^cost: expected"):
+        sslmot.assign(cost)
 
 
 def test_equal_costs_everywhere_terminate():
@@ -144,7 +163,7 @@ def test_a_gated_pair_cannot_steal():
 def test_bad_costs_are_named(dtype, bad):
     cost = np.ones((4, 300), dtype)
     cost[2, 257] = bad
-    with pytest.raises(ValueError, match="NaN or -inf in row 2, column 257"):
+    with pytest.raises(ValueError, match="NaN or less in row 2, column 257"):
         _core.assign(cost, 0.5)
     with pytest.raises(ValueError, match="row 0, column 5"):
         _core.assign_pairs(np.int32([0, 1]), np.int32([5]), np.array([bad], dtype), 9, 0.5)

@@ -196,6 +196,15 @@ def test_zero_features_match_nothing(device):
     np.testing.assert_array_equal(got, np.float32([[[gate, gate], [gate, 0]]]))
 
 
+def test_no_least_affinity_means_none(device):
+    """With rho_1 = 0 a pair as unlike as can be still has a cost, however small tau is."""
+    boxes = np.tile(np.float32([0, 0, 10, 20]), (1, 1, 1))
+    params = _core.PairParams(**dict(SETTINGS, tau=0.01, min_affinity=0.0))
+    args = (boxes, boxes, params, None, (None, None))
+    got = native_cost(device, np.float32([[[1, 0]]]), np.float32([[[-1, 0]]]), *args)
+    assert got == np.float32(SETTINGS["appearance_weight"])
+
+
 def test_small_temperatures_do_not_overflow(device):
     boxes = np.tile(np.float32([0, 0, 10, 20]), (1, 1, 1))
     params = _core.PairParams(**dict(SETTINGS, tau=1e-3))

@@ -309,6 +309,16 @@ class TestInputs:
         z.flags.writeable = False
         assert run(Tracker(), [dets] * 2, [z] * 2)[-1] == [1, 2]
 
+    def test_unaligned_arrays_and_subclasses(self):
+        packet = np.zeros(33, np.uint8)[1:]
+        unaligned = packet.view(np.float32).reshape(2, 4)
+        unaligned[:] = at(0, 300)
+        z = np.zeros(17, np.uint8)[1:].view(np.float32).reshape(2, 2)
+        z[:] = np.eye(2)
+        assert run(Tracker(), [unaligned] * 2, [z] * 2)[-1] == [1, 2]
+        with_classes = np.hstack([at(0, 300), [[0.9, 1], [0.8, 1]]])
+        assert run(Tracker(), [np.ma.masked_array(with_classes)] * 2)[-1] == [1, 2]
+
     def test_inputs_are_not_changed_or_kept(self):
         tracker = Tracker()
         for _ in range(3):
@@ -346,6 +356,8 @@ def bad_inputs():
         ((frame, None), "dets: expected an array .*got NoneType"),
         ((frame, [[1, 2, 3, 4], [1, 2]]), "dets: expected an array of numbers, got list"),
         ((frame, [["a", "b", "c", "d"]]), "dets: expected an array of numbers, got list"),
+        ((frame, [[10**400, 0, 1, 1]]), "dets: expected an array of numbers, got list"),
+        ((frame, at(0), np.array([[1e300] * 8])), "embeddings: expected finite numbers"),
         ((frame, far), r"dets: expected finite numbers up to 1e\+09, got .* in row 0"),
         ((frame, np.float64([[0, 0, 1, 1e300]])), "dets: expected finite numbers up to"),
         ((frame, huge_class), "dets: expected finite numbers up to"),
