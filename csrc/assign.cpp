@@ -396,10 +396,10 @@ SSLMOT_SIMD_CLONES bool all_between(const Cost* cost, int64_t n, Cost limit) {
 // Smallest Cost that is not below `gate`, so that comparing in Cost decides as in double.
 template <class Cost>
 Cost round_up(double gate) {
+    constexpr Cost infinity = std::numeric_limits<Cost>::infinity();
+    if (gate > static_cast<double>(std::numeric_limits<Cost>::max())) return infinity;
     const auto rounded = static_cast<Cost>(gate);
-    return static_cast<double>(rounded) < gate
-               ? std::nextafter(rounded, std::numeric_limits<Cost>::infinity())
-               : rounded;
+    return static_cast<double>(rounded) < gate ? std::nextafter(rounded, infinity) : rounded;
 }
 
 }  // namespace

@@ -52,8 +52,8 @@ SSLMOT_HOST_DEVICE inline Box make_box(const float* xyxy) {
 }
 
 // Dot product and norms -> cosine, at most 1 however it was rounded. Where either feature is
-// unknown (zero), no cosine is low enough: minus infinity makes the affinity 0. One that is no
-// number, or too long to multiply, has no cosine: NaN.
+// unknown (zero) it is minus infinity, which never matches. One that is no number, or too long to
+// multiply, has no cosine: NaN.
 SSLMOT_HOST_DEVICE inline float cosine(float dot, float track_norm, float detection_norm) {
     if (!(track_norm <= kLargestNorm && detection_norm <= kLargestNorm)) return NAN;
     if (track_norm < kSmallestNorm || detection_norm < kSmallestNorm) return -INFINITY;
