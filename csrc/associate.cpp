@@ -86,8 +86,7 @@ void blend(float* table, float* table_norms, const int64_t* rows, const float* f
         const float keep = old_norm > 0.0F ? delta : 0.0F;
         mix(old, keep, features + columns[i] * dim, known ? (1.0F - keep) / norm : 0.0F, dim);
         const float length = std::sqrt(dot(old, old, dim));
-        // Too short: unknown, or two opposite features of which rounding left something.
-        const bool unit = length > 1e-6F;
+        const bool unit = length > kSmallestMix;  // not so: unknown, or two opposite features
         mix(old, unit ? 1.0F / length : 0.0F, old, 0.0F, dim);
         old_norm = unit ? 1.0F : 0.0F;
     }

@@ -329,9 +329,9 @@ void crop(const py::object& frame_, const py::object& boxes_, const py::object& 
 
 PYBIND11_MODULE(_core, m) {
     m.doc() = "Native core of sslmot: association, assignment and crops.";
-    m.attr("__all__") =
-        py::make_tuple("PairParams", "assign", "assign_pairs", "associate", "blend", "candidates",
-                       "cost", "crop", "cuda_device_count", "row_norms");
+    m.attr("LARGEST_NORM") = static_cast<double>(kLargestNorm);
+    m.attr("SMALLEST_NORM") = static_cast<double>(kSmallestNorm);
+    m.attr("SMALLEST_MIX") = static_cast<double>(kSmallestMix);
 
     py::class_<PairParams>(m, "PairParams", "Settings of the cost of a pair (SSL-MOT, eq. 6-7).")
         .def(py::init([](float tau, float min_affinity, float appearance_weight,

@@ -27,6 +27,8 @@ struct PairParams {
 constexpr float kLargestNorm = 1e18F;
 // A feature shorter than this says nothing of its box.
 constexpr float kSmallestNorm = 1e-12F;
+// Nor does a mix of two unit features: they were opposite, and rounding left something.
+constexpr float kSmallestMix = 1e-6F;
 
 struct Box {
     float cx, cy, w, h;  // pixels

@@ -5,6 +5,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+LARGEST_NORM: float
+SMALLEST_NORM: float
+SMALLEST_MIX: float
+
 class PairParams:
     def __init__(
         self,

@@ -19,7 +19,7 @@ def assign(cost: ArrayLike, max_cost: float = np.inf) -> tuple[Rows, Rows]:
     """Minimum-cost matching with a gate.
 
     Args:
-        cost: (T, N) numbers; ``inf`` forbids a pair.
+        cost: (T, N) numbers; ``inf``, or 1e300 and up, forbids a pair.
         max_cost: Pairs that cost as much or more are not made, and every row left out counts as
             much. With ``inf`` as many pairs as possible are made.
 
@@ -27,8 +27,8 @@ def assign(cost: ArrayLike, max_cost: float = np.inf) -> tuple[Rows, Rows]:
         Rows and columns of the pairs, as scipy.optimize.linear_sum_assignment gives them.
 
     Raises:
-        ValueError: A cost is NaN or -inf (row and column are named), shape or dtype is wrong, or
-            the gate is NaN or -inf.
+        ValueError: A cost is NaN or not above -1e300 (row and column are named), shape or dtype is
+            wrong, or the gate is NaN or -inf.
     """
     array = to_numpy(cost, "cost")
     if array.dtype.kind not in "fiu" or array.ndim != 2:

@@ -166,11 +166,11 @@ class CudaFeatures(FeatureTable):
         import torch
 
         norms = torch.linalg.vector_norm(embeddings, dim=1)
-        well = norms <= 1e18
+        well = norms <= _core.LARGEST_NORM
         if not bool(well.all()):
             row = int((~well).nonzero()[0])
             raise ValueError(
-                f"{name}: expected finite numbers and norms up to 1e18, "
+                f"{name}: expected finite numbers and norms up to {_core.LARGEST_NORM:g}, "
                 f"got NaN, inf or more in row {row}"
             )
         return Embeddings(embeddings, norms)
@@ -217,13 +217,12 @@ class CudaFeatures(FeatureTable):
         column = torch.from_numpy(columns).to(device)
         old, old_norm = self._values[row], self._norms[row, None]
         norm = embeddings.norms[column, None]
-        known = norm >= 1e-12
-        fresh = embeddings.values[column] / norm.clamp_min(1e-12)
+        known = norm >= _core.SMALLEST_NORM
+        fresh = embeddings.values[column] / norm.clamp_min(_core.SMALLEST_NORM)
         keep = torch.where(known, delta * old_norm, old_norm)
         mixed = keep * old + torch.where(known, 1 - keep, 0 * keep) * fresh
         length = torch.linalg.vector_norm(mixed, dim=1, keepdim=True)
-        # Too short: unknown, or two opposite features of which rounding left something.
-        unit = length > 1e-6
+        unit = length > _core.SMALLEST_MIX  # not so: unknown, or two opposite features
         self._values[row] = torch.where(unit, mixed / length, 0 * mixed)
         self._norms[row] = unit[:, 0].to(mixed.dtype)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -66,6 +65,8 @@ class ColorHistogram:
         Raises:
             ValueError: As :func:`sslmot.crops.crop`.
         """
+        import cv2  # half of the time of importing sslmot, spared to who brings features
+
         # Padding is 0 and every colour 255 to 256: what an edge of the frame mixes is below.
         crops = to_numpy(crop(frame, boxes, _CROP, mean=(-255,) * 3, std=(1, 1, 1)), "crops")
         n = len(crops)

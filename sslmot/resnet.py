@@ -7,6 +7,8 @@ its 3x3 convolution ("v1.5"). A checkpoint of torchvision loads with ``strict=Tr
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 
@@ -15,7 +17,7 @@ def _conv(channels: int, out: int, size: int, stride: int = 1) -> nn.Conv2d:
     return nn.Conv2d(channels, out, size, stride, padding=size // 2, bias=False)
 
 
-class _Block(nn.Module):
+class _Block(nn.Module, ABC):
     """A residual block: ``relu(x + body(x))``, the body given by a subclass."""
 
     expansion: int
@@ -28,8 +30,8 @@ class _Block(nn.Module):
         if stride != 1 or channels != out:
             self.downsample = nn.Sequential(_conv(channels, out, 1, stride), nn.BatchNorm2d(out))
 
-    def body(self, x: Tensor) -> Tensor:
-        raise NotImplementedError
+    @abstractmethod
+    def body(self, x: Tensor) -> Tensor: ...
 
     def forward(self, x: Tensor) -> Tensor:
         identity = x if self.downsample is None else self.downsample(x)

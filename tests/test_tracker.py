@@ -500,6 +500,9 @@ def test_tracking_needs_no_torch():
     code = """
 import sys, numpy as np, sslmot
 t = sslmot.Tracker()
+t.step(None, [[10, 10, 50, 90]], embeddings=np.ones((1, 8), np.float32))
+assert "cv2" not in sys.modules
+t.reset()
 frame = np.zeros((200, 200, 3), np.uint8)
 for _ in range(3):
     t.step(frame, [[10, 10, 50, 90, 0.9]])
