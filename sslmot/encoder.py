@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, get_args
 
 from sslmot.crops import IMAGENET_MEAN, IMAGENET_STD, RGB, crop
 from sslmot.types import ArrayLike
 
 try:
     import torch
-    from safetensors import SafetensorError, safe_open
-    from safetensors.torch import save
+
+    from sslmot import tensors as tensor_files
 except ImportError as error:
     raise ImportError(
-        "sslmot.encoder needs torch and safetensors: pip install sslmot[encoder]"
+        "encoders need torch and safetensors: pip install sslmot[encoder] "
+        "(sslmot.ColorHistogram, an extractor without weights, needs neither)"
     ) from error
 
 from torch import Tensor, nn
 
 from sslmot.resnet import ARCHITECTURES, resnet
 
+_SHIPPED = Path(__file__).with_name("weights") / "market1501-resnet18.safetensors"
 _CONFIG_KEY = "sslmot.encoder"  # in the metadata of a file: its EncoderConfig as JSON
+
+
+Feature: TypeAlias = Literal["projection", "backbone"]
+"""What describes a box: z = f(x), as the paper has it, or what enters the projection."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +42,10 @@ class EncoderConfig:
         crop_size: Height and width of a crop, pixels; the paper's, 256x128 is its alternative.
         mean: Of red, green and blue, in 0..1: crops are normalised by it.
         std: Likewise.
-        projection: Widths of the layers of the projection MLP; None for a backbone alone.
-        feature: What describes a box: "projection" (z = f(x), as the paper has it) or "backbone",
-            the average that enters the projection.
+        projection: Widths of the layers of the projection MLP, whose last normalisation is all that
+            is left with (); None for a backbone alone.
+        feature: What describes a box: "projection" (z) or "backbone" (what enters the projection).
+        parts: Horizontal stripes that the backbone's last map is averaged over, each.
 
     Raises:
         ValueError: A field is out of range, or the feature wants a projection and there is none.
@@ -49,8 +55,9 @@ class EncoderConfig:
     crop_size: tuple[int, int] = (128, 64)
     mean: RGB = IMAGENET_MEAN
     std: RGB = IMAGENET_STD
-    projection: tuple[int, int, int] | None = (2048, 2048, 2048)
-    feature: Literal["projection", "backbone"] = "projection"
+    projection: tuple[int, ...] | None = (2048, 2048, 2048)
+    feature: Feature = "projection"
+    parts: int = 1
 
     def __post_init__(self) -> None:
         if self.architecture not in list(ARCHITECTURES):
@@ -62,8 +69,10 @@ class EncoderConfig:
         _check_numbers("mean", self.mean, 3, float, 0, 1)
         _check_numbers("std", self.std, 3, float, 1e-3, 10)
         if self.projection is not None:
-            _check_numbers("projection", self.projection, 3, int, 1, 16384)
-        features = ("backbone",) if self.projection is None else ("projection", "backbone")
+            _check_numbers("projection", self.projection, None, int, 1, 16384)
+        if isinstance(self.parts, bool) or self.parts not in range(1, 17):
+            raise ValueError(f"parts: expected an integer of 1 to 16, got {self.parts!r}")
+        features = ("backbone",) if self.projection is None else get_args(Feature)
         if self.feature not in features:
             raise ValueError(
                 f"feature: expected {' or '.join(features)} with projection "
@@ -94,16 +103,17 @@ class EncoderConfig:
 
 
 def _check_numbers(
-    name: str, values: Any, count: int, kind: type[int | float], low: float, high: float
+    name: str, values: Any, count: int | None, kind: type[int | float], low: float, high: float
 ) -> None:
     kinds = (int,) if kind is int else (int, float)
     if (
         not isinstance(values, tuple)
-        or len(values) != count
+        or (count is not None and len(values) != count)
         or not all(isinstance(value, kinds) and low <= value <= high for value in values)
     ):
+        number = "" if count is None else f"{count} "
         raise ValueError(
-            f"{name}: expected a tuple of {count} {kind.__name__} in {low} to {high}, "
+            f"{name}: expected a tuple of {number}{kind.__name__} in {low} to {high}, "
             f"got {values!r}"
         )
 
@@ -113,29 +123,24 @@ class EncoderNetwork(nn.Module):
 
     Attributes:
         backbone: (N, 3, h, w) -> (N, ``backbone.dim``).
-        projection: Three linear layers with batch normalisation, ReLU after the first two, no
-            affine part in the last normalisation, as in SimSiam; None where the config has none.
+        projection: Linear layers with batch normalisation, ReLU between them, no affine part in
+            the last normalisation, as in SimSiam; None where the config has none.
     """
 
     projection: nn.Sequential | None
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
-        self.backbone = resnet(config.architecture)
+        self.backbone = resnet(config.architecture, config.parts)
         self.projection = None
         if config.projection is not None:
-            first, second, out = config.projection
             # No biases: the normalisation that follows would take them away.
-            self.projection = nn.Sequential(
-                nn.Linear(self.backbone.dim, first, bias=False),
-                nn.BatchNorm1d(first),
-                nn.ReLU(),
-                nn.Linear(first, second, bias=False),
-                nn.BatchNorm1d(second),
-                nn.ReLU(),
-                nn.Linear(second, out, bias=False),
-                nn.BatchNorm1d(out, affine=False),
-            )
+            width, layers = self.backbone.dim, []
+            for i, out in enumerate(config.projection):
+                layers += [nn.BatchNorm1d(width), nn.ReLU()] if i else []
+                layers.append(nn.Linear(width, out, bias=False))
+                width = out
+            self.projection = nn.Sequential(*layers, nn.BatchNorm1d(width, affine=False))
 
     def forward(self, crops: Tensor) -> Tensor:
         """Describe crops by z; by the backbone's feature where there is no projection."""
@@ -184,23 +189,26 @@ class Encoder:
         place: dict[str, Any] = {"device": device, "memory_format": torch.channels_last}
         self.network = network.to(**place).eval()
         self.batch_size = batch_size
-        self.bfloat16 = _computes_in_bfloat16(self.device) if bfloat16 is None else bfloat16
+        self.bfloat16 = computes_in_bfloat16(self.device) if bfloat16 is None else bfloat16
         self.metadata: dict[str, str] = {}
 
     @classmethod
     def load(
         cls,
-        path: str | Path,
+        path: str | Path | None = None,
         device: str | torch.device | None = None,
         *,
+        feature: Feature | None = None,
         batch_size: int = 64,
         bfloat16: bool | None = None,
     ) -> Encoder:
         """Read an encoder from a file that :meth:`save` wrote; weights may be of half precision.
 
         Args:
-            path: A safetensors file.
+            path: A safetensors file; None for the weights that come with the package (their card
+                is ``sslmot/weights/README.md``).
             device: As for the class.
+            feature: What is to describe a box; None for what the file says.
             batch_size: As for the class.
             bfloat16: As for the class.
 
@@ -209,18 +217,15 @@ class Encoder:
             ValueError: It is no safetensors file, has no config or a wrong one, or its tensors are
                 not those of the config, or not finite.
         """
-        try:
-            with safe_open(path, framework="pt") as file:
-                metadata = dict(file.metadata() or {})
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except SafetensorError as error:
-            raise ValueError(f"{path}: expected a safetensors file, got {error}") from error
+        path = _SHIPPED if path is None else path
+        tensors, metadata = tensor_files.read(path)
         if _CONFIG_KEY not in metadata:
             raise ValueError(
                 f"{path}: expected {_CONFIG_KEY!r} in the metadata, got {sorted(metadata)}"
             )
         try:
             config = EncoderConfig.from_json(metadata.pop(_CONFIG_KEY))
+            config = replace(config, feature=feature or config.feature)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
         encoder = cls(config, device=device, batch_size=batch_size, bfloat16=bfloat16)
@@ -244,20 +249,23 @@ class Encoder:
         encoder.network.load_state_dict(tensors)
         return encoder
 
-    def save(self, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
+    def save(
+        self, path: str | Path, metadata: Mapping[str, str] | None = None, *, half: bool = False
+    ) -> None:
         """Write config and weights as a safetensors file, whole or not at all.
 
         Args:
             path: File to write or replace.
             metadata: To go with them, added to :attr:`metadata`.
+            half: Write float16, half the size.
         """
-        path = Path(path)
-        tensors = {k: v.contiguous().cpu() for k, v in self.network.state_dict().items()}
+        dtype = torch.float16 if half else torch.float32
+        tensors = {
+            k: v.to(dtype) if v.is_floating_point() else v
+            for k, v in self.network.state_dict().items()
+        }
         notes = {**self.metadata, **(metadata or {}), _CONFIG_KEY: self.config.to_json()}
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".sslmot-") as folder:
-            part = Path(folder) / "part"
-            part.write_bytes(save(tensors, notes))
-            part.replace(path)
+        tensor_files.write(path, tensors, notes)
 
     @property
     def device(self) -> torch.device:
@@ -268,7 +276,7 @@ class Encoder:
     def dim(self) -> int:
         """Width of a feature."""
         if self.config.feature == "projection" and self.config.projection is not None:
-            return self.config.projection[-1]
+            return (self.network.backbone.dim, *self.config.projection)[-1]
         return int(self.network.backbone.dim)
 
     def __call__(self, frame: ArrayLike, boxes: ArrayLike) -> Any:
@@ -285,25 +293,37 @@ class Encoder:
         Raises:
             ValueError: As :func:`sslmot.crops.crop`.
         """
-        c, device = self.config, self.device
-        network = self.network if c.feature == "projection" else self.network.backbone
-        self.network.eval()
-        parts = [torch.zeros((0, self.dim), device=device)]
+        c = self.config
+        parts = [torch.zeros((0, self.dim), device=self.device)]
         for first in range(0, len(boxes), self.batch_size):
             some = boxes[first : first + self.batch_size]
-            crops = torch.as_tensor(crop(frame, some, c.crop_size, c.mean, c.std), device=device)
-            with (
-                torch.inference_mode(),
-                torch.autocast(device.type, torch.bfloat16, enabled=self.bfloat16),
-            ):
-                z = network(crops.contiguous(memory_format=torch.channels_last)).float()
-                # A crop of padding alone, which is all 0, says nothing.
-                parts.append(z * crops.flatten(1).any(dim=1, keepdim=True))
+            crops = crop(frame, some, c.crop_size, c.mean, c.std)
+            parts.append(self.describe(torch.as_tensor(crops, device=self.device)))
         features = torch.cat(parts)
-        return features.numpy() if device.type == "cpu" else features
+        return features.numpy() if self.device.type == "cpu" else features
+
+    def describe(self, crops: Tensor) -> Tensor:
+        """Describe crops that are cut and normalised, in one pass.
+
+        Args:
+            crops: (N, 3, height, width) float32 on :attr:`device`, as :func:`sslmot.crops.crop`
+                makes them.
+
+        Returns:
+            (N, D) float32 on :attr:`device`; zeros for a crop that is all 0.
+        """
+        network = self.network if self.config.feature == "projection" else self.network.backbone
+        self.network.eval()
+        with (
+            torch.inference_mode(),
+            torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16),
+        ):
+            z: Tensor = network(crops.contiguous(memory_format=torch.channels_last)).float()
+            # A crop of padding alone, which is all 0, says nothing.
+            return z * crops.flatten(1).any(dim=1, keepdim=True)
 
 
-def _computes_in_bfloat16(device: torch.device) -> bool:
+def computes_in_bfloat16(device: torch.device) -> bool:
     """Whether the hardware has bfloat16 arithmetic: emulated, it is slower than float32."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)

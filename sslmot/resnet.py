@@ -81,16 +81,24 @@ def _layer(block: type[_Block], channels: int, width: int, depth: int, stride: i
 
 
 class ResNet(nn.Module):
-    """(N, 3, H, W) images -> (N, ``dim``) features, averaged over the image.
+    """(N, 3, H, W) images -> (N, ``dim``) features.
+
+    The last map is averaged over the image, or over each of some horizontal stripes: a person's
+    head, trunk and legs then keep a part of the feature each (Sun et al., "Beyond part models",
+    2018).
 
     Attributes:
-        dim: Width of a feature: 512 for ResNet-18, else 2048.
+        parts: Number of stripes, head to foot.
+        dim: Width of a feature: 512 for a part of ResNet-18, else 2048.
     """
 
-    def __init__(self, block: type[_Block], depths: tuple[int, int, int, int]) -> None:
+    def __init__(
+        self, block: type[_Block], depths: tuple[int, int, int, int], parts: int = 1
+    ) -> None:
         super().__init__()
         k = block.expansion
-        self.dim = 512 * k
+        self.parts = parts
+        self.dim = 512 * k * parts
         self.conv1, self.bn1 = _conv(3, 64, 7, 2), nn.BatchNorm2d(64)
         self.layer1 = _layer(block, 64, 64, depths[0], 1)
         self.layer2 = _layer(block, 64 * k, 128, depths[1], 2)
@@ -105,18 +113,19 @@ class ResNet(nn.Module):
         x = torch.relu(self.bn1(self.conv1(x)))
         x = nn.functional.max_pool2d(x, 3, 2, padding=1)
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        return x.mean(dim=(2, 3))
+        return nn.functional.adaptive_avg_pool2d(x, (self.parts, 1)).flatten(1)
 
 
-def resnet(name: str) -> ResNet:
+def resnet(name: str, parts: int = 1) -> ResNet:
     """A ResNet with random weights (from torch's global generator).
 
     Args:
         name: "resnet18", "resnet50" or "resnet101".
+        parts: Stripes to average over, each.
 
     Raises:
         ValueError: For another name.
     """
     if name not in ARCHITECTURES:
         raise ValueError(f"name: expected one of {', '.join(ARCHITECTURES)}, got {name!r}")
-    return ResNet(*ARCHITECTURES[name])
+    return ResNet(*ARCHITECTURES[name], parts)

@@ -160,7 +160,8 @@ def test_projection_is_that_of_simsiam():
         ({"mean": (123.7, 116.3, 103.5)}, "mean: expected"),
         ({"std": (0.2, 0.0, 0.2)}, "std: expected"),
         ({"std": (0.2, float("nan"), 0.2)}, "std: expected"),
-        ({"projection": (2048, 2048)}, "projection: expected"),
+        ({"projection": 2048}, "projection: expected a tuple of int"),
+        ({"parts": 0}, "parts: expected an integer of 1 to 16, got 0"),
         ({"projection": (2048, 0, 1)}, "projection: expected"),
         ({"projection": None}, "feature: expected backbone with projection None"),
         ({"feature": "z"}, "feature: expected projection or backbone"),
@@ -172,7 +173,13 @@ def test_the_config_is_checked(change, message):
 
 
 @pytest.mark.parametrize(
-    "config", [EncoderConfig(), SMALL, EncoderConfig(projection=None, feature="backbone")]
+    "config",
+    [
+        EncoderConfig(),
+        SMALL,
+        EncoderConfig(projection=None, feature="backbone"),
+        EncoderConfig("resnet18", projection=(), parts=4),
+    ],
 )
 def test_the_config_survives_json(config):
     assert EncoderConfig.from_json(config.to_json()) == config

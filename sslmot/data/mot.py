@@ -244,7 +244,7 @@ def sequences(
 
 
 def read_detections(
-    path: str | os.PathLike[str], length: int
+    path: str | os.PathLike[str], length: int | None = None
 ) -> dict[int, npt.NDArray[np.float32]]:
     """Read detections as MOTChallenge writes them: ``frame,-1,left,top,width,height,score``.
 
@@ -253,11 +253,11 @@ def read_detections(
 
     Args:
         path: the file; an empty one says that nothing was detected.
-        length: frames of the sequence.
+        length: frames of the sequence, if known.
 
     Returns:
-        Of each frame, 1 to ``length``, the (N, 5) float32 ``x1, y1, x2, y2, score`` in the order
-        of the file, or (N, 6) with a class; pixels, 0-based.
+        Of each frame, 1 to ``length`` or those that have detections, the (N, 5) float32 ``x1, y1,
+        x2, y2, score`` in the order of the file, or (N, 6) with a class; pixels, 0-based.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -268,7 +268,8 @@ def read_detections(
     columns: list[npt.NDArray[Any]] = [_to_xyxy(rows), rows[:, 6:7]]
     if rows.shape[1] in (8, 9) and (rows[:, 7] != -1).any():
         columns.append(rows[:, 7:8])
-    return _by_frame(rows[:, 0], np.hstack(columns).astype(np.float32), range(1, length + 1))
+    wanted = np.unique(rows[:, 0]).astype(int) if length is None else range(1, length + 1)
+    return _by_frame(rows[:, 0], np.hstack(columns).astype(np.float32), wanted)
 
 
 def read_results(path: str | os.PathLike[str], length: int | None = None) -> list[FrameResult]:
@@ -493,7 +494,7 @@ def _by_frame(
     frames: npt.NDArray[np.float64], rows: npt.NDArray[Any], wanted: Iterable[int]
 ) -> dict[int, npt.NDArray[Any]]:
     """The rows of each wanted frame, in the order of the file."""
-    wanted = list(wanted)
+    wanted = [int(t) for t in wanted]
     order = np.argsort(frames, kind="stable")
     starts = np.searchsorted(frames[order], wanted, "left")
     ends = np.searchsorted(frames[order], wanted, "right")

@@ -1,0 +1,182 @@
+"""Person crops to learn from: images of one size, and what is known of them without labels."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sslmot.crops import crop
+from sslmot.inputs import describe
+from sslmot.types import ArrayLike, Frame
+
+_ARRAYS = ("images", "clips", "frames", "tracklets")
+_NAMES = ("clip_names", "skipped")
+
+
+@dataclass(frozen=True, eq=False)
+class CropSet:
+    """Person crops of one size, with what is known of them without labels.
+
+    Attributes:
+        images: (N, h, w, 3) uint8, RGB; in memory or memory-mapped.
+        clips: (N,) int32, index into clip_names: the recording (one camera, one run of the clock).
+        frames: (N,) int64, when in the clip; -1 where unknown.
+        tracklets: (N,) int64, crops of one number show one person (found by strict linking, no
+            label); -1 for a crop that is linked to nothing. Numbers are unique over the whole set.
+        clip_names: of each clip.
+        skipped: what could not be read, a line each.
+
+    Raises:
+        ValueError: An array has another shape, dtype or range.
+    """
+
+    images: npt.NDArray[np.uint8]
+    clips: npt.NDArray[np.int32]
+    frames: npt.NDArray[np.int64]
+    tracklets: npt.NDArray[np.int64]
+    clip_names: tuple[str, ...]
+    skipped: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        images = self.images
+        if (
+            not isinstance(images, np.ndarray)
+            or images.dtype != np.uint8
+            or images.ndim != 4
+            or images.shape[3] != 3
+            or 0 in images.shape[1:]
+        ):
+            raise ValueError(f"images: expected (N, h, w, 3) uint8, got {describe(images)}")
+        for name in _NAMES:
+            texts = getattr(self, name)
+            if not isinstance(texts, tuple) or not all(isinstance(text, str) for text in texts):
+                raise ValueError(f"{name}: expected a tuple of str, got {texts!r}")
+        for name, dtype, low, high in (
+            ("clips", np.int32, 0, len(self.clip_names) - 1),
+            ("frames", np.int64, -1, None),
+            ("tracklets", np.int64, -1, None),
+        ):
+            array: Any = getattr(self, name)
+            if (
+                not isinstance(array, np.ndarray)
+                or array.dtype != dtype
+                or array.shape != (len(images),)
+            ):
+                raise ValueError(
+                    f"{name}: expected ({len(images)},) {dtype.__name__}, got {describe(array)}"
+                )
+            wrong = array < low if high is None else (array < low) | (array > high)
+            if wrong.any():
+                limits = f"{low} or more" if high is None else f"{low} to {high}"
+                raise ValueError(f"{name}: expected {limits}, got {int(array[wrong][0])}")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of a crop, pixels."""
+        return self.images.shape[1], self.images.shape[2]
+
+    @classmethod
+    def concatenate(cls, sets: Iterable[CropSet]) -> CropSet:
+        """Join sets into one; clips and tracklets are numbered on.
+
+        Args:
+            sets: One or more, of one size. A single one is given back as it is.
+
+        Raises:
+            ValueError: There is no set, or sizes differ.
+        """
+        sets = list(sets)
+        sizes = sorted({crops.size for crops in sets})
+        if len(sizes) != 1:
+            raise ValueError(f"sets: expected crops of one size, got {sizes or 'no set'}")
+        if len(sets) == 1:
+            return sets[0]
+        clips, tracklets, first_clip, first_tracklet = [], [], 0, 0
+        for crops in sets:
+            linked = crops.tracklets >= 0
+            clips.append(crops.clips + np.int32(first_clip))
+            tracklets.append(np.where(linked, crops.tracklets + first_tracklet, -1))
+            first_clip += len(crops.clip_names)
+            first_tracklet += int(crops.tracklets.max(initial=-1)) + 1
+        return cls(
+            images=np.concatenate([crops.images for crops in sets]),
+            clips=np.concatenate(clips),
+            frames=np.concatenate([crops.frames for crops in sets]),
+            tracklets=np.concatenate(tracklets),
+            clip_names=tuple(name for crops in sets for name in crops.clip_names),
+            skipped=tuple(line for crops in sets for line in crops.skipped),
+        )
+
+    def save(self, folder: str | Path) -> None:
+        """Write a folder that :meth:`load` reads, whole or not at all.
+
+        Args:
+            folder: To make; its parents must be there.
+
+        Raises:
+            FileExistsError: It exists.
+        """
+        folder = Path(folder)
+        if folder.exists():
+            raise FileExistsError(f"folder: expected a new one, got {folder}, which exists")
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".sslmot-") as temporary:
+            part = Path(temporary) / "part"
+            part.mkdir()
+            for name in _ARRAYS:
+                np.save(part / f"{name}.npy", getattr(self, name), allow_pickle=False)
+            names = {name: getattr(self, name) for name in _NAMES}
+            (part / "names.json").write_text(json.dumps(names, indent=1) + "\n")
+            part.rename(folder)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> CropSet:
+        """Read what :meth:`save` wrote; the images stay on disk and are mapped into memory.
+
+        Raises:
+            FileNotFoundError: The folder, or a file of it, is missing.
+            ValueError: A file is damaged, or they do not fit together.
+        """
+        folder = Path(folder)
+        try:
+            names = json.loads((folder / "names.json").read_text())
+            fields: dict[str, Any] = {name: tuple(names[name]) for name in _NAMES}
+            fields |= {
+                name: np.load(
+                    folder / f"{name}.npy",
+                    mmap_mode="r" if name == "images" else None,
+                    allow_pickle=False,
+                )
+                for name in _ARRAYS
+            }
+            return cls(**fields)
+        except (ValueError, TypeError, KeyError, EOFError) as error:
+            raise ValueError(f"{folder}: expected a saved CropSet, got {error}") from error
+
+
+def cut(frame: Frame, boxes: ArrayLike, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """Cut boxes out of a frame as images, resized as the encoder's crops are.
+
+    Args:
+        frame: (H, W, 3) uint8, BGR.
+        boxes: (N, 4) numbers, xyxy pixels; black where they reach out of the frame.
+        size: Height and width of a crop, pixels.
+
+    Returns:
+        (N, height, width, 3) uint8, RGB.
+
+    Raises:
+        ValueError: As :func:`sslmot.crops.crop`.
+    """
+    values = crop(frame, boxes, size, (0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255))  # 0 to 255
+    images: npt.NDArray[np.uint8] = np.rint(values).astype(np.uint8).transpose(0, 2, 3, 1)
+    return images

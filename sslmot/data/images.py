@@ -1,0 +1,103 @@
+"""Folders of images, each a person crop."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from sslmot.data.crops import CropSet, cut
+from sslmot.types import Frame
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+"""Of the files that are taken for images, in lower or upper case."""
+
+
+def read_image_folder(root: str | Path, size: tuple[int, int]) -> CropSet:
+    """Read all images of a folder and of those in it.
+
+    Args:
+        root: The folder. Each folder with images in it becomes a clip.
+        size: Height and width of a crop, pixels.
+
+    Warns:
+        UserWarning: Images that cannot be read; they are skipped.
+
+    Raises:
+        FileNotFoundError: There is no such folder.
+        ValueError: It holds no image that can be read.
+    """
+    root = Path(root).absolute()
+    if not root.is_dir():
+        raise FileNotFoundError(f"root: expected a folder of images, got {root}")
+    paths = sorted(path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES)
+    images, readable, skipped = read_images(paths, size, root.name)
+    if not len(images):
+        problem = f" ({len(skipped)} images cannot be read)" if skipped else ""
+        raise ValueError(f"root: expected person crops in {root}, found none{problem}")
+    folders = [path.parent for path, good in zip(paths, readable, strict=True) if good]
+    names = sorted(set(folders))
+    number = {folder: i for i, folder in enumerate(names)}
+    return CropSet(
+        images=images,
+        clips=np.array([number[folder] for folder in folders], np.int32),
+        frames=np.full(len(images), -1, np.int64),
+        tracklets=np.full(len(images), -1, np.int64),
+        clip_names=tuple(str(folder.relative_to(root.parent)) for folder in names),
+        skipped=skipped,
+    )
+
+
+def read_images(
+    paths: Sequence[Path], size: tuple[int, int], name: str
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_], tuple[str, ...]]:
+    """Read images and resize each as a whole.
+
+    Args:
+        paths: P files.
+        size: Height and width to resize to, pixels.
+        name: Of the progress bar.
+
+    Returns:
+        (N, height, width, 3) uint8 RGB of those that can be read; (P,) bool, which those are; the
+        paths of the others.
+
+    Warns:
+        UserWarning: How many cannot be read, and the first of them.
+    """
+    # One allocation, touched only as far as it is filled.
+    images = np.empty((len(paths), *size, 3), np.uint8)
+    readable = np.zeros(len(paths), np.bool_)
+    count = 0
+    for i, path in enumerate(tqdm(paths, desc=name, unit=" images", disable=None)):
+        image = _read(path)
+        if image is not None:
+            height, width = image.shape[:2]
+            images[count] = cut(image, [[0, 0, width, height]], size)[0]
+            readable[i] = True
+            count += 1
+    skipped = tuple(str(path) for path, good in zip(paths, readable, strict=True) if not good)
+    if skipped:
+        warnings.warn(
+            f"{len(skipped)} of {len(paths)} images cannot be read and are skipped, "
+            f"the first is {skipped[0]}",
+            stacklevel=3,
+        )
+    return images[:count], readable, skipped
+
+
+def _read(path: Path) -> Frame | None:
+    try:
+        data = path.read_bytes()
+        # Without its end marker a JPEG was cut off; OpenCV would paint the rest grey.
+        if data.startswith(b"\xff\xd8") and b"\xff\xd9" not in data[len(data) // 2 :]:
+            return None
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except (OSError, cv2.error):
+        return None
+    return None if image is None else np.asarray(image, np.uint8)

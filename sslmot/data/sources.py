@@ -1,0 +1,80 @@
+"""Where crops come from: data sets, footage or folders of images, told apart by what is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from sslmot.data import mot
+from sslmot.data.crops import CropSet
+from sslmot.data.images import read_image_folder
+from sslmot.data.market1501 import is_market1501, read_market1501
+from sslmot.data.video import read_sequence_crops, read_video_crops
+
+
+def read_sources(
+    paths: Iterable[str | Path],
+    size: tuple[int, int],
+    *,
+    sequences: Iterable[str] | None = None,
+    detector: mot.Detector | None = None,
+    detections: Iterable[str | Path] | None = None,
+) -> CropSet:
+    """Read crops to learn from, without labels.
+
+    Args:
+        paths: One or more of: Market-1501 (its "train" part is read), a MOTChallenge sequence or
+            a folder of sequences (its public detections), a video file, another folder of images.
+        size: Height and width of a crop, pixels.
+        sequences: Which sequences of MOTChallenge; see `sslmot.data.mot.sequences`.
+        detector: Which variant of MOT17.
+        detections: A file for each video, in their order.
+
+    Warns:
+        UserWarning: Images that cannot be read; they are skipped.
+
+    Raises:
+        FileNotFoundError: A source is missing.
+        ValueError: A source holds no crop or is malformed, or an argument fits no source.
+    """
+    places = [Path(path) for path in paths]
+    if not places:
+        raise ValueError("paths: expected one source or more, got none")
+    for path in places:
+        if not path.exists():
+            raise FileNotFoundError(f"paths: expected a folder or a video, got {path}: not there")
+    videos = [path for path in places if path.is_file()]
+    detections = list(detections or [])
+    if len(detections) != len(videos):
+        got = ", ".join(map(str, detections)) or "none"
+        raise ValueError(
+            f"detections: expected a file for each video ({len(videos)} among the sources), "
+            f"got {got}"
+        )
+    selected = {"sequences": sequences, "detector": detector}
+    for name, value in selected.items():
+        if value is not None and not any(map(_is_mot, places)):
+            raise ValueError(f"{name}: expected a MOTChallenge source with it, got none")
+    files = iter(detections)
+
+    def read(path: Path) -> list[CropSet]:
+        if path.is_file():
+            return [read_video_crops(path, next(files), size)]
+        if _is_mot(path):
+            chosen = mot.sequences(path, sequences, detector)
+            return [read_sequence_crops(sequence, size) for sequence in chosen]
+        if is_market1501(path):
+            return [read_market1501(path, size).crops]
+        return [read_image_folder(path, size)]
+
+    sets = []
+    for path in places:
+        found = read(path)
+        if not any(map(len, found)):
+            raise ValueError(f"paths: expected person crops in {path}, found none")
+        sets += found
+    return CropSet.concatenate(sets)
+
+
+def _is_mot(path: Path) -> bool:
+    return (path / "seqinfo.ini").is_file() or any(path.glob("*/seqinfo.ini"))

@@ -1,0 +1,192 @@
+"""Footage and its detections: crops of people, linked into tracklets where that is certain."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from sslmot.data.crops import CropSet, cut
+from sslmot.data.mot import Sequence, read_detections
+from sslmot.learn.tracklets import link
+from sslmot.types import Boxes, Frame
+
+MIN_HEIGHT = 24
+"""Pixels. A lower box, blown up to a crop of 128 rows or more, shows no more than colours."""
+
+MIN_INSIDE = 0.5
+"""Share of a box that must lie in the frame, else the crop shows a part of a person."""
+
+
+class Video:
+    """The frames of a video file; iterating again starts again.
+
+    Args:
+        path: Any file that OpenCV reads.
+
+    Attributes:
+        path: As given.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is no video, as far as OpenCV knows; on iteration where it is damaged.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise FileNotFoundError(f"path: expected a video file, got {path}")
+        capture = self._open()
+        # Below 1 where the container does not say.
+        self._length = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        capture.release()
+
+    def __len__(self) -> int:
+        """Number of frames as the container says; decoding may give a few more or less.
+
+        Raises:
+            TypeError: The container does not say.
+        """
+        if self._length < 1:
+            raise TypeError(f"{self.path} does not say how many frames it has")
+        return self._length
+
+    def __iter__(self) -> Iterator[tuple[int, Frame]]:
+        """Decode frame after frame: its number, from 1, and (H, W, 3) uint8, BGR."""
+        capture, t = self._open(), 0
+        try:
+            while True:
+                decoded, frame = capture.read()
+                if not decoded:
+                    break
+                t += 1
+                yield t, np.asarray(frame, np.uint8)
+        finally:
+            capture.release()
+        if t == 0:
+            raise ValueError(f"path: expected a video, got {self.path}: no frame can be decoded")
+
+    def _open(self) -> cv2.VideoCapture:
+        capture = cv2.VideoCapture(str(self.path))
+        if not capture.isOpened():
+            raise ValueError(f"path: expected a video, got {self.path}: OpenCV cannot open it")
+        return capture
+
+
+def read_video_crops(
+    video: Video | str | Path, detections_path: str | Path, size: tuple[int, int]
+) -> CropSet:
+    """Cut the detected people out of a video.
+
+    Args:
+        video: The video or its path.
+        detections_path: Detections of people in the format of MOTChallenge, frames from 1; see
+            `sslmot.data.mot.read_detections`.
+        size: Height and width of a crop, pixels.
+
+    Warns:
+        UserWarning: The video ends before the last detections.
+
+    Raises:
+        FileNotFoundError: A file is missing.
+        ValueError: A file cannot be read, or no frame has a detection.
+    """
+    video = video if isinstance(video, Video) else Video(video)
+    detections = read_detections(detections_path)
+    frames = 0
+
+    def counted() -> Iterator[tuple[int, Frame]]:
+        nonlocal frames
+        for t, frame in video:
+            frames = t
+            yield t, frame
+
+    crops = crops_of_frames(counted(), detections, size, video.path.name)
+    if not any(t <= frames for t in detections):
+        got = f"frames {min(detections)} to {max(detections)}" if detections else "none"
+        raise ValueError(
+            f"{detections_path}: expected detections in the {frames} frames of {video.path}, "
+            f"got {got}"
+        )
+    if max(detections) > frames:
+        warnings.warn(
+            f"{video.path} has {frames} frames, {detections_path} detections up to frame "
+            f"{max(detections)}: do they belong together?",
+            stacklevel=2,
+        )
+    return crops
+
+
+def read_sequence_crops(sequence: Sequence, size: tuple[int, int]) -> CropSet:
+    """Cut the people of a MOTChallenge sequence out by its public detections, never by its labels.
+
+    Args:
+        sequence: With frames.
+        size: Height and width of a crop, pixels.
+
+    Raises:
+        FileNotFoundError: Frames or detections are missing.
+        ValueError: A frame or the detections are malformed.
+    """
+    if not sequence.has_frames:
+        raise FileNotFoundError(
+            f"{sequence.name}: expected frames in {sequence.image_dir}, found none"
+        )
+    detections = {t: rows for t, rows in sequence.detections().items() if len(rows)}
+    frames = ((t, sequence.frame(t)) for t in detections)
+    return crops_of_frames(frames, detections, size, sequence.name)
+
+
+def crops_of_frames(
+    frames: Iterable[tuple[int, Frame]],
+    detections: Mapping[int, npt.NDArray[np.float32]],
+    size: tuple[int, int],
+    name: str,
+) -> CropSet:
+    """Cut detected people out of the frames of one clip, and link them into tracklets.
+
+    Boxes are clipped to the frame; those lower than `MIN_HEIGHT` then, or with less than
+    `MIN_INSIDE` left of them, are left out.
+
+    Args:
+        frames: Numbers and (H, W, 3) uint8 BGR frames, each once; read in one pass.
+        detections: Of frames, (N, 4 or more) float32 ``x1, y1, x2, y2, ...``, pixels.
+        size: Height and width of a crop, pixels.
+        name: Of the clip.
+
+    Returns:
+        The crops, in order of frames; perhaps none.
+    """
+    # One allocation, touched only as far as it is filled.
+    images = np.empty((sum(map(len, detections.values())), *size, 3), np.uint8)
+    boxes: dict[int, Boxes] = {}
+    count = 0
+    total = max(detections, default=None)
+    for t, frame in tqdm(frames, desc=name, unit=" frames", total=total, disable=None):
+        if t in detections:
+            boxes[t] = _usable(detections[t][:, :4], frame.shape[1], frame.shape[0])
+            first, count = count, count + len(boxes[t])
+            images[first:count] = cut(frame, boxes[t], size)
+    numbers = np.array(list(boxes), np.int64)
+    tracklets = link(boxes)
+    return CropSet(
+        images=images[:count],
+        clips=np.zeros(count, np.int32),
+        frames=np.repeat(numbers, [len(rows) for rows in boxes.values()]),
+        tracklets=np.concatenate([np.empty(0, np.int64), *(tracklets[t] for t in boxes)]),
+        clip_names=(name,),
+    )
+
+
+def _usable(boxes: Boxes, width: int, height: int) -> Boxes:
+    """Boxes clipped to the frame, without those that are of no use."""
+    clipped: Boxes = boxes.clip(0, np.array([width, height] * 2, np.float32))
+    area, inside = ((b[:, 2:] - b[:, :2]).prod(axis=1) for b in (boxes, clipped))
+    high_enough = clipped[:, 3] - clipped[:, 1] >= MIN_HEIGHT
+    usable: Boxes = clipped[high_enough & (inside >= MIN_INSIDE * area)]
+    return usable

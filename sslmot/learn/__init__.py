@@ -1,0 +1,1 @@
+"""Learning the encoder without labels (SSL-MOT, section 3)."""

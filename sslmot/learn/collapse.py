@@ -1,0 +1,63 @@
+"""Watches whether the features still differ: a collapsed encoder says the same of everyone."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+_LEAST_SPREAD = 0.02
+_LEAST_RANK = 1.5
+
+
+class CollapseError(RuntimeError):
+    """All features are nearly the same: training on would be in vain."""
+
+
+class Health(NamedTuple):
+    """How much the features of a batch differ.
+
+    Attributes:
+        spread: Mean standard deviation of a dimension of the unit vectors, times the root of
+            their number: 1 where they lie evenly on the sphere, 0 where all are one (SimSiam,
+            figure 2).
+        rank: Effective rank: the exponential of the entropy of the singular values' shares (Roy
+            and Vetterli, 2007); of n vectors at most n.
+    """
+
+    spread: float
+    rank: float
+
+
+@torch.no_grad()
+def health(z: Tensor) -> Health:
+    """Measure the features of a batch; both measures are NaN where a feature is not finite.
+
+    Args:
+        z: (n, M) float32, n of 2 or more, not normalised.
+    """
+    unit = torch.nn.functional.normalize(z.float(), dim=1)
+    if not unit.isfinite().all():  # no singular values
+        return Health(math.nan, math.nan)
+    spread = unit.std(dim=0).mean() * z.shape[1] ** 0.5
+    values = torch.linalg.svdvals(unit)
+    shares = values / values.sum().clamp_min(1e-12)
+    entropy = -torch.special.xlogy(shares, shares).sum()
+    return Health(float(spread), float(entropy.exp()))
+
+
+def check(h: Health, epoch: int) -> None:
+    """Stop a run that has collapsed.
+
+    Raises:
+        CollapseError: The features hardly differ, or only along one direction.
+    """
+    # Written so that NaN stops it too.
+    if not (h.spread >= _LEAST_SPREAD and h.rank >= _LEAST_RANK):
+        raise CollapseError(
+            f"the encoder collapsed in epoch {epoch}: features spread by {h.spread:.3f} (evenly: "
+            f"1, collapsed: below {_LEAST_SPREAD}) over {h.rank:.1f} directions (collapsed: below "
+            f"{_LEAST_RANK}); try a lower learning rate or a larger batch"
+        )

@@ -1,0 +1,475 @@
+"""The training loop: one for all methods, on one process or several.
+
+A run is a folder::
+
+    config.yaml              the whole resolved config
+    crops/                   the crops, decoded
+    checkpoint.safetensors   all that a resumed run needs, after the last whole epoch
+    encoder.safetensors      the encoder after that epoch
+    tensorboard/             curves
+
+What is random in an epoch depends on the seed and its number alone, so a resumed run goes as one
+that was never interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from sslmot import tensors as tensor_files
+from sslmot.data.crops import CropSet
+from sslmot.encoder import Encoder, EncoderConfig, computes_in_bfloat16
+from sslmot.histogram import ColorHistogram
+from sslmot.learn.augment import Augmentation, to_network
+from sslmot.learn.collapse import Health, check, health
+from sslmot.learn.config import TrainConfig
+from sslmot.learn.gather import rank, world
+from sslmot.learn.identities import pseudo_identities
+from sslmot.learn.methods import Method, Step, make_method
+from sslmot.learn.samplers import (
+    Batch,
+    IdentityPairs,
+    OnePerTracklet,
+    Plain,
+    Sampler,
+    TrackletPairs,
+)
+
+_KEY = "sslmot.checkpoint"  # in the metadata of a checkpoint: what is no tensor, as JSON
+_LOG_EVERY = 10  # steps
+_BATCH = 256  # pairs that config.learning_rate is for
+
+
+def train(
+    crops: CropSet,
+    config: TrainConfig,
+    output: str | Path,
+    *,
+    device: str | torch.device | None = None,
+    progress: bool = False,
+) -> Encoder:
+    """Train an encoder in a new run.
+
+    Under ``torchrun`` every process calls this with the same arguments; the first one writes.
+
+    Args:
+        crops: To learn from.
+        config: Settings.
+        output: Folder of the run; must be missing or empty.
+        device: Where to train; None for CUDA where there is one.
+        progress: Show a bar, and a line for each epoch.
+
+    Returns:
+        The encoder, as in ``encoder.safetensors``.
+
+    Raises:
+        FileExistsError: The folder holds something.
+        ValueError: The crops are too few for a batch, or the initial weights do not fit.
+        CollapseError: The encoder collapsed; the last checkpoint is from before.
+    """
+    output = Path(output)
+    with _process_group(device):
+        if rank() == 0:
+            if output.exists() and any(output.iterdir()):
+                raise FileExistsError(
+                    f"output: expected a new folder, got {output}, which holds something "
+                    f"(--resume {output} goes on with a run)"
+                )
+            # Before anything is written: does all of it fit together?
+            trainer = _Trainer(crops, config, output, device, progress)
+            output.mkdir(parents=True, exist_ok=True)
+            crops.save(output / "crops")
+            config.save(output / "config.yaml")
+        _barrier()
+        if rank() > 0:
+            trainer = _Trainer(CropSet.load(output / "crops"), config, output, device, progress)
+        return trainer.run()
+
+
+def resume(
+    output: str | Path, *, device: str | torch.device | None = None, progress: bool = False
+) -> Encoder:
+    """Go on with a run after its last whole epoch.
+
+    Args:
+        output: Folder of the run.
+        device: As for :func:`train`.
+        progress: As for :func:`train`.
+
+    Raises:
+        FileNotFoundError: There is no run in the folder.
+        ValueError: Its config, crops or checkpoint are damaged or do not fit together.
+        CollapseError: As :func:`train`.
+    """
+    output = Path(output)
+    if not (output / "config.yaml").is_file():
+        raise FileNotFoundError(f"resume: expected a run with {output / 'config.yaml'}")
+    config = TrainConfig.load(output / "config.yaml")
+    with _process_group(device):
+        crops = CropSet.load(output / "crops")
+        trainer = _Trainer(crops, config, output, device, progress)
+        if (output / "checkpoint.safetensors").exists():
+            trainer.restore(output / "checkpoint.safetensors")
+        return trainer.run()
+
+
+class _Trainer:
+    """A run between its epochs."""
+
+    def __init__(
+        self,
+        crops: CropSet,
+        config: TrainConfig,
+        output: Path,
+        device: str | torch.device | None,
+        progress: bool,
+    ) -> None:
+        self.crops = crops
+        self.config = config
+        self.output = output
+        self.device = _device(device)
+        self.progress = progress and rank() == 0
+        self.epoch = 0  # how many are done
+        self.seconds = 0.0  # that they took
+        self.identities: np.ndarray[Any, np.dtype[np.int64]] | None = None
+        self.bfloat16 = computes_in_bfloat16(self.device)
+        if config.batch_size % world():
+            raise ValueError(
+                f"batch_size: expected a multiple of {world()} processes, got {config.batch_size}"
+            )
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(config.seed)
+            self.method = _method(config)
+        if config.initial:
+            initial = _initial(Path(config.initial))
+            try:
+                self.method.load_backbone(initial)
+            except RuntimeError as error:
+                raise ValueError(
+                    f"initial: expected weights of {config.backbone}, got {config.initial}: {error}"
+                ) from error
+        place: dict[str, Any] = {"device": self.device, "memory_format": torch.channels_last}
+        self.method.to(**place)
+        self.optimizer = _optimizer(self.method, config)
+        self.augmentation = Augmentation(config.augmentation, config.crop_size)
+        if config.sampler != "identities":
+            self._sampler()
+
+    def run(self) -> Encoder:
+        """Train the epochs that are left."""
+        module: nn.Module = self.method
+        if world() > 1:
+            if self.device.type == "cuda":
+                module = nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
+            module = nn.parallel.DistributedDataParallel(module)
+        log = SummaryWriter(str(self.output / "tensorboard")) if rank() == 0 else None
+        try:
+            while self.epoch < self.config.epochs:
+                if self.config.sampler == "identities" and (
+                    self.identities is None or self.epoch % self.config.refresh == 0
+                ):
+                    self.identities = self._gather_identities(log)
+                self._train_epoch(module, self._sampler(), log)
+                if rank() == 0:
+                    self._save()
+                _barrier()
+        finally:
+            if log is not None:
+                log.close()
+        return self._encoder()
+
+    def _sampler(self) -> Sampler:
+        crops, size = self.crops, self.config.batch_size
+        match self.config.sampler:
+            case "plain":
+                sampler: Sampler = Plain(crops, size)
+            case "tracklet":
+                sampler = OnePerTracklet(crops, size)
+            case "pairs":
+                sampler = TrackletPairs(crops, size)
+            case "identities":
+                assert self.identities is not None
+                sampler = IdentityPairs(crops, self.identities, size)
+        if sampler.steps == 0:
+            raise ValueError(
+                f"batch_size: expected at most {sampler.length}, the pairs that sampler "
+                f"{self.config.sampler!r} finds in {len(crops)} crops, got {size}"
+            )
+        return sampler
+
+    def _train_epoch(self, module: nn.Module, sampler: Sampler, log: SummaryWriter | None) -> None:
+        config, epoch = self.config, self.epoch
+        batches = sampler.epoch(np.random.default_rng([config.seed, epoch]))
+        rng = np.random.default_rng([config.seed, epoch, rank(), 1])
+        self.augmentation.generator.manual_seed(int(rng.integers(2**63)))
+        self.method.train()
+        bar = tqdm(
+            batches,
+            total=sampler.steps,
+            desc=f"epoch {epoch + 1}/{config.epochs}",
+            unit_scale=2 * config.batch_size,
+            unit=" images",
+            disable=None if self.progress else True,
+            leave=False,
+        )
+        totals, watched, waiting = np.zeros(3), Health(math.nan, math.nan), 0.0
+        start = time.perf_counter()
+        for i, batch in enumerate(bar):
+            done = epoch + i / sampler.steps
+            rate = _learning_rate(config, done)
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            begin = time.perf_counter()
+            views, relation = self._views(batch.share(rank(), world()))
+            waiting += time.perf_counter() - begin
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+                step: Step = module(*views, relation)
+            self.optimizer.zero_grad()
+            step.loss.backward()  # type: ignore[no-untyped-call]
+            self.optimizer.step()
+            self.method.after_step((done + 1 / sampler.steps) / config.epochs)
+
+            values = torch.stack([step.loss.detach(), step.same, step.different]).tolist()
+            totals += values
+            if i % _LOG_EVERY == 0 or i == sampler.steps - 1:
+                watched = health(step.z)
+                check(watched, epoch + 1)
+                bar.set_postfix(loss=f"{values[0]:.3f}", lr=f"{rate:.4f}")
+                if log is not None:
+                    at = epoch * sampler.steps + i
+                    names = ("loss", "affinity/same", "affinity/different")
+                    for name, value in zip(names, values, strict=True):
+                        log.add_scalar(name, value, at)
+                    log.add_scalar("features/spread", watched.spread, at)
+                    log.add_scalar("features/effective_rank", watched.rank, at)
+                    log.add_scalar("learning_rate", rate, at)
+        seconds = time.perf_counter() - start
+        self.seconds += seconds
+        self.epoch += 1
+        speed = 2 * config.batch_size * sampler.steps / seconds
+        if log is not None:
+            log.add_scalar("speed/images_per_second", speed, self.epoch)
+            log.add_scalar("speed/waiting_for_data", waiting / seconds, self.epoch)
+        loss, same, different = totals / sampler.steps
+        self._say(
+            f"epoch {self.epoch}/{config.epochs}: loss {loss:.4f}, affinity {same:.3f} of the same "
+            f"and {different:.3f} of others, spread {watched.spread:.2f}, rank {watched.rank:.1f}, "
+            f"{speed:.0f} images/s, {waiting / seconds:.1%} of the time waiting for data"
+        )
+
+    def _views(self, batch: Batch) -> tuple[tuple[Tensor, Tensor], Tensor | None]:
+        """Both views of a batch, and what is known of it, on the device."""
+        images = self.crops.images
+        first, second = (
+            self.augmentation(torch.from_numpy(images[rows]).to(self.device))
+            for rows in (batch.first, batch.second)
+        )
+        relation = None if batch.relation is None else torch.from_numpy(batch.relation)
+        return (first, second), relation
+
+    def _gather_identities(self, log: SummaryWriter | None) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """Pseudo-identities by the features of now; those of a histogram before any training."""
+        identities = np.empty(len(self.crops), np.int64)
+        if rank() == 0:
+            untrained = self.epoch == 0 and not self.config.initial
+            features = self._describe_by_histogram() if untrained else self._describe()
+            c = self.config
+            identities = pseudo_identities(
+                features,
+                self.crops,
+                stay=c.stay,
+                transit=c.transit,
+                neighbours=c.neighbours,
+                distance=c.distance,
+            )
+            count, share = identities.max(initial=-1) + 1, (identities >= 0).mean()
+            self._say(f"{count} pseudo-identities of {share:.1%} of the crops")
+            if log is not None:
+                log.add_scalar("identities/count", count, self.epoch)
+                log.add_scalar("identities/share_of_crops", share, self.epoch)
+        if world() > 1:
+            shared = torch.from_numpy(identities).to(self.device)
+            dist.broadcast(shared, 0)
+            identities = shared.cpu().numpy()
+        return identities
+
+    def _describe_by_histogram(self) -> np.ndarray[Any, np.dtype[np.float32]]:
+        histogram = ColorHistogram()
+        height, width = self.crops.size
+        box = [[0, 0, width, height]]
+        return np.concatenate([histogram(image[..., ::-1], box) for image in self.crops.images])
+
+    def _describe(self) -> np.ndarray[Any, np.dtype[np.float32]]:
+        encoder, images = self._encoder(), self.crops.images
+        return np.concatenate(
+            [
+                encoder.describe(
+                    to_network(
+                        torch.from_numpy(images[at : at + 256]).to(self.device),
+                        self.config.crop_size,
+                    )
+                )
+                .cpu()
+                .numpy()
+                for at in range(0, len(images), 256)
+            ]
+        )
+
+    def _encoder(self) -> Encoder:
+        """The encoder as it is now, to be used or saved."""
+        encoder = Encoder(self.method.config, device=self.device)
+        encoder.network.load_state_dict(self.method.encoder.state_dict())
+        about = {
+            "config": self.config.to_dict(),
+            "crops": len(self.crops),
+            "clips": list(self.crops.clip_names),
+            "epochs": self.epoch,
+            "seconds": round(self.seconds),
+            "version": version("sslmot"),
+        }
+        encoder.metadata = {"sslmot.training": json.dumps(about)}
+        return encoder
+
+    def _say(self, line: str) -> None:
+        if self.progress:
+            tqdm.write(line)
+
+    def _save(self) -> None:
+        """Write encoder and checkpoint, each whole or not at all."""
+        self._encoder().save(self.output / "encoder.safetensors")
+        tensors = {f"method.{k}": v for k, v in self.method.state_dict().items()}
+        for name, parameter in self.method.named_parameters():
+            if "momentum_buffer" in (state := self.optimizer.state.get(parameter, {})):
+                tensors[f"momentum.{name}"] = state["momentum_buffer"]
+        if self.identities is not None:
+            tensors["identities"] = torch.from_numpy(self.identities)
+        notes = {"epoch": self.epoch, "seconds": self.seconds, "config": self.config.to_dict()}
+        path = self.output / "checkpoint.safetensors"
+        tensor_files.write(path, tensors, {_KEY: json.dumps(notes)})
+
+    def restore(self, path: Path) -> None:
+        """Go back to where a checkpoint was written.
+
+        Raises:
+            ValueError: It is damaged, or of another run.
+        """
+        tensors, metadata = tensor_files.read(path)
+        if _KEY not in metadata:
+            raise ValueError(f"{path}: expected a checkpoint, got another safetensors file")
+        notes = json.loads(metadata[_KEY])
+        saved = TrainConfig.from_dict(notes["config"], f"{path}: config")
+        if replace(saved, epochs=self.config.epochs) != self.config:
+            raise ValueError(
+                f"{path}: expected a checkpoint of the run's config.yaml, got one of {saved}"
+            )
+        state = {
+            k.removeprefix("method."): v for k, v in tensors.items() if k.startswith("method.")
+        }
+        try:
+            self.method.load_state_dict(state)
+        except RuntimeError as error:
+            raise ValueError(f"{path}: expected weights of this run, got {error}") from error
+        for name, parameter in self.method.named_parameters():
+            buffer = tensors.get(f"momentum.{name}")
+            if buffer is not None:
+                self.optimizer.state[parameter] = {
+                    "momentum_buffer": buffer.to(self.device, memory_format=torch.preserve_format)
+                }
+        if "identities" in tensors:
+            self.identities = tensors["identities"].numpy()
+        self.epoch, self.seconds = notes["epoch"], notes["seconds"]
+
+
+def _method(config: TrainConfig) -> Method:
+    encoder = EncoderConfig(
+        architecture=config.backbone,
+        crop_size=config.crop_size,
+        parts=config.parts,
+        feature=config.feature,
+    )
+    options: dict[str, Any] = {}
+    if config.method == "sslmot":
+        options = {
+            "loss": config.loss,
+            "normalize": config.normalize,
+            "balance": config.balance,
+            "temperature": config.temperature,
+        }
+        if config.head == "norm":
+            options |= {"projection": (), "hidden": None}
+    return make_method(config.method, encoder, **options)
+
+
+def _optimizer(method: Method, config: TrainConfig) -> torch.optim.SGD:
+    trained = [p for p in method.parameters() if p.requires_grad]
+    return torch.optim.SGD(
+        [
+            {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
+            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+        ],
+        lr=config.learning_rate,
+        momentum=config.momentum,
+    )
+
+
+def _learning_rate(config: TrainConfig, done: float) -> float:
+    """After ``done`` epochs: linear warm-up, then half a cosine to 0 (SSL-MOT, section 4)."""
+    peak = config.learning_rate * config.batch_size / _BATCH
+    if done < config.warmup:
+        return peak * (done / config.warmup)
+    left = config.epochs - config.warmup
+    return peak * (1 + math.cos(math.pi * (done - config.warmup) / left)) / 2
+
+
+def _initial(path: Path) -> Mapping[str, Tensor]:
+    """Weights of a backbone: of an encoder's file, or of a torchvision checkpoint."""
+    tensors, _ = tensor_files.read(path)
+    prefix = "backbone."
+    if any(name.startswith(prefix) for name in tensors):
+        return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+    return {k: v for k, v in tensors.items() if not k.startswith("fc.")}
+
+
+def _device(device: str | torch.device | None) -> torch.device:
+    if device is not None:
+        return torch.device(device)
+    if torch.cuda.is_available():
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+    return torch.device("cpu")
+
+
+@contextmanager
+def _process_group(device: str | torch.device | None) -> Iterator[None]:
+    """The processes that torchrun started, if it did."""
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1 or dist.is_initialized():
+        yield
+        return
+    place = _device(device)
+    if place.type == "cuda":
+        torch.cuda.set_device(place)
+    dist.init_process_group("nccl" if place.type == "cuda" else "gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def _barrier() -> None:
+    if world() > 1:
+        dist.barrier()
