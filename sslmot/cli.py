@@ -289,6 +289,10 @@ def _train(args: argparse.Namespace) -> None:
         detector=args.detector,
         detections=args.detections,
     )
+    # Footage says by itself who is who: all of it is linked into tracklets.
+    if "sampler" not in changes and args.config is None and not args.paper:
+        linked = (crops.tracklets >= 0).mean() > 0.5
+        config = dataclasses.replace(config, sampler="pairs" if linked else config.sampler)
     output = args.output or Path("runs") / args.paths[0].resolve().stem
     train(crops, config, output, device=args.device, progress=True)
     print(f"{output / 'encoder.safetensors'}")

@@ -46,6 +46,7 @@ class EncoderConfig:
             is left with (); None for a backbone alone.
         feature: What describes a box: "projection" (z) or "backbone" (what enters the projection).
         parts: Horizontal stripes that the backbone's last map is averaged over, each.
+        ibn: Whether the backbone's blocks normalise half of their channels by the crop itself.
 
     Raises:
         ValueError: A field is out of range, or the feature wants a projection and there is none.
@@ -58,6 +59,7 @@ class EncoderConfig:
     projection: tuple[int, ...] | None = (2048, 2048, 2048)
     feature: Feature = "projection"
     parts: int = 1
+    ibn: bool = False
 
     def __post_init__(self) -> None:
         if self.architecture not in list(ARCHITECTURES):
@@ -72,6 +74,8 @@ class EncoderConfig:
             _check_numbers("projection", self.projection, None, int, 1, 16384)
         if isinstance(self.parts, bool) or self.parts not in range(1, 17):
             raise ValueError(f"parts: expected an integer of 1 to 16, got {self.parts!r}")
+        if not isinstance(self.ibn, bool):
+            raise ValueError(f"ibn: expected True or False, got {self.ibn!r}")
         features = ("backbone",) if self.projection is None else get_args(Feature)
         if self.feature not in features:
             raise ValueError(
@@ -131,7 +135,7 @@ class EncoderNetwork(nn.Module):
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
-        self.backbone = resnet(config.architecture, config.parts)
+        self.backbone = resnet(config.architecture, config.parts, config.ibn)
         self.projection = None
         if config.projection is not None:
             # No biases: the normalisation that follows would take them away.

@@ -17,13 +17,38 @@ def _conv(channels: int, out: int, size: int, stride: int = 1) -> nn.Conv2d:
     return nn.Conv2d(channels, out, size, stride, padding=size // 2, bias=False)
 
 
+class IBN(nn.Module):
+    """Instance normalisation of the first half of the channels, batch normalisation of the rest.
+
+    Pan et al., "Two at once", 2018 (IBN-a): what is normalised by itself loses the light and the
+    colours of its camera, which helps where the network has never been.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.IN = nn.InstanceNorm2d(width // 2, affine=True)  # named as the authors' weights are
+        self.BN = nn.BatchNorm2d(width - width // 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise: (N, C, H, W) -> the same."""
+        own, shared = x.split((self.IN.num_features, self.BN.num_features), dim=1)
+        return torch.cat([self.IN(own), self.BN(shared)], dim=1)
+
+
 class _Block(nn.Module, ABC):
-    """A residual block: ``relu(x + body(x))``, the body given by a subclass."""
+    """A residual block: ``relu(x + body(x))``, the body given by a subclass.
+
+    Args:
+        channels: Of the input.
+        width: Of the body's inner layers.
+        stride: Of the body.
+        first_norm: Makes the first normalisation of the body.
+    """
 
     expansion: int
     downsample: nn.Sequential | None
 
-    def __init__(self, channels: int, width: int, stride: int) -> None:
+    def __init__(self, channels: int, width: int, stride: int, first_norm: type[nn.Module]) -> None:
         super().__init__()
         out = width * self.expansion
         self.downsample = None
@@ -41,9 +66,9 @@ class _Block(nn.Module, ABC):
 class _Basic(_Block):
     expansion = 1
 
-    def __init__(self, channels: int, width: int, stride: int) -> None:
-        super().__init__(channels, width, stride)
-        self.conv1, self.bn1 = _conv(channels, width, 3, stride), nn.BatchNorm2d(width)
+    def __init__(self, channels: int, width: int, stride: int, first_norm: type[nn.Module]) -> None:
+        super().__init__(channels, width, stride, first_norm)
+        self.conv1, self.bn1 = _conv(channels, width, 3, stride), first_norm(width)
         self.conv2, self.bn2 = _conv(width, width, 3), nn.BatchNorm2d(width)
 
     def body(self, x: Tensor) -> Tensor:
@@ -55,9 +80,9 @@ class _Basic(_Block):
 class _Bottleneck(_Block):
     expansion = 4
 
-    def __init__(self, channels: int, width: int, stride: int) -> None:
-        super().__init__(channels, width, stride)
-        self.conv1, self.bn1 = _conv(channels, width, 1), nn.BatchNorm2d(width)
+    def __init__(self, channels: int, width: int, stride: int, first_norm: type[nn.Module]) -> None:
+        super().__init__(channels, width, stride, first_norm)
+        self.conv1, self.bn1 = _conv(channels, width, 1), first_norm(width)
         self.conv2, self.bn2 = _conv(width, width, 3, stride), nn.BatchNorm2d(width)
         self.conv3, self.bn3 = _conv(width, 4 * width, 1), nn.BatchNorm2d(4 * width)
 
@@ -75,9 +100,16 @@ ARCHITECTURES: dict[str, tuple[type[_Block], tuple[int, int, int, int]]] = {
 }
 
 
-def _layer(block: type[_Block], channels: int, width: int, depth: int, stride: int) -> nn.Module:
-    rest = [block(width * block.expansion, width, 1) for _ in range(depth - 1)]
-    return nn.Sequential(block(channels, width, stride), *rest)
+def _layer(
+    block: type[_Block],
+    channels: int,
+    width: int,
+    depth: int,
+    stride: int,
+    first_norm: type[nn.Module],
+) -> nn.Module:
+    rest = [block(width * block.expansion, width, 1, first_norm) for _ in range(depth - 1)]
+    return nn.Sequential(block(channels, width, stride, first_norm), *rest)
 
 
 class ResNet(nn.Module):
@@ -93,17 +125,22 @@ class ResNet(nn.Module):
     """
 
     def __init__(
-        self, block: type[_Block], depths: tuple[int, int, int, int], parts: int = 1
+        self,
+        block: type[_Block],
+        depths: tuple[int, int, int, int],
+        parts: int = 1,
+        ibn: bool = False,
     ) -> None:
         super().__init__()
         k = block.expansion
         self.parts = parts
         self.dim = 512 * k * parts
         self.conv1, self.bn1 = _conv(3, 64, 7, 2), nn.BatchNorm2d(64)
-        self.layer1 = _layer(block, 64, 64, depths[0], 1)
-        self.layer2 = _layer(block, 64 * k, 128, depths[1], 2)
-        self.layer3 = _layer(block, 128 * k, 256, depths[2], 2)
-        self.layer4 = _layer(block, 256 * k, 512, depths[3], 2)
+        norm: type[nn.Module] = IBN if ibn else nn.BatchNorm2d
+        self.layer1 = _layer(block, 64, 64, depths[0], 1, norm)
+        self.layer2 = _layer(block, 64 * k, 128, depths[1], 2, norm)
+        self.layer3 = _layer(block, 128 * k, 256, depths[2], 2, norm)
+        self.layer4 = _layer(block, 256 * k, 512, depths[3], 2, nn.BatchNorm2d)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -116,16 +153,17 @@ class ResNet(nn.Module):
         return nn.functional.adaptive_avg_pool2d(x, (self.parts, 1)).flatten(1)
 
 
-def resnet(name: str, parts: int = 1) -> ResNet:
+def resnet(name: str, parts: int = 1, ibn: bool = False) -> ResNet:
     """A ResNet with random weights (from torch's global generator).
 
     Args:
         name: "resnet18", "resnet50" or "resnet101".
         parts: Stripes to average over, each.
+        ibn: Whether the first normalisation of each block is :class:`IBN`, but for the last layer.
 
     Raises:
         ValueError: For another name.
     """
     if name not in ARCHITECTURES:
         raise ValueError(f"name: expected one of {', '.join(ARCHITECTURES)}, got {name!r}")
-    return ResNet(*ARCHITECTURES[name], parts)
+    return ResNet(*ARCHITECTURES[name], parts, ibn)

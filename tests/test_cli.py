@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -36,7 +37,7 @@ def fails(capsys, *arguments):
 
 
 def test_track_and_evaluate(crowd, tmp_path, capsys):
-    main(["track", str(crowd.path), "--output", str(tmp_path)])
+    main(["track", str(crowd.path), "--output", str(tmp_path), "--histogram"])
     out, _ = capsys.readouterr()
     assert f"{tmp_path / 'crowd.txt'}: 60 frames" in out
     results = mot.read_results(tmp_path / "crowd.txt", crowd.length)
@@ -58,7 +59,7 @@ def test_track_and_evaluate(crowd, tmp_path, capsys):
 
 def test_the_same_command_gives_the_same_file(crowd, tmp_path):
     for name in ("one", "two"):
-        main(["track", str(crowd.path), "--output", str(tmp_path / name)])
+        main(["track", str(crowd.path), "--output", str(tmp_path / name), "--histogram"])
     assert (tmp_path / "one/crowd.txt").read_bytes() == (tmp_path / "two/crowd.txt").read_bytes()
 
 
@@ -79,15 +80,70 @@ def test_track_with_an_encoder(crowd, tmp_path):
     from sslmot.encoder import Encoder, EncoderConfig
 
     weights = tmp_path / "encoder.safetensors"
-    Encoder(EncoderConfig(architecture="resnet18")).save(weights)
+    Encoder(EncoderConfig(architecture="resnet18", projection=())).save(weights)
     # Ten frames are enough for a network on a CPU.
     short = mot.write_sequence(
         tmp_path, "short", 30, (640, 360), {t: crowd.detections()[t] for t in range(1, 11)}
     )
     (short.path / "img1").symlink_to(crowd.path / "img1")
-    main(["track", str(short.path), "--output", str(tmp_path), "--weights", str(weights)])
-    assert json.loads((tmp_path / "short.json").read_text())["appearance"] == "Encoder"
-    assert mot.read_results(tmp_path / "short.txt")
+    for flags in (["--weights", str(weights)], []):
+        main(["track", str(short.path), "--output", str(tmp_path), *flags])
+        assert json.loads((tmp_path / "short.json").read_text())["appearance"] == "Encoder"
+        assert mot.read_results(tmp_path / "short.txt")
+
+
+TRAIN = "--backbone resnet18 --crop-size 64 32 --batch-size 8 --epochs 1 --device cpu"
+
+
+def test_train_on_a_sequence_and_score_the_encoder(crowd, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("kornia")
+    from sslmot.learn.config import TrainConfig
+
+    monkeypatch.chdir(tmp_path)
+    main(["train", str(crowd.path), *TRAIN.split()])
+    weights = Path("runs", "crowd", "encoder.safetensors")
+    out, _ = capsys.readouterr()
+    assert out.splitlines()[-1] == str(weights)
+    # Footage is learned from by its own tracklets.
+    config = TrainConfig.load("runs/crowd/config.yaml")
+    assert (config.sampler, config.crop_size, config.epochs) == ("pairs", (64, 32), 1)
+
+    main(["train", "--resume", "runs/crowd"])
+    scores = {}
+    for flags in (["--weights", str(weights)], ["--histogram"]):
+        capsys.readouterr()
+        main(["evaluate-reid", str(crowd.path), *flags])
+        header, _, *rows = capsys.readouterr()[0].splitlines()
+        assert header.split() == ["gap", "queries", "rank-1", "rank-5", "mAP", "AUC"]
+        assert rows[0].split()[:2] == ["crowd", "15"]
+        scores[flags[0]] = float(rows[0].split()[-1])
+    assert scores["--histogram"] > 0.9
+
+
+def test_settings_of_a_training_from_a_file(crowd, tmp_path, monkeypatch):
+    pytest.importorskip("kornia")
+    from sslmot.learn.config import TrainConfig
+
+    monkeypatch.chdir(tmp_path)
+    Path("settings.yaml").write_text("sampler: tracklet\nepochs: 5\nlearning_rate: 0.01\n")
+    main(["train", str(crowd.path), "--config", "settings.yaml", *TRAIN.split()])
+    config = TrainConfig.load("runs/crowd/config.yaml")
+    # Flags go before the file.
+    assert (config.sampler, config.epochs, config.learning_rate) == ("tracklet", 1, 0.01)
+
+
+def test_train_on_a_video(crowd, tmp_path, monkeypatch):
+    pytest.importorskip("kornia")
+    writer = cv2.VideoWriter("", 0, 0, (0, 0))
+    path = tmp_path / "my_video.mp4"
+    assert writer.open(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 30, (640, 360))
+    for t in range(1, 61):
+        writer.write(crowd.frame(t))
+    writer.release()
+    monkeypatch.chdir(tmp_path)
+    detections = ["--detections", str(crowd.detections_path)]
+    main(["train", str(path), *detections, *TRAIN.split()])
+    assert Path("runs/my_video/encoder.safetensors").is_file()
 
 
 class TestErrors:
@@ -138,9 +194,37 @@ class TestErrors:
     def test_no_results(self, crowd, tmp_path, capsys):
         assert "crowd" in fails(capsys, "evaluate", crowd.path, "--results", tmp_path)
 
+    def test_resume_takes_no_settings(self, tmp_path, capsys):
+        message = fails(capsys, "train", "--resume", tmp_path, "--epochs", "3")
+        assert "--resume: expected no sources and no settings" in message
+
+    def test_resume_without_a_run(self, tmp_path, capsys):
+        pytest.importorskip("kornia")
+        message = fails(capsys, "train", "--resume", tmp_path)
+        assert "resume: expected a run with" in message
+
+    def test_train_without_a_source(self, capsys):
+        assert "paths: expected one source or more, got none" in fails(capsys, "train")
+
+    def test_train_on_an_empty_folder(self, tmp_path, capsys):
+        message = fails(capsys, "train", tmp_path, "--output", tmp_path / "run")
+        assert "expected person crops" in message
+        assert not (tmp_path / "run").exists()
+
+    def test_a_bad_training_setting(self, tmp_path, capsys):
+        message = fails(capsys, "train", tmp_path, "--batch-size", "1")
+        assert "batch_size: expected an integer of 2 or more, got 1" in message
+        (tmp_path / "settings.yaml").write_text("lr: 1\n")
+        message = fails(capsys, "train", tmp_path, "--config", tmp_path / "settings.yaml")
+        assert "settings.yaml: expected some of method, loss" in message
+
+    def test_feature_of_a_histogram(self, crowd, capsys):
+        message = fails(capsys, "evaluate-reid", crowd.path, "--histogram", "--feature", "backbone")
+        assert "--feature: expected none with --histogram" in message
+
     def test_weights_without_appearance(self, crowd, capsys):
         message = fails(capsys, "track", crowd.path, "--motion-only", "--weights", "w")
-        assert "--weights: expected none with --motion-only" in message
+        assert "--weights, --histogram: expected none with --motion-only" in message
 
 
 def test_a_root_of_which_one_sequence_is_tracked(data_root, tmp_path, capsys):

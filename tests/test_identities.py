@@ -133,6 +133,12 @@ def test_lags_are_found_whatever_the_clocks(seed):
         assert 60 <= lag.support <= 240
 
 
+def test_lags_that_are_equal_agree_within_no_frame_at_all():
+    features, crops, _ = walks(np.random.default_rng(0), people=30, spread=0, views=1)
+    lags = transit_lags(features, crops, members_of(crops), 0)
+    assert [lag.frames for lag in lags] == [-38_700, 50_500, 89_200]
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_strangers_have_no_lag(seed):
     features, crops, _ = walks(np.random.default_rng(seed), people=120, strangers=True)

@@ -499,7 +499,7 @@ def test_memory_stays_flat():
 def test_tracking_needs_no_torch():
     code = """
 import sys, numpy as np, sslmot
-t = sslmot.Tracker()
+t = sslmot.Tracker(extractor=sslmot.ColorHistogram())
 t.step(None, [[10, 10, 50, 90]], embeddings=np.ones((1, 8), np.float32))
 assert "cv2" not in sys.modules
 t.reset()

@@ -16,7 +16,7 @@ from sslmot import _core
 
 assert "site-packages" in sslmot.__file__, sslmot.__file__
 frame = np.random.default_rng(0).integers(0, 255, (240, 320, 3), np.uint8)
-tracker = sslmot.Tracker()
+tracker = sslmot.Tracker(extractor=sslmot.ColorHistogram())
 for shift in range(3):
     tracks = tracker.step(frame, [[10 + shift, 20, 60, 120, 0.9], [200, 20, 250, 120, 0.8]])
 assert tracks.ids.tolist() == [1, 2]
@@ -36,6 +36,7 @@ def test_wheel_in_an_environment_of_its_own(tmp_path):
     names = zipfile.ZipFile(wheel).namelist()
     assert any(name.startswith("sslmot/_core.") and name.endswith(".so") for name in names)
     assert {"sslmot/py.typed", "sslmot/_core.pyi", "sslmot/tracker.py"} <= set(names)
+    assert any(n.startswith("sslmot/weights/") and n.endswith(".safetensors") for n in names)
     assert not [n for n in names if n.startswith(("tests", "benchmarks", "csrc"))]
 
     venv.create(tmp_path / "venv", with_pip=False)

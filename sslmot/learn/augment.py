@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal, TypeAlias, get_args
+from typing import TypeAlias, get_args
 
 import torch
 from kornia.filters import gaussian_blur2d
@@ -13,9 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from sslmot.crops import IMAGENET_MEAN, IMAGENET_STD, RGB
-
-Preset: TypeAlias = Literal["paper", "ablation", "both", "colour"]
-"""Names of the lists of augmentations; `Augmentation` says what is in them."""
+from sslmot.learn.config import Preset
 
 _PART = 128  # crops at a time: of much larger ones the system has to clear the memory each time
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
@@ -33,6 +34,8 @@ class TrainConfig:
             backbone's feature in their place.
         backbone: The network before the projection; the paper compares the three.
         parts: Horizontal stripes that the backbone's last map is averaged over, each.
+        ibn: Whether the backbone's blocks normalise half of their channels by the crop itself, not
+            the batch (IBN-a): for footage unlike what was learned from.
         crop_size: Height and width of a crop, pixels.
         initial: Weights to start from: an encoder of this project, or a torchvision checkpoint of
             the backbone as safetensors; "" for random ones.
@@ -67,13 +70,14 @@ class TrainConfig:
     head: Head = "norm"
     backbone: Backbone = "resnet18"
     parts: int = 1
+    ibn: bool = True
     crop_size: tuple[int, int] = (128, 64)
     initial: str = ""
     feature: Feature = "projection"
-    augmentation: Preset = "colour"
+    augmentation: Preset = "both"
     sampler: SamplerName = "identities"
     batch_size: int = 64
-    epochs: int = 30
+    epochs: int = 24
     refresh: int = 2
     learning_rate: float = 0.24
     warmup: float = 1.0
@@ -94,19 +98,21 @@ class TrainConfig:
                 raise ValueError(
                     f"{name}: expected one of {', '.join(choices)}, got {getattr(self, name)!r}"
                 )
+        if not isinstance(self.ibn, bool):
+            raise ValueError(f"ibn: expected True or False, got {self.ibn!r}")
         for name, low in (("parts", 1), ("batch_size", 2), ("epochs", 1), ("refresh", 1),
                           ("seed", 0), ("stay", 0), ("transit", 1), ("neighbours", 1)):  # fmt: skip
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < low:
+            if isinstance(value, bool) or not isinstance(value, int) or not low <= value < 2**63:
                 raise ValueError(f"{name}: expected an integer of {low} or more, got {value!r}")
         for name, high in (("temperature", 10.0), ("learning_rate", 100.0)):
             self._expect_number(name, 1e-6, high)
-        self._expect_number("distance", 0, 1)
+        self._expect_number("distance", 1e-6, 1)
         self._expect_number("warmup", 0, math.inf)
         self._expect_number("momentum", 0, 1)
         self._expect_number("weight_decay", 0, 1)
         if self.balance != "auto":
-            self._expect_number("balance", 0, math.inf)
+            self._expect_number("balance", 0, math.inf, " or auto")
         size = self.crop_size
         whole = isinstance(size, tuple) and len(size) == 2 and all(type(n) is int for n in size)
         # Of a smaller crop the backbone leaves a single pixel, whose gradients torch 2.13 gets
@@ -120,7 +126,7 @@ class TrainConfig:
                 "head: expected mlp but for method sslmot with loss acd or contrast, got norm"
             )
 
-    def _expect_number(self, name: str, low: float, high: float) -> None:
+    def _expect_number(self, name: str, low: float, high: float, more: str = "") -> None:
         value = getattr(self, name)
         # An infinite bound is not in the range, and NaN in none.
         if (
@@ -128,7 +134,8 @@ class TrainConfig:
             or not isinstance(value, (int, float))
             or not (low <= value <= high and value < math.inf)
         ):
-            raise ValueError(f"{name}: expected a number of {low:g} to {high:g}, got {value!r}")
+            interval = f"{low:g} or more" if high == math.inf else f"{low:g} to {high:g}"
+            raise ValueError(f"{name}: expected a number of {interval}{more}, got {value!r}")
 
     @classmethod
     def paper(cls, **changes: Any) -> TrainConfig:
@@ -142,7 +149,7 @@ class TrainConfig:
             loss="acd",
             head="mlp",
             backbone="resnet50",
-            augmentation="both",
+            ibn=False,
             sampler="plain",
             batch_size=512,
             epochs=100,
@@ -165,13 +172,8 @@ class TrainConfig:
             raise ValueError(f"{source}: expected a mapping of {expected}, got {fields!r}")
         if unknown := [name for name in fields if name not in cls.__dataclass_fields__]:
             raise ValueError(f"{source}: expected some of {expected}, got {unknown[0]!r}")
-        # YAML and JSON know lists alone.
-        values: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in fields.items()
-        }
         try:
-            return cls(**values)
+            return cls(**{name: _value(value) for name, value in fields.items()})
         except ValueError as error:
             raise ValueError(f"{source}: {error}") from error
 
@@ -204,3 +206,13 @@ class TrainConfig:
 
         text = yaml.safe_dump(self.to_dict(), sort_keys=False, default_flow_style=None)
         Path(path).write_text(text, encoding="utf-8")
+
+
+def _value(value: Any) -> Any:
+    """What a value of YAML or JSON, which know lists alone, stands for."""
+    if isinstance(value, list):
+        return tuple(value)
+    # YAML 1.1, which PyYAML reads, takes 1e-4 for a text: it wants 1.0e-4.
+    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+e[+-]?\d+", value, re.IGNORECASE):
+        return float(value)
+    return value

@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-Normalize: TypeAlias = Literal["vectors", "rows"]
-"""The two readings of N in eq. 1."""
+from sslmot.learn.config import Normalize
 
 
 def affinity(p: Tensor, z: Tensor, normalize: Normalize = "vectors") -> Tensor:

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from sslmot.encoder import EncoderConfig, EncoderNetwork
+from sslmot.learn.config import Loss, Normalize
 from sslmot.learn.gather import gather, rank, world
 from sslmot.learn.losses import (
-    Normalize,
     acd,
     affinity,
     at_least_float32,
@@ -113,7 +113,7 @@ class SSLMOT(Method):
         *,
         projection: tuple[int, ...] = (2048, 2048, 2048),
         hidden: int | None = 512,
-        loss: Literal["acd", "contrast", "cosine", "mse"] = "acd",
+        loss: Loss = "acd",
         normalize: Normalize = "vectors",
         balance: float | Literal["auto"] = "auto",
         temperature: float = 0.1,

@@ -168,6 +168,11 @@ class _Trainer:
         self.method.to(**place)
         self.optimizer = _optimizer(self.method, config)
         self.augmentation = Augmentation(config.augmentation, config.crop_size)
+        if len(crops) < config.batch_size:
+            raise ValueError(
+                f"batch_size: expected at most {len(crops)}, the number of crops, "
+                f"got {config.batch_size}"
+            )
         if config.sampler != "identities":
             self._sampler()
 
@@ -401,6 +406,7 @@ def _method(config: TrainConfig) -> Method:
         architecture=config.backbone,
         crop_size=config.crop_size,
         parts=config.parts,
+        ibn=config.ibn,
         feature=config.feature,
     )
     options: dict[str, Any] = {}

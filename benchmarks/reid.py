@@ -1,0 +1,91 @@
+"""The README's table of re-identification: trains each row, scores it, prints the table.
+
+    python benchmarks/reid.py ../shared/data runs/table [ROW ...]
+
+A row's run lies in the second folder; what is there already is scored, not trained again. Each run
+has the same short schedule on the same crops, so rows differ in what their name says alone.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from sslmot import ColorHistogram
+from sslmot.cli import main
+from sslmot.encoder import Encoder, EncoderConfig
+from sslmot.reid import GapRetrieval, Retrieval, evaluate_reid
+from sslmot.types import FeatureExtractor
+
+SHORT = "--epochs 2 --batch-size 64 --learning-rate 0.24 --warmup 1"
+PAPER = f"--paper --backbone resnet18 {SHORT}"
+FLAGS = {
+    # The paper's comparison of methods and losses; its SSL-MOT with the cosine is SimSiam.
+    "simsiam": f"{PAPER} --method simsiam",
+    "byol": f"{PAPER} --method byol --feature backbone",
+    "barlow": f"{PAPER} --method barlow",
+    "sslmot-mse": f"{PAPER} --loss mse",
+    "sslmot-acd": f"{PAPER}",
+    # The defaults, and the defaults with one thing as in the paper.
+    "default": SHORT,
+    "default-plain": f"{SHORT} --sampler plain",
+    "default-acd": f"{SHORT} --loss acd",
+    "default-both": f"{SHORT} --augmentation both",
+    "default-mlp": f"{SHORT} --head mlp",
+}
+
+
+def extractors(row: str, market: Path, runs: Path) -> dict[str, FeatureExtractor]:
+    """What a row is scored by, for each reading of its feature."""
+    if row == "histogram":
+        return {"-": ColorHistogram()}
+    if row == "untrained":
+        config = EncoderConfig("resnet18", projection=None, feature="backbone")
+        return {"backbone": Encoder(config)}
+    weights = None
+    if row != "shipped":
+        run = runs / row
+        if not (run / "config.yaml").exists():
+            main(["train", str(market), *FLAGS[row].split(), "--output", str(run)])
+        elif (
+            json.loads(Encoder.load(run / "encoder.safetensors").metadata["sslmot.training"])[
+                "epochs"
+            ]
+            < 2
+        ):
+            main(["train", "--resume", str(run)])
+        weights = run / "encoder.safetensors"
+    readings = ["backbone"] if row == "byol" else ["projection", "backbone"]
+    return {feature: Encoder.load(weights, feature=feature) for feature in readings}
+
+
+def score(extractor: FeatureExtractor, data: Path) -> list[str]:
+    """Cells of a row: rank-1 and mAP across cameras, rank-1 and AUC after each gap."""
+    cells = []
+    for path, names in ((data / "Market-1501", None), (data / "MOT17/train", ["09"])):
+        for row in evaluate_reid(path, extractor, sequences=names):
+            match row.scores:
+                case Retrieval() as s:
+                    cells.append(f"{s.rank1:.3f} / {s.mean_ap:.3f}")
+                case GapRetrieval() as s:
+                    cells.append(f"{s.rank1:.3f} / {s.auc:.3f}")
+    return cells
+
+
+def table(data: Path, runs: Path, rows: list[str]) -> None:
+    """Print the rows, each as soon as it is known."""
+    columns = ["row", "feature", "Market-1501 rank-1 / mAP"]
+    columns += [f"MOT17-09 after {gap} frames rank-1 / AUC" for gap in (15, 60, 150)]
+    print("|", " | ".join(columns), "|\n|", "--- | " * len(columns), flush=True)
+    for row in rows:
+        for feature, extractor in extractors(row, data / "Market-1501", runs).items():
+            print("|", " | ".join([row, feature, *score(extractor, data)]), "|", flush=True)
+
+
+if __name__ == "__main__":
+    table(
+        Path(sys.argv[1]),
+        Path(sys.argv[2]),
+        sys.argv[3:] or ["histogram", "untrained", *FLAGS, "shipped"],
+    )
