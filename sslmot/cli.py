@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import inspect
+import os
 import re
 import sys
 import warnings
@@ -27,7 +28,7 @@ def main(arguments: Arguments[str] | None = None) -> None:
             warnings.simplefilter("always", UserWarning)
             warnings.showwarning = _show_warning
             args.run(args)
-    except (ValueError, OSError, ImportError) as error:
+    except (ValueError, OSError, ImportError, ArithmeticError) as error:
         print(f"sslmot {args.command}: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
@@ -176,10 +177,8 @@ def _add_train(commands: Any) -> None:
         "--paper", action="store_true", help="start from TrainConfig.paper(), not the defaults"
     )
     train.set_defaults(run=_train)
-    try:
-        from sslmot.learn.config import TrainConfig
-    except ImportError:  # without the extra [train] the command says so when it runs
-        return
+    from sslmot.learn.config import TrainConfig
+
     _add_config(train, TrainConfig, TrainConfig.paper())
 
 
@@ -268,11 +267,16 @@ def _evaluate_reid(args: argparse.Namespace) -> None:
 def _train(args: argparse.Namespace) -> None:
     from sslmot.data.sources import read_sources
     from sslmot.learn.config import TrainConfig
-    from sslmot.learn.trainer import resume, train
+
+    try:
+        from sslmot.learn.trainer import check_output, resume, train
+    except ImportError as error:
+        raise ImportError(f"training needs more: pip install sslmot[train] ({error})") from error
 
     changes = _changes(args, TrainConfig)
     if args.resume is not None:
-        if args.paths or args.output or args.config or args.paper or changes:
+        others = ("paths", "output", "config", "paper", "sequences", "detector", "detections")
+        if changes or any(getattr(args, name) for name in others):
             raise ValueError("--resume: expected no sources and no settings, which the run has")
         resume(args.resume, device=args.device, progress=True)
         print(f"{args.resume / 'encoder.safetensors'}")
@@ -282,18 +286,17 @@ def _train(args: argparse.Namespace) -> None:
     start = TrainConfig.paper() if args.paper else TrainConfig()
     config = TrainConfig.load(args.config) if args.config is not None else start
     config = dataclasses.replace(config, **changes)
-    crops = read_sources(
-        args.paths,
-        config.crop_size,
-        sequences=args.sequences,
-        detector=args.detector,
-        detections=args.detections,
-    )
-    # Footage says by itself who is who: all of it is linked into tracklets.
-    if "sampler" not in changes and args.config is None and not args.paper:
-        linked = (crops.tracklets >= 0).mean() > 0.5
-        config = dataclasses.replace(config, sampler="pairs" if linked else config.sampler)
-    output = args.output or Path("runs") / args.paths[0].resolve().stem
+    output = args.output or Path("runs") / (args.paths[0].resolve().stem if args.paths else "")
+    crops = None
+    if int(os.environ.get("RANK", 0)) == 0:  # of the processes that torchrun starts, one reads
+        check_output(output)
+        crops = read_sources(
+            args.paths,
+            config.crop_size,
+            sequences=args.sequences,
+            detector=args.detector,
+            detections=args.detections,
+        )
     train(crops, config, output, device=args.device, progress=True)
     print(f"{output / 'encoder.safetensors'}")
 

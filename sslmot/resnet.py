@@ -31,8 +31,8 @@ class IBN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise: (N, C, H, W) -> the same."""
-        own, shared = x.split((self.IN.num_features, self.BN.num_features), dim=1)
-        return torch.cat([self.IN(own), self.BN(shared)], dim=1)
+        half = self.IN.num_features
+        return torch.cat([self.IN(x[:, :half]), self.BN(x[:, half:])], dim=1)
 
 
 class _Block(nn.Module, ABC):

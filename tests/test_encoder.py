@@ -146,6 +146,54 @@ def test_projection_is_that_of_simsiam():
     assert all(p.grad is not None for p in network.parameters())
 
 
+def test_parts_are_averages_of_stripes():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        whole = resnet("resnet18").eval()
+    striped = resnet("resnet18", parts=4).eval()
+    striped.load_state_dict(whole.state_dict())
+    assert striped.dim == 4 * whole.dim
+    x = torch.randn(2, 3, 128, 64)
+    with torch.no_grad():
+        f = striped(x)
+        maps = {}
+        whole.layer4.register_forward_hook(lambda module, args, out: maps.update(last=out))
+        whole(x)
+    assert maps["last"].shape == (2, 512, 4, 2)
+    # Row by row, head to foot: a part's channels lie 4 apart.
+    expected = maps["last"].mean(dim=3).flatten(1)
+    torch.testing.assert_close(f, expected)
+
+
+def test_instance_and_batch_normalisation_share_the_channels():
+    network = resnet("resnet18", ibn=True)
+    shapes = {k: tuple(v.shape) for k, v in network.state_dict().items()}
+    # Named as the authors' checkpoints are; the last layer and other normalisations are as ever.
+    assert shapes["layer1.0.bn1.IN.weight"] == (32,)
+    assert shapes["layer3.1.bn1.BN.running_var"] == (128,)
+    assert shapes["layer1.0.bn2.weight"] == (64,)
+    assert shapes["layer4.0.bn1.weight"] == (512,)
+    norm = network.layer2[0].bn1.eval()
+    with torch.no_grad():
+        norm.IN.weight.uniform_(0.5, 2)
+        norm.IN.bias.uniform_(-1, 1)
+        norm.BN.running_mean.uniform_(-1, 1)
+        norm.BN.running_var.uniform_(0.5, 2)
+        x = 3 * torch.randn(2, 128, 6, 3) + 1
+        y = norm(x)
+    for n in range(2):
+        for c in range(128):
+            channel = x[n, c].double()
+            if c < 64:
+                mean, var = channel.mean(), channel.var(correction=0)
+                weight, bias = norm.IN.weight[c].double(), norm.IN.bias[c].double()
+            else:
+                mean, var = norm.BN.running_mean[c - 64], norm.BN.running_var[c - 64]
+                weight, bias = 1, 0
+            expected = (channel - mean) / (var + 1e-5).sqrt() * weight + bias
+            torch.testing.assert_close(y[n, c].double(), expected, atol=1e-5, rtol=1e-4)
+
+
 # Configuration.
 
 
@@ -162,6 +210,7 @@ def test_projection_is_that_of_simsiam():
         ({"std": (0.2, float("nan"), 0.2)}, "std: expected"),
         ({"projection": 2048}, "projection: expected a tuple of int"),
         ({"parts": 0}, "parts: expected an integer of 1 to 16, got 0"),
+        ({"ibn": 1}, "ibn: expected True or False, got 1"),
         ({"projection": (2048, 0, 1)}, "projection: expected"),
         ({"projection": None}, "feature: expected backbone with projection None"),
         ({"feature": "z"}, "feature: expected projection or backbone"),
@@ -178,7 +227,7 @@ def test_the_config_is_checked(change, message):
         EncoderConfig(),
         SMALL,
         EncoderConfig(projection=None, feature="backbone"),
-        EncoderConfig("resnet18", projection=(), parts=4),
+        EncoderConfig("resnet18", projection=(), parts=4, ibn=True),
     ],
 )
 def test_the_config_survives_json(config):
@@ -213,6 +262,45 @@ def test_the_backbone_can_be_the_feature(encoder):
     features = by_backbone(FRAME, BOXES)
     assert features.shape == (5, 512)
     np.testing.assert_array_equal(alone(FRAME, BOXES), features)
+
+
+def test_a_file_is_read_with_either_feature(encoder, path):
+    by_projection, by_backbone = (
+        Encoder.load(path, "cpu", feature=feature, bfloat16=False) for feature in (None, "backbone")
+    )
+    np.testing.assert_allclose(by_projection(FRAME, BOXES), encoder(FRAME, BOXES), atol=1e-4)
+    assert by_backbone(FRAME, BOXES).shape == (5, 512)
+    with pytest.raises(ValueError, match="feature: expected projection or backbone"):
+        Encoder.load(path, "cpu", feature="z")
+
+
+def test_a_normalisation_alone_can_be_the_projection():
+    config = EncoderConfig("resnet18", crop_size=(64, 32), projection=())
+    encoder = Encoder(config, device="cpu", bfloat16=False)
+    assert encoder.dim == 512
+    x = torch.randn(16, 3, 64, 32)
+    z = encoder.network.train()(x)
+    torch.testing.assert_close(z.mean(0), torch.zeros(512), atol=1e-4, rtol=0)
+
+
+def test_described_crops_are_those_of_boxes(encoder):
+    from sslmot.crops import crop
+
+    crops = torch.from_numpy(crop(FRAME, BOXES, (64, 32)))
+    crops[1] = 0
+    features = encoder.describe(crops)
+    assert (features[1] == 0).all()
+    np.testing.assert_allclose(features[2:].numpy(), encoder(FRAME, BOXES)[2:], atol=1e-4)
+
+
+def test_the_weights_that_come_with_the_package():
+    encoder = Encoder.load(device="cpu")
+    assert encoder.config.architecture == "resnet18"
+    about = json.loads(encoder.metadata["sslmot.training"])
+    assert about["config"]["method"] == "sslmot"
+    features = encoder(FRAME, BOXES)
+    assert features.shape == (5, encoder.dim)
+    assert np.isfinite(features).all()
 
 
 def test_the_seed_makes_the_weights_and_leaves_torch_alone():
@@ -278,6 +366,15 @@ def test_errors_of_crops_pass_through(encoder):
 
 
 # Files.
+
+
+def test_half_precision_is_half_the_size(encoder, tmp_path):
+    for name, half in (("whole", False), ("half", True)):
+        encoder.save(tmp_path / name, half=half)
+    assert (tmp_path / "half").stat().st_size < 0.51 * (tmp_path / "whole").stat().st_size
+    z = Encoder.load(tmp_path / "half", "cpu", bfloat16=False)(FRAME, BOXES)
+    cosine = torch.cosine_similarity(torch.from_numpy(z), torch.from_numpy(encoder(FRAME, BOXES)))
+    assert cosine.min() > 0.999
 
 
 def test_save_and_load(encoder, path):

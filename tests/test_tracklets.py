@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sslmot.data.crops import CropSet
-from sslmot.learn.tracklets import in_view_together, iou, link
+from sslmot.data.tracklets import in_view_together, iou, link
 
 
 def iou_loop(a, b):

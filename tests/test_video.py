@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from sslmot.data.crops import cut
 from sslmot.data.mot import Sequence
+from sslmot.data.tracklets import in_view_together
 from sslmot.data.video import (
     MIN_HEIGHT,
     Video,
@@ -15,7 +16,6 @@ from sslmot.data.video import (
     read_sequence_crops,
     read_video_crops,
 )
-from sslmot.learn.tracklets import in_view_together
 
 SIZE = (16, 8)
 

@@ -71,6 +71,8 @@ def read_market1501(
     folder = folder if folder.is_dir() else root
     files = sorted(folder.iterdir()) if folder.is_dir() else []
     named = [(path, match) for path in files if (match := _NAME.fullmatch(path.name))]
+    # By clip and time: the order of names is that of identities, which must not show.
+    named.sort(key=lambda entry: (entry[1][2], int(entry[1][4]), entry[0].name))
     identities = np.array([int(match[1]) for _, match in named], np.int64)
     people = np.unique(identities[identities > 0])
     held_out = np.isin(identities, people[::HELD_OUT_EVERY][:HELD_OUT_MOST])

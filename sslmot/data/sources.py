@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
+from typing import get_args
 
 from sslmot.data import mot
 from sslmot.data.crops import CropSet
@@ -61,7 +63,7 @@ def read_sources(
         if path.is_file():
             return [read_video_crops(path, next(files), size)]
         if _is_mot(path):
-            chosen = mot.sequences(path, sequences, detector)
+            chosen = _with_frames(path, mot.sequences(path, sequences, detector))
             return [read_sequence_crops(sequence, size) for sequence in chosen]
         if is_market1501(path):
             return [read_market1501(path, size).crops]
@@ -74,6 +76,23 @@ def read_sources(
             raise ValueError(f"paths: expected person crops in {path}, found none")
         sets += found
     return CropSet.concatenate(sets)
+
+
+def _with_frames(path: Path, selected: list[mot.Sequence]) -> list[mot.Sequence]:
+    """Those that have frames, each of them once."""
+    found = [sequence for sequence in selected if sequence.has_frames]
+    if not found:
+        raise FileNotFoundError(f"{path}: expected a sequence with frames, found none")
+    if lacking := ", ".join(s.name for s in selected if s not in found):
+        warnings.warn(f"no frames of {lacking}: left out", stacklevel=4)
+    names = [sequence.name.removesuffix(f"-{d}") for sequence in found
+             for d in get_args(mot.Detector) if sequence.name.endswith(f"-{d}")]  # fmt: skip
+    if len(set(names)) < len(names):
+        raise ValueError(
+            f"detector: expected one of {', '.join(get_args(mot.Detector))}, since {path} holds "
+            "the same frames for several, got none"
+        )
+    return found
 
 
 def _is_mot(path: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,11 +14,14 @@ from tqdm import tqdm
 
 from sslmot.data.crops import CropSet, cut
 from sslmot.data.mot import Sequence, read_detections
-from sslmot.learn.tracklets import link
+from sslmot.data.tracklets import link
 from sslmot.types import Boxes, Frame
 
 MIN_HEIGHT = 24
 """Pixels. A lower box, blown up to a crop of 128 rows or more, shows no more than colours."""
+
+MOST_CROPS = 200_000
+"""Of a clip; of longer footage only every so many-th frame is kept, for 5 GB at 128x64 at most."""
 
 MIN_INSIDE = 0.5
 """Share of a box that must lie in the frame, else the crop shows a part of a person."""
@@ -129,17 +133,34 @@ def read_sequence_crops(sequence: Sequence, size: tuple[int, int]) -> CropSet:
         sequence: With frames.
         size: Height and width of a crop, pixels.
 
+    Warns:
+        UserWarning: Frames that cannot be read; they are skipped.
+
     Raises:
-        FileNotFoundError: Frames or detections are missing.
-        ValueError: A frame or the detections are malformed.
+        FileNotFoundError: All frames, or the detections, are missing.
+        ValueError: The detections are malformed.
     """
     if not sequence.has_frames:
         raise FileNotFoundError(
             f"{sequence.name}: expected frames in {sequence.image_dir}, found none"
         )
     detections = {t: rows for t, rows in sequence.detections().items() if len(rows)}
-    frames = ((t, sequence.frame(t)) for t in detections)
-    return crops_of_frames(frames, detections, size, sequence.name)
+    skipped = []
+
+    def readable() -> Iterator[tuple[int, Frame]]:
+        for t in detections:
+            try:
+                yield t, sequence.frame(t)
+            except (FileNotFoundError, ValueError) as error:
+                skipped.append(str(error))
+
+    crops = crops_of_frames(readable(), detections, size, sequence.name)
+    if skipped:
+        warnings.warn(
+            f"{len(skipped)} frames of {sequence.name} skipped, the first: {skipped[0]}",
+            stacklevel=2,
+        )
+    return replace(crops, skipped=tuple(skipped))
 
 
 def crops_of_frames(
@@ -151,7 +172,8 @@ def crops_of_frames(
     """Cut detected people out of the frames of one clip, and link them into tracklets.
 
     Boxes are clipped to the frame; those lower than `MIN_HEIGHT` then, or with less than
-    `MIN_INSIDE` left of them, are left out.
+    `MIN_INSIDE` left of them, are left out. All frames are linked, but of more than `MOST_CROPS`
+    boxes only those of some frames are cut out.
 
     Args:
         frames: Numbers and (H, W, 3) uint8 BGR frames, each once; read in one pass.
@@ -163,22 +185,25 @@ def crops_of_frames(
         The crops, in order of frames; perhaps none.
     """
     # One allocation, touched only as far as it is filled.
-    images = np.empty((sum(map(len, detections.values())), *size, 3), np.uint8)
+    every = max(1, -(-sum(map(len, detections.values())) // MOST_CROPS))
+    most = sum(len(rows) for t, rows in detections.items() if t % every == 0)
+    images = np.empty((most, *size, 3), np.uint8)
     boxes: dict[int, Boxes] = {}
     count = 0
     total = max(detections, default=None)
     for t, frame in tqdm(frames, desc=name, unit=" frames", total=total, disable=None):
         if t in detections:
             boxes[t] = _usable(detections[t][:, :4], frame.shape[1], frame.shape[0])
-            first, count = count, count + len(boxes[t])
-            images[first:count] = cut(frame, boxes[t], size)
-    numbers = np.array(list(boxes), np.int64)
+            if t % every == 0:
+                first, count = count, count + len(boxes[t])
+                images[first:count] = cut(frame, boxes[t], size)
     tracklets = link(boxes)
+    kept = [t for t in boxes if t % every == 0]
     return CropSet(
         images=images[:count],
         clips=np.zeros(count, np.int32),
-        frames=np.repeat(numbers, [len(rows) for rows in boxes.values()]),
-        tracklets=np.concatenate([np.empty(0, np.int64), *(tracklets[t] for t in boxes)]),
+        frames=np.repeat(np.array(kept, np.int64), [len(boxes[t]) for t in kept]),
+        tracklets=np.concatenate([np.empty(0, np.int64), *(tracklets[t] for t in kept)]),
         clip_names=(name,),
     )
 
@@ -188,5 +213,5 @@ def _usable(boxes: Boxes, width: int, height: int) -> Boxes:
     clipped: Boxes = boxes.clip(0, np.array([width, height] * 2, np.float32))
     area, inside = ((b[:, 2:] - b[:, :2]).prod(axis=1) for b in (boxes, clipped))
     high_enough = clipped[:, 3] - clipped[:, 1] >= MIN_HEIGHT
-    usable: Boxes = clipped[high_enough & (inside >= MIN_INSIDE * area)]
+    usable: Boxes = clipped[high_enough & (area > 0) & (inside >= MIN_INSIDE * area)]
     return usable

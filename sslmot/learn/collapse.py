@@ -12,7 +12,7 @@ _LEAST_SPREAD = 0.02
 _LEAST_RANK = 1.5
 
 
-class CollapseError(RuntimeError):
+class CollapseError(ArithmeticError):
     """All features are nearly the same: training on would be in vain."""
 
 

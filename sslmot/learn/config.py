@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args, get_type_hints
 
 MethodName = Literal["sslmot", "simsiam", "byol", "barlow"]
 Loss = Literal["acd", "contrast", "cosine", "mse"]
-SamplerName = Literal["plain", "tracklet", "pairs", "identities"]
+SamplerName = Literal["auto", "plain", "tracklet", "pairs", "identities"]
 Backbone = Literal["resnet18", "resnet50", "resnet101"]
 Normalize = Literal["vectors", "rows"]
 Preset = Literal["paper", "ablation", "both", "colour"]
@@ -38,14 +38,16 @@ class TrainConfig:
             the batch (IBN-a): for footage unlike what was learned from.
         crop_size: Height and width of a crop, pixels.
         initial: Weights to start from: an encoder of this project, or a torchvision checkpoint of
-            the backbone as safetensors; "" for random ones.
-        feature: What the encoder will describe boxes by: "projection" is the paper's z.
+            the backbone (without IBN) as safetensors; "" for random ones.
+        feature: What the encoder will describe boxes by: "projection" is the paper's z; BYOL's
+            encoder has the backbone alone.
         augmentation: Preset of changes to a view.
         sampler: What makes a pair: "plain", a crop and itself; "tracklet", the same of one crop a
             tracklet; "pairs", two crops of a tracklet; "identities", two crops of a
-            pseudo-identity.
+            pseudo-identity; "auto", pairs where most crops are linked into tracklets, as in
+            footage, else identities.
         batch_size: Pairs in a batch, over all processes.
-        epochs: How often all crops are seen.
+        epochs: How often the sampler goes through what it makes pairs of.
         refresh: Epochs between two gatherings of pseudo-identities.
         learning_rate: For a batch of 256 pairs; it grows with the batch and falls by a cosine.
         warmup: Epochs in which the learning rate rises.
@@ -75,7 +77,7 @@ class TrainConfig:
     initial: str = ""
     feature: Feature = "projection"
     augmentation: Preset = "both"
-    sampler: SamplerName = "identities"
+    sampler: SamplerName = "auto"
     batch_size: int = 64
     epochs: int = 24
     refresh: int = 2
@@ -100,15 +102,17 @@ class TrainConfig:
                 )
         if not isinstance(self.ibn, bool):
             raise ValueError(f"ibn: expected True or False, got {self.ibn!r}")
-        for name, low in (("parts", 1), ("batch_size", 2), ("epochs", 1), ("refresh", 1),
+        for name, low in (("parts", 1), ("batch_size", 4), ("epochs", 1), ("refresh", 1),
                           ("seed", 0), ("stay", 0), ("transit", 1), ("neighbours", 1)):  # fmt: skip
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not low <= value < 2**63:
                 raise ValueError(f"{name}: expected an integer of {low} or more, got {value!r}")
+        if self.parts > 16:
+            raise ValueError(f"parts: expected at most 16, got {self.parts}")
         for name, high in (("temperature", 10.0), ("learning_rate", 100.0)):
             self._expect_number(name, 1e-6, high)
         self._expect_number("distance", 1e-6, 1)
-        self._expect_number("warmup", 0, math.inf)
+        self._expect_number("warmup", 0, self.epochs)
         self._expect_number("momentum", 0, 1)
         self._expect_number("weight_decay", 0, 1)
         if self.balance != "auto":
@@ -121,10 +125,8 @@ class TrainConfig:
             raise ValueError(f"crop_size: expected (height, width) from (64, 32), got {size!r}")
         if not isinstance(self.initial, str):
             raise ValueError(f"initial: expected a path, got {self.initial!r}")
-        if self.head == "norm" and (self.method != "sslmot" or self.loss in ("cosine", "mse")):
-            raise ValueError(
-                "head: expected mlp but for method sslmot with loss acd or contrast, got norm"
-            )
+        if self.method == "sslmot" and self.head == "norm" and self.loss in ("cosine", "mse"):
+            raise ValueError(f"head: expected mlp with loss {self.loss}, got norm")
 
     def _expect_number(self, name: str, low: float, high: float, more: str = "") -> None:
         value = getattr(self, name)
@@ -147,9 +149,15 @@ class TrainConfig:
         paper = cls(
             method="sslmot",
             loss="acd",
+            normalize="vectors",
+            balance="auto",
             head="mlp",
             backbone="resnet50",
+            parts=1,
             ibn=False,
+            crop_size=(128, 64),
+            feature="projection",
+            augmentation="both",
             sampler="plain",
             batch_size=512,
             epochs=100,
@@ -212,7 +220,7 @@ def _value(value: Any) -> Any:
     """What a value of YAML or JSON, which know lists alone, stands for."""
     if isinstance(value, list):
         return tuple(value)
-    # YAML 1.1, which PyYAML reads, takes 1e-4 for a text: it wants 1.0e-4.
-    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+e[+-]?\d+", value, re.IGNORECASE):
+    # YAML 1.1, which PyYAML reads, takes 1e-4 for a text: it wants 1.0e-4, sign and all.
+    if isinstance(value, str) and re.fullmatch(r"[+-]?[\d.]+e[+-]?\d+", value, re.IGNORECASE):
         return float(value)
     return value

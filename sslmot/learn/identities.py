@@ -17,7 +17,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 from sslmot.data.crops import CropSet
-from sslmot.learn.tracklets import in_view_together
+from sslmot.data.tracklets import in_view_together
 
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]

@@ -92,7 +92,7 @@ def contrast(
     p: Tensor,
     z: Tensor,
     relation: Tensor | None = None,
-    temperature: float = 0.1,
+    temperature: float = 0.07,
     *,
     offset: int = 0,
 ) -> Tensor:

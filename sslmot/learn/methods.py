@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from sslmot.encoder import EncoderConfig, EncoderNetwork
 from sslmot.learn.config import Loss, Normalize
-from sslmot.learn.gather import gather, rank, world
 from sslmot.learn.losses import (
     acd,
     affinity,
@@ -29,6 +28,7 @@ from sslmot.learn.losses import (
     negative_cosine,
     symmetric,
 )
+from sslmot.learn.processes import gather, rank, world
 
 
 class Step(NamedTuple):
@@ -116,7 +116,7 @@ class SSLMOT(Method):
         loss: Loss = "acd",
         normalize: Normalize = "vectors",
         balance: float | Literal["auto"] = "auto",
-        temperature: float = 0.1,
+        temperature: float = 0.07,
     ) -> None:
         super().__init__(replace(config, projection=projection))
         if loss not in ("acd", "contrast", "cosine", "mse"):

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sslmot.data.crops import CropSet
-from sslmot.learn.tracklets import in_view_together
+from sslmot.data.tracklets import in_view_together
 
 Rows = npt.NDArray[np.int64]
 

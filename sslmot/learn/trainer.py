@@ -18,16 +18,15 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
@@ -38,10 +37,10 @@ from sslmot.encoder import Encoder, EncoderConfig, computes_in_bfloat16
 from sslmot.histogram import ColorHistogram
 from sslmot.learn.augment import Augmentation, to_network
 from sslmot.learn.collapse import Health, check, health
-from sslmot.learn.config import TrainConfig
-from sslmot.learn.gather import rank, world
+from sslmot.learn.config import SamplerName, TrainConfig
 from sslmot.learn.identities import pseudo_identities
 from sslmot.learn.methods import Method, Step, make_method
+from sslmot.learn.processes import barrier, broadcast, process_group, rank, world
 from sslmot.learn.samplers import (
     Batch,
     IdentityPairs,
@@ -50,14 +49,18 @@ from sslmot.learn.samplers import (
     Sampler,
     TrackletPairs,
 )
+from sslmot.types import Features
+
+Identities: TypeAlias = npt.NDArray[np.int64]
 
 _KEY = "sslmot.checkpoint"  # in the metadata of a checkpoint: what is no tensor, as JSON
 _LOG_EVERY = 10  # steps
+_CURVES = ("loss", "affinity/same", "affinity/different")
 _BATCH = 256  # pairs that config.learning_rate is for
 
 
 def train(
-    crops: CropSet,
+    crops: CropSet | None,
     config: TrainConfig,
     output: str | Path,
     *,
@@ -66,11 +69,13 @@ def train(
 ) -> Encoder:
     """Train an encoder in a new run.
 
-    Under ``torchrun`` every process calls this with the same arguments; the first one writes.
+    Under ``torchrun`` every process calls this; the first one writes what the others read, so
+    several machines need a file system in common. Batch normalisation is over the whole batch on
+    GPUs, and over each process's share on CPUs.
 
     Args:
-        crops: To learn from.
-        config: Settings.
+        crops: To learn from; None in processes but the first.
+        config: Settings, those of the first process for all.
         output: Folder of the run; must be missing or empty.
         device: Where to train; None for CUDA where there is one.
         progress: Show a bar, and a line for each epoch.
@@ -80,25 +85,29 @@ def train(
 
     Raises:
         FileExistsError: The folder holds something.
-        ValueError: The crops are too few for a batch, or the initial weights do not fit.
+        ValueError: The crops are too few for a batch, the initial weights do not fit, or there is
+            no such device.
         CollapseError: The encoder collapsed; the last checkpoint is from before.
     """
     output = Path(output)
-    with _process_group(device):
+    with process_group(_device(device)):
         if rank() == 0:
-            if output.exists() and any(output.iterdir()):
-                raise FileExistsError(
-                    f"output: expected a new folder, got {output}, which holds something "
-                    f"(--resume {output} goes on with a run)"
-                )
+            if crops is None:
+                raise ValueError("crops: expected a CropSet in the first process, got None")
+            check_output(output)
+            config = replace(config, sampler=_resolved(config.sampler, crops))
             # Before anything is written: does all of it fit together?
             trainer = _Trainer(crops, config, output, device, progress)
+            trainer.start()
             output.mkdir(parents=True, exist_ok=True)
             crops.save(output / "crops")
             config.save(output / "config.yaml")
-        _barrier()
+        barrier()
         if rank() > 0:
-            trainer = _Trainer(CropSet.load(output / "crops"), config, output, device, progress)
+            crops = CropSet.load(output / "crops")
+            config = TrainConfig.load(output / "config.yaml")
+            trainer = _Trainer(crops, config, output, device, progress)
+            trainer.start()
         return trainer.run()
 
 
@@ -121,12 +130,35 @@ def resume(
     if not (output / "config.yaml").is_file():
         raise FileNotFoundError(f"resume: expected a run with {output / 'config.yaml'}")
     config = TrainConfig.load(output / "config.yaml")
-    with _process_group(device):
+    with process_group(_device(device)):
         crops = CropSet.load(output / "crops")
         trainer = _Trainer(crops, config, output, device, progress)
         if (output / "checkpoint.safetensors").exists():
             trainer.restore(output / "checkpoint.safetensors")
+        else:
+            trainer.start()
         return trainer.run()
+
+
+def check_output(output: Path) -> None:
+    """Refuse the folder of a new run that holds something.
+
+    Raises:
+        FileExistsError: It does.
+    """
+    if output.exists() and any(output.iterdir()):
+        goes_on = f" (--resume {output} goes on with it)"
+        raise FileExistsError(
+            f"output: expected a new or empty folder, got {output}"
+            + (goes_on if (output / "config.yaml").exists() else "")
+        )
+
+
+def _resolved(sampler: SamplerName, crops: CropSet) -> SamplerName:
+    if sampler != "auto":
+        return sampler
+    # Footage says by itself who is who: nearly all of it is linked into tracklets.
+    return "pairs" if (crops.tracklets >= 0).mean() > 0.5 else "identities"
 
 
 class _Trainer:
@@ -145,25 +177,18 @@ class _Trainer:
         self.output = output
         self.device = _device(device)
         self.progress = progress and rank() == 0
-        self.epoch = 0  # how many are done
-        self.seconds = 0.0  # that they took
-        self.identities: np.ndarray[Any, np.dtype[np.int64]] | None = None
+        # Done so far.
+        self.epoch, self.step, self.seconds = 0, 0, 0.0
+        self.identities: Identities | None = None
         self.bfloat16 = computes_in_bfloat16(self.device)
-        if config.batch_size % world():
+        if config.batch_size % world() or config.batch_size < 4 * world():
             raise ValueError(
-                f"batch_size: expected a multiple of {world()} processes, got {config.batch_size}"
+                f"batch_size: expected 4 pairs or more for each of {world()} processes, as many "
+                f"for each, got {config.batch_size}"
             )
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(config.seed)
             self.method = _method(config)
-        if config.initial:
-            initial = _initial(Path(config.initial))
-            try:
-                self.method.load_backbone(initial)
-            except RuntimeError as error:
-                raise ValueError(
-                    f"initial: expected weights of {config.backbone}, got {config.initial}: {error}"
-                ) from error
         place: dict[str, Any] = {"device": self.device, "memory_format": torch.channels_last}
         self.method.to(**place)
         self.optimizer = _optimizer(self.method, config)
@@ -176,6 +201,23 @@ class _Trainer:
         if config.sampler != "identities":
             self._sampler()
 
+    def start(self) -> None:
+        """Take the initial weights, where the config has some.
+
+        Raises:
+            ValueError: They are not those of the backbone.
+        """
+        if not self.config.initial:
+            return
+        initial = _initial(Path(self.config.initial))
+        try:
+            self.method.load_backbone(initial)
+        except RuntimeError as error:
+            kind = f"{self.config.backbone} {'with' if self.config.ibn else 'without'} IBN"
+            raise ValueError(
+                f"initial: expected weights of {kind}, got {self.config.initial}: {error}"
+            ) from error
+
     def run(self) -> Encoder:
         """Train the epochs that are left."""
         module: nn.Module = self.method
@@ -183,7 +225,10 @@ class _Trainer:
             if self.device.type == "cuda":
                 module = nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
             module = nn.parallel.DistributedDataParallel(module)
-        log = SummaryWriter(str(self.output / "tensorboard")) if rank() == 0 else None
+        log = None
+        if rank() == 0:
+            # What an interrupted epoch logged is not shown beside its second try.
+            log = SummaryWriter(str(self.output / "tensorboard"), purge_step=self.step + 1)
         try:
             while self.epoch < self.config.epochs:
                 if self.config.sampler == "identities" and (
@@ -193,7 +238,7 @@ class _Trainer:
                 self._train_epoch(module, self._sampler(), log)
                 if rank() == 0:
                     self._save()
-                _barrier()
+                barrier()
         finally:
             if log is not None:
                 log.close()
@@ -208,9 +253,10 @@ class _Trainer:
                 sampler = OnePerTracklet(crops, size)
             case "pairs":
                 sampler = TrackletPairs(crops, size)
-            case "identities":
-                assert self.identities is not None
+            case "identities" if self.identities is not None:
                 sampler = IdentityPairs(crops, self.identities, size)
+            case name:
+                raise ValueError(f"sampler: expected one that is resolved, got {name!r}")
         if sampler.steps == 0:
             raise ValueError(
                 f"batch_size: expected at most {sampler.length}, the pairs that sampler "
@@ -233,45 +279,51 @@ class _Trainer:
             disable=None if self.progress else True,
             leave=False,
         )
-        totals, watched, waiting = np.zeros(3), Health(math.nan, math.nan), 0.0
-        start = time.perf_counter()
+        curves, watched, waiting = [], Health(math.nan, math.nan), 0.0
+        start = now = time.perf_counter()
         for i, batch in enumerate(bar):
+            views, relation = self._views(batch.share(rank(), world()))
+            waiting += time.perf_counter() - now
             done = epoch + i / sampler.steps
             rate = _learning_rate(config, done)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
-            begin = time.perf_counter()
-            views, relation = self._views(batch.share(rank(), world()))
-            waiting += time.perf_counter() - begin
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
                 step: Step = module(*views, relation)
             self.optimizer.zero_grad()
             step.loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
-            self.method.after_step((done + 1 / sampler.steps) / config.epochs)
+            done += 1 / sampler.steps
+            self.method.after_step(done / config.epochs)
+            self.step += 1
 
             values = torch.stack([step.loss.detach(), step.same, step.different]).tolist()
-            totals += values
+            curves.append(values)
+            now = time.perf_counter()
             if i % _LOG_EVERY == 0 or i == sampler.steps - 1:
                 watched = health(step.z)
                 check(watched, epoch + 1)
-                bar.set_postfix(loss=f"{values[0]:.3f}", lr=f"{rate:.4f}")
+                left = (self.seconds + now - start) / done * (config.epochs - done)
+                bar.set_postfix(
+                    loss=f"{values[0]:.3f}", lr=f"{rate:.4f}", left=tqdm.format_interval(left)
+                )
                 if log is not None:
-                    at = epoch * sampler.steps + i
-                    names = ("loss", "affinity/same", "affinity/different")
-                    for name, value in zip(names, values, strict=True):
-                        log.add_scalar(name, value, at)
-                    log.add_scalar("features/spread", watched.spread, at)
-                    log.add_scalar("features/effective_rank", watched.rank, at)
-                    log.add_scalar("learning_rate", rate, at)
+                    for name, value in (
+                        *zip(_CURVES, values, strict=True),
+                        ("features/spread", watched.spread),
+                        ("features/effective_rank", watched.rank),
+                        ("learning_rate", rate),
+                    ):
+                        if math.isfinite(value):  # of others nothing may be known
+                            log.add_scalar(name, value, self.step)
         seconds = time.perf_counter() - start
         self.seconds += seconds
         self.epoch += 1
         speed = 2 * config.batch_size * sampler.steps / seconds
         if log is not None:
-            log.add_scalar("speed/images_per_second", speed, self.epoch)
-            log.add_scalar("speed/waiting_for_data", waiting / seconds, self.epoch)
-        loss, same, different = totals / sampler.steps
+            log.add_scalar("speed/images_per_second", speed, self.step)
+            log.add_scalar("speed/waiting_for_data", waiting / seconds, self.step)
+        loss, same, different = np.ma.masked_invalid(curves).mean(axis=0).filled(np.nan)
         self._say(
             f"epoch {self.epoch}/{config.epochs}: loss {loss:.4f}, affinity {same:.3f} of the same "
             f"and {different:.3f} of others, spread {watched.spread:.2f}, rank {watched.rank:.1f}, "
@@ -288,7 +340,7 @@ class _Trainer:
         relation = None if batch.relation is None else torch.from_numpy(batch.relation)
         return (first, second), relation
 
-    def _gather_identities(self, log: SummaryWriter | None) -> np.ndarray[Any, np.dtype[np.int64]]:
+    def _gather_identities(self, log: SummaryWriter | None) -> Identities:
         """Pseudo-identities by the features of now; those of a histogram before any training."""
         identities = np.empty(len(self.crops), np.int64)
         if rank() == 0:
@@ -306,27 +358,24 @@ class _Trainer:
             count, share = identities.max(initial=-1) + 1, (identities >= 0).mean()
             self._say(f"{count} pseudo-identities of {share:.1%} of the crops")
             if log is not None:
-                log.add_scalar("identities/count", count, self.epoch)
-                log.add_scalar("identities/share_of_crops", share, self.epoch)
-        if world() > 1:
-            shared = torch.from_numpy(identities).to(self.device)
-            dist.broadcast(shared, 0)
-            identities = shared.cpu().numpy()
-        return identities
+                log.add_scalar("identities/count", count, self.step)
+                log.add_scalar("identities/share_of_crops", share, self.step)
+        shared: Identities = broadcast(torch.from_numpy(identities).to(self.device)).cpu().numpy()
+        return shared
 
-    def _describe_by_histogram(self) -> np.ndarray[Any, np.dtype[np.float32]]:
+    def _describe_by_histogram(self) -> Features:
         histogram = ColorHistogram()
         height, width = self.crops.size
         box = [[0, 0, width, height]]
         return np.concatenate([histogram(image[..., ::-1], box) for image in self.crops.images])
 
-    def _describe(self) -> np.ndarray[Any, np.dtype[np.float32]]:
+    def _describe(self) -> Features:
         encoder, images = self._encoder(), self.crops.images
         return np.concatenate(
             [
                 encoder.describe(
                     to_network(
-                        torch.from_numpy(images[at : at + 256]).to(self.device),
+                        torch.from_numpy(images[at : at + 256].copy()).to(self.device),
                         self.config.crop_size,
                     )
                 )
@@ -364,7 +413,12 @@ class _Trainer:
                 tensors[f"momentum.{name}"] = state["momentum_buffer"]
         if self.identities is not None:
             tensors["identities"] = torch.from_numpy(self.identities)
-        notes = {"epoch": self.epoch, "seconds": self.seconds, "config": self.config.to_dict()}
+        notes = {
+            "epoch": self.epoch,
+            "step": self.step,
+            "seconds": self.seconds,
+            "config": self.config.to_dict(),
+        }
         path = self.output / "checkpoint.safetensors"
         tensor_files.write(path, tensors, {_KEY: json.dumps(notes)})
 
@@ -378,8 +432,10 @@ class _Trainer:
         if _KEY not in metadata:
             raise ValueError(f"{path}: expected a checkpoint, got another safetensors file")
         notes = json.loads(metadata[_KEY])
+        if missing := {"config", "epoch", "step", "seconds"} - set(notes):
+            raise ValueError(f"{path}: expected {sorted(missing)} in it, got {sorted(notes)}")
         saved = TrainConfig.from_dict(notes["config"], f"{path}: config")
-        if replace(saved, epochs=self.config.epochs) != self.config:
+        if saved != self.config:
             raise ValueError(
                 f"{path}: expected a checkpoint of the run's config.yaml, got one of {saved}"
             )
@@ -398,7 +454,7 @@ class _Trainer:
                 }
         if "identities" in tensors:
             self.identities = tensors["identities"].numpy()
-        self.epoch, self.seconds = notes["epoch"], notes["seconds"]
+        self.epoch, self.step, self.seconds = notes["epoch"], notes["step"], notes["seconds"]
 
 
 def _method(config: TrainConfig) -> Method:
@@ -453,29 +509,15 @@ def _initial(path: Path) -> Mapping[str, Tensor]:
 
 
 def _device(device: str | torch.device | None) -> torch.device:
-    if device is not None:
-        return torch.device(device)
-    if torch.cuda.is_available():
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
-    return torch.device("cpu")
-
-
-@contextmanager
-def _process_group(device: str | torch.device | None) -> Iterator[None]:
-    """The processes that torchrun started, if it did."""
-    if int(os.environ.get("WORLD_SIZE", 1)) == 1 or dist.is_initialized():
-        yield
-        return
-    place = _device(device)
-    if place.type == "cuda":
-        torch.cuda.set_device(place)
-    dist.init_process_group("nccl" if place.type == "cuda" else "gloo")
+    """The device of this process: of several on one machine, each has a GPU of its own."""
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        yield
-    finally:
-        dist.destroy_process_group()
-
-
-def _barrier() -> None:
-    if world() > 1:
-        dist.barrier()
+        device = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"device: expected one such as cpu or cuda:1, got {device!r}") from error
+    if device.type != "cuda":
+        return device
+    if not torch.cuda.is_available():
+        raise ValueError(f"device: expected cpu, since torch finds no GPU, got {device}")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", device.index or 0)))

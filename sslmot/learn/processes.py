@@ -1,7 +1,11 @@
-"""One batch over all processes of torch.distributed's default group."""
+"""Several processes, of which torchrun starts one a GPU, that train on one batch."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -17,6 +21,41 @@ def world() -> int:
 def rank() -> int:
     """Which of them this is, from 0."""
     return dist.get_rank() if _is_distributed() else 0
+
+
+@contextmanager
+def process_group(device: torch.device) -> Iterator[None]:
+    """Join the processes that torchrun started, if it did, until the end of the block.
+
+    Args:
+        device: Of this process; NCCL connects GPUs, Gloo all else.
+    """
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1 or _is_distributed():
+        yield
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    # Long enough for what the first process does alone: reading sources, gathering identities.
+    dist.init_process_group(
+        "nccl" if device.type == "cuda" else "gloo", timeout=timedelta(hours=24)
+    )
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def barrier() -> None:
+    """Wait for all processes."""
+    if world() > 1:
+        dist.barrier()
+
+
+def broadcast(x: Tensor) -> Tensor:
+    """Give the first process's tensor to all; other processes' say shape, dtype and device."""
+    if world() > 1:
+        dist.broadcast(x, 0)
+    return x
 
 
 def gather(x: Tensor) -> Tensor:

@@ -12,9 +12,9 @@ import torch.distributed as dist  # noqa: E402
 from torch import nn  # noqa: E402
 
 from sslmot.encoder import EncoderConfig  # noqa: E402
-from sslmot.learn.gather import gather, rank, world  # noqa: E402
 from sslmot.learn.losses import acd, barlow, contrast  # noqa: E402
 from sslmot.learn.methods import make_method  # noqa: E402
+from sslmot.learn.processes import gather, rank, world  # noqa: E402
 
 if not dist.is_available() or not dist.is_gloo_available():
     pytest.skip("torch without gloo", allow_module_level=True)
