@@ -1,5 +1,7 @@
 """Sources are told apart by what is there."""
 
+import shutil
+
 import cv2
 import numpy as np
 import pytest
@@ -72,22 +74,34 @@ def test_market1501(market):
 
 
 def test_a_root_of_sequences(mot):
-    crops = read_sources([mot], SIZE)
-    assert crops.clip_names == ("MOT17-05-DPM", "MOT17-05-SDP", "MOT17-07-SDP")
-    assert crops.clips.tolist() == [0, 0, 1, 1, 2, 2]
-    assert crops.frames.tolist() == [1, 2] * 3
-    assert crops.tracklets.tolist() == [0, 0, 1, 1, 2, 2]
-    assert read_sources([mot], SIZE, detector="SDP").clip_names == crops.clip_names[1:]
-    assert read_sources([mot], SIZE, sequences=["05"]).clip_names == crops.clip_names[:2]
+    crops = read_sources([mot], SIZE, detector="SDP")
+    assert crops.clip_names == ("MOT17-05-SDP", "MOT17-07-SDP")
+    assert crops.clips.tolist() == [0, 0, 1, 1]
+    assert crops.frames.tolist() == [1, 2] * 2
+    assert crops.tracklets.tolist() == [0, 0, 1, 1]
+    assert read_sources([mot], SIZE, sequences=["07"]).clip_names == ("MOT17-07-SDP",)
+    # The variants of a sequence are the same frames.
+    for sequences in (None, ["05"]):
+        with pytest.raises(ValueError, match=r"detector: expected one of DPM, FRCNN, SDP"):
+            read_sources([mot], SIZE, sequences=sequences)
     one = read_sources([str(mot / "MOT17-07-SDP")], SIZE)
     assert one.clip_names == ("MOT17-07-SDP",)
 
 
 def test_a_sequence_without_people_among_others(mot):
     (mot / "MOT17-07-SDP" / "det" / "det.txt").write_text("")
-    assert read_sources([mot], SIZE).clips.tolist() == [0, 0, 1, 1]
+    assert read_sources([mot], SIZE, detector="SDP").clips.tolist() == [0, 0]
     with pytest.raises(ValueError, match=r"expected person crops in .*MOT17-07-SDP, found none"):
         read_sources([mot / "MOT17-07-SDP"], SIZE)
+
+
+def test_sequences_without_frames_are_left_out(mot):
+    shutil.rmtree(mot / "MOT17-05-SDP" / "img1")
+    with pytest.warns(UserWarning, match="no frames of MOT17-05-SDP: left out"):
+        crops = read_sources([mot], SIZE, detector="SDP")
+    assert crops.clip_names == ("MOT17-07-SDP",)
+    with pytest.raises(FileNotFoundError, match="expected a sequence with frames, found none"):
+        read_sources([mot / "MOT17-05-SDP"], SIZE)
 
 
 def test_a_video(video):

@@ -138,7 +138,7 @@ def test_a_finished_run_resumes_to_its_encoder(run):
 
 
 @pytest.mark.parametrize("method", ["simsiam", "byol", "barlow"])
-def test_every_method_trains(method, crops, tmp_path, monkeypatch):
+def test_every_method_trains(method, crops, tmp_path):
     feature = "backbone" if method == "byol" else "projection"
     config = dataclasses.replace(TINY, method=method, epochs=1, feature=feature)
     encoder = trainer.train(crops, config, tmp_path / "run", device="cpu")
@@ -156,6 +156,15 @@ def test_every_sampler_trains(sampler, loss, crops, tmp_path):
     assert np.isfinite(curves["loss"]).all()
     if sampler == "identities":
         assert curves["identities/count"] == [16]
+
+
+@pytest.mark.parametrize(("linked", "sampler"), [(True, "pairs"), (False, "identities")])
+def test_the_sampler_follows_the_crops(linked, sampler, crops, tmp_path):
+    if not linked:
+        crops = dataclasses.replace(crops, tracklets=np.full(len(crops), -1, np.int64))
+    config = dataclasses.replace(TINY, sampler="auto", epochs=1)
+    trainer.train(crops, config, tmp_path / "run", device="cpu")
+    assert TrainConfig.load(tmp_path / "run" / "config.yaml").sampler == sampler
 
 
 def test_learning_lowers_the_loss(crops, tmp_path):
@@ -204,16 +213,34 @@ def test_initial_weights_of_another_architecture(run, crops, tmp_path):
     config = dataclasses.replace(
         TINY, backbone="resnet50", initial=str(run / "encoder.safetensors")
     )
-    with pytest.raises(ValueError, match=r"initial: expected weights of resnet50, got .*encoder"):
+    with pytest.raises(
+        ValueError, match=r"initial: expected weights of resnet50 without IBN, got .*encoder"
+    ):
         trainer.train(crops, config, tmp_path / "run", device="cpu")
     assert not (tmp_path / "run").exists()
 
 
 def test_a_folder_that_holds_something_is_left_alone(crops, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(FileExistsError, match=r"expected a new folder, got .*--resume"):
+    with pytest.raises(FileExistsError, match=r"expected a new or empty folder, got .*\d$"):
         trainer.train(crops, TINY, tmp_path, device="cpu")
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_another_run_is_left_alone(run, crops):
+    before = (run / "encoder.safetensors").read_bytes()
+    with pytest.raises(FileExistsError, match=r"got .*whole \(--resume .*whole goes on with it\)"):
+        trainer.train(crops, TINY, run, device="cpu")
+    assert (run / "encoder.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize("device", ["foo", "cuda:63"])
+def test_a_device_that_is_not_there(device, crops, tmp_path):
+    if device.startswith("cuda") and torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(ValueError, match="device: expected"):
+        trainer.train(crops, TINY, tmp_path / "run", device=device)
+    assert not (tmp_path / "run").exists()
 
 
 def test_more_in_a_batch_than_there_are_crops(crops, tmp_path):

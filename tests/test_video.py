@@ -131,6 +131,16 @@ def test_crops_are_cut_from_their_frames(video, tmp_path):
     np.testing.assert_allclose(red.mean(axis=(1, 2)), [20, 20, 40, 60], atol=3)  # RGB
 
 
+def test_of_long_footage_some_frames_are_kept(video, tmp_path, monkeypatch):
+    path = detections(tmp_path / "det.txt", *((t, 10 + t, 3, 20, 40) for t in range(1, 5)))
+    monkeypatch.setattr("sslmot.data.video.MOST_CROPS", 2)
+    crops = read_video_crops(video, path, SIZE)
+    assert crops.frames.tolist() == [2, 4]
+    assert crops.tracklets.tolist() == [0, 0]  # linked through the frames between
+    expected = cut(dict(Video(video))[4], [[13, 2, 33, 42]], SIZE)
+    np.testing.assert_array_equal(crops.images[1:], expected)
+
+
 @pytest.mark.parametrize(
     ("lines", "got"),
     [([], "none"), ([(7, 1, 1, 20, 40), (9, 1, 1, 20, 40)], "frames 7 to 9")],

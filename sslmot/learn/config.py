@@ -18,6 +18,8 @@ Preset = Literal["paper", "ablation", "both", "colour"]
 Feature = Literal["projection", "backbone"]
 Head = Literal["mlp", "norm"]
 
+_EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?e[+-]?\d+", re.IGNORECASE)
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -181,7 +183,7 @@ class TrainConfig:
         if unknown := [name for name in fields if name not in cls.__dataclass_fields__]:
             raise ValueError(f"{source}: expected some of {expected}, got {unknown[0]!r}")
         try:
-            return cls(**{name: _value(value) for name, value in fields.items()})
+            return cls(**{name: _value(name, value) for name, value in fields.items()})
         except ValueError as error:
             raise ValueError(f"{source}: {error}") from error
 
@@ -216,11 +218,11 @@ class TrainConfig:
         Path(path).write_text(text, encoding="utf-8")
 
 
-def _value(value: Any) -> Any:
+def _value(name: str, value: Any) -> Any:
     """What a value of YAML or JSON, which know lists alone, stands for."""
     if isinstance(value, list):
         return tuple(value)
     # YAML 1.1, which PyYAML reads, takes 1e-4 for a text: it wants 1.0e-4, sign and all.
-    if isinstance(value, str) and re.fullmatch(r"[+-]?[\d.]+e[+-]?\d+", value, re.IGNORECASE):
+    if name != "initial" and isinstance(value, str) and re.fullmatch(_EXPONENT, value):
         return float(value)
     return value

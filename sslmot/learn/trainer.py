@@ -229,6 +229,8 @@ class _Trainer:
         if rank() == 0:
             # What an interrupted epoch logged is not shown beside its second try.
             log = SummaryWriter(str(self.output / "tensorboard"), purge_step=self.step + 1)
+        count, clips = len(self.crops), len(self.crops.clip_names)
+        self._say(f"{count} crops of {clips} clips, sampler {self.config.sampler}")
         try:
             while self.epoch < self.config.epochs:
                 if self.config.sampler == "identities" and (
