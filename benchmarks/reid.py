@@ -20,7 +20,7 @@ from sslmot.encoder import Encoder, EncoderConfig
 from sslmot.reid import GapRetrieval, Retrieval, evaluate_reid
 from sslmot.types import FeatureExtractor
 
-SHORT = "--epochs 2 --batch-size 64 --learning-rate 0.24 --warmup 1"
+SHORT = "--epochs 1 --batch-size 64 --learning-rate 0.24 --warmup 0.2"
 PAPER = f"--paper --backbone resnet18 {SHORT}"
 FLAGS = {
     # The paper's comparison of methods and losses; its SSL-MOT with the cosine is SimSiam.

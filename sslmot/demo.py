@@ -21,6 +21,7 @@ from sslmot.data.mot import (
 )
 from sslmot.draw import Annotator, VideoWriter, contact_sheet
 from sslmot.evaluate import evaluate, table
+from sslmot.histogram import ColorHistogram
 from sslmot.run import track_sequence
 from sslmot.tracker import Tracker
 
@@ -45,7 +46,7 @@ def demo(output: str | Path, people: int = 14, frames: int = 300, seed: int = 0)
     print(f"Generating {people} people, {frames / 30:g} s ...")
     crowd = Crowd(CrowdConfig(people=people, frames=frames, seed=seed))
     sequence = write_crowd(crowd, output / "crowd")
-    tracker, scores = Tracker(), {}
+    tracker, scores = Tracker(extractor=ColorHistogram()), {}
     for name, appearance in (("appearance", True), ("motion", False)):
         tracker.reset()
         track_sequence(sequence, tracker, output / name, appearance=appearance, progress=True)

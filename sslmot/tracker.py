@@ -11,7 +11,6 @@ from sslmot import _core
 from sslmot.association import BoxPairs, Match, Rows, match_by_motion
 from sslmot.config import TrackerConfig
 from sslmot.features import Embeddings, FeatureTable, RowPool
-from sslmot.histogram import ColorHistogram
 from sslmot.inputs import Detections, check_embeddings, check_frame, read_detections
 from sslmot.motion import ConstantVelocity, MotionModel, Stationary, to_centre, to_corners
 from sslmot.tracks import Tracks, TrackTable
@@ -29,8 +28,9 @@ class Tracker:
 
     Args:
         config: Settings; the defaults go beyond the paper, ``TrackerConfig.paper()`` does not.
-        extractor: What describes the boxes of a frame; :class:`~sslmot.ColorHistogram` by default.
-        weights: File of an :class:`~sslmot.Encoder`, to be the extractor.
+        extractor: What describes the boxes of a frame; by default an :class:`~sslmot.Encoder` with
+            the weights that come with the package, made when a frame asks for it.
+        weights: File of another encoder, to be the extractor.
 
     Raises:
         ValueError: The config or the extractor is none, both an extractor and weights are given,
@@ -55,8 +55,8 @@ class Tracker:
             from sslmot.encoder import Encoder
 
             extractor = Encoder.load(weights)
+        self._extractor = extractor
         self.config = config if config is not None else TrackerConfig()
-        self.extractor = extractor if extractor is not None else ColorHistogram()
         c = self.config
         self._motion: MotionModel = (
             ConstantVelocity() if c.motion == "kalman" else Stationary(c.delta)
@@ -78,6 +78,16 @@ class Tracker:
             gate=c.motion_reach,
         )
         self.reset()
+
+    @property
+    def extractor(self) -> FeatureExtractor:
+        """What describes the boxes of a frame."""
+        if self._extractor is None:
+            # Here, since who brings features, or tracks by motion alone, needs no torch.
+            from sslmot.encoder import Encoder
+
+            self._extractor = Encoder.load()
+        return self._extractor
 
     def reset(self) -> None:
         """Forget everything, for another video; ids start again at 1."""

@@ -49,12 +49,14 @@ from sslmot.learn.samplers import (
     Sampler,
     TrackletPairs,
 )
+from sslmot.learn.spread import spread
 from sslmot.types import Features
 
 Identities: TypeAlias = npt.NDArray[np.int64]
 
 _KEY = "sslmot.checkpoint"  # in the metadata of a checkpoint: what is no tensor, as JSON
 _LOG_EVERY = 10  # steps
+_SOME = 512  # crops that say how features are spread
 _CURVES = ("loss", "affinity/same", "affinity/different")
 _BATCH = 256  # pairs that config.learning_rate is for
 
@@ -244,7 +246,7 @@ class _Trainer:
         finally:
             if log is not None:
                 log.close()
-        return self._encoder()
+        return self._finished()
 
     def _sampler(self) -> Sampler:
         crops, size = self.crops, self.config.batch_size
@@ -371,24 +373,23 @@ class _Trainer:
         box = [[0, 0, width, height]]
         return np.concatenate([histogram(image[..., ::-1], box) for image in self.crops.images])
 
+    def _network_input(self, rows: npt.NDArray[np.int64]) -> Tensor:
+        """Crops as they are, on the device."""
+        images = torch.from_numpy(self.crops.images[rows]).to(self.device)
+        return to_network(images, self.config.crop_size)
+
     def _describe(self) -> Features:
-        encoder, images = self._encoder(), self.crops.images
+        """(N, D) float32 of all crops, as the loss compares them."""
+        encoder, rows = self._encoder(), np.arange(len(self.crops))
         return np.concatenate(
             [
-                encoder.describe(
-                    to_network(
-                        torch.from_numpy(images[at : at + 256].copy()).to(self.device),
-                        self.config.crop_size,
-                    )
-                )
-                .cpu()
-                .numpy()
-                for at in range(0, len(images), 256)
+                encoder.describe(self._network_input(rows[at : at + 256])).cpu().numpy()
+                for at in range(0, len(rows), 256)
             ]
         )
 
     def _encoder(self) -> Encoder:
-        """The encoder as it is now, to be used or saved."""
+        """The encoder as it is now."""
         encoder = Encoder(self.method.config, device=self.device)
         encoder.network.load_state_dict(self.method.encoder.state_dict())
         about = {
@@ -402,13 +403,22 @@ class _Trainer:
         encoder.metadata = {"sslmot.training": json.dumps(about)}
         return encoder
 
+    def _finished(self) -> Encoder:
+        """The encoder, to be used by a tracker."""
+        encoder = self._encoder()
+        if self.config.method == "sslmot" and self.config.head == "norm":
+            rng = np.random.default_rng(self.config.seed)
+            some = rng.permutation(len(self.crops))[:_SOME]
+            spread(encoder, self._network_input(some))
+        return encoder
+
     def _say(self, line: str) -> None:
         if self.progress:
             tqdm.write(line)
 
     def _save(self) -> None:
         """Write encoder and checkpoint, each whole or not at all."""
-        self._encoder().save(self.output / "encoder.safetensors")
+        self._finished().save(self.output / "encoder.safetensors")
         tensors = {f"method.{k}": v for k, v in self.method.state_dict().items()}
         for name, parameter in self.method.named_parameters():
             if "momentum_buffer" in (state := self.optimizer.state.get(parameter, {})):
