@@ -286,7 +286,9 @@ def _train(args: argparse.Namespace) -> None:
     start = TrainConfig.paper() if args.paper else TrainConfig()
     config = TrainConfig.load(args.config) if args.config is not None else start
     config = dataclasses.replace(config, **changes)
-    output = args.output or Path("runs") / (args.paths[0].resolve().stem if args.paths else "")
+    if not args.paths:
+        raise ValueError("paths: expected one source or more, got none")
+    output = args.output or Path("runs") / args.paths[0].resolve().stem
     crops = None
     if int(os.environ.get("RANK", 0)) == 0:  # of the processes that torchrun starts, one reads
         check_output(output)

@@ -213,7 +213,7 @@ class TestErrors:
 
     def test_a_bad_training_setting(self, tmp_path, capsys):
         message = fails(capsys, "train", tmp_path, "--batch-size", "1")
-        assert "batch_size: expected an integer of 2 or more, got 1" in message
+        assert "batch_size: expected an integer of 4 or more, got 1" in message
         (tmp_path / "settings.yaml").write_text("lr: 1\n")
         message = fails(capsys, "train", tmp_path, "--config", tmp_path / "settings.yaml")
         assert "settings.yaml: expected some of method, loss" in message

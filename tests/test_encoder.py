@@ -443,7 +443,7 @@ def test_no_safetensors_or_no_config(tmp_path, content):
     [
         ("{", "encoder.safetensors: "),
         ("[]", "config: expected a JSON object"),
-        ('{"architecture": "resnet18"}', "config: expected a JSON object of .*crop_size"),
+        ('{"width": 3}', "config: expected a JSON object of .*crop_size"),
         (SMALL.to_json().replace("resnet18", "resnet34"), "architecture: expected .*'resnet34'"),
         (SMALL.to_json().replace('"resnet18"', "{}"), "architecture: expected"),
         (SMALL.to_json().replace("64", "NaN"), "crop_size: expected"),
@@ -457,6 +457,12 @@ def test_a_wrong_config(path, config, message):
         ValueError, match=f"encoder.safetensors: .*{message}" if message[0] != "e" else message
     ):
         Encoder.load(path)
+
+
+def test_a_field_that_an_older_file_lacks_has_its_default():
+    text = SMALL.to_json().replace(', "parts": 1, "ibn": false', "")
+    assert "parts" not in text
+    assert EncoderConfig.from_json(text) == SMALL
 
 
 def test_no_config(path):

@@ -54,7 +54,7 @@ def loop_acd(p, z, relation=None, normalize="vectors", balance="auto", offset=0)
     return total / n
 
 
-def loop_contrast(p, z, relation=None, temperature=0.1, offset=0):
+def loop_contrast(p, z, relation=None, temperature=0.07, offset=0):
     a = loop_affinity(p, z)
     n, m = a.shape
     relation = loop_relation(relation, n, m, offset)
