@@ -201,7 +201,7 @@ def _add_config(parser: argparse.ArgumentParser, config: type[Any], paper: Any) 
         elif isinstance(value, tuple):
             flag.update(type=type(value[0]), nargs=len(value), metavar="N")
         elif isinstance(value, str):
-            flag.update(type=_number_or_word, metavar="X")
+            flag.update(type=_number_or_word if float in choices else str, metavar="X")
         else:
             flag.update(type=type(value), metavar="N" if isinstance(value, int) else "X")
         group.add_argument("--" + field.name.replace("_", "-"), **flag)
