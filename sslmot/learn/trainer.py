@@ -200,8 +200,8 @@ class _Trainer:
                 f"batch_size: expected at most {len(crops)}, the number of crops, "
                 f"got {config.batch_size}"
             )
-        if config.sampler != "identities":
-            self._sampler()
+        # That of pseudo-identities is made anew when they are.
+        self.sampler = self._sampler() if config.sampler != "identities" else None
 
     def start(self) -> None:
         """Take the initial weights, where the config has some.
@@ -239,7 +239,7 @@ class _Trainer:
                     self.identities is None or self.epoch % self.config.refresh == 0
                 ):
                     self.identities = self._gather_identities(log)
-                self._train_epoch(module, self._sampler(), log)
+                self._train_epoch(module, self.sampler or self._sampler(), log)
                 if rank() == 0:
                     self._save()
                 barrier()
