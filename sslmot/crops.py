@@ -27,6 +27,8 @@ def crop(
     size: tuple[int, int] = (128, 64),
     mean: RGB = IMAGENET_MEAN,
     std: RGB = IMAGENET_STD,
+    *,
+    middle: float = 1.0,
 ) -> Any:
     """Cut boxes out of a frame, resize and normalise them.
 
@@ -41,6 +43,7 @@ def crop(
         size: Height and width of a crop, pixels.
         mean: Of red, green and blue, in 0..1.
         std: Likewise, above 0.
+        middle: Share of a box's width that is cut, in its middle.
 
     Returns:
         (N, 3, height, width) float32, RGB, ``(value / 255 - mean) / std``: NumPy for a NumPy frame,
@@ -54,6 +57,8 @@ def crop(
         raise ValueError(f"size: expected (height, width), 1 pixel or more, got {size}")
     if len(mean) != 3 or len(std) != 3 or not (np.isfinite([*mean, *std]).all() and min(std) > 0):
         raise ValueError(f"mean, std: expected 3 finite numbers each, std > 0, got {mean}, {std}")
+    if not 0 < middle <= 1:
+        raise ValueError(f"middle: expected a share above 0, up to 1, got {middle}")
     image = check_frame(frame, None)
     if not (is_cuda(image) and is_cuda(boxes)):
         boxes = np.ascontiguousarray(to_numpy(boxes, "boxes"), np.float32)
@@ -64,6 +69,13 @@ def crop(
     if not is_cuda(boxes) and not np.isfinite(boxes).all():
         row = int(np.flatnonzero(~np.isfinite(boxes).all(axis=1))[0])
         raise ValueError(f"boxes: expected finite numbers, got {boxes[row].tolist()} in row {row}")
+
+    if middle < 1:
+        near, far = (1 + middle) / 2, (1 - middle) / 2
+        left = near * boxes[:, 0] + far * boxes[:, 2]
+        right = near * boxes[:, 2] + far * boxes[:, 0]
+        boxes = boxes * 1.0  # the caller keeps its own
+        boxes[:, 0], boxes[:, 2] = left, right
 
     torch: Any = sys.modules.get("torch")
     if is_cuda(image):

@@ -23,7 +23,7 @@ except ImportError as error:
 
 from torch import Tensor, nn
 
-from sslmot.resnet import ARCHITECTURES, resnet
+from sslmot.resnet import ARCHITECTURES, PARTS, resnet
 
 _SHIPPED = Path(__file__).with_name("weights") / "market1501-resnet18.safetensors"
 _CONFIG_KEY = "sslmot.encoder"  # in the metadata of a file: its EncoderConfig as JSON
@@ -45,7 +45,10 @@ class EncoderConfig:
         projection: Widths of the layers of the projection MLP, whose last normalisation is all that
             is left with (); None for a backbone alone.
         feature: What describes a box: "projection" (z) or "backbone" (what enters the projection).
-        parts: Horizontal stripes that the backbone's last map is averaged over, each.
+        parts: Horizontal stripes of the backbone's feature, see :class:`sslmot.resnet.ResNet`; 1
+            for the average of its last map.
+        middle: Share of a box's width that is looked at, in its middle: the sides show background
+            and neighbours.
         ibn: Whether the backbone's blocks normalise half of their channels by the crop itself.
 
     Raises:
@@ -59,6 +62,7 @@ class EncoderConfig:
     projection: tuple[int, ...] | None = (2048, 2048, 2048)
     feature: Feature = "projection"
     parts: int = 1
+    middle: float = 1.0
     ibn: bool = False
 
     def __post_init__(self) -> None:
@@ -72,8 +76,13 @@ class EncoderConfig:
         _check_numbers("std", self.std, 3, float, 1e-3, 10)
         if self.projection is not None:
             _check_numbers("projection", self.projection, None, int, 1, 16384)
-        if isinstance(self.parts, bool) or self.parts not in range(1, 17):
-            raise ValueError(f"parts: expected an integer of 1 to 16, got {self.parts!r}")
+        if isinstance(self.parts, bool) or self.parts not in PARTS:
+            known = ", ".join(map(str, PARTS))
+            raise ValueError(f"parts: expected one of {known}, got {self.parts!r}")
+        if isinstance(self.middle, bool) or not (
+            isinstance(self.middle, (int, float)) and 0.1 <= self.middle <= 1
+        ):
+            raise ValueError(f"middle: expected a number of 0.1 to 1, got {self.middle!r}")
         if not isinstance(self.ibn, bool):
             raise ValueError(f"ibn: expected True or False, got {self.ibn!r}")
         features = ("backbone",) if self.projection is None else get_args(Feature)
@@ -301,7 +310,7 @@ class Encoder:
         parts = [torch.zeros((0, self.dim), device=self.device)]
         for first in range(0, len(boxes), self.batch_size):
             some = boxes[first : first + self.batch_size]
-            crops = crop(frame, some, c.crop_size, c.mean, c.std)
+            crops = crop(frame, some, c.crop_size, c.mean, c.std, middle=c.middle)
             parts.append(self.describe(torch.as_tensor(crops, device=self.device)))
         features = torch.cat(parts)
         return features.numpy() if self.device.type == "cpu" else features

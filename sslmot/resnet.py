@@ -12,6 +12,11 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+PARTS = (1, 2, 4, 8)
+"""How many stripes a feature may have."""
+
+_SPREAD = 0.2  # of the weight across a box, in its width
+
 
 def _conv(channels: int, out: int, size: int, stride: int = 1) -> nn.Conv2d:
     return nn.Conv2d(channels, out, size, stride, padding=size // 2, bias=False)
@@ -115,13 +120,16 @@ def _layer(
 class ResNet(nn.Module):
     """(N, 3, H, W) images -> (N, ``dim``) features.
 
-    The last map is averaged over the image, or over each of some horizontal stripes: a person's
-    head, trunk and legs then keep a part of the feature each (Sun et al., "Beyond part models",
-    2018).
+    With one part a feature is the average of the last map. With more, those of the two finer maps
+    before it join, averaged over that many horizontal stripes: a person's head, trunk and legs keep
+    a part of the feature each (Sun et al., "Beyond part models", 2018), and what is simpler than
+    the last map's content is also what holds in places where the network has never been. Middle
+    columns count most, since the sides of a box show background.
 
     Attributes:
         parts: Number of stripes, head to foot.
-        dim: Width of a feature: 512 for a part of ResNet-18, else 2048.
+        dim: Width of a feature: with one part 512 of ResNet-18, else 2048; with four parts 2048 of
+            ResNet-18.
     """
 
     def __init__(
@@ -134,7 +142,7 @@ class ResNet(nn.Module):
         super().__init__()
         k = block.expansion
         self.parts = parts
-        self.dim = 512 * k * parts
+        self.dim = 512 * k if parts == 1 else (128 + 256) * k * parts + 512 * k
         self.conv1, self.bn1 = _conv(3, 64, 7, 2), nn.BatchNorm2d(64)
         norm: type[nn.Module] = IBN if ibn else nn.BatchNorm2d
         self.layer1 = _layer(block, 64, 64, depths[0], 1, norm)
@@ -149,8 +157,23 @@ class ResNet(nn.Module):
         """Describe images: (N, 3, H, W) -> (N, ``dim``)."""
         x = torch.relu(self.bn1(self.conv1(x)))
         x = nn.functional.max_pool2d(x, 3, 2, padding=1)
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        return nn.functional.adaptive_avg_pool2d(x, (self.parts, 1)).flatten(1)
+        second = self.layer2(self.layer1(x))
+        third = self.layer3(second)
+        last = self.layer4(third)
+        if self.parts == 1:
+            return nn.functional.adaptive_avg_pool2d(last, 1).flatten(1)
+        maps = [_stripes(second, self.parts), _stripes(third, self.parts), _stripes(last, 1)]
+        # Each map has an equal say.
+        return torch.cat([nn.functional.normalize(x.float(), dim=1) for x in maps], dim=1)
+
+
+def _stripes(x: Tensor, count: int) -> Tensor:
+    """Average each stripe: (N, C, H, W) -> (N, C * count)."""
+    columns = x.shape[3]
+    across = (torch.arange(columns, device=x.device) + 0.5) / columns - 0.5
+    weights = torch.exp(-0.5 * (across / _SPREAD) ** 2)
+    weights = (weights / weights.mean()).to(x.dtype)
+    return nn.functional.adaptive_avg_pool2d(x * weights, (count, 1)).flatten(1)
 
 
 def resnet(name: str, parts: int = 1, ibn: bool = False) -> ResNet:

@@ -13,7 +13,7 @@ from sslmot.crops import IMAGENET_MEAN, IMAGENET_STD, crop  # noqa: E402
 from sslmot.learn import augment  # noqa: E402
 from sslmot.learn.augment import Augmentation, to_network  # noqa: E402
 
-PRESETS = ("paper", "ablation", "both", "colour")
+PRESETS = ("paper", "ablation", "both", "crowd", "colour")
 MEAN, STD = (torch.tensor(x).view(3, 1, 1) for x in (IMAGENET_MEAN, IMAGENET_STD))
 
 
@@ -224,6 +224,7 @@ def test_both_looks_closer_than_paper():
         ("ablation", (0, 0), (0, 0), (0, 0)),
         ("paper", (0.09, 0.18), (0.35, 0.55), (0.08, 0.2)),
         ("both", (0.09, 0.18), (0.22, 0.4), (0.02, 0.12)),
+        ("crowd", (0.09, 0.18), (0.22, 0.4), (0.02, 0.12)),
         ("colour", (0.15, 0.26), (0.96, 1), (0.87, 0.95)),
     ],
 )
@@ -282,6 +283,49 @@ def test_contrast_is_about_the_mean_colour():
     assert spread.max() > 1.18
     harsh = augment.contrast(random(50, 3, 8, 4).round(), batch(crops[:50]))
     assert (harsh.min(), harsh.max()) == (0, 1)
+
+
+def test_who_is_in_front_hides_a_side():
+    """Pixel by pixel: the crop before, moved by whole pixels, or nothing."""
+    crops = random(300, 3, 16, 10) + torch.arange(300).view(-1, 1, 1, 1)  # no two alike
+    got = augment.occlude(crops.clone(), batch(crops))
+    moves, shares = [], []
+    for view, own, front in zip(got, crops, crops.roll(1, 0), strict=True):
+        hidden = (view != own).any(0)
+        if not hidden.any():
+            continue
+        y, x = hidden.nonzero().amin(0).tolist()
+        bottom, right = (hidden.nonzero().amax(0) + 1).tolist()
+        # A rectangle, down to the ground, from one side.
+        assert hidden.sum() == (bottom - y) * (right - x)
+        assert bottom == 16
+        assert (x == 0) != (right == 10)
+        dx = x if right == 10 else right - 10
+        assert torch.equal(view[:, y:, x:right], front[:, : 16 - y, x - dx : right - dx])
+        moves.append((dx, y))
+        shares.append(float(hidden.float().mean()))
+    assert 70 < len(moves) < 130  # a third
+    assert {abs(dx) for dx, _ in moves} == {4, 5, 6, 7, 8}
+    assert {dx > 0 for dx, _ in moves} == {True, False}
+    assert {y for _, y in moves} == set(range(7))
+    assert max(shares) <= 0.6 + 1e-6
+
+
+@pytest.mark.parametrize("middle", [1.0, 0.8, 0.5])
+def test_the_middle_is_what_tracking_sees(middle):
+    frame = images(1, (48, 40))[0]
+    box = np.array([[0, 0, 40, 48]], np.float32)
+    expected = crop(frame.flip(-1), box, (32, 16), middle=middle)
+    got = to_network(frame[None], (32, 16), middle=middle)
+    torch.testing.assert_close(got, expected, rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_views_are_of_the_middle(preset):
+    crops = images(20, (32, 20))
+    got = Augmentation(preset, (32, 16), middle=0.8, seed=2)(crops)
+    expected = Augmentation(preset, (32, 16), seed=2)(crops[:, :, 2:18])
+    assert torch.equal(got, expected)
 
 
 def test_flip_is_exact():
@@ -418,7 +462,7 @@ def test_cut_out_is_one_box_of_the_right_area(largest):
 @pytest.mark.parametrize("preset", ["color", "", None])
 def test_no_such_preset(preset):
     with pytest.raises(
-        ValueError, match=r"preset: expected one of paper, ablation, both, colour, got"
+        ValueError, match=r"preset: expected one of paper, ablation, both, crowd, colour, got"
     ):
         Augmentation(preset)
 

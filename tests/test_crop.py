@@ -137,6 +137,18 @@ def test_a_huge_box_is_nearly_all_padding(device):
     assert 1e-3 < values[2] < 1
 
 
+def test_the_middle_of_a_box(device):
+    boxes = np.array([[10, 5, 60, 55], [-30, 0, 20, 40], [3e38, 0, -3e38, 9]], np.float32)
+    before = boxes.copy()
+    got = crop_on(device, FRAME, boxes, (12, 6), middle=0.6)
+    narrow = [[20, 5, 50, 55], [-20, 0, 10, 40], [0, 0, 0, 0]]
+    np.testing.assert_allclose(got, reference(FRAME, narrow, (12, 6)), atol=EPS)
+    np.testing.assert_array_equal(boxes, before)
+    for wrong in (0, -1, 1.01, float("nan")):
+        with pytest.raises(ValueError, match="middle: expected a share above 0, up to 1, got"):
+            crop(FRAME, boxes, (12, 6), middle=wrong)
+
+
 def test_no_boxes(device):
     assert crop_on(device, FRAME, np.zeros((0, 4)), (128, 64)).shape == (0, 3, 128, 64)
 

@@ -10,7 +10,7 @@ from crop_reference import crop_reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sslmot.data.crops import CropSet, cut
+from sslmot.data.crops import CropSet, cut, digests
 from sslmot.data.images import read_image_folder
 
 RNG = np.random.default_rng(0)
@@ -282,3 +282,15 @@ def test_no_images(tmp_path):
         pytest.raises(ValueError, match=r"found none \(1 images cannot be read\)"),
     ):
         read_image_folder(tmp_path, (8, 4))
+
+
+def test_digests_tell_content_and_size():
+    images = np.arange(4 * 6 * 2 * 3, dtype=np.uint8).reshape(4, 6, 2, 3)
+    images[3] = images[1]
+    known = digests(images)
+    assert known.shape == (4,)
+    assert known.dtype.itemsize == 16
+    assert len(set(known.tolist())) == 3
+    assert known[3] == known[1]
+    assert (digests(images.reshape(4, 2, 6, 3)) != known).all()
+    assert len(digests(images[:0])) == 0

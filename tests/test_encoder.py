@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import subprocess
 import sys
@@ -146,23 +147,48 @@ def test_projection_is_that_of_simsiam():
     assert all(p.grad is not None for p in network.parameters())
 
 
-def test_parts_are_averages_of_stripes():
+def test_parts_are_averages_of_stripes_of_three_maps():
     with torch.random.fork_rng():
         torch.manual_seed(0)
         whole = resnet("resnet18").eval()
     striped = resnet("resnet18", parts=4).eval()
     striped.load_state_dict(whole.state_dict())
-    assert striped.dim == 4 * whole.dim
-    x = torch.randn(2, 3, 128, 64)
+    assert striped.dim == 4 * 128 + 4 * 256 + 512
+    x = torch.randn(2, 3, 256, 128)
+    maps = []
+    for layer in (whole.layer2, whole.layer3, whole.layer4):
+        layer.register_forward_hook(lambda module, args, out: maps.append(out.double()))
     with torch.no_grad():
         f = striped(x)
-        maps = {}
-        whole.layer4.register_forward_hook(lambda module, args, out: maps.update(last=out))
-        whole(x)
-    assert maps["last"].shape == (2, 512, 4, 2)
-    # Row by row, head to foot: a part's channels lie 4 apart.
-    expected = maps["last"].mean(dim=3).flatten(1)
-    torch.testing.assert_close(f, expected)
+        average = whole(x)
+    assert [tuple(m.shape[1:]) for m in maps] == [(128, 32, 16), (256, 16, 8), (512, 8, 4)]
+    torch.testing.assert_close(average, maps[-1].mean(dim=(2, 3)).float())
+    expected = []
+    for values, count in zip(maps, (4, 4, 1), strict=True):
+        height, width = values.shape[2:]
+        places = [(column + 0.5) / width - 0.5 for column in range(width)]
+        weights = [math.exp(-((place / 0.2) ** 2) / 2) for place in places]
+        part = torch.zeros(2, values.shape[1], count, dtype=torch.float64)
+        for row in range(height):
+            for column in range(width):
+                share = weights[column] / sum(weights) / (height // count)
+                part[:, :, row * count // height] += values[:, :, row, column] * share
+        part = part.flatten(1)  # a channel's stripes, head to foot, side by side
+        expected.append(part / part.norm(dim=1, keepdim=True))
+    torch.testing.assert_close(f.double(), torch.cat(expected, dim=1), rtol=1e-4, atol=1e-6)
+
+
+def test_the_sides_of_a_box_are_not_looked_at():
+    rng = np.random.default_rng(0)
+    frame = rng.integers(0, 256, (200, 300, 3), np.uint8)
+    boxes = np.array([[50.0, 20, 150, 180], [-20, -10, 30, 90]], np.float32)
+    narrow = boxes.copy()
+    narrow[:, 0] += [10, 5]
+    narrow[:, 2] -= [10, 5]
+    all_of_it = Encoder(SMALL, device="cpu")
+    middle = Encoder(dataclasses.replace(SMALL, middle=0.8), device="cpu")
+    np.testing.assert_allclose(middle(frame, boxes), all_of_it(frame, narrow), atol=1e-3)
+    assert np.abs(middle(frame, boxes) - all_of_it(frame, boxes)).max() > 1e-2
 
 
 def test_instance_and_batch_normalisation_share_the_channels():
@@ -209,7 +235,9 @@ def test_instance_and_batch_normalisation_share_the_channels():
         ({"std": (0.2, 0.0, 0.2)}, "std: expected"),
         ({"std": (0.2, float("nan"), 0.2)}, "std: expected"),
         ({"projection": 2048}, "projection: expected a tuple of int"),
-        ({"parts": 0}, "parts: expected an integer of 1 to 16, got 0"),
+        ({"parts": 3}, "parts: expected one of 1, 2, 4, 8, got 3"),
+        ({"middle": 0.0}, "middle: expected a number of 0.1 to 1, got 0.0"),
+        ({"middle": True}, "middle: expected a number of 0.1 to 1, got True"),
         ({"ibn": 1}, "ibn: expected True or False, got 1"),
         ({"projection": (2048, 0, 1)}, "projection: expected"),
         ({"projection": None}, "feature: expected backbone with projection None"),
@@ -460,7 +488,7 @@ def test_a_wrong_config(path, config, message):
 
 
 def test_a_field_that_an_older_file_lacks_has_its_default():
-    text = SMALL.to_json().replace(', "parts": 1, "ibn": false', "")
+    text = SMALL.to_json().replace(', "parts": 1, "middle": 1.0, "ibn": false', "")
     assert "parts" not in text
     assert EncoderConfig.from_json(text) == SMALL
 

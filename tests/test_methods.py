@@ -81,7 +81,7 @@ def test_a_normalisation_can_be_all_there_is():
     assert kinds(method.encoder.projection) == ["BatchNorm1d"]
     assert list(method.predictor) == []
     step = method(*views(64, 32))
-    assert step.z.shape == (8, 1024)
+    assert step.z.shape == (8, 2 * (128 + 256) + 512)
     step.loss.backward()
     assert method.encoder.backbone.conv1.weight.grad.abs().max() > 0
 

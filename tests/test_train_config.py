@@ -19,11 +19,11 @@ CHOICES = {
     "head": ("mlp", "norm"),
     "backbone": ("resnet18", "resnet50", "resnet101"),
     "feature": ("projection", "backbone"),
-    "augmentation": ("paper", "ablation", "both", "colour"),
+    "views": ("auto", "image", "poses", "poses+image", "poses+gate+image"),
+    "augmentation": ("paper", "ablation", "both", "crowd", "colour"),
     "sampler": ("auto", "plain", "tracklet", "pairs", "identities"),
 }
 INTEGERS = {
-    "parts": 1,
     "batch_size": 4,
     "epochs": 1,
     "refresh": 1,
@@ -33,11 +33,11 @@ INTEGERS = {
     "neighbours": 1,
 }
 NUMBERS = ("temperature", "learning_rate", "balance", "distance", "warmup", "momentum",
-           "weight_decay")  # fmt: skip
+           "weight_decay", "middle")  # fmt: skip
 
 
 def test_every_field_is_in_this_file():
-    known = {*CHOICES, *INTEGERS, *NUMBERS, "crop_size", "ibn", "initial"}
+    known = {*CHOICES, *INTEGERS, *NUMBERS, "crop_size", "ibn", "parts", "initial", "poses"}
     assert known == set(FIELDS)
 
 
@@ -45,6 +45,8 @@ def test_every_field_is_in_this_file():
 def test_choices(field):
     base = {"head": "mlp", "loss": "acd", "method": "sslmot"}
     for choice in CHOICES[field]:
+        if field == "views":
+            base["poses"] = "" if choice == "image" else "poses"
         assert getattr(TrainConfig(**(base | {field: choice})), field) == choice
     one_of = ", ".join(CHOICES[field])
     for wrong in ("", CHOICES[field][0].upper(), 0, True, None, [CHOICES[field][0]]):
@@ -82,6 +84,7 @@ def test_numbers(field, wrong):
         ("warmup", (0, 0.5, 10), ()),
         ("momentum", (0, 0.9), (1.1,)),
         ("weight_decay", (0, 1e-4), (1.1,)),
+        ("middle", (0.1, 0.8, 1), (0, 1.01)),
     ],
 )
 def test_ranges(field, right, wrong):
@@ -102,11 +105,19 @@ def test_crop_size():
             TrainConfig(crop_size=wrong)
 
 
+@pytest.mark.parametrize("field", ["initial", "poses"])
 @pytest.mark.parametrize("wrong", [None, 1, True, b"weights", ["weights"]])
-def test_initial_is_a_path(wrong):
-    message = f"initial: expected a path, got {wrong!r}"
+def test_paths(field, wrong):
+    message = f"{field}: expected a path, got {wrong!r}"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        TrainConfig(initial=wrong)
+        TrainConfig(**{field: wrong})
+
+
+def test_views_and_poses_go_together():
+    with pytest.raises(ValueError, match=r"poses: expected a folder of make-poses with views pos"):
+        TrainConfig(views="poses")
+    with pytest.raises(ValueError, match=r"poses: expected none with views image, got 'folder'"):
+        TrainConfig(views="image", poses="folder")
 
 
 def test_norm_goes_with_acd_and_contrast_alone():
@@ -135,7 +146,7 @@ OTHER = TrainConfig(
     temperature=0.3,
     head="norm",
     backbone="resnet18",
-    parts=3,
+    parts=2,
     crop_size=(96, 48),
     initial="weights of ü: 'run', #1.safetensors",
     feature="backbone",
@@ -188,9 +199,11 @@ def test_an_exponent_is_a_number(tmp_path):
     assert (config.weight_decay, config.learning_rate) == (1e-4, 25)
 
 
-def test_more_than_sixteen_parts_and_ibn():
-    with pytest.raises(ValueError, match="parts: expected at most 16, got 17"):
-        TrainConfig(parts=17)
+def test_parts_and_ibn():
+    assert [TrainConfig(parts=parts).parts for parts in (1, 2, 4, 8)] == [1, 2, 4, 8]
+    for wrong in (0, 3, 16, True, 2.0, "2", None):
+        with pytest.raises(ValueError, match=f"parts: expected 1, 2, 4 or 8, got {wrong!r}"):
+            TrainConfig(parts=wrong)
     with pytest.raises(ValueError, match="ibn: expected True or False, got 1"):
         TrainConfig(ibn=1)
 

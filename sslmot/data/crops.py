@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tempfile
 from collections.abc import Iterable
@@ -180,3 +181,20 @@ def cut(frame: Frame, boxes: ArrayLike, size: tuple[int, int]) -> npt.NDArray[np
     values = crop(frame, boxes, size, (0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255))  # 0 to 255
     images: npt.NDArray[np.uint8] = np.rint(values).astype(np.uint8).transpose(0, 2, 3, 1)
     return images
+
+
+def digests(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.void]:
+    """Tell images by their content and size: what was once made of one can then be kept.
+
+    Args:
+        images: (N, h, w, 3) uint8.
+
+    Returns:
+        (N,) of 16 bytes each.
+    """
+
+    def of(image: npt.NDArray[np.uint8]) -> bytes:
+        content = repr(image.shape).encode() + image.tobytes()
+        return hashlib.blake2b(content, digest_size=16).digest()
+
+    return np.array([of(image) for image in images], "V16")

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal
+
+from sslmot.settings import Settings
 
 MethodName = Literal["sslmot", "simsiam", "byol", "barlow"]
 Loss = Literal["acd", "contrast", "cosine", "mse"]
 SamplerName = Literal["auto", "plain", "tracklet", "pairs", "identities"]
 Backbone = Literal["resnet18", "resnet50", "resnet101"]
 Normalize = Literal["vectors", "rows"]
-Preset = Literal["paper", "ablation", "both", "colour"]
+Preset = Literal["paper", "ablation", "both", "crowd", "colour"]
 Feature = Literal["projection", "backbone"]
 Head = Literal["mlp", "norm"]
-
-_EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?e[+-]?\d+", re.IGNORECASE)
+Views = Literal["auto", "image", "poses", "poses+image", "poses+gate+image"]
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(Settings):
     """How an encoder is trained: by default this project's way, by :meth:`paper` the paper's.
 
     Attributes:
@@ -35,7 +34,9 @@ class TrainConfig:
         head: "mlp", the paper's projection and prediction; "norm": a batch normalisation of the
             backbone's feature in their place.
         backbone: The network before the projection; the paper compares the three.
-        parts: Horizontal stripes that the backbone's last map is averaged over, each.
+        parts: Horizontal stripes of the backbone's feature (1, 2, 4 or 8), which its last three
+            maps then share; 1 for the average of the last, as the paper has it.
+        middle: Share of a crop's width that is looked at, in its middle.
         ibn: Whether the backbone's blocks normalise half of their channels by the crop itself, not
             the batch (IBN-a): for footage unlike what was learned from.
         crop_size: Height and width of a crop, pixels.
@@ -43,6 +44,11 @@ class TrainConfig:
             the backbone (without IBN) as safetensors; "" for random ones.
         feature: What the encoder will describe boxes by: "projection" is the paper's z; BYOL's
             encoder has the backbone alone.
+        views: What the two views of a person are: "image", changed crops; "poses", a crop and one
+            of its pose views as they are; "poses+image", the same, changed; "poses+gate+image",
+            pose views of full bodies alone; "auto", the last where there are poses, else "image".
+            The four are those of SSL-MOT, table 1.
+        poses: Folder that `sslmot make-poses` made; "" for none.
         augmentation: Preset of changes to a view.
         sampler: What makes a pair: "plain", a crop and itself; "tracklet", the same of one crop a
             tracklet; "pairs", two crops of a tracklet; "identities", two crops of a
@@ -73,15 +79,18 @@ class TrainConfig:
     temperature: float = 0.07
     head: Head = "norm"
     backbone: Backbone = "resnet18"
-    parts: int = 1
+    parts: int = 4
+    middle: float = 0.8
     ibn: bool = True
     crop_size: tuple[int, int] = (128, 64)
     initial: str = ""
     feature: Feature = "projection"
-    augmentation: Preset = "both"
+    views: Views = "auto"
+    poses: str = ""
+    augmentation: Preset = "crowd"
     sampler: SamplerName = "auto"
     batch_size: int = 64
-    epochs: int = 24
+    epochs: int = 20
     refresh: int = 2
     learning_rate: float = 0.24
     warmup: float = 1.0
@@ -94,26 +103,20 @@ class TrainConfig:
     distance: float = 0.5
 
     def __post_init__(self) -> None:
-        hints = get_type_hints(type(self))
-        for name in ("method", "loss", "normalize", "head", "backbone", "feature", "augmentation",
-                     "sampler"):  # fmt: skip
-            choices = get_args(hints[name])
-            if getattr(self, name) not in choices:
-                raise ValueError(
-                    f"{name}: expected one of {', '.join(choices)}, got {getattr(self, name)!r}"
-                )
+        for name in ("method", "loss", "normalize", "head", "backbone", "feature", "views",
+                     "augmentation", "sampler"):  # fmt: skip
+            self._expect_choice(name)
         if not isinstance(self.ibn, bool):
             raise ValueError(f"ibn: expected True or False, got {self.ibn!r}")
-        for name, low in (("parts", 1), ("batch_size", 4), ("epochs", 1), ("refresh", 1),
+        for name, low in (("batch_size", 4), ("epochs", 1), ("refresh", 1),
                           ("seed", 0), ("stay", 0), ("transit", 1), ("neighbours", 1)):  # fmt: skip
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or not low <= value < 2**63:
-                raise ValueError(f"{name}: expected an integer of {low} or more, got {value!r}")
-        if self.parts > 16:
-            raise ValueError(f"parts: expected at most 16, got {self.parts}")
+            self._expect_integer(name, low)
+        if type(self.parts) is not int or self.parts not in (1, 2, 4, 8):
+            raise ValueError(f"parts: expected 1, 2, 4 or 8, got {self.parts!r}")
         for name, high in (("temperature", 10.0), ("learning_rate", 100.0)):
             self._expect_number(name, 1e-6, high)
         self._expect_number("distance", 1e-6, 1)
+        self._expect_number("middle", 0.1, 1)
         self._expect_number("warmup", 0, self.epochs)
         self._expect_number("momentum", 0, 1)
         self._expect_number("weight_decay", 0, 1)
@@ -125,21 +128,15 @@ class TrainConfig:
         # wrong in bfloat16 on a CPU.
         if not (whole and 64 <= size[0] <= 1024 and 32 <= size[1] <= 1024):
             raise ValueError(f"crop_size: expected (height, width) from (64, 32), got {size!r}")
-        if not isinstance(self.initial, str):
-            raise ValueError(f"initial: expected a path, got {self.initial!r}")
+        for name in ("initial", "poses"):
+            if not isinstance(getattr(self, name), str):
+                raise ValueError(f"{name}: expected a path, got {getattr(self, name)!r}")
+        if self.views.startswith("poses") and not self.poses:
+            raise ValueError(f"poses: expected a folder of make-poses with views {self.views}")
+        if self.views == "image" and self.poses:
+            raise ValueError(f"poses: expected none with views image, got {self.poses!r}")
         if self.method == "sslmot" and self.head == "norm" and self.loss in ("cosine", "mse"):
             raise ValueError(f"head: expected mlp with loss {self.loss}, got norm")
-
-    def _expect_number(self, name: str, low: float, high: float, more: str = "") -> None:
-        value = getattr(self, name)
-        # An infinite bound is not in the range, and NaN in none.
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, (int, float))
-            or not (low <= value <= high and value < math.inf)
-        ):
-            interval = f"{low:g} or more" if high == math.inf else f"{low:g} to {high:g}"
-            raise ValueError(f"{name}: expected a number of {interval}{more}, got {value!r}")
 
     @classmethod
     def paper(cls, **changes: Any) -> TrainConfig:
@@ -156,9 +153,12 @@ class TrainConfig:
             head="mlp",
             backbone="resnet50",
             parts=1,
+            middle=1.0,
             ibn=False,
             crop_size=(128, 64),
             feature="projection",
+            views="auto",
+            poses="",
             augmentation="both",
             sampler="plain",
             batch_size=512,
@@ -169,60 +169,3 @@ class TrainConfig:
             weight_decay=1e-4,
         )
         return dataclasses.replace(paper, **changes)
-
-    @classmethod
-    def from_dict(cls, fields: Any, source: str = "config") -> TrainConfig:
-        """Read what :meth:`to_dict` wrote; what is absent has its default.
-
-        Raises:
-            ValueError: A field is unknown or out of range.
-        """
-        expected = ", ".join(field.name for field in dataclasses.fields(cls))
-        if not isinstance(fields, dict):
-            raise ValueError(f"{source}: expected a mapping of {expected}, got {fields!r}")
-        if unknown := [name for name in fields if name not in cls.__dataclass_fields__]:
-            raise ValueError(f"{source}: expected some of {expected}, got {unknown[0]!r}")
-        try:
-            return cls(**{name: _value(name, value) for name, value in fields.items()})
-        except ValueError as error:
-            raise ValueError(f"{source}: {error}") from error
-
-    def to_dict(self) -> dict[str, Any]:
-        """All fields, as YAML and JSON know them."""
-        fields = dataclasses.asdict(self)
-        fields["crop_size"] = list(self.crop_size)
-        return fields
-
-    @classmethod
-    def load(cls, path: str | Path) -> TrainConfig:
-        """Read a YAML file.
-
-        Raises:
-            FileNotFoundError: There is no such file.
-            ValueError: It is no YAML, or a field is unknown or out of range.
-        """
-        import yaml
-
-        with Path(path).open(encoding="utf-8") as file:
-            try:
-                fields = yaml.safe_load(file)
-            except (yaml.YAMLError, UnicodeDecodeError) as error:
-                raise ValueError(f"{path}: expected YAML, got {error}") from error
-        return cls.from_dict({} if fields is None else fields, str(path))
-
-    def save(self, path: str | Path) -> None:
-        """Write all fields as a YAML file."""
-        import yaml
-
-        text = yaml.safe_dump(self.to_dict(), sort_keys=False, default_flow_style=None)
-        Path(path).write_text(text, encoding="utf-8")
-
-
-def _value(name: str, value: Any) -> Any:
-    """What a value of YAML or JSON, which know lists alone, stands for."""
-    if isinstance(value, list):
-        return tuple(value)
-    # YAML 1.1, which PyYAML reads, takes 1e-4 for a text: it wants 1.0e-4, sign and all.
-    if name != "initial" and isinstance(value, str) and re.fullmatch(_EXPONENT, value):
-        return float(value)
-    return value

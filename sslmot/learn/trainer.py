@@ -37,7 +37,7 @@ from sslmot.encoder import Encoder, EncoderConfig, computes_in_bfloat16
 from sslmot.histogram import ColorHistogram
 from sslmot.learn.augment import Augmentation, to_network
 from sslmot.learn.collapse import Health, check, health
-from sslmot.learn.config import SamplerName, TrainConfig
+from sslmot.learn.config import TrainConfig
 from sslmot.learn.identities import pseudo_identities
 from sslmot.learn.methods import Method, Step, make_method
 from sslmot.learn.processes import barrier, broadcast, process_group, rank, world
@@ -50,6 +50,7 @@ from sslmot.learn.samplers import (
     TrackletPairs,
 )
 from sslmot.learn.spread import spread
+from sslmot.pngan.views import PoseViews
 from sslmot.types import Features
 
 Identities: TypeAlias = npt.NDArray[np.int64]
@@ -92,12 +93,12 @@ def train(
         CollapseError: The encoder collapsed; the last checkpoint is from before.
     """
     output = Path(output)
-    with process_group(_device(device)):
+    with process_group(pick_device(device)):
         if rank() == 0:
             if crops is None:
                 raise ValueError("crops: expected a CropSet in the first process, got None")
             check_output(output)
-            config = replace(config, sampler=_resolved(config.sampler, crops))
+            config = _resolved(config, crops)
             # Before anything is written: does all of it fit together?
             trainer = _Trainer(crops, config, output, device, progress)
             trainer.start()
@@ -132,7 +133,7 @@ def resume(
     if not (output / "config.yaml").is_file():
         raise FileNotFoundError(f"resume: expected a run with {output / 'config.yaml'}")
     config = TrainConfig.load(output / "config.yaml")
-    with process_group(_device(device)):
+    with process_group(pick_device(device)):
         crops = CropSet.load(output / "crops")
         trainer = _Trainer(crops, config, output, device, progress)
         if (output / "checkpoint.safetensors").exists():
@@ -156,11 +157,15 @@ def check_output(output: Path) -> None:
         )
 
 
-def _resolved(sampler: SamplerName, crops: CropSet) -> SamplerName:
-    if sampler != "auto":
-        return sampler
-    # Footage says by itself who is who: nearly all of it is linked into tracklets.
-    return "pairs" if (crops.tracklets >= 0).mean() > 0.5 else "identities"
+def _resolved(config: TrainConfig, crops: CropSet) -> TrainConfig:
+    """What "auto" stands for with these crops."""
+    if config.views == "auto":
+        config = replace(config, views="poses+gate+image" if config.poses else "image")
+    if config.sampler == "auto":
+        # Footage says by itself who is who: nearly all of it is linked into tracklets.
+        linked = (crops.tracklets >= 0).mean() > 0.5
+        config = replace(config, sampler="pairs" if linked else "identities")
+    return config
 
 
 class _Trainer:
@@ -177,7 +182,7 @@ class _Trainer:
         self.crops = crops
         self.config = config
         self.output = output
-        self.device = _device(device)
+        self.device = pick_device(device)
         self.progress = progress and rank() == 0
         # Done so far.
         self.epoch, self.step, self.seconds = 0, 0, 0.0
@@ -194,7 +199,10 @@ class _Trainer:
         place: dict[str, Any] = {"device": self.device, "memory_format": torch.channels_last}
         self.method.to(**place)
         self.optimizer = _optimizer(self.method, config)
-        self.augmentation = Augmentation(config.augmentation, config.crop_size)
+        self.augmentation = Augmentation(
+            config.augmentation, config.crop_size, middle=config.middle
+        )
+        self.poses = PoseViews(config.poses, crops) if config.poses else None
         if len(crops) < config.batch_size:
             raise ValueError(
                 f"batch_size: expected at most {len(crops)}, the number of crops, "
@@ -286,7 +294,7 @@ class _Trainer:
         curves, watched, waiting = [], Health(math.nan, math.nan), 0.0
         start = now = time.perf_counter()
         for i, batch in enumerate(bar):
-            views, relation = self._views(batch.share(rank(), world()))
+            views, relation = self._views(batch.share(rank(), world()), rng)
             waiting += time.perf_counter() - now
             done = epoch + i / sampler.steps
             rate = _learning_rate(config, done)
@@ -334,15 +342,27 @@ class _Trainer:
             f"{speed:.0f} images/s, {waiting / seconds:.1%} of the time waiting for data"
         )
 
-    def _views(self, batch: Batch) -> tuple[tuple[Tensor, Tensor], Tensor | None]:
+    def _views(
+        self, batch: Batch, rng: np.random.Generator
+    ) -> tuple[tuple[Tensor, Tensor], Tensor | None]:
         """Both views of a batch, and what is known of it, on the device."""
-        images = self.crops.images
-        first, second = (
-            self.augmentation(torch.from_numpy(images[rows]).to(self.device))
-            for rows in (batch.first, batch.second)
-        )
+        first, second = self.crops.images[batch.first], self.crops.images[batch.second]
+        if self.poses is not None:
+            gated = self.config.views == "poses+gate+image"
+            shown = self.poses.full_body[batch.second] | (not gated)
+            second[shown] = self.poses.draw(batch.second[shown], rng)
+        changed = self._network_input if self.config.views == "poses" else self._augmented
         relation = None if batch.relation is None else torch.from_numpy(batch.relation)
-        return (first, second), relation
+        return (changed(first), changed(second)), relation
+
+    def _augmented(self, images: npt.NDArray[np.uint8]) -> Tensor:
+        views: Tensor = self.augmentation(torch.from_numpy(images).to(self.device))
+        return views
+
+    def _network_input(self, images: npt.NDArray[np.uint8]) -> Tensor:
+        """Crops as they are."""
+        on_device = torch.from_numpy(images).to(self.device)
+        return to_network(on_device, self.config.crop_size, middle=self.config.middle)
 
     def _gather_identities(self, log: SummaryWriter | None) -> Identities:
         """Pseudo-identities by the features of now; those of a histogram before any training."""
@@ -373,18 +393,13 @@ class _Trainer:
         box = [[0, 0, width, height]]
         return np.concatenate([histogram(image[..., ::-1], box) for image in self.crops.images])
 
-    def _network_input(self, rows: npt.NDArray[np.int64]) -> Tensor:
-        """Crops as they are, on the device."""
-        images = torch.from_numpy(self.crops.images[rows]).to(self.device)
-        return to_network(images, self.config.crop_size)
-
     def _describe(self) -> Features:
         """(N, D) float32 of all crops, as the loss compares them."""
-        encoder, rows = self._encoder(), np.arange(len(self.crops))
+        encoder, images = self._encoder(), self.crops.images
         return np.concatenate(
             [
-                encoder.describe(self._network_input(rows[at : at + 256])).cpu().numpy()
-                for at in range(0, len(rows), 256)
+                encoder.describe(self._network_input(np.array(images[at : at + 256]))).cpu().numpy()
+                for at in range(0, len(images), 256)
             ]
         )
 
@@ -409,7 +424,7 @@ class _Trainer:
         if self.config.method == "sslmot" and self.config.head == "norm":
             rng = np.random.default_rng(self.config.seed)
             some = rng.permutation(len(self.crops))[:_SOME]
-            spread(encoder, self._network_input(some))
+            spread(encoder, self._network_input(self.crops.images[some]))
         return encoder
 
     def _say(self, line: str) -> None:
@@ -474,6 +489,7 @@ def _method(config: TrainConfig) -> Method:
         architecture=config.backbone,
         crop_size=config.crop_size,
         parts=config.parts,
+        middle=config.middle,
         ibn=config.ibn,
         feature=config.feature,
     )
@@ -520,8 +536,12 @@ def _initial(path: Path) -> Mapping[str, Tensor]:
     return {k: v for k, v in tensors.items() if not k.startswith("fc.")}
 
 
-def _device(device: str | torch.device | None) -> torch.device:
-    """The device of this process: of several on one machine, each has a GPU of its own."""
+def pick_device(device: str | torch.device | None) -> torch.device:
+    """The device of this process: of several on one machine, each has a GPU of its own.
+
+    Raises:
+        ValueError: There is no such device.
+    """
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:

@@ -1,0 +1,117 @@
+"""Flags that several commands have, and what they stand for."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import inspect
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+
+if TYPE_CHECKING:
+    from sslmot.types import FeatureExtractor
+
+
+def add_selection(parser: argparse.ArgumentParser) -> None:
+    """Which sequences of a folder."""
+    parser.add_argument(
+        "--sequences",
+        type=lambda names: names.split(","),
+        metavar="NAMES",
+        help="some of the folder, such as 09 or MOT17-09,MOT17-11",
+    )
+    parser.add_argument(
+        "--detector", choices=["DPM", "FRCNN", "SDP"], help="a variant of MOT17's sequences"
+    )
+
+
+def add_extractor(parser: argparse.ArgumentParser) -> None:
+    """What describes people; see `extractor`."""
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--weights", type=Path, metavar="FILE", help="encoder to use (default: the one shipped)"
+    )
+    which.add_argument(
+        "--histogram", action="store_true", help="use colour histograms, which need no torch"
+    )
+
+
+def extractor(args: argparse.Namespace) -> FeatureExtractor:
+    """What the flags of `add_extractor` ask for."""
+    if args.histogram:
+        if getattr(args, "feature", None) is not None:
+            raise ValueError("--feature: expected none with --histogram")
+        from sslmot.histogram import ColorHistogram
+
+        return ColorHistogram()
+    from sslmot.encoder import Encoder
+
+    return Encoder.load(args.weights, feature=getattr(args, "feature", None))
+
+
+def add_sources(parser: argparse.ArgumentParser) -> None:
+    """Where crops come from; see `sslmot.data.sources.read_sources`."""
+    parser.add_argument(
+        "paths",
+        type=Path,
+        nargs="*",
+        metavar="PATH",
+        help="Market-1501, a MOTChallenge sequence or folder of them, a video, a folder of images",
+    )
+    parser.add_argument(
+        "--detections",
+        type=Path,
+        action="append",
+        metavar="FILE",
+        help="MOTChallenge detections of a video, one for each, in their order",
+    )
+    add_selection(parser)
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Where networks run."""
+    parser.add_argument("--device", help="such as cpu or cuda:1 (default: CUDA where there is one)")
+
+
+def add_config(parser: argparse.ArgumentParser, config: type[Any], paper: Any = None) -> None:
+    """One flag for each field of a config, explained by its docstring."""
+    group = parser.add_argument_group("settings", f"fields of sslmot.{config.__name__}")
+    doc = inspect.getdoc(config) or ""  # none under python -OO
+    meanings = dict(re.findall(r"^ {4}(\w+): (.+(?:\n {8}.+)*)", doc, re.M))
+    default, hints = config(), get_type_hints(config)
+    for field in dataclasses.fields(config):
+        value = getattr(default, field.name)
+        of_paper = value if paper is None else getattr(paper, field.name)
+        meaning = " ".join(meanings.get(field.name, "").split()).replace("%", "%%")
+        differs = "" if of_paper == value else f"; of the paper: {of_paper}"
+        flag: dict[str, Any] = {"help": f"{meaning} (default: {value}{differs})"}
+        choices = get_args(hints[field.name])
+        if isinstance(value, bool):
+            flag.update(action=argparse.BooleanOptionalAction, default=None)
+        elif choices and all(isinstance(choice, str) for choice in choices):
+            flag.update(choices=choices)
+        elif isinstance(value, tuple):
+            flag.update(type=type(value[0]), nargs=len(value), metavar="N")
+        elif isinstance(value, str):
+            flag.update(type=_number_or_word if float in choices else str, metavar="X")
+        else:
+            flag.update(type=type(value), metavar="N" if isinstance(value, int) else "X")
+        group.add_argument("--" + field.name.replace("_", "-"), **flag)
+
+
+def _number_or_word(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def changes(args: argparse.Namespace, config: type[Any]) -> dict[str, Any]:
+    """The fields of a config that have been given."""
+    given = {field.name: getattr(args, field.name) for field in dataclasses.fields(config)}
+    return {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in given.items()
+        if value is not None
+    }

@@ -1,0 +1,111 @@
+"""``sslmot train`` and ``evaluate-reid``."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+from sslmot.cli.flags import (
+    add_config,
+    add_device,
+    add_extractor,
+    add_selection,
+    add_sources,
+    changes,
+    extractor,
+)
+from sslmot.learn.config import TrainConfig
+
+
+def add_commands(commands: Any) -> None:
+    """Add the commands to a parser."""
+    train = commands.add_parser(
+        "train",
+        help="train an encoder without labels",
+        description="Train an encoder on unlabelled person crops: of a folder of images, of videos "
+        "with detections, of MOTChallenge sequences with their public detections. Writes a run: "
+        "config.yaml, encoder.safetensors, checkpoint.safetensors, tensorboard/, crops/.",
+    )
+    add_sources(train)
+    train.add_argument(
+        "--output", type=Path, help="folder of the run (default: runs/ and the first path's name)"
+    )
+    train.add_argument(
+        "--resume", type=Path, metavar="RUN", help="go on with a run after its last whole epoch"
+    )
+    add_device(train)
+    train.add_argument("--config", type=Path, metavar="FILE", help="settings in YAML")
+    train.add_argument(
+        "--paper", action="store_true", help="start from TrainConfig.paper(), not the defaults"
+    )
+    train.set_defaults(run=_train)
+    add_config(train, TrainConfig, TrainConfig.paper())
+
+    reid = commands.add_parser(
+        "evaluate-reid",
+        help="score how well features tell who is who",
+        description="Score features by re-identification: the held-out identities of Market-1501 "
+        "across cameras, or the annotated people of MOTChallenge sequences after a gap.",
+    )
+    reid.add_argument("path", type=Path, help="Market-1501, a sequence, or a folder of sequences")
+    add_selection(reid)
+    add_extractor(reid)
+    reid.add_argument(
+        "--feature",
+        choices=["projection", "backbone"],
+        help="what describes a person, in place of what the encoder's file says",
+    )
+    reid.set_defaults(run=_evaluate_reid)
+
+
+def _train(args: argparse.Namespace) -> None:
+    from sslmot.data.sources import read_sources
+
+    try:
+        from sslmot.learn.trainer import check_output, resume, train
+    except ImportError as error:
+        raise ImportError(f"training needs more: pip install sslmot[train] ({error})") from error
+
+    given = changes(args, TrainConfig)
+    if args.resume is not None:
+        others = ("paths", "output", "config", "paper", "sequences", "detector", "detections")
+        if given or any(getattr(args, name) for name in others):
+            raise ValueError("--resume: expected no sources and no settings, which the run has")
+        resume(args.resume, device=args.device, progress=True)
+        print(f"{args.resume / 'encoder.safetensors'}")
+        return
+    if args.paper and args.config is not None:
+        raise ValueError("--paper: expected no --config beside it")
+    start = TrainConfig.paper() if args.paper else TrainConfig()
+    config = TrainConfig.load(args.config) if args.config is not None else start
+    config = dataclasses.replace(config, **given)
+    if not args.paths:
+        raise ValueError("paths: expected one source or more, got none")
+    output = args.output or Path("runs") / args.paths[0].resolve().stem
+    crops = None
+    if int(os.environ.get("RANK", 0)) == 0:  # of the processes that torchrun starts, one reads
+        check_output(output)
+        crops = read_sources(
+            args.paths,
+            config.crop_size,
+            sequences=args.sequences,
+            detector=args.detector,
+            detections=args.detections,
+        )
+    train(crops, config, output, device=args.device, progress=True)
+    print(f"{output / 'encoder.safetensors'}")
+
+
+def _evaluate_reid(args: argparse.Namespace) -> None:
+    from sslmot.reid import evaluate_reid, table
+
+    print(
+        table(
+            evaluate_reid(
+                args.path, extractor(args), sequences=args.sequences, detector=args.detector
+            )
+        )
+    )

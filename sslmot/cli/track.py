@@ -1,0 +1,90 @@
+"""``sslmot track``, ``evaluate`` and ``demo``."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from sslmot.cli.flags import add_config, add_extractor, add_selection, changes, extractor
+from sslmot.config import TrackerConfig
+
+
+def add_commands(commands: Any) -> None:
+    """Add the commands to a parser."""
+    track = commands.add_parser(
+        "track",
+        help="track MOTChallenge sequences with their own detections",
+        description="Track MOTChallenge sequences with their own detections; writes "
+        "SEQUENCE.txt (MOTChallenge results) and SEQUENCE.json (time, settings).",
+    )
+    track.add_argument("path", type=Path, help="a sequence, or a folder of sequences")
+    track.add_argument("--output", type=Path, default=Path("results"), help="default: results")
+    add_selection(track)
+    track.add_argument(
+        "--motion-only", action="store_true", help="leave appearance out; needs no frames"
+    )
+    add_extractor(track)
+    track.add_argument(
+        "--paper", action="store_true", help="start from TrackerConfig.paper(), not the defaults"
+    )
+    add_config(track, TrackerConfig, TrackerConfig.paper())
+    track.set_defaults(run=_track)
+
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="score results: HOTA, MOTA, IDF1, ...",
+        description="Score MOTChallenge results with the official preprocessing.",
+    )
+    evaluate.add_argument("path", type=Path, help="a sequence, or a folder of sequences")
+    evaluate.add_argument("--results", type=Path, default=Path("results"), help="default: results")
+    add_selection(evaluate)
+    evaluate.set_defaults(run=_evaluate)
+
+    demo = commands.add_parser(
+        "demo",
+        help="track a generated crowd: scores, an annotated video and a picture",
+        description="Track a generated crowd with and without appearance; writes scores, an "
+        "annotated video and a picture.",
+    )
+    demo.add_argument("--output", type=Path, default=Path("demo"), help="default: demo")
+    demo.add_argument("--people", type=int, help="how many")
+    demo.add_argument("--frames", type=int, help="how long")
+    demo.add_argument("--seed", type=int, help="which crowd")
+    demo.set_defaults(run=_demo)
+
+
+def _track(args: argparse.Namespace) -> None:
+    from sslmot.data.mot import sequences
+    from sslmot.run import track_sequence
+    from sslmot.tracker import Tracker
+
+    if args.motion_only and (args.weights is not None or args.histogram):
+        raise ValueError("--weights, --histogram: expected none with --motion-only")
+    start = TrackerConfig.paper() if args.paper else TrackerConfig()
+    config = dataclasses.replace(start, **changes(args, TrackerConfig))
+    tracker = Tracker(config, extractor=None if args.motion_only else extractor(args))
+    for sequence in sequences(args.path, args.sequences, args.detector):
+        tracker.reset()
+        speed = track_sequence(
+            sequence, tracker, args.output, appearance=not args.motion_only, progress=True
+        )
+        print(
+            f"{args.output / sequence.name}.txt: {speed.frames} frames, "
+            f"{speed.frames / speed.tracking:.0f} frames/s tracking, "
+            f"{speed.frames / speed.total:.0f} frames/s with reading"
+        )
+
+
+def _evaluate(args: argparse.Namespace) -> None:
+    from sslmot.evaluate import evaluate, table
+
+    print(table(evaluate(args.path, args.results, args.sequences, args.detector)))
+
+
+def _demo(args: argparse.Namespace) -> None:
+    from sslmot.demo import demo
+
+    given = {"people": args.people, "frames": args.frames, "seed": args.seed}
+    demo(args.output, **{name: value for name, value in given.items() if value is not None})

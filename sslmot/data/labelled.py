@@ -1,0 +1,75 @@
+"""Crops of people who are known by labels: for what is supervised, and says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from sslmot.data import mot
+from sslmot.data.crops import CropSet, cut
+from sslmot.data.market1501 import is_market1501, read_market1501
+
+VISIBLE = 0.5
+"""Share of a person that must be seen, where the annotation says."""
+
+
+def read_labelled(
+    path: str | Path,
+    size: tuple[int, int],
+    sequences: Iterable[str] | None = None,
+    detector: mot.Detector | None = None,
+) -> tuple[CropSet, npt.NDArray[np.int64]]:
+    """Read crops and who is on them.
+
+    Args:
+        path: Market-1501 (its "train" part is read), or MOTChallenge with frames and annotations.
+        size: Height and width of a crop, pixels.
+        sequences: Which sequences of MOTChallenge; see `sslmot.data.mot.sequences`.
+        detector: Which variant of MOT17.
+
+    Returns:
+        N crops, and (N,) int64, numbers of people over all clips.
+
+    Warns:
+        UserWarning: Images that cannot be read; they are skipped.
+
+    Raises:
+        FileNotFoundError: There is no such data, or a frame is missing.
+        ValueError: A file is malformed, or a selection fits nothing.
+    """
+    if is_market1501(path):
+        if sequences is not None or detector is not None:
+            raise ValueError("sequences, detector: expected none with Market-1501")
+        data = read_market1501(path, size)
+        return data.crops, data.identities
+    sets, people, count = [], [], 0
+    for sequence in mot.sequences(path, sequences, detector):
+        crops, ids = _of_sequence(sequence, size)
+        sets.append(crops)
+        people.append(ids + count)
+        count += int(ids.max(initial=-1)) + 1
+    return CropSet.concatenate(sets), np.concatenate(people)
+
+
+def _of_sequence(
+    sequence: mot.Sequence, size: tuple[int, int]
+) -> tuple[CropSet, npt.NDArray[np.int64]]:
+    gt = sequence.ground_truth()
+    shown = gt.considered & (gt.classes == mot.PEDESTRIAN) & (gt.visibility >= VISIBLE)
+    frames, ids, boxes = gt.frames[shown], gt.ids[shown], gt.boxes[shown]
+    order = np.argsort(frames, kind="stable")
+    frames, ids, boxes = frames[order], ids[order], boxes[order]
+    images = np.empty((len(frames), *size, 3), np.uint8)
+    for t in np.unique(frames):
+        images[frames == t] = cut(sequence.frame(int(t)), boxes[frames == t], size)
+    crops = CropSet(
+        images=images,
+        clips=np.zeros(len(frames), np.int32),
+        frames=frames,
+        tracklets=np.full(len(frames), -1, np.int64),
+        clip_names=(sequence.name,),
+    )
+    return crops, ids

@@ -1,0 +1,153 @@
+"""Poses compared, and the few that stand for all of a data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.cluster import KMeans
+
+from sslmot import tensors
+from sslmot.pose.gate import full_body
+from sslmot.pose.joints import JOINTS, NECK, Joints, check_joints, pair
+
+MIN_TORSO = 0.01
+"""Heights of the crop; a shorter torso counts as this one, so that no pose is infinite."""
+
+
+def pose_vectors(joints: Joints, aspect: float) -> npt.NDArray[np.float32]:
+    """Describe poses by where the joints lie from the hips, in torsos (neck to hips).
+
+    Args:
+        joints: Of N crops.
+        aspect: Width of a crop by its height: 0.5 of 128x64.
+
+    Returns:
+        (N, 36) float32: x and y of each joint; the same wherever and however large the person is.
+
+    Raises:
+        ValueError: The joints have another shape or dtype or are not finite, or the aspect is not
+            above 0.
+    """
+    check_joints(joints)
+    if not 0 < aspect < np.inf:
+        raise ValueError(f"aspect: expected a number above 0, got {aspect}")
+    places = joints[..., :2] * np.array([aspect, 1], np.float32)  # in heights of the crop
+    hips = places[:, pair("hip")].mean(axis=1, keepdims=True)
+    torso = np.linalg.norm(places[:, NECK] - hips[:, 0], axis=1)[:, None, None]
+    vectors: npt.NDArray[np.float32] = (places - hips) / np.maximum(torso, np.float32(MIN_TORSO))
+    return vectors.reshape(-1, 2 * len(JOINTS))
+
+
+def distance(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Mean distance of the joints of two poses, in torsos.
+
+    The mean: a median would not see the arms and legs, less than half of the joints.
+
+    Args:
+        a: (..., 36) float32, of `pose_vectors`.
+        b: (..., 36) float32, of a shape that goes with it: ``distance(a[:, None], b)`` compares
+            each with each.
+
+    Returns:
+        (...) float32.
+    """
+    steps = (a - b).reshape(*np.broadcast_shapes(a.shape, b.shape)[:-1], len(JOINTS), 2)
+    mean: npt.NDArray[np.float32] = np.linalg.norm(steps, axis=-1).mean(axis=-1)
+    return mean
+
+
+@dataclass(frozen=True, eq=False)
+class CanonicalPoses:
+    """A few poses that stand for all of a data set, each one that was really seen.
+
+    Attributes:
+        joints: (k, 18, 3) float32, in shares of the crops that they were seen in; the pose that
+            stands for the most crops first.
+        aspect: Width of those crops by their height.
+
+    Raises:
+        ValueError: The joints have another shape or dtype or are not finite, or the aspect is not
+            above 0.
+    """
+
+    joints: Joints
+    aspect: float
+
+    def __post_init__(self) -> None:
+        pose_vectors(self.joints, self.aspect)
+
+    def __len__(self) -> int:
+        return len(self.joints)
+
+    @classmethod
+    def cluster(cls, joints: Joints, aspect: float, k: int = 8, seed: int = 0) -> CanonicalPoses:
+        """Find the poses of a data set: of k clusters of full bodies those nearest the means.
+
+        Args:
+            joints: Of N crops; those without a full body are left out.
+            aspect: Width of the crops by their height.
+            k: How many to find.
+            seed: Of the clustering.
+
+        Raises:
+            ValueError: There are fewer than k different full bodies, or k is below 1.
+        """
+        if k < 1:
+            raise ValueError(f"k: expected 1 or more, got {k}")
+        bodies = joints[full_body(joints)]
+        vectors, first = np.unique(pose_vectors(bodies, aspect), axis=0, return_index=True)
+        if len(vectors) < k:
+            raise ValueError(
+                f"joints: expected {k} different full bodies or more, got {len(vectors)} of "
+                f"{len(joints)} crops"
+            )
+        means = KMeans(k, n_init=10, random_state=seed).fit(vectors)
+        order = np.argsort(-np.bincount(means.labels_, minlength=k), kind="stable")
+        medoids = []
+        for cluster in order:
+            members = np.flatnonzero(means.labels_ == cluster)
+            apart = distance(vectors[members], means.cluster_centers_[cluster])
+            medoids.append(first[members[apart.argmin()]])
+        return cls(bodies[medoids], aspect)
+
+    def nearest(self, joints: Joints, count: int = 4) -> npt.NDArray[np.int64]:
+        """The canonical poses most like those seen: SSL-MOT's "consecutive" ones.
+
+        Args:
+            joints: Of N crops of this aspect.
+            count: How many, up to k.
+
+        Returns:
+            (N, count) int64, the nearest first.
+
+        Raises:
+            ValueError: The joints are malformed, or there are fewer than ``count`` poses.
+        """
+        if not 1 <= count <= len(self):
+            raise ValueError(f"count: expected 1 to {len(self)}, got {count}")
+        own = pose_vectors(self.joints, self.aspect)
+        apart = distance(pose_vectors(joints, self.aspect)[:, None], own)
+        return np.argsort(apart, axis=1, kind="stable")[:, :count].astype(np.int64)
+
+    def save(self, path: str | Path) -> None:
+        """Write a safetensors file that :meth:`load` reads, whole or not at all."""
+        joints = {"joints": torch.from_numpy(self.joints)}
+        tensors.write(path, joints, {"aspect": repr(float(self.aspect))})
+
+    @classmethod
+    def load(cls, path: str | Path) -> CanonicalPoses:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            ValueError: It is another file, or damaged.
+        """
+        arrays, notes = tensors.read(path)
+        try:
+            return cls(arrays["joints"].numpy(), float(notes["aspect"]))
+        except (KeyError, ValueError) as error:
+            raise ValueError(f"{path}: expected canonical poses, got {error}") from error

@@ -1,0 +1,99 @@
+"""What settings have in common: checks of their fields, and a YAML file that holds them."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?e[+-]?\d+", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A base of frozen dataclasses that check their fields in ``__post_init__``."""
+
+    @classmethod
+    def from_dict(cls, fields: Any, source: str = "config") -> Self:
+        """Read what :meth:`to_dict` wrote; what is absent has its default.
+
+        Raises:
+            ValueError: A field is unknown or out of range.
+        """
+        expected = ", ".join(field.name for field in dataclasses.fields(cls))
+        if not isinstance(fields, dict):
+            raise ValueError(f"{source}: expected a mapping of {expected}, got {fields!r}")
+        if unknown := [name for name in fields if name not in cls.__dataclass_fields__]:
+            raise ValueError(f"{source}: expected some of {expected}, got {unknown[0]!r}")
+        hints = get_type_hints(cls)
+        try:
+            return cls(**{name: _value(hints[name], value) for name, value in fields.items()})
+        except ValueError as error:
+            raise ValueError(f"{source}: {error}") from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields, as YAML and JSON know them."""
+        fields = dataclasses.asdict(self)
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in fields.items()}
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a YAML file.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            ValueError: It is no YAML, or a field is unknown or out of range.
+        """
+        import yaml
+
+        with Path(path).open(encoding="utf-8") as file:
+            try:
+                fields = yaml.safe_load(file)
+            except (yaml.YAMLError, UnicodeDecodeError) as error:
+                raise ValueError(f"{path}: expected YAML, got {error}") from error
+        return cls.from_dict({} if fields is None else fields, str(path))
+
+    def save(self, path: str | Path) -> None:
+        """Write all fields as a YAML file."""
+        import yaml
+
+        text = yaml.safe_dump(self.to_dict(), sort_keys=False, default_flow_style=None)
+        Path(path).write_text(text, encoding="utf-8")
+
+    def _expect_choice(self, name: str) -> None:
+        """Check a field whose type is a Literal."""
+        value, choices = getattr(self, name), get_args(get_type_hints(type(self))[name])
+        if value not in choices:
+            raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
+
+    def _expect_integer(self, name: str, low: int) -> None:
+        value = getattr(self, name)
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value < 2**63:
+            raise ValueError(f"{name}: expected an integer of {low} or more, got {value!r}")
+
+    def _expect_number(self, name: str, low: float, high: float, more: str = "") -> None:
+        value = getattr(self, name)
+        # An infinite bound is not in the range, and NaN in none.
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, (int, float))
+            or not (low <= value <= high and value < math.inf)
+        ):
+            interval = f"{low:g} or more" if high == math.inf else f"{low:g} to {high:g}"
+            raise ValueError(f"{name}: expected a number of {interval}{more}, got {value!r}")
+
+
+def _value(hint: Any, value: Any) -> Any:
+    """What a value of YAML or JSON, which know lists alone, stands for."""
+    if isinstance(value, list):
+        return tuple(value)
+    # YAML 1.1, which PyYAML reads, takes 1e-4 for a text: it wants 1.0e-4, sign and all.
+    if hint is not str and isinstance(value, str) and re.fullmatch(_EXPONENT, value):
+        return float(value)
+    return value
