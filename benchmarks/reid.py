@@ -34,7 +34,8 @@ FLAGS = {
     "default-acd": f"{SHORT} --loss acd",
     "default-plain": f"{SHORT} --sampler plain",
     "default-no-ibn": f"{SHORT} --no-ibn",
-    "default-colour": f"{SHORT} --augmentation colour",
+    "default-both": f"{SHORT} --augmentation both",
+    "default-one-part": f"{SHORT} --parts 1 --middle 1",
 }
 
 

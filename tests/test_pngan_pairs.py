@@ -9,6 +9,7 @@ from stick_figures import people, walking
 pytest.importorskip("torch")  # of the canonical poses
 pytest.importorskip("sklearn")
 
+from sslmot.learn.describe import by_histogram
 from sslmot.pngan.pairs import (
     DIFFERENT,
     Pairs,
@@ -91,13 +92,15 @@ def test_pairs_of_identities(world, in_one_clip):
     assert across == (not in_one_clip)
 
 
-def test_pairs_of_pseudo_identities():
+def test_pairs_of_pseudo_identities(monkeypatch):
     crops, joints = people(4, 12)
     who = crops.tracklets  # which pseudo-identities are not told
     clips = np.tile(np.int32([0, 1]), 24)
     unlinked = np.full(len(crops), -1, np.int64)
     crops = dataclasses.replace(crops, clips=clips, tracklets=unlinked)
-    pairs = pseudo_pairs(crops, joints)
+    # Each has a colour; an encoder that knows colours describes them.
+    monkeypatch.setattr("sslmot.pngan.pairs.by_encoder", lambda crops, _: by_histogram(crops))
+    pairs = pseudo_pairs(crops, joints, None)
     assert len(np.unique(pairs.source)) > 30
     np.testing.assert_array_equal(who[pairs.source], who[pairs.target])
     np.testing.assert_array_equal(clips[pairs.source], clips[pairs.target])

@@ -172,7 +172,7 @@ def test_learning_lowers_the_loss(crops, tmp_path):
         backbone="resnet18",
         crop_size=(64, 32),
         batch_size=16,
-        epochs=6,
+        epochs=8,
         sampler="identities",
         augmentation="both",  # no one in front of anyone: few steps have to do
         learning_rate=0.5,

@@ -171,6 +171,8 @@ def _pairs(
         case "tracklet":
             return tracklet_pairs(crops, joints)
         case "pseudo":
-            return pseudo_pairs(crops, joints)
+            from sslmot.encoder import Encoder
+
+            return pseudo_pairs(crops, joints, Encoder.load())
         case _:
             return flip_pairs(joints)

@@ -34,10 +34,10 @@ from tqdm import tqdm
 from sslmot import tensors as tensor_files
 from sslmot.data.crops import CropSet
 from sslmot.encoder import Encoder, EncoderConfig, computes_in_bfloat16
-from sslmot.histogram import ColorHistogram
 from sslmot.learn.augment import Augmentation, to_network
 from sslmot.learn.collapse import Health, check, health
 from sslmot.learn.config import TrainConfig
+from sslmot.learn.describe import by_encoder, by_histogram
 from sslmot.learn.identities import pseudo_identities
 from sslmot.learn.methods import Method, Step, make_method
 from sslmot.learn.processes import barrier, broadcast, process_group, rank, world
@@ -51,7 +51,6 @@ from sslmot.learn.samplers import (
 )
 from sslmot.learn.spread import spread
 from sslmot.pngan.views import PoseViews
-from sslmot.types import Features
 
 Identities: TypeAlias = npt.NDArray[np.int64]
 
@@ -369,7 +368,9 @@ class _Trainer:
         identities = np.empty(len(self.crops), np.int64)
         if rank() == 0:
             untrained = self.epoch == 0 and not self.config.initial
-            features = self._describe_by_histogram() if untrained else self._describe()
+            features = (
+                by_histogram(self.crops) if untrained else by_encoder(self.crops, self._encoder())
+            )
             c = self.config
             identities = pseudo_identities(
                 features,
@@ -386,22 +387,6 @@ class _Trainer:
                 log.add_scalar("identities/share_of_crops", share, self.step)
         shared: Identities = broadcast(torch.from_numpy(identities).to(self.device)).cpu().numpy()
         return shared
-
-    def _describe_by_histogram(self) -> Features:
-        histogram = ColorHistogram()
-        height, width = self.crops.size
-        box = [[0, 0, width, height]]
-        return np.concatenate([histogram(image[..., ::-1], box) for image in self.crops.images])
-
-    def _describe(self) -> Features:
-        """(N, D) float32 of all crops, as the loss compares them."""
-        encoder, images = self._encoder(), self.crops.images
-        return np.concatenate(
-            [
-                encoder.describe(self._network_input(np.array(images[at : at + 256]))).cpu().numpy()
-                for at in range(0, len(images), 256)
-            ]
-        )
 
     def _encoder(self) -> Encoder:
         """The encoder as it is now."""
