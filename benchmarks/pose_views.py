@@ -3,9 +3,9 @@
     python benchmarks/pose_views.py DATA POSES RUNS [CONFIGURATION ...]
 
 POSES is a folder of `sslmot make-poses DATA/Market-1501`. Each configuration is trained from three
-seeds, all with the paper's recipe and the same steps, and scored on the held-out people: rank-1 and
-mAP, mean and standard deviation of the seeds. A run that is in RUNS already is scored, not trained
-again.
+seeds by the paper's method on a short schedule (`RECIPE`), the same steps for all, and scored on
+the held-out people: rank-1 and mAP, mean and standard deviation of the seeds, for both readings of
+the feature. A run that is in RUNS already is finished and scored; empty RUNS to train anew.
 """
 
 from __future__ import annotations
@@ -26,27 +26,29 @@ CONFIGURATIONS = ("image", "poses", "poses+image", "poses+gate+image")
 
 
 def score(views: str, seed: int, market: Path, poses: Path, runs: Path) -> list[float]:
+    """Rank-1 and mAP of the projection, then of the backbone."""
     run = runs / f"{views}-{seed}"
     new = ["train", str(market), *RECIPE.split(), "--seed", str(seed), "--views", views]
     new += ["--output", str(run)] + ([] if views == "image" else ["--poses", str(poses)])
     with redirect_stdout(sys.stderr):
         main(["train", "--resume", str(run)] if (run / "config.yaml").exists() else new)
-    best = [0.0, 0.0]
+    scores = []
     for feature in ("projection", "backbone"):
         encoder = Encoder.load(run / "encoder.safetensors", feature=feature)
         (row,) = evaluate_reid(market, encoder)
         assert isinstance(row.scores, Retrieval)
-        best = max(best, [row.scores.rank1, row.scores.mean_ap])
-    return best
+        scores += [row.scores.rank1, row.scores.mean_ap]
+    return scores
 
 
 def table(data: Path, poses: Path, runs: Path, configurations: list[str]) -> None:
-    print("| views | rank-1 | mAP |\n| --- | --- | --- |", flush=True)
+    columns = ("views", "z: rank-1", "mAP", "backbone: rank-1", "mAP")
+    print("|", " | ".join(columns), "|\n|", "--- | " * len(columns), flush=True)
     for views in configurations:
         scores = [score(views, seed, data / "Market-1501", poses, runs) for seed in SEEDS]
         mean, spread = np.mean(scores, axis=0), np.std(scores, axis=0, ddof=1)
         cells = [f"{m:.3f} ± {s:.3f}" for m, s in zip(mean, spread, strict=True)]
-        print(f"| {views} | {cells[0]} | {cells[1]} |", flush=True)
+        print("|", " | ".join([views, *cells]), "|", flush=True)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
+from sslmot import files
+
 if TYPE_CHECKING:
     from typing_extensions import Self
 
@@ -43,12 +45,16 @@ class Settings:
         return {k: list(v) if isinstance(v, tuple) else v for k, v in fields.items()}
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
+    def load(cls, path: str | Path, *, whole: bool = False) -> Self:
         """Read a YAML file.
+
+        Args:
+            path: The file.
+            whole: Whether it must hold every field, as what :meth:`save` writes does.
 
         Raises:
             FileNotFoundError: There is no such file.
-            ValueError: It is no YAML, or a field is unknown or out of range.
+            ValueError: It is no YAML, or a field is unknown, out of range or missing.
         """
         import yaml
 
@@ -57,14 +63,18 @@ class Settings:
                 fields = yaml.safe_load(file)
             except (yaml.YAMLError, UnicodeDecodeError) as error:
                 raise ValueError(f"{path}: expected YAML, got {error}") from error
-        return cls.from_dict({} if fields is None else fields, str(path))
+        config = cls.from_dict({} if fields is None else fields, str(path))
+        lacking = [name for name in cls.__dataclass_fields__ if name not in (fields or {})]
+        if whole and lacking:
+            raise ValueError(f"{path}: expected all fields, got none of {', '.join(lacking)}")
+        return config
 
     def save(self, path: str | Path) -> None:
-        """Write all fields as a YAML file."""
+        """Write all fields as a YAML file, whole or not at all."""
         import yaml
 
         text = yaml.safe_dump(self.to_dict(), sort_keys=False, default_flow_style=None)
-        Path(path).write_text(text, encoding="utf-8")
+        files.write(path, text.encode())
 
     def _expect_choice(self, name: str) -> None:
         """Check a field whose type is a Literal."""
@@ -76,6 +86,23 @@ class Settings:
         value = getattr(self, name)
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value < 2**63:
             raise ValueError(f"{name}: expected an integer of {low} or more, got {value!r}")
+
+    def _expect_crop_size(self, least: tuple[int, int], multiple: int = 1) -> None:
+        """Check ``crop_size``: height and width."""
+        size, most = getattr(self, "crop_size"), 1024  # noqa: B009
+        if not (
+            isinstance(size, tuple)
+            and len(size) == 2
+            and all(type(n) is int for n in size)
+            and all(
+                low <= n <= most and n % multiple == 0 for n, low in zip(size, least, strict=True)
+            )
+        ):
+            steps = f" in steps of {multiple}" if multiple > 1 else ""
+            raise ValueError(
+                f"crop_size: expected (height, width) of {least} to ({most}, {most}){steps}, "
+                f"got {size!r}"
+            )
 
     def _expect_number(self, name: str, low: float, high: float, more: str = "") -> None:
         value = getattr(self, name)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
+
+from sslmot import files
 
 
 def read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -38,12 +38,5 @@ def write(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str
         tensors: On any device.
         metadata: To go with them.
     """
-    path = Path(path)
     data = save({k: v.detach().contiguous().cpu() for k, v in tensors.items()}, dict(metadata))
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".sslmot-") as folder:
-        part = Path(folder) / "part"
-        with part.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())  # or a power cut could leave an empty file under the name
-        part.replace(path)
+    files.write(path, data)

@@ -286,11 +286,11 @@ def test_contrast_is_about_the_mean_colour():
 
 
 def test_who_is_in_front_hides_a_side():
-    """Pixel by pixel: the crop before, moved by whole pixels, or nothing."""
-    crops = random(300, 3, 16, 10) + torch.arange(300).view(-1, 1, 1, 1)  # no two alike
+    """Pixel by pixel: another crop, moved by whole pixels, or nothing."""
+    crops = 0.9 * random(300, 3, 16, 10) + torch.arange(300).view(-1, 1, 1, 1)
     got = augment.occlude(crops.clone(), batch(crops))
-    moves, shares = [], []
-    for view, own, front in zip(got, crops, crops.roll(1, 0), strict=True):
+    moves, shares, others = [], [], []
+    for i, (view, own) in enumerate(zip(got, crops, strict=True)):
         hidden = (view != own).any(0)
         if not hidden.any():
             continue
@@ -300,6 +300,9 @@ def test_who_is_in_front_hides_a_side():
         assert hidden.sum() == (bottom - y) * (right - x)
         assert bottom == 16
         assert (x == 0) != (right == 10)
+        other = int(view[0, y, x])  # the whole part of a value says whose it is
+        front = crops[other]
+        others.append((other - i) % 300)
         dx = x if right == 10 else right - 10
         assert torch.equal(view[:, y:, x:right], front[:, : 16 - y, x - dx : right - dx])
         moves.append((dx, y))
@@ -309,6 +312,18 @@ def test_who_is_in_front_hides_a_side():
     assert {dx > 0 for dx, _ in moves} == {True, False}
     assert {y for _, y in moves} == set(range(7))
     assert max(shares) <= 0.6 + 1e-6
+    assert len(set(others)) > 70  # anyone
+    again = augment.occlude(crops.clone(), batch(crops, 1))
+    assert not torch.equal(got, again)
+
+
+def test_others_are_anyone_but_oneself():
+    crops = random(5, 3, 2, 2)
+    drawn = torch.stack([batch(crops, seed).others() for seed in range(200)])
+    assert bool((drawn != torch.arange(5)).all())
+    for i in range(5):
+        assert set(drawn[:, i].tolist()) == set(range(5)) - {i}
+    assert batch(crops[:1]).others().tolist() == [0]
 
 
 @pytest.mark.parametrize("middle", [1.0, 0.8, 0.5])

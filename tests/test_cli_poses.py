@@ -78,7 +78,8 @@ def test_tracklet_pairs_of_photographs(photographs, pose_model, tmp_path, capsys
     assert "expected two full bodies of a tracklet" in message
 
 
-def test_missing_arguments(tmp_path, capsys):
+def test_missing_arguments(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     assert "paths: expected one source or more" in fails(capsys, "train-pngan", "--pairs", "flip")
     assert "--pngan: expected a run" in fails(capsys, "make-poses", tmp_path)
     assert "--resume: expected no sources" in fails(

@@ -100,7 +100,7 @@ def test_crop_size():
         assert TrainConfig(crop_size=right).crop_size == right
     for wrong in ((63, 64), (64, 31), (1025, 64), (64,), (64, 64, 3), (64.0, 64), [64, 64], 64,
                   None, "64", ("64", "64"), (True, 64)):  # fmt: skip
-        message = f"crop_size: expected (height, width) from (64, 32), got {wrong!r}"
+        message = f"crop_size: expected (height, width) of (64, 32) to (1024, 1024), got {wrong!r}"
         with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
             TrainConfig(crop_size=wrong)
 

@@ -76,7 +76,9 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 
 def add_config(parser: argparse.ArgumentParser, config: type[Any], paper: Any = None) -> None:
     """One flag for each field of a config, explained by its docstring."""
-    group = parser.add_argument_group("settings", f"fields of sslmot.{config.__name__}")
+    group = parser.add_argument_group(
+        "settings", f"fields of {config.__module__}.{config.__name__}"
+    )
     doc = inspect.getdoc(config) or ""  # none under python -OO
     meanings = dict(re.findall(r"^ {4}(\w+): (.+(?:\n {8}.+)*)", doc, re.M))
     default, hints = config(), get_type_hints(config)

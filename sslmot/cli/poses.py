@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,14 +13,17 @@ import numpy as np
 import numpy.typing as npt
 
 from sslmot.cli.flags import add_config, add_device, add_sources, changes
-from sslmot.pngan.config import PnganConfig
+from sslmot.pngan.config import PairsName, PnganConfig
 
 if TYPE_CHECKING:
+    import torch
+
     from sslmot.data.crops import CropSet
     from sslmot.pngan.pairs import Pairs
     from sslmot.pose.joints import Joints
 
 _MODEL = Path("pose_landmark_full.tflite")
+_JOINTS = Path("runs/joints")
 
 
 def add_commands(commands: Any) -> None:
@@ -38,7 +43,7 @@ def add_commands(commands: Any) -> None:
         help="train a generator of pose views",
         description="Train PN-GAN, which shows the person of a crop in another pose. Writes a run: "
         "config.yaml, generator.safetensors, checkpoint.safetensors, samples/, tensorboard/, "
-        "crops/.",
+        "pairs.safetensors, crops/.",
     )
     add_sources(pngan)
     _add_joints(pngan)
@@ -71,16 +76,14 @@ def _add_joints(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pose-model",
         type=Path,
-        default=_MODEL,
         metavar="FILE",
         help=f"BlazePose as .tflite, or another model as .onnx (default: {_MODEL})",
     )
     parser.add_argument(
         "--joints",
         type=Path,
-        default=Path("runs/joints"),
         metavar="DIR",
-        help="where joints are kept from run to run (default: runs/joints)",
+        help=f"where joints are kept from run to run (default: {_JOINTS})",
     )
 
 
@@ -92,58 +95,81 @@ def _extract(args: argparse.Namespace) -> None:
 
 
 def _train_pngan(args: argparse.Namespace) -> None:
-    from sslmot.learn.trainer import check_output
-    from sslmot.pngan.trainer import resume_pngan, train_pngan
+    with _needing_more():
+        from sslmot.learn.trainer import check_output, pick_device
+        from sslmot.pngan.trainer import resume_pngan, train_pngan
+        from sslmot.pose.estimator import estimate, load_pose_model
 
     given = changes(args, PnganConfig)
+    device = pick_device(args.device)
     if args.resume is not None:
-        others = ("paths", "output", "config", "sequences", "detector", "detections")
+        others = ("paths", "output", "config", "sequences", "detector", "detections", "pose_model",
+                  "joints")  # fmt: skip
         if given or any(getattr(args, name) for name in others):
             raise ValueError("--resume: expected no sources and no settings, which the run has")
-        resume_pngan(args.resume, device=args.device, progress=True)
+        resume_pngan(args.resume, device=device, progress=True)
         print(args.resume / "generator.safetensors")
         return
     config = PnganConfig.load(args.config) if args.config is not None else PnganConfig()
     config = dataclasses.replace(config, **given)
     output = args.output or Path("runs/pngan")
+    _expect_sources(args)
     check_output(output)
-    crops, identities = _crops(args, config)
-    joints = _joints(args, crops)
-    pairs = _pairs(config, crops, joints, identities)
-    train_pngan(crops, joints, pairs, config, output, device=args.device, progress=True)
+    model = load_pose_model(args.pose_model or _MODEL)
+    crops, identities = _crops(args, config.crop_size, labelled=config.pairs == "identity")
+    joints = estimate(crops, model, args.joints or _JOINTS, progress=True)
+    pairs = _pairs(config.pairs, crops, joints, identities, device)
+    train_pngan(crops, joints, pairs, config, output, device=device, progress=True)
     print(output / "generator.safetensors")
 
 
 def _make_poses(args: argparse.Namespace) -> None:
-    from sslmot.pngan.generator import PoseGenerator
-    from sslmot.pngan.views import make_poses
+    with _needing_more():
+        from sslmot.learn.trainer import pick_device
+        from sslmot.pngan.generator import PoseGenerator
+        from sslmot.pngan.views import check_output, make_poses
+        from sslmot.pose.estimator import estimate, load_pose_model
 
     if args.pngan is None:
         raise ValueError("--pngan: expected a run of train-pngan or its weights, got none")
+    _expect_sources(args)
+    check_output(args.output)
+    model = load_pose_model(args.pose_model or _MODEL)
     path = args.pngan / "generator.safetensors" if args.pngan.is_dir() else args.pngan
-    generator = PoseGenerator.load(path, device=args.device)
-    crops, _ = _crops(args, dataclasses.replace(generator.config, pairs="flip"))
-    make_poses(crops, _joints(args, crops), generator, args.output, progress=True)
+    generator = PoseGenerator.load(path, device=pick_device(args.device))
+    crops, _ = _crops(args, generator.config.crop_size, labelled=False)
+    joints = estimate(crops, model, args.joints or _JOINTS, progress=True)
+    make_poses(crops, joints, generator, args.output, progress=True)
     print(args.output)
 
 
-def _crops(
-    args: argparse.Namespace, config: PnganConfig
-) -> tuple[CropSet, npt.NDArray[np.int64] | None]:
-    """The crops of the sources; with labels where the pairs are to come from those."""
+def _expect_sources(args: argparse.Namespace) -> None:
     if not args.paths:
         raise ValueError("paths: expected one source or more, got none")
-    if config.pairs == "identity":
-        from sslmot.data.labelled import read_labelled
 
-        if len(args.paths) > 1 or args.detections:
-            raise ValueError("paths: expected a single labelled source for pairs identity")
-        return read_labelled(args.paths[0], config.crop_size, args.sequences, args.detector)
+
+@contextmanager
+def _needing_more() -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise ImportError(f"pose views need more: pip install sslmot[pose] ({error})") from error
+
+
+def _crops(
+    args: argparse.Namespace, size: tuple[int, int], *, labelled: bool
+) -> tuple[CropSet, npt.NDArray[np.int64] | None]:
+    """The crops of the sources, and who is on them where labels are asked for."""
+    from sslmot.data.labelled import read_labelled
     from sslmot.data.sources import read_sources
 
+    if labelled:
+        if len(args.paths) > 1 or args.detections:
+            raise ValueError("paths: expected a single labelled source for pairs identity")
+        return read_labelled(args.paths[0], size, args.sequences, args.detector)
     crops = read_sources(
         args.paths,
-        config.crop_size,
+        size,
         sequences=args.sequences,
         detector=args.detector,
         detections=args.detections,
@@ -151,28 +177,22 @@ def _crops(
     return crops, None
 
 
-def _joints(args: argparse.Namespace, crops: CropSet) -> Joints:
-    from sslmot.pose.estimator import estimate, load_pose_model
-
-    return estimate(crops, load_pose_model(args.pose_model), args.joints, progress=True)
-
-
 def _pairs(
-    config: PnganConfig,
+    name: PairsName,
     crops: CropSet,
     joints: Joints,
     identities: npt.NDArray[np.int64] | None,
+    device: torch.device,
 ) -> Pairs:
+    from sslmot.encoder import Encoder
     from sslmot.pngan.pairs import flip_pairs, identity_pairs, pseudo_pairs, tracklet_pairs
 
     if identities is not None:
         return identity_pairs(crops, joints, identities)
-    match config.pairs:
+    match name:
         case "tracklet":
             return tracklet_pairs(crops, joints)
         case "pseudo":
-            from sslmot.encoder import Encoder
-
-            return pseudo_pairs(crops, joints, Encoder.load())
+            return pseudo_pairs(crops, joints, Encoder.load(device=device))
         case _:
             return flip_pairs(joints)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sslmot.crops import crop
+from sslmot.files import new_folder
 from sslmot.inputs import describe
 from sslmot.types import ArrayLike, Frame
 
@@ -130,14 +130,11 @@ class CropSet:
         folder = Path(folder)
         if folder.exists():
             raise FileExistsError(f"folder: expected a new one, got {folder}, which exists")
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".sslmot-") as temporary:
-            part = Path(temporary) / "part"
-            part.mkdir()
+        with new_folder(folder) as part:
             for name in _ARRAYS:
                 np.save(part / f"{name}.npy", getattr(self, name), allow_pickle=False)
             names = {name: getattr(self, name) for name in _NAMES}
             (part / "names.json").write_text(json.dumps(names, indent=1) + "\n")
-            part.rename(folder)
 
     @classmethod
     def load(cls, folder: str | Path) -> CropSet:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from sslmot.data import mot
 from sslmot.data.crops import CropSet, cut
 from sslmot.data.market1501 import is_market1501, read_market1501
+from sslmot.data.sources import with_frames
 
 VISIBLE = 0.5
 """Share of a person that must be seen, where the annotation says."""
@@ -34,7 +35,7 @@ def read_labelled(
         N crops, and (N,) int64, numbers of people over all clips.
 
     Warns:
-        UserWarning: Images that cannot be read; they are skipped.
+        UserWarning: Images that cannot be read, or sequences without frames; they are skipped.
 
     Raises:
         FileNotFoundError: There is no such data, or a frame is missing.
@@ -46,7 +47,7 @@ def read_labelled(
         data = read_market1501(path, size)
         return data.crops, data.identities
     sets, people, count = [], [], 0
-    for sequence in mot.sequences(path, sequences, detector):
+    for sequence in with_frames(path, mot.sequences(path, sequences, detector)):
         crops, ids = _of_sequence(sequence, size)
         sets.append(crops)
         people.append(ids + count)

@@ -63,7 +63,7 @@ def read_sources(
         if path.is_file():
             return [read_video_crops(path, next(files), size)]
         if _is_mot(path):
-            chosen = _with_frames(path, mot.sequences(path, sequences, detector))
+            chosen = with_frames(path, mot.sequences(path, sequences, detector))
             return [read_sequence_crops(sequence, size) for sequence in chosen]
         if is_market1501(path):
             return [read_market1501(path, size).crops]
@@ -78,8 +78,16 @@ def read_sources(
     return CropSet.concatenate(sets)
 
 
-def _with_frames(path: Path, selected: list[mot.Sequence]) -> list[mot.Sequence]:
-    """Those that have frames, each of them once."""
+def with_frames(path: str | Path, selected: list[mot.Sequence]) -> list[mot.Sequence]:
+    """Those sequences of a folder that have frames, each of them once.
+
+    Warns:
+        UserWarning: Sequences without frames; they are left out.
+
+    Raises:
+        FileNotFoundError: No sequence has frames.
+        ValueError: Some are variants of the same frames.
+    """
     found = [sequence for sequence in selected if sequence.has_frames]
     if not found:
         raise FileNotFoundError(f"{path}: expected a sequence with frames, found none")

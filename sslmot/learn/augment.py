@@ -47,7 +47,7 @@ def to_network(
 
 
 class Augmentation(nn.Module):
-    """Random views of crops, ready for the network: each crop is changed on its own.
+    """Random views of crops, ready for the network: each crop is changed in its own way.
 
     The presets, in the order of their steps (p is the share of crops that a step changes; 1 where
     none is given):
@@ -57,8 +57,9 @@ class Augmentation(nn.Module):
       blur of sigma 0.1 to 2 pixels (p 0.5), cut-out of 0.02 to 0.2 of the area (p 0.5).
     - ``ablation``: random resized crop of 0.64 to 1 of the area, horizontal flip (p 0.5).
     - ``both``: random resized crop, then the paper's list.
-    - ``crowd``, this project's own: ``both``, and before its blur another crop of the batch is put
-      in front of the person, from a side and somewhat lower, as people hide each other (p 0.33).
+    - ``crowd``, this project's own: ``both``, and before its blur another crop, any one of the
+      batch, is put in front of the person, from a side and somewhat lower, as people hide each
+      other (p 0.33).
     - ``colour``, another of its own, for long training of an appearance that lives on colour:
       brightness and contrast times 0.8 to 1.2, horizontal flip (p 0.5), translation by up to 10
       rows and 5 columns of 128x64 in whole pixels, cut-out of 0.02 to 0.3 of the area (p 0.5).
@@ -82,7 +83,7 @@ class Augmentation(nn.Module):
         generator: Where the random numbers come from; its state is all there is to save.
 
     Raises:
-        ValueError: There is no such preset, or the size is too small.
+        ValueError: There is no such preset, or the size or the middle is too small.
     """
 
     def __init__(
@@ -104,6 +105,8 @@ class Augmentation(nn.Module):
             raise ValueError(
                 f"crop_size: expected (height, width), 2 pixels or more, got {crop_size}"
             )
+        if not 0.1 <= middle <= 1:
+            raise ValueError(f"middle: expected a share of 0.1 to 1, got {middle}")
         self.preset = preset
         self.crop_size = crop_size
         self.mean = mean
@@ -201,6 +204,12 @@ class _Batch:
     def choose(self, p: float) -> Tensor:
         """(n, 1) float32, 1 for a share p of the crops and 0 for the others."""
         return (self.uniform(0, 1, 1) < p).float()
+
+    def others(self) -> Tensor:
+        """(n,) int64, for each crop one of the others; itself where it is alone."""
+        n = self._count
+        steps = torch.randint(1, max(n, 2), (n,), generator=self._generator)
+        return ((torch.arange(n) + steps) % n).to(self._device)
 
     def corners(self) -> Tensor:
         """(n, 4, 2) float32, x and y in -1..1: a view of the whole crop."""
@@ -324,7 +333,7 @@ def cut_out(largest: float) -> Step:
 
 
 def occlude(crops: Tensor, batch: _Batch) -> Tensor:
-    """Put the batch's crop before, moved sideways and down, in front of a third of the crops."""
+    """Put another crop, moved sideways and down, in front of a third of the crops."""
     _, _, height, width = crops.shape
     sideways = batch.uniform(0.4, 0.8) * (2 * batch.choose(0.5)[:, 0] - 1)
     down = batch.uniform(0, 0.4)  # who is nearer stands lower in the picture
@@ -334,7 +343,7 @@ def occlude(crops: Tensor, batch: _Batch) -> Tensor:
     covered &= batch.choose(0.33)[:, :, None] > 0
     at = (y.clamp(min=0)[:, :, None] * width + x.clamp(0, width - 1)[:, None]).long()
     at = at.flatten(1)[:, None].expand(-1, 3, -1)
-    front = crops.roll(1, dims=0).flatten(2).gather(2, at).view_as(crops)
+    front = crops[batch.others()].flatten(2).gather(2, at).view_as(crops)
     return torch.where(covered[:, None], front, crops)
 
 

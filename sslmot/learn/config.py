@@ -34,8 +34,8 @@ class TrainConfig(Settings):
         head: "mlp", the paper's projection and prediction; "norm": a batch normalisation of the
             backbone's feature in their place.
         backbone: The network before the projection; the paper compares the three.
-        parts: Horizontal stripes of the backbone's feature (1, 2, 4 or 8), which its last three
-            maps then share; 1 for the average of the last, as the paper has it.
+        parts: Horizontal stripes of the backbone's feature (1, 2, 4 or 8), see
+            :class:`sslmot.resnet.ResNet`; 1 for the average of its last map, as the paper has it.
         middle: Share of a crop's width that is looked at, in its middle.
         ibn: Whether the backbone's blocks normalise half of their channels by the crop itself, not
             the batch (IBN-a): for footage unlike what was learned from.
@@ -122,12 +122,9 @@ class TrainConfig(Settings):
         self._expect_number("weight_decay", 0, 1)
         if self.balance != "auto":
             self._expect_number("balance", 0, math.inf, " or auto")
-        size = self.crop_size
-        whole = isinstance(size, tuple) and len(size) == 2 and all(type(n) is int for n in size)
         # Of a smaller crop the backbone leaves a single pixel, whose gradients torch 2.13 gets
         # wrong in bfloat16 on a CPU.
-        if not (whole and 64 <= size[0] <= 1024 and 32 <= size[1] <= 1024):
-            raise ValueError(f"crop_size: expected (height, width) from (64, 32), got {size!r}")
+        self._expect_crop_size((64, 32))
         for name in ("initial", "poses"):
             if not isinstance(getattr(self, name), str):
                 raise ValueError(f"{name}: expected a path, got {getattr(self, name)!r}")

@@ -34,6 +34,7 @@ from tqdm import tqdm
 from sslmot import tensors as tensor_files
 from sslmot.data.crops import CropSet
 from sslmot.encoder import Encoder, EncoderConfig, computes_in_bfloat16
+from sslmot.files import new_folder
 from sslmot.learn.augment import Augmentation, to_network
 from sslmot.learn.collapse import Health, check, health
 from sslmot.learn.config import TrainConfig
@@ -87,8 +88,9 @@ def train(
 
     Raises:
         FileExistsError: The folder holds something.
-        ValueError: The crops are too few for a batch, the initial weights do not fit, or there is
-            no such device.
+        FileNotFoundError: The config's initial weights or poses are missing.
+        ValueError: The crops are too few for a batch, the initial weights or the poses do not fit,
+            or there is no such device.
         CollapseError: The encoder collapsed; the last checkpoint is from before.
     """
     output = Path(output)
@@ -101,13 +103,13 @@ def train(
             # Before anything is written: does all of it fit together?
             trainer = _Trainer(crops, config, output, device, progress)
             trainer.start()
-            output.mkdir(parents=True, exist_ok=True)
-            crops.save(output / "crops")
-            config.save(output / "config.yaml")
+            with new_folder(output) as part:
+                crops.save(part / "crops")
+                config.save(part / "config.yaml")
         barrier()
         if rank() > 0:
             crops = CropSet.load(output / "crops")
-            config = TrainConfig.load(output / "config.yaml")
+            config = TrainConfig.load(output / "config.yaml", whole=True)
             trainer = _Trainer(crops, config, output, device, progress)
             trainer.start()
         return trainer.run()
@@ -131,7 +133,7 @@ def resume(
     output = Path(output)
     if not (output / "config.yaml").is_file():
         raise FileNotFoundError(f"resume: expected a run with {output / 'config.yaml'}")
-    config = TrainConfig.load(output / "config.yaml")
+    config = TrainConfig.load(output / "config.yaml", whole=True)
     with process_group(pick_device(device)):
         crops = CropSet.load(output / "crops")
         trainer = _Trainer(crops, config, output, device, progress)
@@ -158,6 +160,9 @@ def check_output(output: Path) -> None:
 
 def _resolved(config: TrainConfig, crops: CropSet) -> TrainConfig:
     """What "auto" stands for with these crops."""
+    if config.poses:
+        # A resumed run, or another process, may be in another folder.
+        config = replace(config, poses=str(Path(config.poses).resolve()))
     if config.views == "auto":
         config = replace(config, views="poses+gate+image" if config.poses else "image")
     if config.sampler == "auto":
@@ -202,6 +207,12 @@ class _Trainer:
             config.augmentation, config.crop_size, middle=config.middle
         )
         self.poses = PoseViews(config.poses, crops) if config.poses else None
+        gated = config.views == "poses+gate+image"
+        if self.poses is not None and gated and not self.poses.full_body.any():
+            raise ValueError(
+                f"views: expected a full body or more with {config.views}, got none in "
+                f"{len(crops)} crops"
+            )
         if len(crops) < config.batch_size:
             raise ValueError(
                 f"batch_size: expected at most {len(crops)}, the number of crops, "
@@ -239,7 +250,11 @@ class _Trainer:
             # What an interrupted epoch logged is not shown beside its second try.
             log = SummaryWriter(str(self.output / "tensorboard"), purge_step=self.step + 1)
         count, clips = len(self.crops), len(self.crops.clip_names)
-        self._say(f"{count} crops of {clips} clips, sampler {self.config.sampler}")
+        line = f"{count} crops of {clips} clips, sampler {self.config.sampler}"
+        if self.poses is not None:
+            full = self.poses.full_body.mean()
+            line += f", views {self.config.views}, a full body on {full:.1%}"
+        self._say(line)
         try:
             while self.epoch < self.config.epochs:
                 if self.config.sampler == "identities" and (
@@ -430,9 +445,13 @@ class _Trainer:
             "step": self.step,
             "seconds": self.seconds,
             "config": self.config.to_dict(),
+            "poses": self._poses_fingerprint(),
         }
         path = self.output / "checkpoint.safetensors"
         tensor_files.write(path, tensors, {_KEY: json.dumps(notes)})
+
+    def _poses_fingerprint(self) -> str:
+        return "" if self.poses is None else self.poses.fingerprint
 
     def restore(self, path: Path) -> None:
         """Go back to where a checkpoint was written.
@@ -444,12 +463,16 @@ class _Trainer:
         if _KEY not in metadata:
             raise ValueError(f"{path}: expected a checkpoint, got another safetensors file")
         notes = json.loads(metadata[_KEY])
-        if missing := {"config", "epoch", "step", "seconds"} - set(notes):
+        if missing := {"config", "epoch", "step", "seconds", "poses"} - set(notes):
             raise ValueError(f"{path}: expected {sorted(missing)} in it, got {sorted(notes)}")
         saved = TrainConfig.from_dict(notes["config"], f"{path}: config")
         if saved != self.config:
             raise ValueError(
                 f"{path}: expected a checkpoint of the run's config.yaml, got one of {saved}"
+            )
+        if notes["poses"] != self._poses_fingerprint():
+            raise ValueError(
+                f"poses: expected in {self.config.poses} what the run began with, got others"
             )
         state = {
             k.removeprefix("method."): v for k, v in tensors.items() if k.startswith("method.")

@@ -49,14 +49,4 @@ class PnganConfig(Settings):
             self._expect_integer(name, low)
         self._expect_number("learning_rate", 1e-6, 1)
         self._expect_number("l1", 0, math.inf)
-        size = self.crop_size
-        whole = isinstance(size, tuple) and len(size) == 2 and all(type(n) is int for n in size)
-        if not (
-            whole
-            and 32 <= size[0] <= 1024
-            and 16 <= size[1] <= 1024
-            and size[0] % 4 == size[1] % 4 == 0
-        ):
-            raise ValueError(
-                f"crop_size: expected (height, width) from (32, 16), multiples of 4, got {size!r}"
-            )
+        self._expect_crop_size((32, 16), multiple=4)

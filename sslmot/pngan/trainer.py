@@ -31,6 +31,7 @@ from tqdm import tqdm
 
 from sslmot import tensors as tensor_files
 from sslmot.data.crops import CropSet
+from sslmot.files import new_folder
 from sslmot.learn.trainer import check_output, pick_device
 from sslmot.pngan.config import PnganConfig
 from sslmot.pngan.generator import Images, PoseGenerator, image_tensor, map_tensor
@@ -81,8 +82,6 @@ def train_pngan(
     check_output(output)
     # Before anything is written: does all of it fit together?
     trainer = _Trainer(crops, joints, pairs, config, output, device, progress)
-    output.mkdir(parents=True, exist_ok=True)
-    crops.save(output / "crops")
     arrays = {
         "joints": joints,
         "source": pairs.source,
@@ -91,8 +90,10 @@ def train_pngan(
     }
     # Copies: source and target may be one array, which safetensors refuses.
     tensors = {name: torch.tensor(array) for name, array in arrays.items()}
-    tensor_files.write(output / "pairs.safetensors", tensors, {})
-    config.save(output / "config.yaml")
+    with new_folder(output) as part:
+        crops.save(part / "crops")
+        tensor_files.write(part / "pairs.safetensors", tensors, {})
+        config.save(part / "config.yaml")
     return trainer.run()
 
 
@@ -114,7 +115,7 @@ def resume_pngan(
     output = Path(output)
     if not (output / "config.yaml").is_file():
         raise FileNotFoundError(f"resume: expected a run with {output / 'config.yaml'}")
-    config = PnganConfig.load(output / "config.yaml")
+    config = PnganConfig.load(output / "config.yaml", whole=True)
     crops = CropSet.load(output / "crops")
     path = output / "pairs.safetensors"
     arrays = {name: tensor.numpy() for name, tensor in tensor_files.read(path)[0].items()}
@@ -330,7 +331,8 @@ class _Trainer:
         grid = np.concatenate(np.concatenate(columns, axis=2))
         folder = self.output / "samples"
         folder.mkdir(exist_ok=True)
-        cv2.imwrite(str(folder / f"epoch-{self.epoch:02d}.jpg"), grid[..., ::-1])
+        _, picture = cv2.imencode(".jpg", grid[..., ::-1])
+        (folder / f"epoch-{self.epoch:02d}.jpg").write_bytes(picture.tobytes())
 
     def restore(self, path: Path) -> None:
         """Go back to where a checkpoint was written.

@@ -12,7 +12,9 @@ A folder::
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,9 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from sslmot import files
 from sslmot.data.crops import CropSet, digests
+from sslmot.files import new_folder
 from sslmot.pngan.generator import Images, PoseGenerator
 from sslmot.pose.canonical import CanonicalPoses
 from sslmot.pose.gate import full_body
@@ -32,6 +36,7 @@ POSES = 4
 CANONICAL = 8
 """Poses that stand for all of a data set, as in PN-GAN."""
 
+_ARRAYS = ("images", "digests", "full_body")
 _BATCH = 16  # crops at once
 _DONE_EVERY = 16  # batches after which what is done is noted: what a killed run makes again
 
@@ -60,7 +65,6 @@ def make_poses(
         ValueError: The crops show too few full bodies or have another size, the joints are not
             theirs, or the folder was begun by another generator or of other crops.
     """
-    output = Path(output)
     if crops.size != generator.config.crop_size:
         raise ValueError(
             f"crops: expected the generator's size {generator.config.crop_size}, got {crops.size}"
@@ -68,19 +72,20 @@ def make_poses(
     if len(check_joints(joints)) != len(crops):
         raise ValueError(f"joints: expected those of {len(crops)} crops, got {len(joints)}")
     height, width = crops.size
+    known = digests(crops.images)
     about = {
         "generator": generator.fingerprint,
-        "crops": len(crops),
+        "crops": _digest(known),
+        "joints": _digest(joints),
         "size": [height, width],
         "seed": seed,
     }
-    known = digests(crops.images)
+    output = Path(output)
+    check_output(output)
     if not (output / "about.json").is_file():
-        if output.exists() and any(output.iterdir()):
-            raise FileExistsError(f"output: expected a new folder or one of poses, got {output}")
         canonical = CanonicalPoses.cluster(joints, width / height, CANONICAL, seed)
         _begin(output, about, canonical, known, full_body(joints))
-    _check_begun(output, about, known)
+    _check_begun(output, about)
     canonical = CanonicalPoses.load(output / "canonical.safetensors")
     targets = canonical.nearest(joints, POSES)
     images = np.load(output / "images.npy", mmap_mode="r+", allow_pickle=False)
@@ -103,6 +108,16 @@ def make_poses(
                 _write(output / "done.json", {"done": min(start + _BATCH, len(crops))})
 
 
+def check_output(output: Path) -> None:
+    """Refuse a folder that holds something else than poses.
+
+    Raises:
+        FileExistsError: It does.
+    """
+    if output.exists() and any(output.iterdir()) and not (output / "about.json").is_file():
+        raise FileExistsError(f"output: expected a new folder or one of poses, got {output}")
+
+
 class PoseViews:
     """Second views of crops, as :func:`make_poses` left them.
 
@@ -112,29 +127,34 @@ class PoseViews:
 
     Attributes:
         full_body: (N,) bool, whether a whole person is seen on a crop: the pose gate.
+        fingerprint: Of what the poses were made by and of.
 
     Raises:
         FileNotFoundError: There are no poses in the folder.
         ValueError: They are not all made, are damaged, or are of other crops.
     """
 
-    full_body: npt.NDArray[np.bool_]
-
     def __init__(self, folder: str | Path, crops: CropSet) -> None:
         folder = Path(folder)
         if not (folder / "about.json").is_file():
             raise FileNotFoundError(f"poses: expected a folder of make-poses, got {folder}")
         about = _read(folder / "about.json")
-        if (done := _done(folder)) < about["crops"]:
+        images, known, full = (_array(folder / f"{name}.npy") for name in _ARRAYS)
+        count, size = len(known), list(crops.size)
+        if about.get("size") != size:
+            raise ValueError(f"poses: expected crops of {about.get('size')}, got {size}")
+        if images.shape != (count, POSES, *size, 3) or known.shape[1:] != (16,):
+            raise ValueError(f"{folder}: expected poses of {count} crops, got {images.shape}")
+        if (done := _done(folder)) < count:
             raise ValueError(
-                f"poses: expected those of all {about['crops']} crops in {folder}, got {done}; "
+                f"poses: expected those of all {count} crops in {folder}, got {done}; "
                 "`sslmot make-poses` goes on where it ended"
             )
-        self._images: Images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
-        known = np.load(folder / "digests.npy", allow_pickle=False).view("V16")[:, 0]
+        known = known.view("V16")[:, 0]
         order = np.argsort(known, kind="stable")
         wanted = digests(crops.images)
-        place = np.searchsorted(known, wanted, sorter=order).clip(max=len(known) - 1)
+        place = np.searchsorted(known, wanted, sorter=order).clip(max=count - 1)
+        self._images: Images = images
         self._rows = order[place]
         missing = int((known[self._rows] != wanted).sum())
         if missing:
@@ -142,7 +162,8 @@ class PoseViews:
                 f"poses: expected those of these {len(crops)} crops in {folder}, "
                 f"which lacks {missing} of them"
             )
-        self.full_body = np.load(folder / "full_body.npy", allow_pickle=False)[self._rows]
+        self.full_body: npt.NDArray[np.bool_] = full[self._rows]
+        self.fingerprint = _digest(np.frombuffer(json.dumps(about).encode(), np.uint8))
 
     def draw(self, rows: npt.NDArray[np.int64], rng: np.random.Generator) -> Images:
         """Show crops in one of their poses each, chosen at random.
@@ -166,16 +187,19 @@ def _begin(
     known: npt.NDArray[np.void],
     full: npt.NDArray[np.bool_],
 ) -> None:
-    output.mkdir(parents=True, exist_ok=True)
-    canonical.save(output / "canonical.safetensors")
-    np.save(output / "digests.npy", known.view(np.uint8).reshape(-1, 16), allow_pickle=False)
-    np.save(output / "full_body.npy", full, allow_pickle=False)
-    shape = (len(known), POSES, *about["size"], 3)
-    np.lib.format.open_memmap(output / "images.npy", "w+", np.uint8, shape).flush()
-    _write(output / "about.json", about)  # last: now the folder is whole
+    with new_folder(output) as part:
+        canonical.save(part / "canonical.safetensors")
+        np.save(part / "digests.npy", known.view(np.uint8).reshape(-1, 16), allow_pickle=False)
+        np.save(part / "full_body.npy", full, allow_pickle=False)
+        shape = (len(known), POSES, *about["size"], 3)
+        path = part / "images.npy"
+        np.lib.format.open_memmap(path, "w+", np.uint8, shape).flush()
+        with path.open("rb+") as file:  # a full disk is an error now, not a crash on the way
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        _write(part / "about.json", about)
 
 
-def _check_begun(output: Path, about: dict[str, Any], known: npt.NDArray[np.void]) -> None:
+def _check_begun(output: Path, about: dict[str, Any]) -> None:
     begun = _read(output / "about.json")
     for name, value in about.items():
         if begun.get(name) != value:
@@ -183,17 +207,19 @@ def _check_begun(output: Path, about: dict[str, Any], known: npt.NDArray[np.void
                 f"output: expected poses begun with {name} {value}, got {begun.get(name)} in "
                 f"{output}; choose another folder, or delete it"
             )
-    there = np.load(output / "digests.npy", allow_pickle=False).view("V16")[:, 0]
-    if not np.array_equal(there, known):
-        raise ValueError(
-            f"output: expected poses of these crops, got those of others in {output}; "
-            "choose another folder, or delete it"
-        )
 
 
 def _done(folder: Path) -> int:
     path = folder / "done.json"
-    return int(_read(path)["done"]) if path.exists() else 0
+    return int(_read(path).get("done", 0)) if path.exists() else 0
+
+
+def _array(path: Path) -> npt.NDArray[Any]:
+    try:
+        array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{path}: expected an array, got {error}") from error
+    return array
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -207,7 +233,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    """Whole or not at all."""
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(content) + "\n", encoding="utf-8")
-    part.replace(path)
+    files.write(path, json.dumps(content).encode())
+
+
+def _digest(array: npt.NDArray[Any]) -> str:
+    return hashlib.blake2b(array.tobytes(), digest_size=16).hexdigest()

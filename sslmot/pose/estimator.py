@@ -122,6 +122,7 @@ class _Cache:
         self._path = None if folder is None else folder / f"joints-{model[:16]}.safetensors"
         self.digests = np.empty(0, "V16")
         self.joints: Joints = np.empty((0, len(JOINTS), 3), np.float32)
+        self._new: list[tuple[npt.NDArray[np.void], Joints]] = []  # since the last save
         if self._path is not None and self._path.exists():
             self._load(self._path)
 
@@ -138,10 +139,12 @@ class _Cache:
         self.digests = np.ascontiguousarray(digests).view("V16")[:, 0]
 
     def add(self, digests: npt.NDArray[np.void], joints: Joints) -> None:
-        self.digests = np.concatenate([self.digests, digests])
-        self.joints = np.concatenate([self.joints, joints])
+        self._new.append((digests, joints))
 
     def save(self) -> None:
+        self.digests = np.concatenate([self.digests, *(digests for digests, _ in self._new)])
+        self.joints = np.concatenate([self.joints, *(joints for _, joints in self._new)])
+        self._new = []
         if self._path is None:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)

