@@ -87,9 +87,9 @@ class Settings:
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value < 2**63:
             raise ValueError(f"{name}: expected an integer of {low} or more, got {value!r}")
 
-    def _expect_crop_size(self, least: tuple[int, int], multiple: int = 1) -> None:
-        """Check ``crop_size``: height and width."""
-        size, most = getattr(self, "crop_size"), 1024  # noqa: B009
+    @staticmethod
+    def _expect_crop_size(size: Any, least: tuple[int, int], multiple: int = 1) -> None:
+        most = 1024
         if not (
             isinstance(size, tuple)
             and len(size) == 2

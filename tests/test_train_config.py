@@ -262,3 +262,17 @@ def test_errors_of_a_mapping_name_their_source():
         TrainConfig.from_dict({"seed": -1}, "checkpoint")
     with pytest.raises(ValueError, match=r"^checkpoint: expected a mapping of .*, got None$"):
         TrainConfig.from_dict(None, "checkpoint")
+
+
+@pytest.mark.parametrize(("text", "lacking"), [("", "method, loss"), ("method: byol", "loss, ")])
+def test_the_file_of_a_run_holds_every_field(text, lacking, tmp_path):
+    """An empty one, of a full disk, would else be a run of the defaults."""
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    TrainConfig.load(path)
+    with pytest.raises(
+        ValueError, match=f"config.yaml: expected all fields, got none of {lacking}"
+    ):
+        TrainConfig.load(path, whole=True)
+    OTHER.save(path)
+    assert TrainConfig.load(path, whole=True) == OTHER

@@ -124,7 +124,7 @@ class TrainConfig(Settings):
             self._expect_number("balance", 0, math.inf, " or auto")
         # Of a smaller crop the backbone leaves a single pixel, whose gradients torch 2.13 gets
         # wrong in bfloat16 on a CPU.
-        self._expect_crop_size((64, 32))
+        self._expect_crop_size(self.crop_size, (64, 32))
         for name in ("initial", "poses"):
             if not isinstance(getattr(self, name), str):
                 raise ValueError(f"{name}: expected a path, got {getattr(self, name)!r}")

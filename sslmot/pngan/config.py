@@ -49,4 +49,4 @@ class PnganConfig(Settings):
             self._expect_integer(name, low)
         self._expect_number("learning_rate", 1e-6, 1)
         self._expect_number("l1", 0, math.inf)
-        self._expect_crop_size((32, 16), multiple=4)
+        self._expect_crop_size(self.crop_size, (32, 16), multiple=4)
