@@ -15,7 +15,7 @@ from collections import ChainMap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -23,6 +23,10 @@ from sslmot.data.mot import Detector, Sequence, read_results, sequences
 
 COMBINED = "COMBINED"
 """The row of all sequences together: their counts added up, not their scores averaged."""
+
+
+Counts: TypeAlias = list[dict[str, Any]]
+"""Of each metric its fields for one sequence, as TrackEval combines them."""
 
 
 @dataclass(frozen=True)
@@ -84,25 +88,37 @@ def evaluate(
         ValueError: a file is malformed.
         ImportError: TrackEval is not installed.
     """
-    trackeval = _import("trackeval")
-    metrics = [
-        trackeval.metrics.HOTA(),
-        trackeval.metrics.CLEAR({"PRINT_CONFIG": False}),
-        trackeval.metrics.Identity({"PRINT_CONFIG": False}),
-    ]
+    _import("trackeval")  # to fail before anything is read
     selected = _with_results(root, results, names, detector)
-    data = {sequence.name: _preprocessed(sequence, Path(results)) for sequence in selected}
-    times = {name: _time(Path(results) / f"{name}.json") for name in data}
-    # Of each metric {sequence: fields}, the shape that TrackEval combines. No two metrics share
-    # a field.
-    fields = [{name: metric.eval_sequence(d) for name, d in data.items()} for metric in metrics]
-    scores = {name: _scores(ChainMap(*(f[name] for f in fields)), times[name]) for name in data}
-    if len(data) > 1:
-        combined = [metric.combine_sequences(f) for metric, f in zip(metrics, fields, strict=True)]
+    counts = {sequence.name: count(sequence, Path(results)) for sequence in selected}
+    times = {name: _time(Path(results) / f"{name}.json") for name in counts}
+    scores = {name: _scores(ChainMap(*counts[name]), times[name]) for name in counts}
+    if len(counts) > 1:
         measured = [time for time in times.values() if time is not None]
         total = np.sum(measured, axis=0) if len(measured) == len(times) else None
-        scores[COMBINED] = _scores(ChainMap(*combined), total)
+        scores[COMBINED] = _scores(_combined(counts), total)
     return scores
+
+
+def count(sequence: Sequence, results: Path) -> Counts:
+    """Count what is right and wrong in the results of one sequence.
+
+    Args:
+        sequence: with ground truth.
+        results: a folder with its ``<sequence>.txt``.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a file is malformed.
+        ImportError: TrackEval is not installed.
+    """
+    data = _preprocessed(sequence, results)
+    return [metric.eval_sequence(data) for metric in _metrics()]
+
+
+def combine(counts: Mapping[str, Counts]) -> Scores:
+    """Score sequences together, by what `count` said of each."""
+    return _scores(_combined(counts), None)
 
 
 def motmetrics_scores(
@@ -193,6 +209,23 @@ def _import(name: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         raise ImportError(f"scores need {name}: pip install sslmot[evaluation]") from error
+
+
+def _metrics() -> list[Any]:
+    """HOTA, CLEAR and identity; no two of them share a field."""
+    metrics = _import("trackeval").metrics
+    quiet = {"PRINT_CONFIG": False}
+    return [metrics.HOTA(), metrics.CLEAR(quiet), metrics.Identity(quiet)]
+
+
+def _combined(counts: Mapping[str, Counts]) -> Mapping[str, Any]:
+    """The fields of all sequences together."""
+    return ChainMap(
+        *(
+            metric.combine_sequences({name: fields[i] for name, fields in counts.items()})
+            for i, metric in enumerate(_metrics())
+        )
+    )
 
 
 def _with_results(

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from sslmot.data.mot import Sequence, write_results
+from sslmot.data.mot import FrameResult, Sequence, write_results
+from sslmot.interpolate import interpolate
 from sslmot.tracker import Tracker
 
 
@@ -35,6 +36,7 @@ def track_sequence(
     output: Path,
     *,
     appearance: bool = True,
+    max_gap: int | None = None,
     progress: bool = False,
 ) -> Speed:
     """Track a sequence with its own detections.
@@ -48,11 +50,13 @@ def track_sequence(
         output: Folder; made where it is missing.
         appearance: Read the frames and let the tracker's extractor describe the boxes; else by
             motion alone.
+        max_gap: Fill gaps of so many frames after the last frame, by
+            :func:`~sslmot.interpolate.interpolate`; None to write what was tracked online.
         progress: Show a bar.
 
     Raises:
         FileNotFoundError: There are no frames, or one is missing.
-        ValueError: The detections or a frame are malformed.
+        ValueError: The detections or a frame are malformed, or ``max_gap`` is out of range.
         OSError: The output cannot be written.
     """
     if appearance and not sequence.has_frames:
@@ -61,7 +65,10 @@ def track_sequence(
             "none; without frames track by motion alone (--motion-only)"
         )
     detections = sequence.detections()
-    output.mkdir(parents=True, exist_ok=True)  # to fail now rather than after the last frame
+    # To fail now rather than after the last frame.
+    output.mkdir(parents=True, exist_ok=True)
+    if max_gap is not None:
+        interpolate([], max_gap)
     results, tracking = [], 0.0
     start = time.perf_counter()
     for t in tqdm(
@@ -74,14 +81,17 @@ def track_sequence(
         begin = time.perf_counter()
         tracks = tracker.step(frame, detections[t])
         tracking += time.perf_counter() - begin
-        results.append((t, tracks.ids, tracks.boxes, tracks.scores))
+        results.append(FrameResult(t, tracks.ids, tracks.boxes, tracks.scores))
     total = time.perf_counter() - start
+    if max_gap is not None:
+        results = interpolate(results, max_gap)
     write_results(output / f"{sequence.name}.txt", results)
     record = {
         "frames": sequence.length,
         "seconds": round(tracking, 6),
         "seconds_with_reading": round(total, 6),
         "appearance": type(tracker.extractor).__name__ if appearance else None,
+        "interpolated": max_gap,
         "config": {
             k: str(v) if v == float("inf") else v
             for k, v in dataclasses.asdict(tracker.config).items()

@@ -16,6 +16,7 @@ from sslmot.cli import main
 from sslmot.crowd import Crowd, CrowdConfig
 from sslmot.data import mot
 from sslmot.demo import demo, longest_gaps, write_crowd
+from sslmot.interpolate import interpolate
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +74,22 @@ def test_settings_are_flags(crowd, tmp_path):
     main(["track", str(crowd.path), "--output", str(tmp_path), "--paper", "--confirm", "2"])
     record = json.loads((tmp_path / "crowd.json").read_text())
     assert (record["config"]["motion"], record["config"]["confirm"]) == ("none", 2)
+
+
+def test_gaps_are_filled_offline(crowd, tmp_path):
+    tracked = {}
+    for name, flags in (("online", []), ("offline", ["--interpolate", "20"])):
+        main(["track", str(crowd.path), "--output", str(tmp_path / name), "--motion-only", *flags])
+        tracked[name] = mot.read_results(tmp_path / name / "crowd.txt", crowd.length)
+        record = json.loads((tmp_path / name / "crowd.json").read_text())
+        assert record["interpolated"] == (20 if flags else None)
+    expected = interpolate(tracked["online"], 20)
+    boxes = [sum(len(r.ids) for r in results) for results in (tracked["online"], expected)]
+    assert boxes[0] < boxes[1]
+    for one, other in zip(tracked["offline"], expected, strict=True):
+        assert one.frame == other.frame
+        assert one.ids.tolist() == other.ids.tolist()
+        np.testing.assert_allclose(one.boxes, other.boxes, atol=0.01)  # two decimals in a file
 
 
 def test_track_with_an_encoder(crowd, tmp_path):
@@ -153,6 +170,13 @@ class TestErrors:
     def test_bad_setting(self, crowd, capsys):
         message = fails(capsys, "track", crowd.path, "--tau", "-1")
         assert message == "sslmot track: tau: expected a number of 1e-06 to 1e+06, got -1.0\n"
+
+    def test_a_gap_of_no_frames(self, crowd, tmp_path, capsys, monkeypatch):
+        """Said before the first frame is tracked."""
+        monkeypatch.delattr(sslmot.Tracker, "step")
+        flags = ["--motion-only", "--output", tmp_path, "--interpolate", "0"]
+        message = fails(capsys, "track", crowd.path, *flags)
+        assert message == "sslmot track: max_gap: expected an integer of 1 or more, got 0\n"
 
     def test_a_malformed_line(self, crowd, tmp_path, capsys):
         broken = mot.write_sequence(tmp_path, "broken", 30, (64, 48), {1: np.ones((0, 5))})

@@ -27,6 +27,13 @@ def add_commands(commands: Any) -> None:
     )
     add_extractor(track)
     track.add_argument(
+        "--interpolate",
+        type=int,
+        metavar="N",
+        help="offline: fill gaps of tracks whose ends are at most N frames apart, such as 30, "
+        "when all frames are tracked (default: off)",
+    )
+    track.add_argument(
         "--paper", action="store_true", help="start from TrackerConfig.paper(), not the defaults"
     )
     add_config(track, TrackerConfig, TrackerConfig.paper())
@@ -68,7 +75,12 @@ def _track(args: argparse.Namespace) -> None:
     for sequence in sequences(args.path, args.sequences, args.detector):
         tracker.reset()
         speed = track_sequence(
-            sequence, tracker, args.output, appearance=not args.motion_only, progress=True
+            sequence,
+            tracker,
+            args.output,
+            appearance=not args.motion_only,
+            max_gap=args.interpolate,
+            progress=True,
         )
         print(
             f"{args.output / sequence.name}.txt: {speed.frames} frames, "
