@@ -13,15 +13,15 @@ namespace {
 
 // Turns the distances of candidates into costs, in place.
 template <class Cosine>
-void finish_costs(Candidates& pairs, int64_t tracks, const float* reach, const PairParams& params,
-                  const Cosine& cosine_of) {
-    const float hopeless = params.hopeless_cosine();
+void finish_costs(Candidates& pairs, int64_t tracks, const float* reach, const float* min_affinity,
+                  const PairParams& params, const Cosine& cosine_of) {
     for (int64_t i = 0; i < tracks; ++i) {
         const auto row = static_cast<size_t>(i);
+        const TrackGate gate = track_gate(reach, min_affinity, i, params);
         for (int32_t e = pairs.row_begin[row]; e < pairs.row_begin[row + 1]; ++e) {
             float& value = pairs.values[static_cast<size_t>(e)];
-            value = pair_cost(cosine_of(i, pairs.columns[static_cast<size_t>(e)]), value, reach[i],
-                              hopeless, params);
+            value = pair_cost(cosine_of(i, pairs.columns[static_cast<size_t>(e)]), value, gate,
+                              params);
         }
     }
 }
@@ -42,9 +42,9 @@ void mix(float* old, float keep, const float* fresh, float add, int64_t dim) {
 }  // namespace
 
 void associate(const BoxSet& tracks, const FeatureSet& track_features, const float* reach,
-               const BoxSet& detections, const FeatureSet& detection_features,
-               const PairParams& params, int32_t* match) {
-    thread_local Candidates pairs;  // keeps its memory from frame to frame
+               const float* min_affinity, const BoxSet& detections,
+               const FeatureSet& detection_features, const PairParams& params, Candidates& pairs,
+               int32_t* match) {
     find_candidates(tracks, reach, detections, params, pairs);
 
     const int64_t t = tracks.count, n = detections.count, dim = track_features.dim;
@@ -53,9 +53,9 @@ void associate(const BoxSet& tracks, const FeatureSet& track_features, const flo
                       detection_features.norms[detection_features.row(j)]);
     };
     if (!track_features.data) {
-        finish_costs(pairs, t, reach, params, [](int64_t, int64_t) { return 1.0F; });
+        finish_costs(pairs, t, reach, min_affinity, params, [](int64_t, int64_t) { return 1.0F; });
     } else if (4 * static_cast<int64_t>(pairs.columns.size()) <= t * n) {
-        finish_costs(pairs, t, reach, params, [&](int64_t i, int64_t j) {
+        finish_costs(pairs, t, reach, min_affinity, params, [&](int64_t i, int64_t j) {
             return cosine_of(dot(track_features.data + track_features.row(i) * dim,
                                  detection_features.data + detection_features.row(j) * dim, dim),
                              i, j);
@@ -67,7 +67,7 @@ void associate(const BoxSet& tracks, const FeatureSet& track_features, const flo
         thread_local std::vector<float> dots;
         dots.resize(a.size() * b.size());
         dot_block(a.data(), t, b.data(), n, dim, dots.data(), n);
-        finish_costs(pairs, t, reach, params, [&](int64_t i, int64_t j) {
+        finish_costs(pairs, t, reach, min_affinity, params, [&](int64_t i, int64_t j) {
             return cosine_of(dots[static_cast<size_t>(i * n + j)], i, j);
         });
     }
@@ -76,14 +76,14 @@ void associate(const BoxSet& tracks, const FeatureSet& track_features, const flo
 }
 
 void blend(float* table, float* table_norms, const int64_t* rows, const float* features,
-           const float* norms, const int64_t* columns, int64_t n, int64_t dim, float delta) {
+           const float* norms, const int64_t* columns, const float* delta, int64_t n, int64_t dim) {
     for (int64_t i = 0; i < n; ++i) {
         float* old = table + rows[i] * dim;
         float& old_norm = table_norms[rows[i]];
         const float norm = norms[columns[i]];
         const bool known = !(norm < kSmallestNorm);
         if (!known && old_norm > 0.0F) continue;
-        const float keep = old_norm > 0.0F ? delta : 0.0F;
+        const float keep = old_norm > 0.0F ? delta[i] : 0.0F;
         mix(old, keep, features + columns[i] * dim, known ? (1.0F - keep) / norm : 0.0F, dim);
         const float length = std::sqrt(dot(old, old, dim));
         const bool unit = length > kSmallestMix;  // not so: unknown, or two opposite features

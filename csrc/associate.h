@@ -18,17 +18,19 @@ struct FeatureSet {
     int64_t row(int64_t box) const { return rows ? rows[box] : box; }
 };
 
-// reach: (tracks), the largest distance at which each may match. match: out, the detection of each
-// track or -1. Throws std::invalid_argument where a cost is NaN.
+// reach: (tracks), the largest distance at which each may match; min_affinity: (tracks), the lowest
+// affinity, or null. match: out, the detection of each track or -1; pairs: out, the candidates and
+// what they cost. Throws std::invalid_argument where a cost is NaN.
 void associate(const BoxSet& tracks, const FeatureSet& track_features, const float* reach,
-               const BoxSet& detections, const FeatureSet& detection_features,
-               const PairParams& params, int32_t* match);
+               const float* min_affinity, const BoxSet& detections,
+               const FeatureSet& detection_features, const PairParams& params, Candidates& pairs,
+               int32_t* match);
 
 // The update of matched tracks' features, in place, for i in 0..n:
-//     table[rows[i]] <- unit(delta * table[rows[i]] + (1 - delta) * unit(features[columns[i]]))
+//     table[r] <- unit(delta[i] * table[r] + (1 - delta[i]) * unit(features[columns[i]])), r = rows[i]
 // Where one of the two is unknown (zero) the other stands alone; delta = 0 stores a first feature.
 // Rows of the table are of unit length or zero, and `table_norms` says which: 1 or 0.
 void blend(float* table, float* table_norms, const int64_t* rows, const float* features,
-           const float* norms, const int64_t* columns, int64_t n, int64_t dim, float delta);
+           const float* norms, const int64_t* columns, const float* delta, int64_t n, int64_t dim);
 
 }  // namespace sslmot

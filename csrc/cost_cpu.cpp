@@ -8,7 +8,6 @@ namespace sslmot {
 
 void cost_cpu(const CostProblem& q) {
     const int64_t t = q.tracks, n = q.detections, d = q.dim;
-    const float hopeless = q.params.hopeless_cosine();
     std::vector<const float*> track_rows, detection_rows;
     std::vector<float> track_norms, detection_norms;
     std::vector<Box> detection_boxes(static_cast<size_t>(n));
@@ -31,7 +30,7 @@ void cost_cpu(const CostProblem& q) {
         }
         for (int64_t i = 0; i < t; ++i) {
             const Box track = make_box(q.track_boxes + 4 * (b * t + i));
-            const float reach = q.reach ? q.reach[b * t + i] : INFINITY;
+            const TrackGate gate = track_gate(q.reach, q.min_affinity, b * t + i, q.params);
             for (int64_t j = 0; j < n; ++j) {
                 float& c = cost[i * n + j];
                 if (q.track_classes &&
@@ -43,8 +42,7 @@ void cost_cpu(const CostProblem& q) {
                 const float cos = q.appearance ? cosine(c, track_norms[static_cast<size_t>(i)],
                                                         detection_norms[col])
                                                : 1.0F;
-                c = pair_cost(cos, distance(track, detection_boxes[col], q.params), reach, hopeless,
-                              q.params);
+                c = pair_cost(cos, distance(track, detection_boxes[col], q.params), gate, q.params);
             }
         }
     }

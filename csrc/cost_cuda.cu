@@ -64,11 +64,10 @@ __global__ void cost_kernel(CostProblem q) {
         if (!q.track_classes || q.track_classes[track] == q.detection_classes[detection]) {
             const float cos =
                 q.appearance ? cosine(dot, sqrtf(track_square), sqrtf(detection_square)) : 1.0F;
-            const float reach = q.reach ? q.reach[track] : INFINITY;
             c = pair_cost(cos,
                           distance(make_box(q.track_boxes + 4 * track),
                                    make_box(q.detection_boxes + 4 * detection), p),
-                          reach, p.hopeless_cosine(), p);
+                          track_gate(q.reach, q.min_affinity, track, p), p);
         }
         q.cost[track * q.detections + col] = c;
     }

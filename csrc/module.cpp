@@ -13,6 +13,7 @@
 #include "crop.h"
 #include "dot.h"
 #include "gate.h"
+#include "hidden.h"
 #include "tensor.h"
 
 namespace sslmot {
@@ -62,7 +63,7 @@ void cost(const py::object& track_features_, const py::object& detection_feature
           const py::object& track_boxes_, const py::object& detection_boxes_,
           const PairParams& params, const py::object& out_, const py::object& reach_,
           const py::object& track_classes_, const py::object& detection_classes_,
-          uintptr_t stream) {
+          const py::object& min_affinity_, uintptr_t stream) {
     const Tensor out(out_, "out");
     out.expect("float32", {kAny, kAny, kAny}).expect_writable();
     const int64_t b = out.shape(0), t = out.shape(1), n = out.shape(2);
@@ -72,6 +73,8 @@ void cost(const py::object& track_features_, const py::object& detection_feature
     detection_boxes.expect("float32", {b, n, 4}).expect_with(out);
     const auto reach = optional(reach_, "reach");
     if (reach) reach->expect("float32", {b, t}).expect_with(out);
+    const auto min_affinity = optional(min_affinity_, "min_affinity");
+    if (min_affinity) min_affinity->expect("float32", {b, t}).expect_with(out);
 
     CostProblem q{};
     const auto track_features = optional(track_features_, "track_features");
@@ -107,6 +110,7 @@ void cost(const py::object& track_features_, const py::object& detection_feature
     q.track_boxes = track_boxes.data<const float>();
     q.detection_boxes = detection_boxes.data<const float>();
     q.reach = data_or_null<float>(reach);
+    q.min_affinity = data_or_null<float>(min_affinity);
     q.track_classes = data_or_null<int32_t>(track_classes);
     q.detection_classes = data_or_null<int32_t>(detection_classes);
     q.params = params;
@@ -211,6 +215,14 @@ struct FrameBoxes {
     std::optional<Tensor> track_classes, detection_classes;
 };
 
+py::tuple to_arrays(const Candidates& pairs) {
+    const auto array = [](const auto& values) {
+        using T = typename std::decay_t<decltype(values)>::value_type;
+        return py::array_t<T>(static_cast<py::ssize_t>(values.size()), values.data());
+    };
+    return py::make_tuple(array(pairs.row_begin), array(pairs.columns), array(pairs.values));
+}
+
 py::tuple candidates(const py::object& track_boxes, const py::object& reach,
                      const py::object& detection_boxes, const PairParams& params,
                      const py::object& track_classes, const py::object& detection_classes) {
@@ -221,11 +233,7 @@ py::tuple candidates(const py::object& track_boxes, const py::object& reach,
         find_candidates(boxes.tracks(), boxes.reach.data<const float>(), boxes.detections(), params,
                         found);
     }
-    const auto array = [](const auto& values) {
-        using T = typename std::decay_t<decltype(values)>::value_type;
-        return py::array_t<T>(static_cast<py::ssize_t>(values.size()), values.data());
-    };
-    return py::make_tuple(array(found.row_begin), array(found.columns), array(found.values));
+    return to_arrays(found);
 }
 
 // Rows into a table of features, checked to lie in it.
@@ -240,12 +248,12 @@ const int64_t* expect_rows(const Tensor& rows, int64_t n, int64_t table_size) {
     return row;
 }
 
-py::array_t<int32_t> associate_frame(const py::object& track_boxes, const py::object& reach,
-                                     const py::object& detection_boxes, const PairParams& params,
-                                     const py::object& table_, const py::object& table_norms_,
-                                     const py::object& rows_, const py::object& embeddings_,
-                                     const py::object& norms_, const py::object& track_classes,
-                                     const py::object& detection_classes) {
+py::tuple associate_frame(const py::object& track_boxes, const py::object& reach,
+                          const py::object& detection_boxes, const PairParams& params,
+                          const py::object& table_, const py::object& table_norms_,
+                          const py::object& rows_, const py::object& embeddings_,
+                          const py::object& norms_, const py::object& track_classes,
+                          const py::object& detection_classes, const py::object& min_affinity_) {
     const FrameBoxes boxes(track_boxes, reach, detection_boxes, track_classes, detection_classes);
     const BoxSet tracks = boxes.tracks(), detections = boxes.detections();
     FeatureSet track_features{}, detection_features{};
@@ -266,19 +274,33 @@ py::array_t<int32_t> associate_frame(const py::object& track_boxes, const py::ob
         detection_features = {embeddings->data<const float>(), norms->data<const float>(), nullptr,
                               table->shape(1)};
     }
+    const auto min_affinity = optional(min_affinity_, "min_affinity");
+    if (min_affinity) min_affinity->expect("float32", {tracks.count}).expect_on_cpu();
     py::array_t<int32_t> match(tracks.count);
     int32_t* out = match.mutable_data();
+    thread_local Candidates pairs;  // keeps its memory from frame to frame
     {
         const py::gil_scoped_release release;
-        associate(tracks, track_features, boxes.reach.data<const float>(), detections,
-                  detection_features, params, out);
+        associate(tracks, track_features, boxes.reach.data<const float>(),
+                  data_or_null<float>(min_affinity), detections, detection_features, params, pairs,
+                  out);
     }
-    return match;
+    return py::make_tuple(match, to_arrays(pairs));
+}
+
+py::array_t<float> hidden_shares(const py::object& boxes_) {
+    const Tensor boxes(boxes_, "boxes");
+    boxes.expect("float32", {kAny, 4}).expect_on_cpu();
+    py::array_t<float> share(boxes.shape(0));
+    float* out = share.mutable_data();
+    const py::gil_scoped_release release;
+    find_hidden(boxes.data<const float>(), boxes.shape(0), out);
+    return share;
 }
 
 void blend_rows(const py::object& table_, const py::object& table_norms_, const py::object& rows_,
                 const py::object& embeddings_, const py::object& norms_, const py::object& columns_,
-                float delta) {
+                const py::object& delta_) {
     const Tensor table(table_, "table");
     table.expect("float32", {kAny, kAny}).expect_on_cpu().expect_writable();
     const Tensor table_norms(table_norms_, "table_norms");
@@ -293,9 +315,11 @@ void blend_rows(const py::object& table_, const py::object& table_norms_, const 
     const int64_t n = rows.shape(0);
     const int64_t* row = expect_rows(rows, n, table.shape(0));
     const int64_t* column = expect_rows(columns, n, embeddings.shape(0));
+    const Tensor delta(delta_, "delta");
+    delta.expect("float32", {n}).expect_on_cpu();
     const py::gil_scoped_release release;
     blend(table.data<float>(), table_norms.data<float>(), row, embeddings.data<const float>(),
-          norms.data<const float>(), column, n, table.shape(1), delta);
+          norms.data<const float>(), column, delta.data<const float>(), n, table.shape(1));
 }
 
 void crop(const py::object& frame_, const py::object& boxes_, const py::object& out_,
@@ -354,11 +378,12 @@ PYBIND11_MODULE(_core, m) {
         "cost", &cost, py::arg("track_features"), py::arg("detection_features"),
         py::arg("track_boxes"), py::arg("detection_boxes"), py::arg("params"), py::arg("out"),
         py::arg("reach") = py::none(), py::arg("track_classes") = py::none(),
-        py::arg("detection_classes") = py::none(), py::arg("stream") = 0,
+        py::arg("detection_classes") = py::none(), py::arg("min_affinity") = py::none(),
+        py::arg("stream") = 0,
         "Costs of all pairs (SSL-MOT, eq. 6-7), clamped at the gate, for B independent "
         "problems.\n\n"
         "Features (B, T, D) and (B, N, D), of norms up to 1e18, or both None; boxes (B, T, 4) and\n"
-        "(B, N, 4) float32; reach (B, T) float32; classes (B, T) and (B, N) int32; out (B, T, N)\n"
+        "(B, N, 4) float32; reach and min_affinity (B, T) float32; classes (B, T) and (B, N) int32; out (B, T, N)\n"
         "float32. All on the CPU with float32 features, or all on one CUDA device with float32,\n"
         "float16 or bfloat16 ones; there the call launches on `stream` and does not wait.");
 
@@ -382,9 +407,15 @@ PYBIND11_MODULE(_core, m) {
         py::arg("table_norms") = py::none(), py::arg("rows") = py::none(),
         py::arg("embeddings") = py::none(), py::arg("norms") = py::none(),
         py::arg("track_classes") = py::none(), py::arg("detection_classes") = py::none(),
-        "A frame on the CPU: (T,) int32, the detection of each track or -1.\n\n"
+        py::arg("min_affinity") = py::none(),
+        "A frame on the CPU: (T,) int32, the detection of each track or -1, and what the pairs\n"
+        "within reach cost: (row_begin, columns, costs).\n\n"
         "Track i has the feature table[rows[i]], of norm table_norms[rows[i]]. Without table and\n"
         "embeddings motion alone decides.");
+
+    m.def("hidden_shares", &hidden_shares, py::arg("boxes"),
+          "Of each box (N, 4) the largest share that lies behind one other, whose lower edge is\n"
+          "lower or as low: (N,) float32.");
 
     m.def("blend", &blend_rows, py::arg("table"), py::arg("table_norms"), py::arg("rows"),
           py::arg("embeddings"), py::arg("norms"), py::arg("columns"), py::arg("delta"),

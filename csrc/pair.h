@@ -15,13 +15,24 @@ struct PairParams {
     float motion_weight;      // beta
     float shape_weight;       // share of the change of size in the distance; 0 in the paper
     float gate;               // pairs that cost this much or more never match
+};
 
+// What a pair of one track must fulfil to match at all.
+struct TrackGate {
+    float reach;         // pairs farther apart can never match
+    float min_affinity;  // rho_1, of this track
     // Below this cosine the affinity is under min_affinity beyond any rounding: most pairs of a
     // frame need no exponential to be ruled out.
-    SSLMOT_HOST_DEVICE float hopeless_cosine() const {
-        return 1.0F + tau * std::log(min_affinity) - 1e-3F * (1.0F + tau);
-    }
+    float hopeless_cosine;
 };
+
+// Of track i; without arrays the reach is unlimited and the affinity that of the settings.
+SSLMOT_HOST_DEVICE inline TrackGate track_gate(const float* reach, const float* min_affinity,
+                                               int64_t i, const PairParams& p) {
+    const float least = min_affinity ? min_affinity[i] : p.min_affinity;
+    return {reach ? reach[i] : INFINITY, least,
+            1.0F + p.tau * std::log(least) - 1e-3F * (1.0F + p.tau)};
+}
 
 // Norms up to here keep products of two within float32; anything longer is an input error.
 constexpr float kLargestNorm = 1e18F;
@@ -81,11 +92,11 @@ SSLMOT_HOST_DEVICE inline float distance(const Box& track, const Box& detection,
 // Eq. 7, clamped at the gate. Without features the cosine is 1: appearance has no say. The
 // comparisons are written so that a NaN passes through to the solver, which reports it, instead of
 // turning into the gate.
-SSLMOT_HOST_DEVICE inline float pair_cost(float cos, float dis, float reach, float hopeless_cosine,
+SSLMOT_HOST_DEVICE inline float pair_cost(float cos, float dis, const TrackGate& track,
                                           const PairParams& p) {
-    if (dis > reach || cos < hopeless_cosine) return p.gate;
+    if (dis > track.reach || cos < track.hopeless_cosine) return p.gate;
     const float a = affinity(cos, p);
-    if (a < p.min_affinity || cos == -INFINITY) return p.gate;
+    if (a < track.min_affinity || cos == -INFINITY) return p.gate;
     const float motion = 1.0F < dis ? 1.0F : dis;
     const float cost = p.appearance_weight * (1.0F - a) + p.motion_weight * motion;
     return p.gate < cost ? p.gate : cost;

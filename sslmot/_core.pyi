@@ -35,6 +35,7 @@ def cost(
     reach: Any = None,
     track_classes: Any = None,
     detection_classes: Any = None,
+    min_affinity: Any = None,
     stream: int = 0,
 ) -> None: ...
 def candidates(
@@ -61,7 +62,12 @@ def associate(
     norms: Any = None,
     track_classes: Any = None,
     detection_classes: Any = None,
-) -> npt.NDArray[np.int32]: ...
+    min_affinity: Any = None,
+) -> tuple[
+    npt.NDArray[np.int32],
+    tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.float32]],
+]: ...
+def hidden_shares(boxes: Any) -> npt.NDArray[np.float32]: ...
 def blend(
     table: Any,
     table_norms: Any,
@@ -69,7 +75,7 @@ def blend(
     embeddings: Any,
     norms: Any,
     columns: Any,
-    delta: float,
+    delta: Any,
 ) -> None: ...
 def crop(
     frame: Any,

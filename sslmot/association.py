@@ -63,18 +63,58 @@ class BoxPairs(NamedTuple):
             self.classes[detections],
         )
 
-    def reach(self, distance: float) -> npt.NDArray[np.float32]:
-        """(T,) float32: one reach for all tracks."""
-        return np.full(len(self.track_boxes), distance, np.float32)
+    def each(self, value: float) -> npt.NDArray[np.float32]:
+        """(T,) float32: one number for all tracks."""
+        return np.full(len(self.track_boxes), value, np.float32)
 
 
-def match_by_motion(pairs: BoxPairs, reach: float, params: _core.PairParams) -> Match:
-    """Match by distance alone: (T,) int32, the detection of each track or -1."""
-    return _core.associate(
+class PairCosts(NamedTuple):
+    """What pairs cost that are near enough to match; those of no pair here cost the gate.
+
+    Attributes:
+        row_begin: (T + 1,) int32; the pairs of track i are those from ``row_begin[i]`` up to
+            ``row_begin[i + 1]``.
+        columns: (P,) int32, their detections.
+        costs: (P,) float32, at most the gate; at the gate a pair cannot match.
+    """
+
+    row_begin: npt.NDArray[np.int32]
+    columns: npt.NDArray[np.int32]
+    costs: npt.NDArray[np.float32]
+
+    def cost(self, track: int, detection: int) -> float:
+        """What a pair costs that is among these."""
+        begin, end = self.row_begin[track], self.row_begin[track + 1]
+        return float(self.costs[begin:end][self.columns[begin:end] == detection][0])
+
+    @classmethod
+    def of_matrix(cls, cost: npt.NDArray[np.float32], gate: float) -> PairCosts:
+        """Those of a (T, N) matrix that are below the gate."""
+        rows, columns = (cost < gate).nonzero()
+        begin = np.searchsorted(rows, np.arange(len(cost) + 1))
+        return cls(begin.astype(np.int32), columns.astype(np.int32), cost[rows, columns])
+
+
+class Matching(NamedTuple):
+    """The matching of a frame and the costs that it is made of.
+
+    Attributes:
+        match: (T,) int32, the detection of each track, -1 for none.
+        pairs: What it chose from.
+    """
+
+    match: Match
+    pairs: PairCosts
+
+
+def match_by_motion(pairs: BoxPairs, reach: float, params: _core.PairParams) -> Matching:
+    """Match by distance alone."""
+    match, costs = _core.associate(
         pairs.track_boxes,
-        pairs.reach(reach),
+        pairs.each(reach),
         pairs.boxes,
         params,
         track_classes=pairs.track_classes,
         detection_classes=pairs.classes,
     )
+    return Matching(match, PairCosts(*costs))

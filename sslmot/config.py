@@ -7,38 +7,55 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from sslmot.settings import Settings
+
 Motion = Literal["kalman", "none"]
 
 
 @dataclass(frozen=True)
-class TrackerConfig:
+class TrackerConfig(Settings):
     """Settings of a :class:`~sslmot.Tracker`.
 
     Distances are relative L1 distances (SSL-MOT, eq. 7): the mean of |dx| / width and
     |dy| / height between box centres, in sizes of the track's own box, and beside it
     ``shape_weight`` times the mean change of log width and log height.
 
+    The affinities fit the encoder that comes with the package; ``sslmot calibrate`` fits them to
+    another one, or to the footage.
+
     Attributes:
         tau: Temperature of the affinity ``exp((cosine - 1) / tau)`` (eq. 6).
         min_affinity: Pairs of lower affinity never match by appearance (rho_1).
+        lost_affinity: The same for a person who was not seen in the frame before: more is asked
+            where less is known of the place.
         appearance_weight: Weight of ``1 - affinity`` in the cost (alpha, eq. 7).
         motion_weight: Weight of the distance in the cost (beta, eq. 7).
         shape_weight: Share of the change of size in the distance; 0 in the paper.
         max_cost: Pairs that cost as much or more never match by appearance.
         appearance_reach: Pairs farther apart than this never match by appearance; may be inf.
         motion_reach: Pairs farther apart than this never match by motion alone; at most 1.
-        rescue: Continue tracks seen in the frame before by motion alone where appearance found
-            them no detection. (Without features, motion alone decides everything.)
+        rescue: Match by motion alone where appearance is unknown, on either side, and the track was
+            seen in the frame before. (Without features, motion alone decides everything.)
         delta: Share of the old feature in the update of a matched track (delta); of the old box
             too where ``motion`` is "none".
-        confirm: Matches after its birth that turn a potential track into a reported one.
-        patience: Frames without detection for which a confirmed track is kept (rho_2).
+        max_hidden: The feature of a detection is not taken in where more than this share of its box
+            lies behind another one, whose lower edge is lower.
+        birth_score: Detections that score less start no track.
+        sure_score: Detections that score as much are reported at once, where they resemble nobody
+            who was lost; may be inf.
+        confirm: Matches after its birth that turn any other potential track into a reported one.
+        patience: Frames without detection for which a confirmed track is followed (rho_2).
         potential_patience: The same for a potential track; the paper has one number for both.
+        memory: Frames without detection after which a person is forgotten. Until then a track that
+            is confirmed takes the identity of someone lost whom it resembles.
+        walk: What a lost person may walk in a frame, in boxes, when it comes to such a resemblance.
         motion: "kalman" predicts with constant velocity; "none" stays where the track was.
+        camera: Whether boxes move with the camera, whose motion is found in the frames.
     """
 
     tau: float = 0.2
-    min_affinity: float = 0.2
+    min_affinity: float = 0.22
+    lost_affinity: float = 0.39
     appearance_weight: float = 0.5
     motion_weight: float = 0.5
     shape_weight: float = 1.0
@@ -47,34 +64,47 @@ class TrackerConfig:
     motion_reach: float = 0.6
     rescue: bool = True
     delta: float = 0.9
+    max_hidden: float = 0.5
+    birth_score: float = 0.3
+    sure_score: float = 0.9
     confirm: int = 1
-    patience: int = 90
+    patience: int = 60
     potential_patience: int = 1
+    memory: int = 300
+    walk: float = 0.1
     motion: Motion = "kalman"
+    camera: bool = True
 
     def __post_init__(self) -> None:
         for name, low, high in (
             ("min_affinity", 0.0, 1.0),
+            ("lost_affinity", 0.0, 1.0),
             ("appearance_weight", 0.0, math.inf),
             ("motion_weight", 0.0, math.inf),
             ("shape_weight", 0.0, math.inf),
             ("delta", 0.0, 1.0),
+            ("max_hidden", 0.0, 1.0),
+            ("birth_score", 0.0, math.inf),
+            ("walk", 0.0, math.inf),
         ):
-            self._expect_number(name, low, high)
+            self._expect(name, low, high)
+        self._expect("sure_score", 0.0, math.inf, infinite=True)
         for name, high in (("tau", math.inf), ("max_cost", math.inf), ("motion_reach", 1.0)):
-            self._expect_number(name, 0.0, high, positive=True)
-        self._expect_number("appearance_reach", 0.0, math.inf, positive=True, infinite=True)
-        for name in ("confirm", "patience", "potential_patience"):
+            self._expect(name, 0.0, high, positive=True)
+        self._expect("appearance_reach", 0.0, math.inf, positive=True, infinite=True)
+        for name in ("confirm", "patience", "potential_patience", "memory"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 10**9:
                 raise ValueError(f"{name}: expected an integer of 0 to 1e9, got {value!r}")
-        if not isinstance(self.rescue, bool):
-            raise ValueError(f"rescue: expected True or False, got {self.rescue!r}")
+        for name in ("rescue", "camera"):
+            value = getattr(self, name)
+            if not isinstance(value, bool):
+                raise ValueError(f"{name}: expected True or False, got {value!r}")
         if self.motion not in get_args(Motion):
             expected = " or ".join(map(repr, get_args(Motion)))
             raise ValueError(f"motion: expected {expected}, got {self.motion!r}")
 
-    def _expect_number(
+    def _expect(
         self, name: str, low: float, high: float, *, positive: bool = False, infinite: bool = False
     ) -> None:
         value = getattr(self, name)
@@ -104,6 +134,7 @@ class TrackerConfig:
         paper = cls(
             tau=0.2,
             min_affinity=0.2,
+            lost_affinity=0.2,
             appearance_weight=0.5,
             motion_weight=0.5,
             shape_weight=0.0,
@@ -112,9 +143,15 @@ class TrackerConfig:
             motion_reach=1.0,
             rescue=False,
             delta=0.5,
+            max_hidden=1.0,
+            birth_score=0.0,
+            sure_score=math.inf,
             confirm=1,
             patience=30,
             potential_patience=30,
+            memory=0,
+            walk=0.0,
             motion="none",
+            camera=False,
         )
         return dataclasses.replace(paper, **changes)  # type: ignore[arg-type]

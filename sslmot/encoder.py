@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
+from sslmot.calibrate import fields_from_json
 from sslmot.crops import IMAGENET_MEAN, IMAGENET_STD, RGB, crop
 from sslmot.types import ArrayLike
 
@@ -25,8 +26,11 @@ from torch import Tensor, nn
 
 from sslmot.resnet import ARCHITECTURES, PARTS, resnet
 
-_SHIPPED = Path(__file__).with_name("weights") / "market1501-resnet18.safetensors"
+SHIPPED = Path(__file__).with_name("weights") / "market1501-resnet18.safetensors"
+"""The encoder that comes with the package; its card is ``sslmot/weights/README.md``."""
+
 _CONFIG_KEY = "sslmot.encoder"  # in the metadata of a file: its EncoderConfig as JSON
+_CALIBRATION_KEY = "sslmot.calibration"  # there may be: thresholds that fit it, as JSON
 
 
 Feature: TypeAlias = Literal["projection", "backbone"]
@@ -177,7 +181,10 @@ class Encoder:
     Attributes:
         config: As given.
         network: The trainable part; calling the encoder puts it in eval mode.
-        metadata: What the file said beside the config: str -> str.
+        metadata: What the file said beside config and calibration: str -> str.
+        calibration: Fields of :class:`~sslmot.TrackerConfig` that fit its features, see
+            :mod:`sslmot.calibrate`; none where the file says none. (The file that comes with the
+            package needs none: the config's defaults fit it.)
 
     Raises:
         ValueError: The batch size is below 1.
@@ -204,6 +211,7 @@ class Encoder:
         self.batch_size = batch_size
         self.bfloat16 = computes_in_bfloat16(self.device) if bfloat16 is None else bfloat16
         self.metadata: dict[str, str] = {}
+        self.calibration: dict[str, float] = {}
 
     @classmethod
     def load(
@@ -227,22 +235,26 @@ class Encoder:
 
         Raises:
             FileNotFoundError: There is no such file.
-            ValueError: It is no safetensors file, has no config or a wrong one, or its tensors are
-                not those of the config, or not finite.
+            ValueError: It is no safetensors file, has no config or a wrong one, a wrong
+                calibration, or its tensors are not those of the config, or not finite.
         """
-        path = _SHIPPED if path is None else path
+        path = SHIPPED if path is None else path
         tensors, metadata = tensor_files.read(path)
         if _CONFIG_KEY not in metadata:
             raise ValueError(
                 f"{path}: expected {_CONFIG_KEY!r} in the metadata, got {sorted(metadata)}"
             )
         try:
-            config = EncoderConfig.from_json(metadata.pop(_CONFIG_KEY))
-            config = replace(config, feature=feature or config.feature)
+            stored = EncoderConfig.from_json(metadata.pop(_CONFIG_KEY))
+            config = replace(stored, feature=feature or stored.feature)
+            text = metadata.pop(_CALIBRATION_KEY, None)
+            calibration = {} if text is None else fields_from_json(text)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
         encoder = cls(config, device=device, batch_size=batch_size, bfloat16=bfloat16)
         encoder.metadata = metadata
+        # Thresholds of one feature are not those of the other.
+        encoder.calibration = calibration if config.feature == stored.feature else {}
         expected = encoder.network.state_dict()
         if missing := sorted(expected.keys() - tensors.keys()):
             raise ValueError(
@@ -265,7 +277,7 @@ class Encoder:
     def save(
         self, path: str | Path, metadata: Mapping[str, str] | None = None, *, half: bool = False
     ) -> None:
-        """Write config and weights as a safetensors file, whole or not at all.
+        """Write config, calibration and weights as a safetensors file, whole or not at all.
 
         Args:
             path: File to write or replace.
@@ -278,6 +290,8 @@ class Encoder:
             for k, v in self.network.state_dict().items()
         }
         notes = {**self.metadata, **(metadata or {}), _CONFIG_KEY: self.config.to_json()}
+        if self.calibration:
+            notes[_CALIBRATION_KEY] = json.dumps(self.calibration)
         tensor_files.write(path, tensors, notes)
 
     @property

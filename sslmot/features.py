@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sslmot import _core
-from sslmot.association import BoxPairs, Match, Rows
-from sslmot.inputs import is_cuda
-from sslmot.types import ArrayLike
+from sslmot.association import BoxPairs, Matching, PairCosts, Rows
+from sslmot.inputs import is_cuda, to_numpy
+from sslmot.types import ArrayLike, Features
 
 
 class Embeddings(NamedTuple):
@@ -20,10 +20,12 @@ class Embeddings(NamedTuple):
     Attributes:
         values: (N, D) float32: NumPy, or a torch tensor on CUDA.
         norms: (N,) float32, beside them.
+        known: (N,) bool, False where a feature is zero: nothing is known of that box.
     """
 
     values: Any
     norms: Any
+    known: npt.NDArray[np.bool_]
 
 
 class RowPool:
@@ -71,24 +73,41 @@ class FeatureTable(ABC):
     def match(
         self,
         pairs: BoxPairs,
-        reach: float,
+        reach: npt.NDArray[np.float32],
+        min_affinity: npt.NDArray[np.float32],
         rows: Rows,
         embeddings: Embeddings,
         params: _core.PairParams,
-    ) -> Match:
-        """Match by appearance and motion (SSL-MOT, eq. 6-7): (T,) int32, a detection or -1.
+    ) -> Matching:
+        """Match by appearance and motion (SSL-MOT, eq. 6-7).
 
         Args:
             pairs: The boxes of both sides.
-            reach: Largest distance of a pair.
+            reach: (T,) largest distance at which a track may match.
+            min_affinity: (T,) lowest affinity at which it may (rho_1).
             rows: (T,) rows of the tracks.
             embeddings: Features of the detections.
             params: Settings of the cost.
         """
 
     @abstractmethod
-    def store(self, rows: Rows, embeddings: Embeddings, columns: Rows, delta: float) -> None:
-        """``rows <- unit(delta * rows + (1 - delta) * unit(embeddings[columns]))``.
+    def take(self, rows: Rows) -> Embeddings:
+        """The features of tracks, as if they were those of detections."""
+
+    def read(self, rows: Rows) -> Features:
+        """The features of tracks in host memory: (n, D) float32, zeros where nothing is known."""
+        features: Features = to_numpy(self.take(rows).values, "features")
+        return np.where(self.known(rows)[:, None], features, np.float32(0))
+
+    @abstractmethod
+    def known(self, rows: Rows) -> npt.NDArray[np.bool_]:
+        """Of which tracks anything is known."""
+
+    @abstractmethod
+    def store(
+        self, rows: Rows, embeddings: Embeddings, columns: Rows, delta: npt.NDArray[np.float32]
+    ) -> None:
+        """``rows <- unit(delta * rows + (1 - delta) * unit(embeddings[columns]))``, delta of each.
 
         Where one of the two is unknown the other stands alone.
         """
@@ -113,19 +132,21 @@ class HostFeatures(FeatureTable):
     def prepare(  # noqa: D102 - see FeatureTable
         self, embeddings: Any, name: str = "embeddings"
     ) -> Embeddings:
-        return Embeddings(embeddings, _core.row_norms(embeddings, name))
+        norms = _core.row_norms(embeddings, name)
+        return Embeddings(embeddings, norms, norms >= _core.SMALLEST_NORM)
 
     def match(  # noqa: D102
         self,
         pairs: BoxPairs,
-        reach: float,
+        reach: npt.NDArray[np.float32],
+        min_affinity: npt.NDArray[np.float32],
         rows: Rows,
         embeddings: Embeddings,
         params: _core.PairParams,
-    ) -> Match:
-        return _core.associate(
+    ) -> Matching:
+        match, costs = _core.associate(
             pairs.track_boxes,
-            pairs.reach(reach),
+            reach,
             pairs.boxes,
             params,
             self._values,
@@ -135,9 +156,20 @@ class HostFeatures(FeatureTable):
             embeddings.norms,
             pairs.track_classes,
             pairs.classes,
+            min_affinity,
         )
+        return Matching(match, PairCosts(*costs))
 
-    def store(self, rows: Rows, embeddings: Embeddings, columns: Rows, delta: float) -> None:  # noqa: D102
+    def take(self, rows: Rows) -> Embeddings:  # noqa: D102
+        return Embeddings(self._values[rows], self._norms[rows], self.known(rows))
+
+    def known(self, rows: Rows) -> npt.NDArray[np.bool_]:  # noqa: D102
+        known: npt.NDArray[np.bool_] = self._norms[rows] > 0
+        return known
+
+    def store(  # noqa: D102
+        self, rows: Rows, embeddings: Embeddings, columns: Rows, delta: npt.NDArray[np.float32]
+    ) -> None:
         _core.blend(
             self._values, self._norms, rows, embeddings.values, embeddings.norms, columns, delta
         )
@@ -166,28 +198,31 @@ class CudaFeatures(FeatureTable):
         import torch
 
         norms = torch.linalg.vector_norm(embeddings, dim=1)
-        well = norms <= _core.LARGEST_NORM
-        if not bool(well.all()):
-            row = int((~well).nonzero()[0])
+        lengths = norms.cpu().numpy()
+        well = lengths <= _core.LARGEST_NORM
+        if not well.all():
+            row = int((~well).nonzero()[0][0])
             raise ValueError(
                 f"{name}: expected finite numbers and norms up to {_core.LARGEST_NORM:g}, "
                 f"got NaN, inf or more in row {row}"
             )
-        return Embeddings(embeddings, norms)
+        return Embeddings(embeddings, norms, lengths >= _core.SMALLEST_NORM)
 
     def match(  # noqa: D102
         self,
         pairs: BoxPairs,
-        reach: float,
+        reach: npt.NDArray[np.float32],
+        min_affinity: npt.NDArray[np.float32],
         rows: Rows,
         embeddings: Embeddings,
         params: _core.PairParams,
-    ) -> Match:
+    ) -> Matching:
         import torch
 
         tracks, detections = len(pairs.track_boxes), len(pairs.boxes)
         if tracks == 0 or detections == 0:
-            return np.full(tracks, -1, np.int32)
+            nothing = np.zeros((tracks, detections), np.float32)
+            return Matching(np.full(tracks, -1, np.int32), PairCosts.of_matrix(nothing, 0.0))
 
         def here(array: npt.NDArray[Any]) -> Any:
             return torch.from_numpy(array).to(self._values.device)
@@ -202,14 +237,32 @@ class CudaFeatures(FeatureTable):
             here(pairs.boxes)[None],
             params,
             cost,
-            here(pairs.reach(reach))[None],
+            here(reach)[None],
             here(pairs.track_classes)[None],
             here(pairs.classes)[None],
+            here(min_affinity)[None],
             torch.cuda.current_stream(self._values.device).cuda_stream,
         )
-        return _core.assign(cost[0].cpu().numpy(), params.gate)
+        matrix = cost[0].cpu().numpy()
+        return Matching(_core.assign(matrix, params.gate), PairCosts.of_matrix(matrix, params.gate))
 
-    def store(self, rows: Rows, embeddings: Embeddings, columns: Rows, delta: float) -> None:  # noqa: D102
+    def take(self, rows: Rows) -> Embeddings:  # noqa: D102
+        import torch
+
+        row = torch.from_numpy(rows).to(self._values.device)
+        return Embeddings(self._values[row], self._norms[row], self.known(rows))
+
+    def known(self, rows: Rows) -> npt.NDArray[np.bool_]:  # noqa: D102
+        import torch
+
+        known: npt.NDArray[np.bool_] = (
+            (self._norms[torch.from_numpy(rows).to(self._values.device)] > 0).cpu().numpy()
+        )
+        return known
+
+    def store(  # noqa: D102
+        self, rows: Rows, embeddings: Embeddings, columns: Rows, delta: npt.NDArray[np.float32]
+    ) -> None:
         import torch
 
         device = self._values.device
@@ -219,7 +272,8 @@ class CudaFeatures(FeatureTable):
         norm = embeddings.norms[column, None]
         known = norm >= _core.SMALLEST_NORM
         fresh = embeddings.values[column] / norm.clamp_min(_core.SMALLEST_NORM)
-        keep = torch.where(known, delta * old_norm, old_norm)
+        share = torch.from_numpy(delta).to(device)[:, None]
+        keep = torch.where(known, share * old_norm, old_norm)
         mixed = keep * old + torch.where(known, 1 - keep, 0 * keep) * fresh
         length = torch.linalg.vector_norm(mixed, dim=1, keepdim=True)
         unit = length > _core.SMALLEST_MIX  # not so: unknown, or two opposite features

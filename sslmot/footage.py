@@ -15,7 +15,7 @@ from sslmot.data.mot import FrameResult, Sequence
 from sslmot.data.video import Video
 from sslmot.inputs import to_numpy
 from sslmot.tracker import Tracker
-from sslmot.types import Features, FeatureExtractor, Frame
+from sslmot.types import FeatureExtractor, Features, Frame
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +107,9 @@ def describe(
     if extractor is None:
         return Footage(name, rows)
     found: dict[int, Features] = {}
-    bar = tqdm(frames, desc=name, unit=" frames", total=len(rows), disable=None if progress else True)
+    bar = tqdm(
+        frames, desc=name, unit=" frames", total=len(rows), disable=None if progress else True
+    )
     for t, frame in bar:
         if t in detections and len(detections[t]):
             features = to_numpy(extractor(frame, detections[t][:, :4].copy()), "features")

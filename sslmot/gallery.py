@@ -94,16 +94,20 @@ class Gallery:
     def __contains__(self, identity: object) -> bool:
         return identity in self._rows
 
-    def bind(self, encoder: str) -> None:
+    def bind(self, encoder: str, dim: int | None = None) -> None:
         """Say whose features come next; an empty gallery that nobody has named an encoder takes it.
 
         Args:
             encoder: As for the constructor.
+            dim: Width of the features, if known.
 
         Raises:
-            ValueError: The gallery is for the features of another encoder.
+            ValueError: The gallery is for the features of another encoder, or of another width.
         """
         _expect_text("encoder", encoder)
+        width = self._samples.shape[2]
+        if self._rows and dim not in (None, width):
+            raise ValueError(f"dim: expected {width}, as the gallery's features have, got {dim}")
         if not self.encoder and not self._rows:
             self.encoder = encoder
         elif encoder != self.encoder:

@@ -8,33 +8,45 @@ import numpy as np
 import numpy.typing as npt
 
 from sslmot import _core
-from sslmot.association import BoxPairs, Match, Rows, match_by_motion
+from sslmot.association import BoxPairs, Match, Matching, Rows, match_by_motion
+from sslmot.camera import Affine, View, camera_motion, look, warp
 from sslmot.config import TrackerConfig
+from sslmot.evidence import Evidence, Named
 from sslmot.features import Embeddings, FeatureTable, RowPool
-from sslmot.inputs import Detections, check_embeddings, check_frame, read_detections
-from sslmot.motion import ConstantVelocity, MotionModel, Stationary, to_centre, to_corners
+from sslmot.gallery import Gallery
+from sslmot.inputs import Detections, check_embeddings, check_frame, read_detections, to_numpy
+from sslmot.motion import ConstantVelocity, MotionModel, State, Stationary, to_centre, to_corners
 from sslmot.tracks import Tracks, TrackTable
-from sslmot.types import ArrayLike, FeatureExtractor
+from sslmot.types import ArrayLike, Boxes, FeatureExtractor
+
+_NEVER = 2**62
+"""Frames without detection of a track that has nothing to wait for."""
 
 
 class Tracker:
     """Tracks the objects of one video, frame by frame.
 
-    A detection that no track takes starts a potential track; after ``config.confirm`` matches it
-    gets an id and is reported in every frame in which it has a detection. A track without one is
-    kept for ``config.patience`` frames.
+    A detection that no track takes starts a potential track, if it is not too faint. Once that has
+    earned an identity it is reported in every frame in which it has a detection: at once where the
+    detector is sure and nobody who was lost looks alike, else after ``config.confirm`` matches,
+    when it takes the identity of somebody lost whom it resembles. A track without a detection is
+    followed for ``config.patience`` frames, and remembered by its looks for ``config.memory``.
 
-    Instances share nothing; the same input gives the same output.
+    Instances share nothing but a gallery; the same input gives the same output.
 
     Args:
-        config: Settings; the defaults go beyond the paper, ``TrackerConfig.paper()`` does not.
+        config: Settings; the defaults go beyond the paper, ``TrackerConfig.paper()`` does not. None
+            for the defaults with the affinities that fit the extractor, where it knows them.
         extractor: What describes the boxes of a frame; by default an :class:`~sslmot.Encoder` with
             the weights that come with the package, made when a frame asks for it.
         weights: File of another encoder, to be the extractor.
+        gallery: Who was seen before, in other clips or by other cameras: its people get their old
+            identities, and those who are seen here are added. Every frame with detections needs
+            features then.
 
     Raises:
-        ValueError: The config or the extractor is none, both an extractor and weights are given,
-            or the weights are of no use.
+        ValueError: The config, the extractor or the gallery is none, both an extractor and weights
+            are given, or the weights are of no use.
         FileNotFoundError: There is no file of weights.
     """
 
@@ -44,6 +56,7 @@ class Tracker:
         *,
         extractor: FeatureExtractor | None = None,
         weights: str | Path | None = None,
+        gallery: Gallery | None = None,
     ) -> None:
         if config is not None and not isinstance(config, TrackerConfig):
             raise ValueError(f"config: expected a TrackerConfig, got {config!r}")
@@ -51,12 +64,17 @@ class Tracker:
             raise ValueError(f"extractor: expected (frame, boxes) -> features, got {extractor!r}")
         if extractor is not None and weights is not None:
             raise ValueError("weights: expected none beside an extractor")
+        if gallery is not None and not isinstance(gallery, Gallery):
+            raise ValueError(f"gallery: expected a Gallery, got {gallery!r}")
         if weights is not None:
             from sslmot.encoder import Encoder
 
             extractor = Encoder.load(weights)
         self._extractor = extractor
-        self.config = config if config is not None else TrackerConfig()
+        self.gallery = gallery
+        if config is None:
+            config = TrackerConfig(**getattr(extractor, "calibration", {}))
+        self.config = config
         c = self.config
         self._motion: MotionModel = (
             ConstantVelocity() if c.motion == "kalman" else Stationary(c.delta)
@@ -77,6 +95,14 @@ class Tracker:
             shape_weight=c.shape_weight,
             gate=c.motion_reach,
         )
+        self._by_looks = _core.PairParams(
+            tau=c.tau,
+            min_affinity=c.lost_affinity,
+            appearance_weight=1.0,
+            motion_weight=0.0,
+            shape_weight=0.0,
+            gate=1.0,
+        )
         self.reset()
 
     @property
@@ -90,14 +116,19 @@ class Tracker:
         return self._extractor
 
     def reset(self) -> None:
-        """Forget everything, for another video; ids start again at 1."""
+        """Forget everything, for another video; ids start again, at 1 or after the gallery's."""
         self._frame_size: tuple[int, int] | None = None
+        self._view: View | None = None
         self._next_id = 1
         self._rows = RowPool()
         self._features: FeatureTable | None = None
-        nothing = np.empty((0, 4), np.float32)
-        self._table = TrackTable.births(
-            np.empty(0, np.int32), self._rows.take(0), self._motion.start(nothing)
+        # Tracks that are followed, and those who are only remembered.
+        self._table, self._lost = self._nobody(), self._nobody()
+
+    def _nobody(self) -> TrackTable:
+        boxes = np.empty((0, 4), np.float32)
+        return TrackTable.births(
+            np.empty(0, np.int32), np.empty(0, np.int64), boxes, self._motion.start(boxes)
         )
 
     def step(
@@ -131,13 +162,35 @@ class Tracker:
             frame = check_frame(frame, size)
             size = (int(frame.shape[0]), int(frame.shape[1]))
         features, described = self._describe(frame, detections, embeddings)
-        predicted = self._motion.predict(self._table.state, self._table.misses > 0)
-        match = self._match(predicted[0], detections, features, described)
+        view, moved = self._look(frame, detections.boxes)
+        state = self._table.state if moved is None else warp(self._table.state, moved)
+        predicted = self._motion.predict(state, self._table.misses > 0)
+        pairs = BoxPairs(
+            to_corners(predicted[0]), self._table.classes, detections.boxes, detections.classes
+        )
+        matching = self._match(pairs, features, described)
+        match = self._rescue(pairs, matching, features, described)
 
         # Nothing can be refused from here on.
-        self._frame_size = size
-        self._features = features
-        return self._update(predicted, match, detections, described)
+        self._frame_size, self._view, self._features = size, view, features
+        if moved is not None:
+            for table in (self._table, self._lost):
+                table.boxes = to_corners(warp(to_centre(table.boxes)[None], moved)[0])
+        self._update(predicted, match, detections, described)
+        born, births = self._bear(detections, match, described)
+        named = self._confirm(detections, match, born, births)
+        evidence = Evidence(
+            self.config,
+            pairs,
+            matching,
+            match,
+            self._table.ids.copy(),
+            features is not None and described is not None,
+            named,
+        )
+        tracks = self._report(detections, evidence)
+        self._retire(births)
+        return tracks
 
     def _describe(
         self, frame: ArrayLike | None, detections: Detections, embeddings: ArrayLike | None
@@ -145,9 +198,13 @@ class Tracker:
         """The detections' features, and the table of the tracks' ones that they compare with."""
         n, table = len(detections.boxes), self._features
         name = "embeddings"
+        model = ""
         if embeddings is None:
+            if self.gallery is not None and frame is None and n > 0:
+                raise ValueError("embeddings: expected them, or a frame, with a gallery, got none")
             if frame is None or n == 0:
                 return table, None
+            model = getattr(self.extractor, "fingerprint", "")
             # A copy: what an extractor does to its boxes must not reach the caller's.
             embeddings = self.extractor(frame, detections.boxes.copy())
             name = f"features of {type(self.extractor).__name__}"
@@ -156,91 +213,206 @@ class Tracker:
         if n == 0:
             return table, None
         if table is None:
+            if self.gallery is not None:
+                self.gallery.bind(model, checked.shape[1])
             table = FeatureTable.like(checked)
             table.grow(self._rows.size)
         return table, table.prepare(checked, name)
 
+    def _look(self, frame: ArrayLike | None, boxes: Boxes) -> tuple[View | None, Affine | None]:
+        """What to keep of a frame, and how the camera moved since the one before."""
+        if frame is None or not self.config.camera:
+            return None, None
+        view = look(to_numpy(frame, "frame"), boxes)
+        return view, None if self._view is None else camera_motion(self._view, view)
+
     def _match(
+        self, pairs: BoxPairs, features: FeatureTable | None, described: Embeddings | None
+    ) -> Matching:
+        """Match by appearance and motion, or by motion alone where nobody has features."""
+        c, table = self.config, self._table
+        if features is None or described is None:
+            return match_by_motion(pairs, c.motion_reach, self._by_motion)
+        least = np.where(table.misses > 0, c.lost_affinity, c.min_affinity).astype(np.float32)
+        reach = pairs.each(c.appearance_reach)
+        return features.match(pairs, reach, least, table.feature_rows, described, self._by_both)
+
+    def _rescue(
         self,
-        boxes: npt.NDArray[np.float32],
-        detections: Detections,
+        pairs: BoxPairs,
+        matching: Matching,
         features: FeatureTable | None,
         described: Embeddings | None,
     ) -> Match:
-        """The detection of each track, -1 for none: (T,) int32."""
-        c, table = self.config, self._table
-        pairs = BoxPairs(to_corners(boxes), table.classes, detections.boxes, detections.classes)
-        if features is None or described is None:
-            return match_by_motion(pairs, c.motion_reach, self._by_motion)
-        match = features.match(
-            pairs, c.appearance_reach, table.feature_rows, described, self._by_both
-        )
-        if c.rescue:
-            tracks = ((match < 0) & (table.misses == 0)).nonzero()[0]
-            left = _unmatched(match, len(detections.boxes)) if len(tracks) else tracks
-            if len(left):
-                rescued = match_by_motion(pairs.take(tracks, left), c.motion_reach, self._by_motion)
-                found = rescued >= 0
-                match[tracks[found]] = left[rescued[found]]
+        """The detection of each track, with those that motion finds where appearance is unknown."""
+        match = matching.match
+        if features is None or described is None or not self.config.rescue:
+            return match
+        tracks = ((match < 0) & (self._table.misses == 0)).nonzero()[0]
+        left = _unmatched(match, len(pairs.boxes)) if len(tracks) else tracks
+        if not len(left):
+            return match
+        unknown = ~features.known(self._table.feature_rows[tracks])
+        match = match.copy()
+        for some, others in (
+            (tracks[unknown], left),
+            (tracks[~unknown], left[~described.known[left]]),
+        ):
+            others = others[~np.isin(others, match)]
+            if len(some) and len(others):
+                found = match_by_motion(
+                    pairs.take(some, others), self.config.motion_reach, self._by_motion
+                ).match
+                match[some[found >= 0]] = others[found[found >= 0]]
         return match
 
     def _update(
         self,
-        predicted: npt.NDArray[np.float32],
+        predicted: State,
         match: Match,
         detections: Detections,
         described: Embeddings | None,
-    ) -> Tracks:
-        """Move the table on by a frame; what to report of it."""
-        c, table = self.config, self._table
-        measured = to_centre(detections.boxes)
-
-        # Matched tracks move to their detections and take in how they look.
+    ) -> None:
+        """Move matched tracks to their detections, and take in how they look."""
+        table, features = self._table, self._features
         matched = match >= 0
         rows = matched.nonzero()[0]
         columns = match[rows].astype(np.int64)
         boxes = predicted[0].copy()
-        boxes[rows] = measured[columns]
+        boxes[rows] = to_centre(detections.boxes)[columns]
         table.state = self._motion.update(predicted, boxes, matched)
+        table.boxes[rows] = detections.boxes[columns]
         table.matches += matched
         table.misses += 1
         table.misses[rows] = 0
-        if self._features is not None and described is not None:
-            self._features.store(table.feature_rows[rows], described, columns, c.delta)
+        self._lost.misses += 1
+        if features is not None and described is not None:
+            clear = self._clear(detections.boxes)[columns]
+            seen, looks = rows[clear], columns[clear]
+            # The first few looks weigh alike.
+            delta = np.minimum(self.config.delta, 1 - 1 / (1 + table.matches[seen]))
+            features.store(table.feature_rows[seen], described, looks, delta.astype(np.float32))
 
-        # Potential tracks that have been matched often enough are confirmed.
-        reported = self._confirm(table, rows)
-        ids, columns = table.ids[rows[reported]], columns[reported]
+    def _bear(
+        self, detections: Detections, match: Match, described: Embeddings | None
+    ) -> tuple[Rows, TrackTable]:
+        """Detections that no track took, and the potential tracks that they start."""
+        born = _unmatched(match, len(detections.boxes))
+        born = born[detections.scores[born] >= self.config.birth_score]
+        if not len(born):
+            return born, self._nobody()
+        births = TrackTable.births(
+            detections.classes[born],
+            self._rows.take(len(born)),
+            detections.boxes[born],
+            self._motion.start(to_centre(detections.boxes[born])),
+        )
+        if self._features is not None:
+            self._features.grow(self._rows.size)
+            if described is not None:
+                nothing = np.zeros(len(born), np.float32)
+                self._features.store(births.feature_rows, described, born, nothing)
+        return born, births
 
-        # Tracks that have gone without a detection for too long end.
-        patience = np.where(table.ids > 0, c.patience, c.potential_patience)
-        alive = table.misses <= patience
-        dead = table.feature_rows[~alive]
-        if len(dead):
-            table = table.keep(alive)
+    def _confirm(
+        self, detections: Detections, match: Match, born: Rows, births: TrackTable
+    ) -> Named:
+        """Give identities to who has earned one: who they are, and how that is known."""
+        c, table = self.config, self._table
+        due = ((match >= 0) & (table.ids == 0) & (table.matches >= c.confirm)).nonzero()[0]
+        named = self._name(table, due, match[due])
+        due = np.arange(len(born))
+        if c.confirm > 0:
+            sure = detections.scores[born] >= c.sure_score
+            due = (sure & ~self._resemble_anyone(births)).nonzero()[0] if sure.any() else due[:0]
+        return named | self._name(births, due, born[due])
 
-        # Detections that no track took start potential tracks.
-        born = _unmatched(match, len(measured))
-        if len(born):
-            births = TrackTable.births(
-                detections.classes[born],
-                self._rows.take(len(born)),
-                self._motion.start(measured[born]),
-            )
-            if self._features is not None:
-                self._features.grow(self._rows.size)
-                if described is not None:
-                    self._features.store(births.feature_rows, described, born, 0.0)
-            if self._confirm(births, np.arange(len(born))).any():
-                ids, columns = np.concatenate([ids, births.ids]), np.concatenate([columns, born])
-            table = table.extend(births)
-        self._table = table
-        # Last, so that an interruption leaves no row in two hands.
-        if len(dead):
-            if self._features is not None:
-                self._features.forget(dead)
-            self._rows.give_back(dead)
+    def _clear(self, boxes: Boxes) -> npt.NDArray[np.bool_]:
+        """Which detections show the person they are of, and not one in front: (N,)."""
+        clear: npt.NDArray[np.bool_] = _core.hidden_shares(boxes) <= self.config.max_hidden
+        return clear
 
+    def _missing(self) -> TrackTable:
+        """Everybody who has an identity and no detection, most recently seen last."""
+        table = self._table.keep((self._table.ids > 0) & (self._table.misses > 0))
+        return self._lost.extend(table) if len(self._lost) else table
+
+    def _compare(self, missing: TrackTable, table: TrackTable, rows: Rows) -> Matching:
+        """Match who is missing (M,) with some tracks (N,), by their looks."""
+        c, features = self.config, self._features
+        assert features is not None
+        pairs = BoxPairs(missing.boxes, missing.classes, table.boxes[rows], table.classes[rows])
+        reach = (c.appearance_reach + c.walk * missing.misses).astype(np.float32)
+        least = pairs.each(c.lost_affinity)
+        looks = features.take(table.feature_rows[rows])
+        return features.match(pairs, reach, least, missing.feature_rows, looks, self._by_looks)
+
+    def _resemble_anyone(self, births: TrackTable) -> npt.NDArray[np.bool_]:
+        """Which new tracks look like somebody who is missing: (N,)."""
+        resemble = np.zeros(len(births), bool)
+        if self._features is None or not self.config.memory:
+            return resemble
+        missing = self._missing()
+        if len(missing):
+            pairs = self._compare(missing, births, np.arange(len(births))).pairs
+            resemble[pairs.columns[pairs.costs < self._by_looks.gate]] = True
+        return resemble
+
+    def _name(self, table: TrackTable, rows: Rows, detections: npt.NDArray[np.integer]) -> Named:
+        """Give identities to tracks: of whom they resemble among the missing, or new ones."""
+        named: Named = {}
+        if not len(rows):
+            return named
+        self._recognise(table, rows, detections, named)
+        rows, detections = rows[table.ids[rows] == 0], detections[table.ids[rows] == 0]
+        if self.gallery is not None and self._features is not None and len(rows):
+            taken = np.concatenate([self._table.ids, self._lost.ids, table.ids])
+            looks = self._features.read(table.feature_rows[rows])
+            table.ids[rows] = self.gallery.identify(looks, taken[taken > 0].tolist())
+            self._next_id = max(self._next_id, self.gallery.next_id)
+        for row, detection in zip(rows.tolist(), detections.tolist(), strict=True):
+            known = bool(table.ids[row])
+            if not known:
+                table.ids[row] = self._next_id
+                self._next_id += 1
+            named[int(table.ids[row])] = (detection, "gallery" if known else "new", None)
+        self._show(table, rows)
+        return named
+
+    def _recognise(
+        self, table: TrackTable, rows: Rows, detections: npt.NDArray[np.integer], named: Named
+    ) -> None:
+        """Give tracks the identities of the missing whom they resemble."""
+        if self._features is None or not self.config.memory:
+            return
+        missing = self._missing()
+        if not len(missing):
+            return
+        matching = self._compare(missing, table, rows)
+        found = (matching.match >= 0).nonzero()[0]
+        for person in found.tolist():
+            which = int(matching.match[person])
+            table.ids[rows[which]] = missing.ids[person]
+            affinity = 1 - matching.pairs.cost(person, which)
+            named[int(missing.ids[person])] = (int(detections[which]), "recognised", affinity)
+        # Their old tracks end with this frame.
+        for old in (self._table, self._lost):
+            over = np.isin(old.feature_rows, missing.feature_rows[found])
+            old.ids[over], old.misses[over] = 0, _NEVER
+
+    def _show(self, table: TrackTable, rows: Rows) -> None:
+        """Let the gallery see some tracks as they have been seen so far."""
+        if self.gallery is not None and self._features is not None and len(rows):
+            self.gallery.add(table.ids[rows], self._features.read(table.feature_rows[rows]))
+
+    def _report(self, detections: Detections, evidence: Evidence) -> Tracks:
+        """The confirmed tracks with a detection, in the order of detections."""
+        rows = ((evidence.match >= 0) & (evidence.ids > 0)).nonzero()[0]
+        ids, columns = evidence.ids[rows], evidence.match[rows].astype(np.int64)
+        new = [(i, named[0]) for i, named in evidence.named.items() if i not in ids]
+        if new:
+            ids = np.concatenate([ids, [i for i, _ in new]])
+            columns = np.concatenate([columns, [j for _, j in new]])
         order = np.argsort(columns, kind="stable")
         columns = columns[order]
         return Tracks(
@@ -249,15 +421,31 @@ class Tracker:
             detections.scores[columns],
             detections.classes[columns],
             columns,
+            evidence,
         )
 
-    def _confirm(self, table: TrackTable, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-        """Give ids to those of some rows that have earned one; which of them have one now."""
-        ready = table.matches[rows] >= self.config.confirm
-        new = rows[ready & (table.ids[rows] == 0)]
-        table.ids[new] = np.arange(self._next_id, self._next_id + len(new))
-        self._next_id += len(new)
-        return ready
+    def _retire(self, births: TrackTable) -> None:
+        """Stop following who has gone unseen for too long, and forget whom nobody remembers."""
+        c, table = self.config, self._table
+        self._show(table, ((table.misses == 1) & (table.ids > 0)).nonzero()[0])
+        patience = np.where(table.ids > 0, c.patience, c.potential_patience)
+        followed = table.misses <= patience
+        freed = []
+        if not followed.all():
+            gone, table = table.keep(~followed), table.keep(followed)
+            kept = (gone.ids > 0) & (self._features is not None)
+            freed.append(gone.feature_rows[~kept])
+            self._lost = self._lost.extend(gone.keep(kept))
+        remembered = self._lost.misses <= c.memory
+        if not remembered.all():
+            freed.append(self._lost.feature_rows[~remembered])
+            self._lost = self._lost.keep(remembered)
+        self._table = table.extend(births) if len(births) else table
+        # Last, so that an interruption leaves no row in two hands.
+        for rows in freed:
+            if self._features is not None:
+                self._features.forget(rows)
+            self._rows.give_back(rows)
 
 
 def _unmatched(match: Match, n: int) -> Rows:

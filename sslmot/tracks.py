@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
+from sslmot.evidence import Evidence, Explanation
 from sslmot.motion import State
 from sslmot.types import Boxes
 
@@ -28,14 +29,28 @@ class Tracks:
     scores: npt.NDArray[np.float32]
     classes: npt.NDArray[np.int32]
     detection_index: npt.NDArray[np.int64]
+    _evidence: Evidence = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.ids)
 
+    def explain(self, identity: int) -> Explanation:
+        """Why a detection got this identity.
+
+        Args:
+            identity: One of :attr:`ids`.
+
+        Raises:
+            ValueError: It is none of them.
+        """
+        if identity not in self.ids:
+            raise ValueError(f"identity: expected one of {self.ids.tolist()}, got {identity!r}")
+        return self._evidence.explain(int(identity))
+
 
 @dataclass
 class TrackTable:
-    """All living tracks, one row each, oldest first.
+    """Tracks, one row each, oldest first.
 
     Attributes:
         ids: (T,) int64, 0 while a track is potential.
@@ -43,6 +58,7 @@ class TrackTable:
         misses: (T,) int64, frames since the last detection.
         classes: (T,) int32.
         feature_rows: (T,) int64, rows of the feature table; a track keeps its row for life.
+        boxes: (T, 4) float32, xyxy pixels, of the last detection.
         state: (K, T, 4) float32, state of the motion model.
     """
 
@@ -51,15 +67,20 @@ class TrackTable:
     misses: npt.NDArray[np.int64]
     classes: npt.NDArray[np.int32]
     feature_rows: npt.NDArray[np.int64]
+    boxes: Boxes
     state: State
 
     @classmethod
     def births(
-        cls, classes: npt.NDArray[np.int32], feature_rows: npt.NDArray[np.int64], state: State
+        cls,
+        classes: npt.NDArray[np.int32],
+        feature_rows: npt.NDArray[np.int64],
+        boxes: Boxes,
+        state: State,
     ) -> TrackTable:
         """New potential tracks."""
         zeros = np.zeros(len(classes), np.int64)
-        return cls(zeros, zeros.copy(), zeros.copy(), classes, feature_rows, state)
+        return cls(zeros, zeros.copy(), zeros.copy(), classes, feature_rows, boxes, state)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -72,6 +93,7 @@ class TrackTable:
             self.misses[kept],
             self.classes[kept],
             self.feature_rows[kept],
+            self.boxes[kept],
             self.state[:, kept],
         )
 
@@ -83,5 +105,6 @@ class TrackTable:
             np.concatenate([self.misses, other.misses]),
             np.concatenate([self.classes, other.classes]),
             np.concatenate([self.feature_rows, other.feature_rows]),
+            np.concatenate([self.boxes, other.boxes]),
             np.concatenate([self.state, other.state], axis=1),
         )

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from sslmot.data.sources import read_sources
+from sslmot.data.video import Video
 
 SIZE = (16, 8)
 ROWS = "1,-1,11,3,20,40,0.9\n2,-1,12,3,20,40,0.9\n"
@@ -109,6 +110,39 @@ def test_a_video(video):
     crops = read_sources([path], SIZE, detections=[text])
     assert crops.clip_names == ("street.avi",)
     assert crops.tracklets.tolist() == [0, 0]
+
+
+def test_some_frames_of_footage(video, mot):
+    """The others leave no trace: what was linked to them is linked to nothing."""
+    path, text = video
+    for frames, found in ((range(1, 3), [0, 0]), (range(2, 9), [-1])):
+        crops = read_sources([path], SIZE, detections=[text], frames=frames)
+        assert crops.tracklets.tolist() == found
+        assert crops.frames.tolist() == [1, 2][-len(found) :]
+        assert crops.clip_names == (f"street.avi, frames {frames[0]}-{frames[-1]}",)
+    crops = read_sources([mot / "MOT17-07-SDP"], SIZE, frames=range(1, 2))
+    assert (crops.frames.tolist(), crops.tracklets.tolist()) == ([1], [-1])
+    assert crops.clip_names == ("MOT17-07-SDP, frames 1-1",)
+
+
+def test_a_video_is_decoded_up_to_the_last_chosen_frame(video, monkeypatch):
+    path, text = video
+    decoded = []
+    frames = Video.__iter__
+    monkeypatch.setattr(
+        Video, "__iter__", lambda self: ((decoded.append(t), (t, f))[1] for t, f in frames(self))
+    )
+    read_sources([path], SIZE, detections=[text], frames=range(1, 2))
+    assert decoded == [1]
+
+
+def test_frames_that_are_not_there(video, mot, folder):
+    path, text = video
+    for source, files in (([path], [text]), ([mot / "MOT17-07-SDP"], None)):
+        with pytest.raises(ValueError, match=r"frames: expected some that .* in, got 3-9"):
+            read_sources(source, SIZE, detections=files, frames=range(3, 10))
+    with pytest.raises(ValueError, match="frames: expected a video or a MOTChallenge source"):
+        read_sources([folder], SIZE, frames=range(1, 2))
 
 
 def test_a_folder_of_images(folder):

@@ -233,7 +233,7 @@ def test_a_folder_that_holds_something_is_left_alone(crops, tmp_path):
 
 def test_another_run_is_left_alone(run, crops):
     before = (run / "encoder.safetensors").read_bytes()
-    with pytest.raises(FileExistsError, match=r"got .*whole \(--resume .*whole goes on with it\)"):
+    with pytest.raises(FileExistsError, match=r"\(sslmot train --resume .*whole goes on with it\)"):
         trainer.train(crops, TINY, run, device="cpu")
     assert (run / "encoder.safetensors").read_bytes() == before
 

@@ -69,6 +69,18 @@ def add_sources(parser: argparse.ArgumentParser) -> None:
     add_selection(parser)
 
 
+def frame_numbers(text: str) -> range:
+    """The frames from A to B, both of them, of a flag ``A-B``.
+
+    Raises:
+        ArgumentTypeError: It is none.
+    """
+    first, _, last = text.partition("-")
+    if not (first.isdecimal() and last.isdecimal() and 1 <= int(first) <= int(last)):
+        raise argparse.ArgumentTypeError(f"expected frames A-B, such as 1-262, got {text}")
+    return range(int(first), int(last) + 1)
+
+
 def add_device(parser: argparse.ArgumentParser) -> None:
     """Where networks run."""
     parser.add_argument("--device", help="such as cpu or cuda:1 (default: CUDA where there is one)")

@@ -114,7 +114,7 @@ def _train_pngan(args: argparse.Namespace) -> None:
     config = dataclasses.replace(config, **given)
     output = args.output or Path("runs/pngan")
     _expect_sources(args)
-    check_output(output)
+    check_output(output, "sslmot train-pngan")
     model = load_pose_model(args.pose_model or _MODEL)
     crops, identities = _crops(args, config.crop_size, labelled=config.pairs == "identity")
     joints = estimate(crops, model, args.joints or _JOINTS, progress=True)

@@ -21,6 +21,7 @@ def read_sources(
     sequences: Iterable[str] | None = None,
     detector: mot.Detector | None = None,
     detections: Iterable[str | Path] | None = None,
+    frames: range | None = None,
 ) -> CropSet:
     """Read crops to learn from, without labels.
 
@@ -31,6 +32,8 @@ def read_sources(
         sequences: Which sequences of MOTChallenge; see `sslmot.data.mot.sequences`.
         detector: Which variant of MOT17.
         detections: A file for each video, in their order.
+        frames: Which frames of each video and sequence, such as range(1, 263) for 1 to 262; the
+            others leave no trace in crops or tracklets. All by default.
 
     Warns:
         UserWarning: Images that cannot be read; they are skipped.
@@ -57,14 +60,16 @@ def read_sources(
     for name, value in selected.items():
         if value is not None and not any(map(_is_mot, places)):
             raise ValueError(f"{name}: expected a MOTChallenge source with it, got none")
+    if frames is not None and not (videos or any(map(_is_mot, places))):
+        raise ValueError("frames: expected a video or a MOTChallenge source with it, got none")
     files = iter(detections)
 
     def read(path: Path) -> list[CropSet]:
         if path.is_file():
-            return [read_video_crops(path, next(files), size)]
+            return [read_video_crops(path, next(files), size, frames)]
         if _is_mot(path):
             chosen = with_frames(path, mot.sequences(path, sequences, detector))
-            return [read_sequence_crops(sequence, size) for sequence in chosen]
+            return [read_sequence_crops(sequence, size, frames) for sequence in chosen]
         if is_market1501(path):
             return [read_market1501(path, size).crops]
         return [read_image_folder(path, size)]

@@ -83,7 +83,10 @@ class Video:
 
 
 def read_video_crops(
-    video: Video | str | Path, detections_path: str | Path, size: tuple[int, int]
+    video: Video | str | Path,
+    detections_path: str | Path,
+    size: tuple[int, int],
+    frames: range | None = None,
 ) -> CropSet:
     """Cut the detected people out of a video.
 
@@ -92,6 +95,7 @@ def read_video_crops(
         detections_path: Detections of people in the format of MOTChallenge, frames from 1; see
             `sslmot.data.mot.read_detections`.
         size: Height and width of a crop, pixels.
+        frames: Numbers of the frames to read, one after the other; all by default.
 
     Warns:
         UserWarning: The video ends before the last detections.
@@ -101,50 +105,56 @@ def read_video_crops(
         ValueError: A file cannot be read, or no frame has a detection.
     """
     video = video if isinstance(video, Video) else Video(video)
-    detections = read_detections(detections_path)
-    frames = 0
+    detections = _within(read_detections(detections_path), frames, detections_path)
+    count = 0
 
     def counted() -> Iterator[tuple[int, Frame]]:
-        nonlocal frames
+        nonlocal count
         for t, frame in video:
-            frames = t
+            count = t
             yield t, frame
+            if frames is not None and t == frames[-1]:
+                break
 
-    crops = crops_of_frames(counted(), detections, size, video.path.name)
-    if not any(t <= frames for t in detections):
+    crops = crops_of_frames(counted(), detections, size, _clip_name(video.path.name, frames))
+    if not any(t <= count for t in detections):
         got = f"frames {min(detections)} to {max(detections)}" if detections else "none"
         raise ValueError(
-            f"{detections_path}: expected detections in the {frames} frames of {video.path}, "
+            f"{detections_path}: expected detections in the {count} frames of {video.path}, "
             f"got {got}"
         )
-    if max(detections) > frames:
+    if max(detections) > count:
         warnings.warn(
-            f"{video.path} has {frames} frames, {detections_path} detections up to frame "
+            f"{video.path} has {count} frames, {detections_path} detections up to frame "
             f"{max(detections)}: do they belong together?",
             stacklevel=2,
         )
     return crops
 
 
-def read_sequence_crops(sequence: Sequence, size: tuple[int, int]) -> CropSet:
+def read_sequence_crops(
+    sequence: Sequence, size: tuple[int, int], frames: range | None = None
+) -> CropSet:
     """Cut the people of a MOTChallenge sequence out by its public detections, never by its labels.
 
     Args:
         sequence: With frames.
         size: Height and width of a crop, pixels.
+        frames: Numbers of the frames to read, one after the other; all by default.
 
     Warns:
         UserWarning: Frames that cannot be read; they are skipped.
 
     Raises:
         FileNotFoundError: All frames, or the detections, are missing.
-        ValueError: The detections are malformed.
+        ValueError: The detections are malformed, or there are none in the chosen frames.
     """
     if not sequence.has_frames:
         raise FileNotFoundError(
             f"{sequence.name}: expected frames in {sequence.image_dir}, found none"
         )
-    detections = {t: rows for t, rows in sequence.detections().items() if len(rows)}
+    found = {t: rows for t, rows in sequence.detections().items() if len(rows)}
+    detections = _within(found, frames, sequence.detections_path)
     skipped = []
 
     def readable() -> Iterator[tuple[int, Frame]]:
@@ -154,7 +164,7 @@ def read_sequence_crops(sequence: Sequence, size: tuple[int, int]) -> CropSet:
             except (FileNotFoundError, ValueError) as error:
                 skipped.append(str(error))
 
-    crops = crops_of_frames(readable(), detections, size, sequence.name)
+    crops = crops_of_frames(readable(), detections, size, _clip_name(sequence.name, frames))
     if skipped:
         warnings.warn(
             f"{len(skipped)} frames of {sequence.name} skipped, the first: {skipped[0]}",
@@ -206,6 +216,24 @@ def crops_of_frames(
         tracklets=np.concatenate([np.empty(0, np.int64), *(tracklets[t] for t in kept)]),
         clip_names=(name,),
     )
+
+
+def _within(
+    detections: Mapping[int, npt.NDArray[np.float32]], frames: range | None, path: str | Path
+) -> dict[int, npt.NDArray[np.float32]]:
+    """The detections in some frames: what is left out is not linked either."""
+    within = {t: rows for t, rows in detections.items() if frames is None or t in frames}
+    if frames is not None and not within:
+        raise ValueError(
+            f"frames: expected some that {path} has detections in, "
+            f"got {frames.start}-{frames.stop - 1}"
+        )
+    return within
+
+
+def _clip_name(name: str, frames: range | None) -> str:
+    """What an encoder's file says that it has learned from."""
+    return name if frames is None else f"{name}, frames {frames[0]}-{frames[-1]}"
 
 
 def _usable(boxes: Boxes, width: int, height: int) -> Boxes:

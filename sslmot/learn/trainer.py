@@ -144,14 +144,18 @@ def resume(
         return trainer.run()
 
 
-def check_output(output: Path) -> None:
+def check_output(output: Path, command: str = "sslmot train") -> None:
     """Refuse the folder of a new run that holds something.
+
+    Args:
+        output: The folder.
+        command: What goes on with a run of its kind, by ``--resume``.
 
     Raises:
         FileExistsError: It does.
     """
     if output.exists() and any(output.iterdir()):
-        goes_on = f" (--resume {output} goes on with it)"
+        goes_on = f" ({command} --resume {output} goes on with it)"
         raise FileExistsError(
             f"output: expected a new or empty folder, got {output}"
             + (goes_on if (output / "config.yaml").exists() else "")
@@ -160,8 +164,10 @@ def check_output(output: Path) -> None:
 
 def _resolved(config: TrainConfig, crops: CropSet) -> TrainConfig:
     """What "auto" stands for with these crops."""
+    # A resumed run, or another process, may be in another folder.
+    if config.initial:
+        config = replace(config, initial=str(Path(config.initial).resolve()))
     if config.poses:
-        # A resumed run, or another process, may be in another folder.
         config = replace(config, poses=str(Path(config.poses).resolve()))
     if config.views == "auto":
         config = replace(config, views="poses+gate+image" if config.poses else "image")

@@ -79,7 +79,7 @@ def train_pngan(
         FloatingPointError: A loss is not finite any more; the last checkpoint is from before.
     """
     output = Path(output)
-    check_output(output)
+    check_output(output, "sslmot train-pngan")
     # Before anything is written: does all of it fit together?
     trainer = _Trainer(crops, joints, pairs, config, output, device, progress)
     arrays = {

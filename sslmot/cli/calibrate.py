@@ -1,0 +1,91 @@
+"""``sslmot calibrate``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from sslmot.cli.flags import add_extractor, extractor
+
+if TYPE_CHECKING:
+    from sslmot.calibrate import Calibration
+    from sslmot.encoder import Encoder
+    from sslmot.footage import Footage
+    from sslmot.types import FeatureExtractor
+
+_OUTPUT = Path("config.yaml")
+
+
+def add_commands(commands: Any) -> None:
+    """Add the command to a parser."""
+    calibrate = commands.add_parser(
+        "calibrate",
+        help="fit the tracker's thresholds to an encoder and footage, without labels",
+        description="Fit the thresholds of appearance to an encoder and to footage, without "
+        "labels: boxes of one frame are different people, a tracklet is one person. Writes "
+        "settings of the tracker, or a copy of the encoder that carries them.",
+    )
+    calibrate.add_argument("path", type=Path, help="a video, or a MOTChallenge sequence")
+    calibrate.add_argument(
+        "--detections", type=Path, metavar="FILE", help="MOTChallenge detections of a video"
+    )
+    add_extractor(calibrate)
+    calibrate.add_argument(
+        "--output",
+        type=Path,
+        default=_OUTPUT,
+        metavar="FILE",
+        help="settings of the tracker, .yaml, or the encoder with its calibration in it, "
+        f".safetensors (default: {_OUTPUT})",
+    )
+    calibrate.set_defaults(run=_calibrate)
+
+
+def _calibrate(args: argparse.Namespace) -> None:
+    from sslmot.calibrate import calibrate
+
+    kinds = (".yaml",) if args.histogram else (".yaml", ".safetensors")
+    if args.output.suffix not in kinds:
+        raise ValueError(f"--output: expected a file {' or '.join(kinds)}, got {args.output}")
+    describer = extractor(args)
+    found = calibrate(_footage(args, describer))
+    if args.output.suffix == ".yaml":
+        found.config.save(args.output)
+    else:
+        encoder = cast("Encoder", describer)
+        encoder.calibration = found.fields
+        encoder.save(args.output)
+    print(_table(found))
+    print(args.output)
+
+
+def _footage(args: argparse.Namespace, describer: FeatureExtractor) -> Footage:
+    from sslmot.data.mot import Sequence
+    from sslmot.footage import describe_sequence, describe_video
+
+    if args.path.is_dir():
+        if args.detections is not None:
+            raise ValueError("--detections: expected none with a sequence, which has its own")
+        return describe_sequence(Sequence.open(args.path), describer, progress=True)
+    if args.detections is None:
+        raise ValueError("--detections: expected a file with a video, got none")
+    return describe_video(args.path, args.detections, describer, progress=True)
+
+
+def _table(found: Calibration) -> str:
+    kinds = {
+        "different people in one frame": found.different,
+        f"one person, {found.gap} frames later": found.same,
+    }
+    rows = [f"{'cosines':31}{'pairs':>8}{'5 %':>7}{'50 %':>7}{'95 %':>7}"]
+    rows += [
+        f"{name:31}{c.pairs:8}{c.low:7.2f}{c.median:7.2f}{c.high:7.2f}" for name, c in kinds.items()
+    ]
+    c = found.config
+    rows += [
+        f"tau {c.tau:g}",
+        f"min_affinity {c.min_affinity:g}, a cosine of {found.min_cosine:.2f}",
+        f"lost_affinity {c.lost_affinity:g}, a cosine of {found.lost_cosine:.2f}",
+    ]
+    return "\n".join(rows)
