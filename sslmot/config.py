@@ -54,7 +54,7 @@ class TrackerConfig(Settings):
     """
 
     tau: float = 0.2
-    min_affinity: float = 0.22
+    min_affinity: float = 0.25
     lost_affinity: float = 0.39
     appearance_weight: float = 0.5
     motion_weight: float = 0.5
@@ -129,7 +129,8 @@ class TrackerConfig(Settings):
         is rescued by motion alone. (The paper does not say tau and the thresholds.)
 
         Args:
-            **changes: Fields to set otherwise.
+            **changes: Fields to set otherwise; ``min_affinity`` is for the lost too, unless
+                ``lost_affinity`` is given.
         """
         paper = cls(
             tau=0.2,
@@ -154,4 +155,5 @@ class TrackerConfig(Settings):
             motion="none",
             camera=False,
         )
+        changes = {"lost_affinity": changes.get("min_affinity", paper.min_affinity), **changes}
         return dataclasses.replace(paper, **changes)  # type: ignore[arg-type]

@@ -433,7 +433,9 @@ class Tracker:
         freed = []
         if not followed.all():
             gone, table = table.keep(~followed), table.keep(followed)
-            kept = (gone.ids > 0) & (self._features is not None)
+            # Who was seen but once is not remembered: false detections come like that.
+            seen_again = gone.matches >= max(c.confirm, 1)
+            kept = (gone.ids > 0) & seen_again & (self._features is not None)
             freed.append(gone.feature_rows[~kept])
             self._lost = self._lost.extend(gone.keep(kept))
         remembered = self._lost.misses <= c.memory

@@ -322,7 +322,7 @@ def test_every_setting_is_explained(capsys):
     assert "(default: 2.5; of the paper: inf)" in text
     for field in dataclasses.fields(sslmot.TrackerConfig):
         flag = "--" + field.name.replace("_", "-")
-        explained = re.search(rf" {flag}( N| X| {{kalman,none}}|, --no-rescue) [\"A-Z]\w+", text)
+        explained = re.search(rf" {flag}( N| X| {{kalman,none}}|, --no-\w+) [\"A-Z]\w+", text)
         assert explained, flag
 
 

@@ -68,14 +68,16 @@ def test_paper_does_not_follow_the_defaults(monkeypatch):
         if isinstance(field.default, float) and field.name != "appearance_reach":
             defaults = list(TrackerConfig.__init__.__defaults__)
             position = [f.name for f in dataclasses.fields(TrackerConfig)].index(field.name)
-            defaults[position] = field.default * 0.9 + 0.01
+            defaults[position] = field.default * 0.9 + 0.013
             monkeypatch.setattr(TrackerConfig.__init__, "__defaults__", tuple(defaults))
-            if field.name != "motion_reach":
+            if field.name != "motion_reach":  # whose range ends before
                 assert getattr(TrackerConfig(), field.name) != field.default
             assert TrackerConfig.paper() == paper
 
 
 def test_paper_takes_changes_and_checks_them():
     assert TrackerConfig.paper(tau=0.5).tau == 0.5
+    assert TrackerConfig.paper(min_affinity=0.4).lost_affinity == 0.4
+    assert TrackerConfig.paper(min_affinity=0.4, lost_affinity=0.5).lost_affinity == 0.5
     with pytest.raises(ValueError, match="tau: expected"):
         TrackerConfig.paper(tau=-1)

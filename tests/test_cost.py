@@ -46,7 +46,9 @@ def on(device, array, dtype=None):
     return torch.from_numpy(np.ascontiguousarray(array)).to(device, dtype)
 
 
-def native_cost(device, track, detection, track_boxes, boxes, params, reach, classes, dtype=None):
+def native_cost(
+    device, track, detection, track_boxes, boxes, params, reach, classes, dtype=None, least=None
+):
     batch, t, n = track_boxes.shape[0], track_boxes.shape[1], boxes.shape[1]
     out = on(device, np.full((batch, t, n), np.nan, np.float32))
     stream = 0
@@ -64,6 +66,7 @@ def native_cost(device, track, detection, track_boxes, boxes, params, reach, cla
         on(device, reach),
         on(device, classes[0]),
         on(device, classes[1]),
+        on(device, least),
         stream,
     )
     return out if device == "cpu" else out.cpu().numpy()
@@ -160,6 +163,22 @@ def test_half_precision_features(device, dtype):
         ),
         1e-6,
     )
+
+
+def test_each_track_has_a_least_affinity_of_its_own(device):
+    rng = np.random.default_rng(3)
+    track, detection = related_features(rng, 1, 30, 30, 16)
+    track_boxes, boxes = random_boxes(rng, (1, 30)), random_boxes(rng, (1, 30))
+    least = rng.uniform(0, 1, (1, 30)).astype(np.float32)
+    params = _core.PairParams(**SETTINGS)
+    args = (device, track, detection, track_boxes, boxes)
+    got = native_cost(*args, params, None, (None, None), least=least)[0]
+    for i, affinity in enumerate(least[0]):
+        alike = _core.PairParams(**dict(SETTINGS, min_affinity=float(affinity)))
+        expected = native_cost(*args, alike, None, (None, None))[0]
+        np.testing.assert_array_equal(got[i], expected[i])
+    assert (got == np.float32(SETTINGS["gate"])).any()
+    assert (got < np.float32(SETTINGS["gate"])).any()
 
 
 def test_without_features_motion_alone_decides(device):

@@ -36,8 +36,12 @@ def table_of(device, values):
     table = FeatureTable.like(on(device, values))
     table.grow(len(values))
     rows = np.arange(len(values))
-    table.store(rows, table.prepare(on(device, values)), rows, 0.0)
+    table.store(rows, table.prepare(on(device, values)), rows, alike(0.0, len(rows)))
     return table
+
+
+def alike(delta, n):
+    return np.full(n, delta, np.float32)
 
 
 def people_seen_again(rng, t, n, d):
@@ -64,8 +68,13 @@ def test_matching_is_the_optimum_of_eq_7(device, t, n, d, reach):
     features, embeddings, pairs = people_seen_again(rng, t, n, d)
     rows = rng.permutation(t)
     table = table_of(device, features[np.argsort(rows)])
-    match = table.match(
-        pairs, reach, rows, table.prepare(on(device, embeddings)), _core.PairParams(**SETTINGS)
+    match, costs = table.match(
+        pairs,
+        pairs.each(reach),
+        pairs.each(SETTINGS["min_affinity"]),
+        rows,
+        table.prepare(on(device, embeddings)),
+        _core.PairParams(**SETTINGS),
     )
     cost = reference.cost(
         features,
@@ -83,17 +92,26 @@ def test_matching_is_the_optimum_of_eq_7(device, t, n, d, reach):
     assert reference.objective(cost, match, gate) == pytest.approx(optimum, abs=1e-4)
     assert (cost[match >= 0, match[match >= 0]] < gate).all()
     assert min(t, n) < 5 or (match >= 0).sum() > min(t, n) / 5
+    # What it chose from: every pair below the gate, with its cost.
+    row = np.repeat(np.arange(t), np.diff(costs.row_begin))
+    found = np.full((t, n), np.float32(gate))
+    found[row, costs.columns] = costs.costs
+    steady = abs(cost - gate) > 1e-4
+    np.testing.assert_allclose(found[steady], cost[steady], atol=1e-4)
+    for i in (match >= 0).nonzero()[0]:
+        assert costs.cost(i, match[i]) == found[i, match[i]]
 
 
-@pytest.mark.parametrize("delta", [0.0, 0.5, 0.9, 1.0])
-def test_delta_update(device, delta):
+@pytest.mark.parametrize("deltas", [(0.0, 0.5), (0.9, 1.0)])
+def test_delta_update(device, deltas):
+    deltas = np.float32(deltas)
     rng = np.random.default_rng(0)
     old = rng.normal(size=(4, 16)).astype(np.float32)
     new = 5 * rng.normal(size=(3, 16)).astype(np.float32)
     table = table_of(device, old)
-    table.store(np.array([2, 0]), table.prepare(on(device, new)), np.array([1, 2]), delta)
+    table.store(np.array([2, 0]), table.prepare(on(device, new)), np.array([1, 2]), deltas)
     expected = np.array([unit(x) for x in old])
-    for row, column in ((2, 1), (0, 2)):
+    for row, column, delta in zip((2, 0), (1, 2), deltas, strict=True):
         expected[row] = unit(delta * unit(old[row]) + (1 - delta) * unit(new[column]))
     np.testing.assert_allclose(values(table), expected, atol=1e-6)
 
@@ -107,14 +125,14 @@ def values(table):
 def test_where_one_is_unknown_the_other_stands_alone(device, delta):
     table = table_of(device, np.float32([[0, 0], [1, 0], [0, 0]]))
     new = table.prepare(on(device, np.float32([[0, 2], [0, 0]])))
-    table.store(np.array([0, 1, 2]), new, np.array([0, 1, 1]), delta)
+    table.store(np.array([0, 1, 2]), new, np.array([0, 1, 1]), alike(delta, 3))
     np.testing.assert_allclose(values(table), [[0, 1], [1, 0], [0, 0]])
 
 
 def test_opposite_features_leave_nothing_known(device):
     features = np.random.default_rng(0).normal(size=(50, 128)).astype(np.float32)
     table, rows = table_of(device, features), np.arange(50)
-    table.store(rows, table.prepare(on(device, -3 * features)), rows, 0.5)
+    table.store(rows, table.prepare(on(device, -3 * features)), rows, alike(0.5, 50))
     np.testing.assert_array_equal(values(table), np.zeros((50, 128)))
 
 
@@ -124,7 +142,7 @@ def test_a_new_owner_of_a_row_starts_unknown(device):
     table.grow(5)
     np.testing.assert_array_equal(values(table), [[0, 0], [0, 1], [0, 0], [0, 0], [0, 0]])
     new = table.prepare(on(device, np.float32([[0, 3]])))
-    table.store(np.array([0]), new, np.array([0]), 0.9)
+    table.store(np.array([0]), new, np.array([0]), alike(0.9, 1))
     np.testing.assert_array_equal(values(table)[0], [0, 1])
 
 
@@ -150,11 +168,19 @@ def test_views_outlive_the_call():
     features = [z, np.linalg.norm(z, axis=1), np.arange(n), z, np.linalg.norm(z, axis=1)]
     classes = [np.zeros(n, np.int32)] * 2
     params = _core.PairParams(**SETTINGS)
-    expected = _core.associate(*arguments, params, *features, *classes)
+    expected, _ = _core.associate(*arguments, params, *features, *classes)
     copies = [[Copies(x) for x in part] for part in (arguments, features, classes)]
-    got = _core.associate(*copies[0], params, *copies[1], *copies[2])
+    got, _ = _core.associate(*copies[0], params, *copies[1], *copies[2])
     np.testing.assert_array_equal(got, expected)
     np.testing.assert_array_equal(got, np.arange(n))
+
+
+def test_tracks_compare_with_tracks(device):
+    table = table_of(device, np.float32([[3, 0], [0, 0], [0, 2]]))
+    rows = np.array([2, 1])
+    assert table.known(rows).tolist() == [True, False]
+    assert table.take(rows).known.tolist() == [True, False]
+    np.testing.assert_array_equal(table.read(rows), [[0, 1], [0, 0]])
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -185,6 +211,7 @@ def test_rows_are_never_in_two_hands():
         ({"rows": np.array([0, 9])}, "rows: expected 0 to 1, got 9 at 1"),
         ({"columns": np.array([0, -1])}, "columns: expected 0 to 2, got -1 at 1"),
         ({"rows": np.array([0, 1], np.int32)}, r"rows: expected int64 \(any,\)"),
+        ({"delta": np.ones(3, np.float32)}, r"delta: expected float32 \(2,\)"),
         ({"norms": np.ones(2, np.float32)}, r"norms: expected float32 \(3,\)"),
         ({"embeddings": np.ones((3, 5), np.float32)}, r"embeddings: expected float32 \(any, 4\)"),
     ],
@@ -197,7 +224,7 @@ def test_native_update_checks_its_rows(change, message):
         "embeddings": np.ones((3, 4), np.float32),
         "norms": np.ones(3, np.float32),
         "columns": np.array([0, 1]),
-        "delta": 0.5,
+        "delta": np.float32([0.5, 0.5]),
     }
     with pytest.raises(ValueError, match=message):
         _core.blend(**{**args, **change})

@@ -37,7 +37,7 @@ def run(tracker, frames, embeddings=None):
 
 class TestLife:
     def test_reported_once_confirmed(self):
-        assert run(Tracker(TrackerConfig(confirm=2)), [at(k) for k in range(4)]) == [
+        assert run(Tracker(TrackerConfig(confirm=2, sure_score=9)), [at(k) for k in range(4)]) == [
             [0],
             [0],
             [1],
@@ -50,7 +50,7 @@ class TestLife:
     def test_ids_go_to_confirmed_tracks_only(self):
         """A false detection in one frame uses no id up."""
         frames = [at(0), at(1, 500), at(2), at(3, 800), at(4, 801)]
-        config = TrackerConfig(potential_patience=0)
+        config = TrackerConfig(potential_patience=0, sure_score=9)
         assert run(Tracker(config), frames) == [[0], [1, 0], [1], [1, 0], [1, 2]]
 
     @pytest.mark.parametrize(("missed", "same"), [(5, True), (6, False)])
@@ -62,7 +62,7 @@ class TestLife:
 
     @pytest.mark.parametrize(("missed", "reported"), [(0, True), (1, True), (2, False)])
     def test_potential_patience(self, missed, reported):
-        tracker = Tracker(TrackerConfig(potential_patience=1))
+        tracker = Tracker(TrackerConfig(potential_patience=1, sure_score=9))
         ids = run(tracker, [at(0), *[at()] * missed, at(0)])
         assert ids[-1] == ([1] if reported else [0])
 
@@ -87,7 +87,7 @@ class TestLife:
 
 class TestResult:
     def test_fields(self):
-        tracker = Tracker(TrackerConfig(confirm=0))
+        tracker = Tracker(TrackerConfig(confirm=0, birth_score=0.2))
         dets = np.float64([[*PERSON, 0.25, 7], [*(PERSON + 300), 0.75, 2]])
         tracks = tracker.step(None, dets)
         assert len(tracks) == 2
@@ -134,7 +134,7 @@ class TestMatching:
         tracker = Tracker()
         a = np.hstack([at(0), [[0.9, 0]]])
         b = np.hstack([at(0), [[0.9, 1]]])
-        assert run(tracker, [a, a, b, b]) == [[0], [1], [0], [2]]
+        assert run(tracker, [a, a, b, b]) == [[1], [1], [2], [2]]
 
     def test_appearance_tells_two_who_change_places(self):
         z = np.eye(2, dtype=np.float32)
@@ -150,11 +150,19 @@ class TestMatching:
         assert run(Tracker(), frames, features)[-1] == [1]
         assert run(Tracker(), frames)[-1] == [2]  # too far for motion alone
 
-    def test_rescue_by_motion_of_changed_appearance(self):
+    @pytest.mark.parametrize("unknown", [0, 1])
+    def test_rescue_by_motion_where_appearance_is_unknown(self, unknown):
+        """Of the detection, or of the track."""
+        z = np.eye(2, dtype=np.float32)[:1]
+        features = [z, z * unknown, z * (1 - unknown)] if unknown else [0 * z, 0 * z, z]
+        assert run(Tracker(), [at(0), at(0), at(1)], features)[-1] == [1]
+        plain = Tracker(TrackerConfig(rescue=False))
+        assert run(plain, [at(0), at(0), at(1)], features)[-1] != [1]
+
+    def test_motion_does_not_overrule_appearance(self):
+        """Somebody else at the very place is somebody else."""
         z = np.eye(2, dtype=np.float32)
-        frames, features = [at(0), at(0), at(1)], [z[:1], z[:1], z[1:]]
-        assert run(Tracker(), frames, features)[-1] == [1]
-        assert run(Tracker(TrackerConfig(rescue=False)), frames, features)[-1] == [0]
+        assert run(Tracker(), [at(0), at(0), at(1)], [z[:1], z[:1], z[1:]])[-1] == [2]
 
     def test_zero_embeddings_match_nothing_by_appearance(self):
         zero = np.zeros((1, 8), np.float32)
@@ -486,14 +494,14 @@ def test_any_sequence_keeps_the_rules(seed, with_features, paper):
 
 def test_memory_stays_flat():
     """Tracks that come and go leave nothing behind."""
-    tracker, rng = Tracker(TrackerConfig(patience=5)), np.random.default_rng(0)
+    tracker, rng = Tracker(TrackerConfig(patience=5, memory=9)), np.random.default_rng(0)
     sizes = []
     for _ in range(300):
         corner = rng.uniform(0, 5000, (30, 2))
         dets = np.hstack([corner, corner + 50])
         tracker.step(None, dets, embeddings=rng.normal(size=(30, 8)))
         sizes.append(len(tracker._features._norms))
-    assert max(sizes) <= 128  # about 90 tracks live at a time
+    assert max(sizes) <= 256  # about 180 tracks live at a time
 
 
 def test_tracking_needs_no_torch():
