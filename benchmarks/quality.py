@@ -37,11 +37,17 @@ from sslmot.footage import describe_sequence
 PATIENCES = (30, 90, 150)
 
 ABLATIONS: dict[str, dict[str, object]] = {
-    "no-rescue": {"rescue": False},
-    "no-motion": {"motion": "none"},
-    "no-shape": {"shape_weight": 0.0},
+    "no memory": {"memory": 0},
+    "the lost as everyone": {"lost_affinity": TrackerConfig().min_affinity},
+    "all births wait": {"sure_score": float("inf")},
+    "no birth waits": {"confirm": 0},
+    "faint births too": {"birth_score": 0.0},
+    "hidden looks too": {"max_hidden": 1.0},
+    "patience of 30": {"patience": 30},
+    "no Kalman filter": {"motion": "none"},
+    "no change of size": {"shape_weight": 0.0},
 }
-"""What is changed in the default settings."""
+"""What is changed in the default settings, one thing a row."""
 
 PERFECT = "perfect-association"
 DISTRACTORS = (2, 7, 8, 12)
@@ -115,6 +121,12 @@ class Features:
         self.cache = runs / "features" / f"{self.key}.npz"
 
     @cached_property
+    def config(self) -> TrackerConfig:
+        """The default settings with the affinities that fit these features."""
+        describer = Encoder.load(self.weights) if self.weights else ColorHistogram()
+        return Tracker(extractor=describer).config
+
+    @cached_property
     def by_frame(self) -> list[Array]:
         """Of each frame, from the first, (N, D) float32, of unit length as some peers expect."""
         if not self.cache.exists():
@@ -131,8 +143,16 @@ def ours(name: str, features: str | None, config: TrackerConfig) -> Method:
     """A tracker of this project as one of the methods."""
 
     def make(patience: int) -> Step:
-        potential = min(config.potential_patience, patience)
-        tracker = Tracker(replace(config, patience=patience, potential_patience=potential))
+        share = patience / config.patience  # of the frames, where some are left out
+        tracker = Tracker(
+            replace(
+                config,
+                patience=patience,
+                potential_patience=min(config.potential_patience, patience),
+                memory=round(config.memory * share),
+                walk=config.walk / share,
+            )
+        )
 
         def step(dets: Array, embeddings: Array | None, frame: Array | None) -> tuple[Array, Array]:
             tracks = tracker.step(None, dets, embeddings=embeddings)
@@ -249,7 +269,7 @@ def tables(data: Path, runs: Path, weights: dict[str, Path], rows: list[str]) ->
         *PEERS,
         ours("sslmot-paper", "default", TrackerConfig.paper()),
         ours("sslmot-motion", None, default),
-        *(ours(f"sslmot-{name}", name, default) for name in features),
+        *(ours(f"sslmot-{name}", name, f.config) for name, f in features.items()),
     ]
     ablations = [ours(name, "default", replace(default, **c)) for name, c in ABLATIONS.items()]
     if rows:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -293,6 +295,18 @@ class Encoder:
         if self.calibration:
             notes[_CALIBRATION_KEY] = json.dumps(self.calibration)
         tensor_files.write(path, tensors, notes)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Which encoder this is: a hash of config and weights, as they are when first asked for.
+
+        Features of two encoders do not compare, so a :class:`~sslmot.gallery.Gallery` keeps it.
+        """
+        digest = hashlib.sha256(self.config.to_json().encode())
+        for name, tensor in sorted(self.network.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.cpu().contiguous().numpy())
+        return digest.hexdigest()
 
     @property
     def device(self) -> torch.device:

@@ -55,7 +55,7 @@ class Evidence:
         pairs: Boxes of tracks, where they were expected, and of detections.
         matching: Who matched by appearance and motion, or by motion where there are no features.
         match: (T,) int32, the detection of each track after all stages, -1 for none.
-        ids: (T,) int64, identities of the tracks after the frame, 0 for potential ones.
+        ids: (T,) int64, identities of the tracks in the frame, 0 for potential ones.
         by_appearance: Whether features decided in ``matching``.
         named: Who got their identity in this frame.
     """

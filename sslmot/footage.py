@@ -79,9 +79,11 @@ def describe_video(
 
     Raises:
         FileNotFoundError: A file is missing.
-        ValueError: A file is malformed.
+        ValueError: A file is malformed, or nothing was detected.
     """
     video, found = Video(path), mot.read_detections(detections_path)
+    if not found:
+        raise ValueError(f"detections_path: expected detections, got none in {detections_path}")
     detections = {t: found.get(t, np.empty((0, 5), np.float32)) for t in range(1, max(found) + 1)}
     return describe(video.path.stem, video, detections, extractor, progress=progress)
 

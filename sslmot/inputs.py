@@ -113,7 +113,7 @@ def read_detections(dets: ArrayLike) -> Detections:
             f"dets: expected finite numbers up to {LARGEST:g}, "
             f"got {array[row].tolist()} in row {row}"
         )
-    boxes = to_native(numbers[:, :4], np.float32)
+    boxes = numbers[:, :4].copy()  # kept, beyond what a caller does to the array
     if (boxes[:, 2] < boxes[:, 0]).any() or (boxes[:, 3] < boxes[:, 1]).any():
         row = int(np.flatnonzero((boxes[:, 2:] < boxes[:, :2]).any(axis=1))[0])
         raise ValueError(

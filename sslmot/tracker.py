@@ -178,13 +178,15 @@ class Tracker:
                 table.boxes = to_corners(warp(to_centre(table.boxes)[None], moved)[0])
         self._update(predicted, match, detections, described)
         born, births = self._bear(detections, match, described)
+        known = self._table.ids.copy()
         named = self._confirm(detections, match, born, births)
         evidence = Evidence(
             self.config,
             pairs,
             matching,
             match,
-            self._table.ids.copy(),
+            # Who is recognised loses the old track, which had the identity in this frame.
+            np.maximum(known, self._table.ids),
             features is not None and described is not None,
             named,
         )
@@ -213,11 +215,14 @@ class Tracker:
         if n == 0:
             return table, None
         if table is None:
-            if self.gallery is not None:
-                self.gallery.bind(model, checked.shape[1])
             table = FeatureTable.like(checked)
             table.grow(self._rows.size)
-        return table, table.prepare(checked, name)
+        described = table.prepare(checked, name)
+        if self.gallery is not None:
+            # Of every frame: another tracker may have filled it since the last. And last, since it
+            # may name an encoder to an empty gallery.
+            self.gallery.bind(model, checked.shape[1])
+        return table, described
 
     def _look(self, frame: ArrayLike | None, boxes: Boxes) -> tuple[View | None, Affine | None]:
         """What to keep of a frame, and how the camera moved since the one before."""
@@ -334,8 +339,8 @@ class Tracker:
 
     def _missing(self) -> TrackTable:
         """Everybody who has an identity and no detection, most recently seen last."""
-        table = self._table.keep((self._table.ids > 0) & (self._table.misses > 0))
-        return self._lost.extend(table) if len(self._lost) else table
+        everyone = self._lost.extend(self._table) if len(self._lost) else self._table
+        return everyone.keep((everyone.ids > 0) & (everyone.misses > 0))
 
     def _compare(self, missing: TrackTable, table: TrackTable, rows: Rows) -> Matching:
         """Match who is missing (M,) with some tracks (N,), by their looks."""

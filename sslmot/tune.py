@@ -53,15 +53,20 @@ class Range(NamedTuple):
 SPACE: Mapping[str, Range] = {
     "tau": Range(0.05, 1.0, log=True, appearance=True),
     "min_affinity": Range(0.0, 0.8, appearance=True),
+    "lost_affinity": Range(0.0, 0.9, appearance=True),
     "appearance_weight": Range(0.1, 2.0, log=True, appearance=True),
     "shape_weight": Range(0.0, 2.0),
     "max_cost": Range(0.2, 2.0, log=True, appearance=True),
     "appearance_reach": Range(0.5, 10.0, log=True, appearance=True),
     "motion_reach": Range(0.2, 1.0),
     "delta": Range(0.0, 0.98, appearance=True),
+    "max_hidden": Range(0.1, 1.0, appearance=True),
+    "birth_score": Range(0.0, 0.9),
+    "sure_score": Range(0.3, 1.1),
     "confirm": Range(0, 3),
     "patience": Range(5, 300, log=True),
     "potential_patience": Range(0, 30),
+    "memory": Range(0, 1000, appearance=True),
 }
 """Of each field of `TrackerConfig` that is searched, where; the others keep their defaults."""
 

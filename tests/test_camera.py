@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sslmot import Tracker, TrackerConfig
 from sslmot.camera import camera_motion, look, warp
 from sslmot.crowd import Crowd, CrowdConfig
 from sslmot.data.mot import Sequence
@@ -311,3 +312,99 @@ def test_known_motions_of_real_frames(sequence):
         errors.append(error(camera_motion(before, now), truth, 1920, 1080))
     assert np.median(errors) < 0.4
     assert max(errors) < 1
+
+
+# In the tracker.
+
+SHAKE = np.cumsum(np.random.default_rng(1).choice([-30, 30], (12, 2)), axis=0)
+PAN = np.outer(np.arange(12), (30, 0))
+
+
+@pytest.fixture(scope="module")
+def street():
+    return texture(np.random.default_rng(0), 1280, 900)
+
+
+def shot(street, corner, *people):
+    """What a camera shows of a street, and the boxes of people who stand there."""
+    x, y = np.add(corner, (250, 200))
+    boxes = np.array([(px, py, px + 24, py + 60) for px, py in people], np.float32).reshape(-1, 4)
+    return street[y : y + 480, x : x + 640], boxes - np.float32([x, y, x, y])
+
+
+ROW = [(700 + 40 * k, 450) for k in range(5)]
+
+
+@pytest.mark.parametrize("motion", ["kalman", "none"])
+@pytest.mark.parametrize("path", [SHAKE, PAN], ids=["shake", "pan"])
+def test_ids_hold_when_the_camera_moves(street, path, motion):
+    """By their boxes alone, which jump onto the neighbour's."""
+
+    def ids(camera):
+        config = TrackerConfig(camera=camera, motion=motion, delta=0.5)
+        tracker = Tracker(config, extractor=lambda frame, boxes: np.zeros((len(boxes), 2)))
+        return [tracker.step(*shot(street, corner, *ROW)).ids.tolist() for corner in path]
+
+    assert ids(camera=True) == [[1, 2, 3, 4, 5]] * 12
+    if (path is SHAKE) or motion == "none":  # a filter follows a pan
+        assert ids(camera=False)[-1] != [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("camera", [True, False])
+def test_who_is_lost_moves_with_the_picture(street, camera):
+    config = TrackerConfig(
+        camera=camera, patience=2, appearance_reach=0.5, motion="none", sure_score=9
+    )
+    tracker, look = Tracker(config), np.float32([[1, 0]])
+    for _ in range(3):
+        tracks = tracker.step(*shot(street, (0, 0), ROW[0]), embeddings=look)
+    assert tracks.ids.tolist() == [1]
+    for corner in PAN[1:8]:
+        tracker.step(shot(street, corner)[0])
+    assert tracker._table.ids.tolist() == []
+    frame, boxes = shot(street, PAN[7], ROW[0])
+    if camera:
+        np.testing.assert_allclose(tracker._lost.boxes, boxes, atol=1)
+    for _ in range(2):
+        tracks = tracker.step(frame, boxes, embeddings=look)
+    assert tracks.ids.tolist() == ([1] if camera else [2])
+
+
+def test_a_rejected_frame_is_not_looked_at(street):
+    """Two trackers see the same video; one is also given a bad frame, and cannot be told apart."""
+    looks = np.eye(5, dtype=np.float32)
+    plain, disturbed = Tracker(), Tracker()
+    for t, corner in enumerate(PAN):
+        frame, boxes = shot(street, corner, *ROW)
+        if t in (1, 5):
+            view = disturbed._view
+            with pytest.raises(ValueError, match="embeddings: expected finite"):
+                disturbed.step(frame[::-1], boxes, embeddings=np.nan * looks)
+            assert disturbed._view is view
+        for tracker in (plain, disturbed):
+            assert tracker.step(frame, boxes, embeddings=looks).ids.tolist() == [1, 2, 3, 4, 5]
+        np.testing.assert_array_equal(plain._table.state, disturbed._table.state)
+
+
+def test_another_video_is_another_view(street):
+    tracker = Tracker(extractor=lambda frame, boxes: np.zeros((len(boxes), 2)))
+    for corner in PAN[:3]:
+        frame, boxes = shot(street, corner, *ROW)
+        tracker.step(frame, boxes)
+    tracker.reset()
+    assert tracker._view is None
+    for _ in range(2):
+        tracks = tracker.step(frame[:400, :500], boxes)
+    assert tracks.ids.tolist() == [1, 2, 3, 4, 5]
+
+
+def test_a_frame_that_is_not_there_says_nothing_of_the_camera(street):
+    """Nor does the next one, since nobody knows what was between."""
+    tracker = Tracker(TrackerConfig(motion="none"))
+    frame, boxes = shot(street, (0, 0), *ROW)
+    tracker.step(frame, boxes, embeddings=np.eye(5))
+    tracker.step(None)
+    for corner, moved in ((40, 0), (70, 30)):
+        tracker.step(shot(street, (corner, 0))[0])
+        expected = boxes - np.float32([moved, 0, moved, 0])
+        np.testing.assert_allclose(tracker._table.boxes, expected, atol=0.5)

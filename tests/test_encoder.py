@@ -420,6 +420,20 @@ def test_save_and_load(encoder, path):
     assert Encoder.load(path).metadata == {"trained on": "nothing", "and": "again"}
 
 
+def test_a_fingerprint_is_of_config_and_weights(encoder, path, tmp_path, device):
+    same = Encoder.load(path, device)
+    assert len(same.fingerprint) == 64
+    assert same.fingerprint == encoder.fingerprint == Encoder.load(path, "cpu").fingerprint
+    others = [Encoder(SMALL, seed, device="cpu") for seed in (1, 2)]
+    others.append(Encoder.load(path, "cpu", feature="backbone"))
+    retrained = Encoder.load(path, "cpu")
+    with torch.no_grad():
+        retrained.network.backbone.bn1.bias[0] += 1e-6
+    encoder.save(tmp_path / "half", half=True)
+    others += [retrained, Encoder.load(tmp_path / "half", "cpu")]
+    assert len({same.fingerprint, *(other.fingerprint for other in others)}) == 6
+
+
 def umask():
     mask = os.umask(0)
     os.umask(mask)

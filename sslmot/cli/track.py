@@ -34,6 +34,9 @@ def add_commands(commands: Any) -> None:
         "when all frames are tracked (default: off)",
     )
     track.add_argument(
+        "--config", type=Path, metavar="FILE", help="settings in YAML, of calibrate or tune"
+    )
+    track.add_argument(
         "--paper", action="store_true", help="start from TrackerConfig.paper(), not the defaults"
     )
     add_config(track, TrackerConfig, TrackerConfig.paper())
@@ -69,9 +72,17 @@ def _track(args: argparse.Namespace) -> None:
 
     if args.motion_only and (args.weights is not None or args.histogram):
         raise ValueError("--weights, --histogram: expected none with --motion-only")
-    start = TrackerConfig.paper() if args.paper else TrackerConfig()
+    if args.paper and args.config is not None:
+        raise ValueError("--paper: expected no --config beside it")
+    describer = None if args.motion_only else extractor(args)
+    if args.config is not None:
+        start = TrackerConfig.load(args.config)
+    elif args.paper:
+        start = TrackerConfig.paper()
+    else:
+        start = Tracker(extractor=describer).config
     config = dataclasses.replace(start, **changes(args, TrackerConfig))
-    tracker = Tracker(config, extractor=None if args.motion_only else extractor(args))
+    tracker = Tracker(config, extractor=describer)
     for sequence in sequences(args.path, args.sequences, args.detector):
         tracker.reset()
         speed = track_sequence(

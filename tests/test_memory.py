@@ -1,0 +1,293 @@
+"""Who is remembered, and gets the old identity back; who is new at once; what is taken in."""
+
+import math
+
+import numpy as np
+import pytest
+import reference
+
+from sslmot import Tracker, TrackerConfig
+
+PERSON = np.float32([100, 100, 140, 200])
+CONFIG = TrackerConfig(tau=0.2, lost_affinity=0.39, patience=2, memory=10, sure_score=9)
+A, B, C = np.eye(3, dtype=np.float32)
+
+
+def at(*shifts, score=0.5, label=0):
+    """Detections: the person, moved to the right by some pixels."""
+    boxes = PERSON + np.outer(shifts, [1, 0, 1, 0])
+    return np.hstack([boxes, np.full((len(shifts), 1), score), np.full((len(shifts), 1), label)])
+
+
+def like(affinity, one=A, other=C):
+    """A feature of some affinity to one person."""
+    cosine = 1 + CONFIG.tau * math.log(affinity)
+    return np.float32(cosine * one + math.sqrt(1 - cosine**2) * other)
+
+
+def step(tracker, dets=(), *looks):
+    """Ids by detection; 0 where one is not reported."""
+    dets = np.reshape(dets, (-1, 6))
+    features = np.float32(looks).reshape(-1, 3) if looks or not len(dets) else None
+    tracks = tracker.step(None, dets, embeddings=features)
+    ids = np.zeros(len(dets), int)
+    ids[tracks.detection_index] = tracks.ids
+    return ids.tolist()
+
+
+def seen_and_lost(missed, config=CONFIG, **how):
+    """A tracker that knows person 1 with the looks A, for some frames without a detection."""
+    tracker = Tracker(config)
+    for _ in range(3):
+        ids = step(tracker, at(0, **how), A)
+    assert ids == [1]
+    for _ in range(missed):
+        step(tracker)
+    return tracker
+
+
+def back(tracker, shift=20, looks=A, **how):
+    """The id of somebody who is seen twice, which confirms."""
+    assert step(tracker, at(shift, **how), looks) == [0]
+    return step(tracker, at(shift, **how), looks)[0]
+
+
+class TestTheLost:
+    @pytest.mark.parametrize(("missed", "same"), [(3, True), (9, True), (10, False)])
+    def test_are_remembered_for_a_while(self, missed, same):
+        """The frame in which a return is not yet confirmed is one more without a detection."""
+        tracker = seen_and_lost(missed)
+        assert tracker._table.ids.tolist() == []  # no longer followed
+        assert back(tracker) == (1 if same else 2)
+
+    def test_are_forgotten_at_once_without_a_memory(self):
+        assert back(seen_and_lost(3, TrackerConfig(patience=2, memory=0, sure_score=9))) == 2
+
+    def test_get_their_identity_while_they_are_still_followed(self):
+        """Where the track itself was out of reach: too far for one frame, not for several."""
+        config = TrackerConfig(patience=20, appearance_reach=1, walk=0.5, sure_score=9)
+        tracker = seen_and_lost(3, config)
+        assert tracker._table.ids.tolist() == [1]
+        assert back(tracker, 100) == 1
+        assert tracker._table.ids.tolist() == [1]  # the old track has ended
+
+    @pytest.mark.parametrize(("boxes", "same"), [(5.4, True), (5.6, False)])
+    def test_walk_so_far_and_no_farther(self, boxes, same):
+        """A quarter, and a half in each of five frames: the mean of both directions' boxes."""
+        config = TrackerConfig(patience=1, appearance_reach=0.25, walk=0.5, sure_score=9)
+        tracker = seen_and_lost(3, config)
+        assert back(tracker, 40 * boxes) == (1 if same else 2)
+
+    @pytest.mark.parametrize(("affinity", "same"), [(0.41, True), (0.37, False)])
+    def test_must_look_alike(self, affinity, same):
+        assert back(seen_and_lost(4), looks=like(affinity)) == (1 if same else 2)
+
+    def test_are_of_one_class(self):
+        assert back(seen_and_lost(4, label=3), label=3) == 1
+        assert back(seen_and_lost(4, label=3), label=2) == 2
+
+    def test_are_not_in_view(self):
+        """A double of somebody in view is somebody else."""
+        tracker = seen_and_lost(0)
+        for _ in range(2):
+            ids = step(tracker, at(0, 60), A, A)
+        assert ids == [1, 2]
+
+    def test_are_one_person_each(self):
+        """Of two who resemble one, the more alike is that one, whoever comes first."""
+        tracker = seen_and_lost(4)
+        for _ in range(2):
+            ids = step(tracker, at(20, 90), like(0.5), like(0.8))
+        assert ids == [2, 1]
+
+    def test_are_told_apart(self):
+        tracker = Tracker(CONFIG)
+        for _ in range(3):
+            step(tracker, at(0, 90), A, B)
+        for _ in range(4):
+            step(tracker)
+        for _ in range(2):
+            ids = step(tracker, at(10, 80), B, A)  # they changed places
+        assert ids == [2, 1]
+
+    def test_can_be_lost_again_and_again(self):
+        tracker = seen_and_lost(5)
+        for _ in range(5):
+            assert back(tracker) == 1
+            for _ in range(5):
+                step(tracker)
+            assert len(tracker._lost) == 1
+
+    def test_were_seen_where_they_were_seen_last(self):
+        tracker = seen_and_lost(0, TrackerConfig(patience=1, walk=0, sure_score=9))
+        for shift in range(0, 800, 20):
+            assert step(tracker, at(shift), A) == [1]
+        for _ in range(4):
+            step(tracker)
+        assert back(tracker, 780) == 1
+
+    def test_were_confirmed(self):
+        tracker = Tracker(CONFIG)
+        step(tracker, at(0), A)
+        for _ in range(4):
+            step(tracker)
+        assert len(tracker._lost) == 0
+        assert back(tracker) == 1  # the first identity that is given
+
+    def test_were_seen_more_than_once(self):
+        """A false detection that looked sure must not lend its identity to somebody."""
+        tracker = Tracker(CONFIG)
+        assert step(tracker, at(0, score=9), A) == [1]
+        for _ in range(4):
+            step(tracker)
+        assert len(tracker._lost) == 0
+        assert back(tracker) == 2
+
+    def test_need_looks_to_be_remembered(self):
+        tracker = Tracker(CONFIG)
+        for _ in range(3):
+            step(tracker, at(0))
+        for _ in range(4):
+            step(tracker)
+        assert len(tracker._lost) == 0
+
+    def test_are_forgotten_on_reset(self):
+        tracker = seen_and_lost(4)
+        tracker.reset()
+        assert back(tracker) == 1  # the first of another video
+        assert step(tracker, at(20, 90, score=9), A, B) == [1, 2]
+
+
+class TestSureDetections:
+    def test_are_reported_at_once(self):
+        tracker = Tracker(TrackerConfig(sure_score=0.9))
+        assert step(tracker, at(0, score=0.9), A) == [1]
+        assert step(tracker, [*at(0), *at(90, score=0.89)], A, B) == [1, 0]
+
+    def test_are_reported_at_once_without_looks(self):
+        tracker = Tracker()
+        assert step(tracker, at(0, score=1)) == [1]
+        assert step(tracker, [*at(0), *at(90, score=0.8)]) == [1, 0]
+
+    @pytest.mark.parametrize("missed", [1, 5])
+    def test_wait_where_they_resemble_somebody_lost(self, missed):
+        """Whether that one is still followed or only remembered."""
+        config = TrackerConfig(patience=2, appearance_reach=1, walk=0.5)
+        tracker = seen_and_lost(missed, config, score=1)
+        assert step(tracker, at(100, 190, score=1), A, B) == [0, 2]
+        assert step(tracker, at(100, 190, score=1), A, B) == [1, 2]
+
+    def test_do_not_wait_for_who_is_recognised_in_this_frame(self):
+        """A second one who looks alike is no longer in doubt: nobody is missing any more."""
+        tracker = seen_and_lost(4, TrackerConfig(patience=2))
+        assert step(tracker, at(20, score=0.5), A) == [0]
+        ids = step(tracker, [*at(20, score=0.5), *at(90, score=1)], A, A)
+        assert ids == [1, 2]
+
+    def test_without_looks_resemble_nobody(self):
+        tracker = seen_and_lost(4, TrackerConfig(patience=2))
+        assert step(tracker, at(20, score=1), 0 * A) == [2]
+        tracker = seen_and_lost(4, TrackerConfig(patience=2))
+        assert step(tracker, at(20, score=1)) == [2]
+
+    def test_where_nothing_needs_confirmation_the_lost_are_recognised_at_once(self):
+        tracker = seen_and_lost(4, TrackerConfig(patience=2, confirm=0))
+        assert step(tracker, at(20), A) == [1]
+
+
+@pytest.mark.parametrize("features", [(), (A,)])
+def test_the_faint_start_no_track(features):
+    tracker = Tracker(TrackerConfig(birth_score=0.4, confirm=0))
+    assert step(tracker, at(0, score=0.39), *features) == [0]
+    assert len(tracker._table) == 0
+    assert step(tracker, at(0, score=0.41), *features) == [1]
+    assert step(tracker, at(0, score=0.01), *features) == [1]  # but they continue one
+
+
+# What is taken in.
+
+
+def looks_of(tracker, identity):
+    rows = tracker._table.feature_rows[tracker._table.ids == identity]
+    return tracker._features.read(rows)[0]
+
+
+@pytest.mark.parametrize(("max_hidden", "taken_in"), [(0.5, False), (0.7, True), (1.0, True)])
+def test_the_looks_of_who_is_hidden_are_not_taken_in(max_hidden, taken_in):
+    """One walks behind another, and the crop shows both."""
+    tracker = Tracker(TrackerConfig(max_hidden=max_hidden, delta=0.5))
+    front = np.float32([[200, 100, 240, 210, 1, 0]])
+    for shift in (0, 20, 40, 60):
+        ids = step(tracker, [*at(shift, score=1), *front], A, B)
+    assert ids == [1, 2]
+    before = looks_of(tracker, 1)
+    np.testing.assert_allclose(before, A)
+    mixed = like(0.5, A, B)
+    # 64 % of the box, whose feet are higher.
+    assert step(tracker, [*at(126 - 40, score=1), *front], mixed, B) == [1, 2]
+    expected = (before + mixed) / np.linalg.norm(before + mixed) if taken_in else before
+    np.testing.assert_allclose(looks_of(tracker, 1), expected, atol=1e-6)
+    np.testing.assert_allclose(looks_of(tracker, 2), B)
+    # Out of the shadow, it is again.
+    step(tracker, [*at(0, score=1), *front], mixed, B)
+    assert reference.cosine(looks_of(tracker, 1), A) < 0.99
+
+
+@pytest.mark.parametrize("delta", [0.9, 0.6, 0.0])
+def test_the_first_looks_weigh_alike(delta):
+    """The mean of the first ones, until a new one weighs 1 - delta."""
+    rng = np.random.default_rng(0)
+    tracker, looks = Tracker(TrackerConfig(delta=delta)), None
+    for k in range(25):
+        new = np.float32(2 * A + rng.uniform(-0.3, 0.3, 3))
+        assert step(tracker, at(0, score=1), new) == [1]
+        unit = new / np.linalg.norm(new)
+        share = min(delta, k / (k + 1))
+        looks = unit if looks is None else share * looks + (1 - share) * unit
+        looks = looks / np.linalg.norm(looks)
+        np.testing.assert_allclose(looks_of(tracker, 1), looks, atol=1e-5)
+
+
+# Rows of the feature table.
+
+
+def rows_in_use(tracker):
+    pool = tracker._rows
+    held = np.concatenate([tracker._table.feature_rows, tracker._lost.feature_rows])
+    assert sorted([*held.tolist(), *pool._free]) == list(range(pool.size))  # nobody leaks
+    free = np.array(sorted(pool._free), np.int64)
+    assert tracker._features is None or not tracker._features.known(free).any()
+    return len(held)
+
+
+def test_rows_come_back_from_the_forgotten():
+    tracker = seen_and_lost(4)
+    assert rows_in_use(tracker) == 1
+    assert back(tracker) == 1
+    assert rows_in_use(tracker) == 1  # of the new track
+    for _ in range(13):
+        step(tracker)
+    assert rows_in_use(tracker) == 0
+
+
+@pytest.mark.parametrize("described", [1, 0.5, 0])
+@pytest.mark.parametrize("confirm", [0, 2])
+def test_nobody_leaks_over_many_frames(described, confirm):
+    rng = np.random.default_rng(0)
+    config = TrackerConfig(patience=3, memory=20, confirm=confirm, lost_affinity=0.2)
+    tracker, looks, everyone, returns = Tracker(config), rng.normal(size=(12, 3)), set(), 0
+    for _ in range(2000 if described == 1 and confirm else 300):
+        seen = rng.permutation(12)[: rng.integers(0, 7)]
+        dets = at(*80 * seen)
+        dets[:, 4], dets[:, 5] = rng.uniform(0, 1.2, len(seen)), seen % 2
+        features = looks[seen] + rng.normal(0, 0.1, (len(seen), 3))
+        features = features if rng.random() < described else None
+        tracks = tracker.step(None, dets, embeddings=features)
+        returns += sum(tracks.explain(i).stage == "recognised" for i in tracks.ids)
+        assert len(set(tracks.ids)) == len(tracks)
+        everyone |= set(tracks.ids.tolist())
+        named = np.concatenate([tracker._table.ids, tracker._lost.ids])
+        assert len(np.unique(named[named > 0])) == (named > 0).sum()
+        assert rows_in_use(tracker) < 64
+    assert everyone == set(range(1, len(everyone) + 1))
+    assert (returns > 5) == (described > 0)
