@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sslmot.association import assign
 from sslmot.config import TrackerConfig
+from sslmot.gallery import Gallery
 from sslmot.histogram import ColorHistogram
 from sslmot.tracker import Tracker
 from sslmot.tracks import Tracks
@@ -19,6 +20,7 @@ __all__ = [
     "ColorHistogram",
     "Encoder",
     "FeatureExtractor",
+    "Gallery",
     "Tracker",
     "TrackerConfig",
     "Tracks",

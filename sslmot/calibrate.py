@@ -6,7 +6,7 @@ with the feature of a detection. That gives two anchors, and two cosines:
 
 - *different*: the cosine that 5 % of different people exceed. Who was seen in the frame before must
   reach it: where the place speaks for a match already, looks must only not speak against it.
-- *same*: the median cosine of a person with what is remembered of them after ``patience`` frames.
+- *same*: the median cosine of a person with what is remembered of them `GAP` frames later.
   Who was lost must come two thirds of the way from *different* to *same*.
 
 Two thirds, not the threshold at which these pairs are told apart with the fewest errors: that lies
@@ -48,6 +48,9 @@ CALIBRATED = ("tau", "min_affinity", "lost_affinity")
 MIN_PAIRS = 1000
 """Pairs of different people, at least: a percentile at their end is asked for."""
 
+GAP = 60
+"""Frames between what is remembered of a person and the detection that is compared with it."""
+
 MIN_TRACKLETS = 10
 """Tracklets that last for the gap, at least."""
 
@@ -85,7 +88,7 @@ class Calibration:
         config: The given settings, with ``tau`` and ``min_affinity`` fitted.
         different: Cosines of people in one frame.
         same: Cosines of a person with what is remembered of them after the gap.
-        gap: Frames; ``patience``, or fewer where too few tracklets last so long.
+        gap: Frames; `GAP`, or fewer where too few tracklets last so long.
         tracklets: How many last for the gap.
     """
 
@@ -117,8 +120,8 @@ def calibrate(footage: Footage, config: TrackerConfig | None = None) -> Calibrat
     Args:
         footage: With embeddings, of people who walk alone enough to be linked, several in a frame;
             a minute of a street will do.
-        config: What else holds, the defaults if None: ``patience`` is the gap, ``delta`` mixes
-            features, and ``lost_affinity`` stays as it is.
+        config: What else holds, the defaults if None: ``delta`` mixes features, and
+            ``lost_affinity`` stays as it is.
 
     Raises:
         ValueError: The footage has no or faulty embeddings, or too few people to tell; the
@@ -132,7 +135,7 @@ def calibrate(footage: Footage, config: TrackerConfig | None = None) -> Calibrat
         )
     boxes, features = _known(footage)
     tracklets = list(link(dict(enumerate(boxes))).values())
-    gap, lasting = _gap(tracklets, config.patience)
+    gap, lasting = _gap(tracklets)
     of_two, of_one = _compare(tracklets, features, gap, config.delta)
     if len(of_two) < MIN_PAIRS:
         raise ValueError(
@@ -192,18 +195,17 @@ def _known(footage: Footage) -> tuple[list[Boxes], list[Features]]:
     return boxes, features
 
 
-def _gap(tracklets: list[npt.NDArray[np.int64]], patience: int) -> tuple[int, int]:
-    """The longest gap up to ``patience`` that enough tracklets last for, and how many do."""
+def _gap(tracklets: list[npt.NDArray[np.int64]]) -> tuple[int, int]:
+    """The longest gap up to `GAP` that enough tracklets last for, and how many do."""
     numbers = np.concatenate([np.empty(0, np.int64), *tracklets])
     spans = np.sort(np.bincount(numbers[numbers >= 0]) - 1)[::-1]
-    most = max(1, patience)
-    least = -(-most // 2)
+    least = GAP // 2
     if (got := int((spans >= least).sum())) < MIN_TRACKLETS:
         raise ValueError(
             f"footage: expected {MIN_TRACKLETS} or more tracklets that last for {least} frames, "
-            f"half of the patience, got {got}"
+            f"got {got}"
         )
-    gap = min(most, int(spans[MIN_TRACKLETS - 1]))
+    gap = min(GAP, int(spans[MIN_TRACKLETS - 1]))
     return gap, int((spans >= gap).sum())
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from sslmot.calibrate import (
     CALIBRATED,
+    GAP,
     MIN_PAIRS,
     MIN_TRACKLETS,
     calibrate,
@@ -67,9 +68,9 @@ def test_thresholds_lie_between_the_different_and_the_same():
 
 
 def test_only_thresholds_change():
-    config = TrackerConfig(patience=30, delta=0.5, lost_affinity=0.5, confirm=2)
+    config = TrackerConfig(delta=0.5, lost_affinity=0.5, confirm=2)
     found = calibrate(walk(), config)
-    assert found.gap == 30
+    assert found.gap == GAP
     assert found.fields == {name: getattr(found.config, name) for name in CALIBRATED}
     fitted = {"tau": found.config.tau, "min_affinity": found.config.min_affinity}
     assert found.config == dataclasses.replace(config, **fitted)
@@ -91,8 +92,9 @@ def test_features_that_tell_more_leave_a_wider_margin():
 
 
 @pytest.mark.parametrize("delta", [0.0, 0.5, 0.9])
-def test_pairs_one_by_one(delta):
+def test_pairs_one_by_one(delta, monkeypatch):
     """Against loops over tracklets, some of which break."""
+    monkeypatch.setattr("sslmot.calibrate.GAP", 20)
     footage = walk(people=16, frames=50, seed=1)
     for t in (7, 8, 30):
         footage.detections[t][:5, 2] -= 30  # too narrow to be linked
@@ -116,7 +118,7 @@ def test_pairs_one_by_one(delta):
                 memory.append(rows[t][i])
             if n >= 20:
                 same.append(memory[n - 20] @ rows[t][i])
-    found = calibrate(footage, TrackerConfig(patience=20, delta=delta))
+    found = calibrate(footage, TrackerConfig(delta=delta))
     assert found.gap == 20
     assert found.tracklets == sum(len(places) > 20 for places in where.values())
     for got, cosines in ((found.different, different), (found.same, same)):
@@ -159,8 +161,7 @@ def test_shorter_footage_has_a_shorter_gap():
     found = calibrate(walk(frames=50))
     assert found.gap == 49
     assert found.tracklets == 12
-    assert calibrate(walk(frames=31)).gap == 30  # half of the patience
-    assert calibrate(walk(), TrackerConfig(patience=0)).gap == 1
+    assert calibrate(walk(frames=31)).gap == 30  # half of the gap
 
 
 # Too little
@@ -171,11 +172,10 @@ def test_shorter_footage_has_a_shorter_gap():
     [
         (
             walk(people=MIN_TRACKLETS - 1),
-            f"footage: expected {MIN_TRACKLETS} or more tracklets that last for 30 frames, half of "
-            "the patience, got 9",
+            f"footage: expected {MIN_TRACKLETS} or more tracklets that last for 30 frames, got 9",
         ),
         (walk(frames=30), f"{MIN_TRACKLETS} or more tracklets that last for 30 .*, got 0"),
-        (Footage("empty", [], []), "tracklets that last for 30 frames, .*, got 0"),
+        (Footage("empty", [], []), "tracklets that last for 30 frames, got 0"),
         (Footage("motion", walk().detections), "footage: expected embeddings .*, got none"),
         (walk(common=0.9, own=0.0), "most people resemble themselves 60 frames later more than"),
     ],

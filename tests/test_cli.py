@@ -46,7 +46,7 @@ def test_track_and_evaluate(crowd, tmp_path, capsys):
     record = json.loads((tmp_path / "crowd.json").read_text())
     assert record["frames"] == 60
     assert record["appearance"] == "ColorHistogram"
-    assert record["config"]["tau"] == sslmot.TrackerConfig().tau
+    assert record["config"]["tau"] == sslmot.ColorHistogram.calibration["tau"]
 
     main(["evaluate", str(crowd.path), "--results", str(tmp_path)])
     header, _, row = capsys.readouterr()[0].splitlines()
