@@ -300,12 +300,12 @@ class Tracker:
 
     def _bear(
         self, detections: Detections, match: Match, described: Embeddings | None
-    ) -> tuple[Rows, TrackTable]:
-        """Detections that no track took, and the potential tracks that they start."""
+    ) -> tuple[Rows, TrackTable | None]:
+        """Detections that no track took, and the potential tracks that they start, if any."""
         born = _unmatched(match, len(detections.boxes))
         born = born[detections.scores[born] >= self.config.birth_score]
         if not len(born):
-            return born, self._nobody()
+            return born, None
         births = TrackTable.births(
             detections.classes[born],
             self._rows.take(len(born)),
@@ -320,12 +320,14 @@ class Tracker:
         return born, births
 
     def _confirm(
-        self, detections: Detections, match: Match, born: Rows, births: TrackTable
+        self, detections: Detections, match: Match, born: Rows, births: TrackTable | None
     ) -> Named:
         """Give identities to who has earned one: who they are, and how that is known."""
         c, table = self.config, self._table
         due = ((match >= 0) & (table.ids == 0) & (table.matches >= c.confirm)).nonzero()[0]
         named = self._name(table, due, match[due])
+        if births is None:
+            return named
         due = np.arange(len(born))
         if c.confirm > 0:
             sure = detections.scores[born] >= c.sure_score
@@ -429,10 +431,11 @@ class Tracker:
             evidence,
         )
 
-    def _retire(self, births: TrackTable) -> None:
+    def _retire(self, births: TrackTable | None) -> None:
         """Stop following who has gone unseen for too long, and forget whom nobody remembers."""
         c, table = self.config, self._table
-        self._show(table, ((table.misses == 1) & (table.ids > 0)).nonzero()[0])
+        if self.gallery is not None:
+            self._show(table, ((table.misses == 1) & (table.ids > 0)).nonzero()[0])
         patience = np.where(table.ids > 0, c.patience, c.potential_patience)
         followed = table.misses <= patience
         freed = []
@@ -447,7 +450,7 @@ class Tracker:
         if not remembered.all():
             freed.append(self._lost.feature_rows[~remembered])
             self._lost = self._lost.keep(remembered)
-        self._table = table.extend(births) if len(births) else table
+        self._table = table.extend(births) if births is not None else table
         # Last, so that an interruption leaves no row in two hands.
         for rows in freed:
             if self._features is not None:
