@@ -42,6 +42,7 @@ ABLATIONS: dict[str, dict[str, object]] = {
     "all births wait": {"sure_score": float("inf")},
     "no birth waits": {"confirm": 0},
     "faint births too": {"birth_score": 0.0},
+    "no faint births": {"birth_score": 0.3},
     "hidden looks too": {"max_hidden": 1.0},
     "patience of 30": {"patience": 30},
     "no Kalman filter": {"motion": "none"},

@@ -215,7 +215,19 @@ struct FrameBoxes {
     std::optional<Tensor> track_classes, detection_classes;
 };
 
-py::tuple to_arrays(const Candidates& pairs) {
+// Pairs, but for those at a gate, as (row_begin, columns, values).
+py::tuple to_arrays(const Candidates& all, double gate = NAN) {
+    thread_local Candidates pairs;
+    pairs.clear();
+    for (size_t i = 0; i + 1 < all.row_begin.size(); ++i) {
+        for (auto e = static_cast<size_t>(all.row_begin[i]);
+             e < static_cast<size_t>(all.row_begin[i + 1]); ++e) {
+            if (static_cast<double>(all.values[e]) >= gate) continue;
+            pairs.columns.push_back(all.columns[e]);
+            pairs.values.push_back(all.values[e]);
+        }
+        pairs.end_row();
+    }
     const auto array = [](const auto& values) {
         using T = typename std::decay_t<decltype(values)>::value_type;
         return py::array_t<T>(static_cast<py::ssize_t>(values.size()), values.data());
@@ -285,7 +297,7 @@ py::tuple associate_frame(const py::object& track_boxes, const py::object& reach
                   data_or_null<float>(min_affinity), detections, detection_features, params, pairs,
                   out);
     }
-    return py::make_tuple(match, to_arrays(pairs));
+    return py::make_tuple(match, to_arrays(pairs, params.gate));
 }
 
 py::array_t<float> hidden_shares(const py::object& boxes_) {
@@ -409,7 +421,7 @@ PYBIND11_MODULE(_core, m) {
         py::arg("track_classes") = py::none(), py::arg("detection_classes") = py::none(),
         py::arg("min_affinity") = py::none(),
         "A frame on the CPU: (T,) int32, the detection of each track or -1, and what the pairs\n"
-        "within reach cost: (row_begin, columns, costs).\n\n"
+        "cost that are below the gate: (row_begin, columns, costs).\n\n"
         "Track i has the feature table[rows[i]], of norm table_norms[rows[i]]. Without table and\n"
         "embeddings motion alone decides.");
 

@@ -69,13 +69,13 @@ class BoxPairs(NamedTuple):
 
 
 class PairCosts(NamedTuple):
-    """What pairs cost that are near enough to match; those of no pair here cost the gate.
+    """What pairs cost that could match: those below the gate.
 
     Attributes:
         row_begin: (T + 1,) int32; the pairs of track i are those from ``row_begin[i]`` up to
             ``row_begin[i + 1]``.
         columns: (P,) int32, their detections.
-        costs: (P,) float32, at most the gate; at the gate a pair cannot match.
+        costs: (P,) float32.
     """
 
     row_begin: npt.NDArray[np.int32]

@@ -36,18 +36,20 @@ class TrackerConfig(Settings):
         motion_reach: Pairs farther apart than this never match by motion alone; at most 1.
         rescue: Match by motion alone where appearance is unknown, on either side, and the track was
             seen in the frame before. (Without features, motion alone decides everything.)
-        delta: Share of the old feature in the update of a matched track (delta); of the old box
-            too where ``motion`` is "none".
+        delta: Share of the old feature in the update of a matched track (delta), which is the mean
+            of what was seen until that share is reached; of the old box too where ``motion`` is
+            "none".
         max_hidden: The feature of a detection is not taken in where more than this share of its box
-            lies behind another one, whose lower edge is lower.
-        birth_score: Detections that score less start no track.
+            lies behind another one, whose lower edge is lower or as low. Until a track was seen
+            clearly, what is seen of it stands in.
+        birth_score: Detections that score less start no track; -inf for none.
         sure_score: Detections that score as much are reported at once, where they resemble nobody
             who was lost; may be inf.
         confirm: Matches after its birth that turn any other potential track into a reported one.
         patience: Frames without detection for which a confirmed track is followed (rho_2).
         potential_patience: The same for a potential track; the paper has one number for both.
-        memory: Frames without detection after which a person is forgotten. Until then a track that
-            is confirmed takes the identity of someone lost whom it resembles.
+        memory: Until so many frames without detection a person is known again by looks: a track
+            that is confirmed takes the identity of someone lost whom it resembles.
         walk: What a lost person may walk in a frame, in boxes, when it comes to such a resemblance.
         motion: "kalman" predicts with constant velocity; "none" stays where the track was.
         camera: Whether boxes move with the camera, whose motion is found in the frames.
@@ -65,7 +67,7 @@ class TrackerConfig(Settings):
     rescue: bool = True
     delta: float = 0.9
     max_hidden: float = 0.5
-    birth_score: float = 0.1
+    birth_score: float = -math.inf
     sure_score: float = 0.9
     confirm: int = 1
     patience: int = 90
@@ -84,11 +86,11 @@ class TrackerConfig(Settings):
             ("shape_weight", 0.0, math.inf),
             ("delta", 0.0, 1.0),
             ("max_hidden", 0.0, 1.0),
-            ("birth_score", 0.0, math.inf),
             ("walk", 0.0, math.inf),
         ):
             self._expect(name, low, high)
-        self._expect("sure_score", 0.0, math.inf, infinite=True)
+        for name in ("birth_score", "sure_score"):
+            self._expect(name, -math.inf, math.inf, infinite=True)
         for name, high in (("tau", math.inf), ("max_cost", math.inf), ("motion_reach", 1.0)):
             self._expect(name, 0.0, high, positive=True)
         self._expect("appearance_reach", 0.0, math.inf, positive=True, infinite=True)
@@ -114,11 +116,12 @@ class TrackerConfig(Settings):
             and low <= value <= high
             # The native core computes in float32: within what that can divide by and multiply.
             and not (positive and value < 1e-6)
-            and (value <= 1e6 or (infinite and value == math.inf))
+            and (abs(value) <= 1e6 or (infinite and abs(value) == math.inf))
         )
         if not well:
-            interval = f"of {1e-6 if positive else low:g} to {min(high, 1e6):g}"
-            interval += " or inf" if infinite else ""
+            least = 1e-6 if positive else max(low, -1e6)
+            interval = f"of {least:g} to {min(high, 1e6):g}"
+            interval += " or inf" if infinite and low >= 0 else ", -inf or inf" if infinite else ""
             raise ValueError(f"{name}: expected a number {interval}, got {value!r}")
 
     @classmethod
@@ -145,7 +148,7 @@ class TrackerConfig(Settings):
             rescue=False,
             delta=0.5,
             max_hidden=1.0,
-            birth_score=0.0,
+            birth_score=-math.inf,
             sure_score=math.inf,
             confirm=1,
             patience=30,

@@ -99,13 +99,11 @@ class Evidence:
         return dict(zip(tracks.tolist(), costs[at].tolist(), strict=True))
 
     def _runner_up(self, track: int, detection: int) -> tuple[int, float] | None:
-        gate = self.config.max_cost if self.by_appearance else self.config.motion_reach
         others = {t: cost for t, cost in self._costs(detection).items() if t != track}
         if not others:
             return None
         best = min(others, key=lambda t: others[t])
-        # Rounded to float32 as the costs are.
-        return (int(self.ids[best]), others[best]) if others[best] < np.float32(gate) else None
+        return int(self.ids[best]), others[best]
 
     def _distance(self, track: int, detection: int) -> float:
         """Relative L1 distance (SSL-MOT, eq. 7) and the change of size."""

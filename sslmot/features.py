@@ -97,7 +97,7 @@ class FeatureTable(ABC):
     def read(self, rows: Rows) -> Features:
         """The features of tracks in host memory: (n, D) float32, zeros where nothing is known."""
         features: Features = to_numpy(self.take(rows).values, "features")
-        return np.where(self.known(rows)[:, None], features, np.float32(0))
+        return features
 
     @abstractmethod
     def known(self, rows: Rows) -> npt.NDArray[np.bool_]:
@@ -161,7 +161,8 @@ class HostFeatures(FeatureTable):
         return Matching(match, PairCosts(*costs))
 
     def take(self, rows: Rows) -> Embeddings:  # noqa: D102
-        return Embeddings(self._values[rows], self._norms[rows], self.known(rows))
+        norms = self._norms[rows]
+        return Embeddings(self._values[rows] * norms[:, None], norms, self.known(rows))
 
     def known(self, rows: Rows) -> npt.NDArray[np.bool_]:  # noqa: D102
         known: npt.NDArray[np.bool_] = self._norms[rows] > 0
@@ -230,7 +231,6 @@ class CudaFeatures(FeatureTable):
         row_index = here(rows)
         cost = self._values.new_empty((1, tracks, detections))
         _core.cost(
-            # A row that was forgotten may hold what it held: its norm of 0 says so.
             (self._values[row_index] * self._norms[row_index, None])[None],
             embeddings.values[None],
             here(pairs.track_boxes)[None],
@@ -250,7 +250,9 @@ class CudaFeatures(FeatureTable):
         import torch
 
         row = torch.from_numpy(rows).to(self._values.device)
-        return Embeddings(self._values[row], self._norms[row], self.known(rows))
+        # A row that was forgotten may hold what it held: its norm of 0 says so.
+        values = self._values[row] * self._norms[row, None]
+        return Embeddings(values, self._norms[row], self.known(rows))
 
     def known(self, rows: Rows) -> npt.NDArray[np.bool_]:  # noqa: D102
         import torch

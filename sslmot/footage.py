@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from sslmot.data import mot
 from sslmot.data.mot import FrameResult, Sequence
-from sslmot.data.video import Video
+from sslmot.data.video import Video, frames_with_detections, read_video_detections
 from sslmot.inputs import to_numpy
 from sslmot.tracker import Tracker
 from sslmot.types import FeatureExtractor, Features, Frame
@@ -20,7 +19,9 @@ from sslmot.types import FeatureExtractor, Features, Frame
 
 @dataclass(frozen=True, eq=False)
 class Footage:
-    """All that a tracker is given of a clip, frame by frame.
+    """All that a tracker is given of a clip, frame by frame, except the frames.
+
+    They are not kept: tracking it knows no camera motion (``TrackerConfig.camera`` has no effect).
 
     Attributes:
         name: Of the clip.
@@ -36,11 +37,6 @@ class Footage:
     def __len__(self) -> int:
         """Number of frames."""
         return len(self.detections)
-
-    def thinned(self, every: int) -> Footage:
-        """Every so many-th frame, the first among them: footage of a lower frame rate."""
-        embeddings = None if self.embeddings is None else self.embeddings[::every]
-        return replace(self, detections=self.detections[::every], embeddings=embeddings)
 
 
 def describe_sequence(
@@ -77,15 +73,16 @@ def describe_video(
         extractor: As for :func:`describe_sequence`.
         progress: Show a bar.
 
+    Warns:
+        UserWarning: The video, where it is read, ends before the last detections.
+
     Raises:
         FileNotFoundError: A file is missing.
         ValueError: A file is malformed, or nothing was detected.
     """
-    video, found = Video(path), mot.read_detections(detections_path)
-    if not found:
-        raise ValueError(f"detections_path: expected detections, got none in {detections_path}")
-    detections = {t: found.get(t, np.empty((0, 5), np.float32)) for t in range(1, max(found) + 1)}
-    return describe(video.path.stem, video, detections, extractor, progress=progress)
+    video, detections = Video(path), read_video_detections(detections_path)
+    frames = frames_with_detections(video, detections_path, len(detections))
+    return describe(video.path.stem, frames, detections, extractor, progress=progress)
 
 
 def describe(

@@ -44,7 +44,10 @@ class ColorHistogram:
     Attributes:
         calibration: Fields of :class:`~sslmot.TrackerConfig` that fit it: what ``sslmot calibrate``
             finds on MOT17-09.
+        fingerprint: What a gallery knows its features by.
     """
+
+    fingerprint: ClassVar[str] = "ColorHistogram"
 
     calibration: ClassVar[Mapping[str, float]] = MappingProxyType(
         {"tau": 0.216, "min_affinity": 0.241, "lost_affinity": 0.39}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ from sslmot import _core
 from sslmot.association import BoxPairs, Match, Matching, Rows, match_by_motion
 from sslmot.camera import Affine, View, camera_motion, look, warp
 from sslmot.config import TrackerConfig
-from sslmot.evidence import Evidence, Named
+from sslmot.evidence import Evidence, Named, Stage
 from sslmot.features import Embeddings, FeatureTable, RowPool
 from sslmot.gallery import Gallery
 from sslmot.inputs import Detections, check_embeddings, check_frame, read_detections, to_numpy
@@ -19,6 +21,7 @@ from sslmot.motion import ConstantVelocity, MotionModel, State, Stationary, to_c
 from sslmot.tracks import Tracks, TrackTable
 from sslmot.types import ArrayLike, Boxes, FeatureExtractor
 
+_FIELDS = {field.name for field in dataclasses.fields(TrackerConfig)}
 _NEVER = 2**62
 """Frames without detection of a track that has nothing to wait for."""
 
@@ -73,7 +76,12 @@ class Tracker:
         self._extractor = extractor
         self.gallery = gallery
         if config is None:
-            config = TrackerConfig(**getattr(extractor, "calibration", {}))
+            calibration = getattr(extractor, "calibration", {})
+            if not isinstance(calibration, Mapping) or not set(calibration) <= _FIELDS:
+                raise ValueError(
+                    f"extractor.calibration: expected fields of TrackerConfig, got {calibration!r}"
+                )
+            config = TrackerConfig(**calibration)
         self.config = config
         c = self.config
         self._motion: MotionModel = (
@@ -103,7 +111,7 @@ class Tracker:
             shape_weight=0.0,
             gate=1.0,
         )
-        self.reset()
+        self._start()
 
     @property
     def extractor(self) -> FeatureExtractor:
@@ -116,7 +124,14 @@ class Tracker:
         return self._extractor
 
     def reset(self) -> None:
-        """Forget everything, for another video; ids start again, at 1 or after the gallery's."""
+        """Forget everything, for another video; ids start again, at 1 or after the gallery's.
+
+        The gallery sees everybody in view once more.
+        """
+        self._show(self._table, (self._table.ids > 0).nonzero()[0])
+        self._start()
+
+    def _start(self) -> None:
         self._frame_size: tuple[int, int] | None = None
         self._view: View | None = None
         self._next_id = 1
@@ -292,11 +307,14 @@ class Tracker:
         table.misses[rows] = 0
         self._lost.misses += 1
         if features is not None and described is not None:
+            # Before a track was seen clearly, a hidden look is better than none.
             clear = self._clear(detections.boxes)[columns]
-            seen, looks = rows[clear], columns[clear]
+            taken = clear | (table.looks[rows] == 0)
+            seen, looks = rows[taken], columns[taken]
             # The first few looks weigh alike.
-            delta = np.minimum(self.config.delta, 1 - 1 / (1 + table.matches[seen]))
+            delta = np.minimum(self.config.delta, 1 - 1 / (1 + table.looks[seen]))
             features.store(table.feature_rows[seen], described, looks, delta.astype(np.float32))
+            table.looks[rows] += clear
 
     def _bear(
         self, detections: Detections, match: Match, described: Embeddings | None
@@ -317,6 +335,7 @@ class Tracker:
             if described is not None:
                 nothing = np.zeros(len(born), np.float32)
                 self._features.store(births.feature_rows, described, born, nothing)
+                births.looks += self._clear(detections.boxes)[born]
         return born, births
 
     def _confirm(
@@ -328,11 +347,11 @@ class Tracker:
         named = self._name(table, due, match[due])
         if births is None:
             return named
-        due = np.arange(len(born))
-        if c.confirm > 0:
-            sure = detections.scores[born] >= c.sure_score
-            due = (sure & ~self._resemble_anyone(births)).nonzero()[0] if sure.any() else due[:0]
-        return named | self._name(births, due, born[due])
+        if c.confirm == 0:
+            return named | self._name(births, np.arange(len(born)), born)
+        sure = (detections.scores[born] >= c.sure_score).nonzero()[0]
+        new = sure[~self._resemble_anyone(births, sure)]
+        return named | self._introduce(births, new, born[new])
 
     def _clear(self, boxes: Boxes) -> npt.NDArray[np.bool_]:
         """Which detections show the person they are of, and not one in front: (N,)."""
@@ -340,9 +359,10 @@ class Tracker:
         return clear
 
     def _missing(self) -> TrackTable:
-        """Everybody who has an identity and no detection, most recently seen last."""
+        """Everybody who has an identity and no detection, and is not forgotten."""
         everyone = self._lost.extend(self._table) if len(self._lost) else self._table
-        return everyone.keep((everyone.ids > 0) & (everyone.misses > 0))
+        missed = (everyone.misses > 0) & (everyone.misses <= self.config.memory)
+        return everyone.keep((everyone.ids > 0) & missed)
 
     def _compare(self, missing: TrackTable, table: TrackTable, rows: Rows) -> Matching:
         """Match who is missing (M,) with some tracks (N,), by their looks."""
@@ -354,58 +374,66 @@ class Tracker:
         looks = features.take(table.feature_rows[rows])
         return features.match(pairs, reach, least, missing.feature_rows, looks, self._by_looks)
 
-    def _resemble_anyone(self, births: TrackTable) -> npt.NDArray[np.bool_]:
-        """Which new tracks look like somebody who is missing: (N,)."""
-        resemble = np.zeros(len(births), bool)
-        if self._features is None or not self.config.memory:
-            return resemble
-        missing = self._missing()
-        if len(missing):
-            pairs = self._compare(missing, births, np.arange(len(births))).pairs
-            resemble[pairs.columns[pairs.costs < self._by_looks.gate]] = True
+    def _resemble_anyone(self, table: TrackTable, rows: Rows) -> npt.NDArray[np.bool_]:
+        """Which of some tracks look like somebody who is missing: (N,)."""
+        resemble = np.zeros(len(rows), bool)
+        if self._features is not None and len(rows) and len(missing := self._missing()):
+            resemble[self._compare(missing, table, rows).pairs.columns] = True
         return resemble
 
     def _name(self, table: TrackTable, rows: Rows, detections: npt.NDArray[np.integer]) -> Named:
-        """Give identities to tracks: of whom they resemble among the missing, or new ones."""
-        named: Named = {}
+        """Give tracks the identities of the missing whom they resemble; introduce the others."""
         if not len(rows):
-            return named
-        self._recognise(table, rows, detections, named)
-        rows, detections = rows[table.ids[rows] == 0], detections[table.ids[rows] == 0]
+            return {}
+        named = self._recognise(table, rows, detections)
+        others = table.ids[rows] == 0
+        return named | self._introduce(table, rows[others], detections[others])
+
+    def _introduce(
+        self, table: TrackTable, rows: Rows, detections: npt.NDArray[np.integer]
+    ) -> Named:
+        """Give tracks the identities that the gallery knows them by, or new ones."""
+        named: Named = {}
         if self.gallery is not None and self._features is not None and len(rows):
-            taken = np.concatenate([self._table.ids, self._lost.ids, table.ids])
+            everyone = (self._table, self._lost, table)
+            here = np.concatenate([t.ids[(t.ids > 0) & (t.misses == 0)] for t in everyone])
             looks = self._features.read(table.feature_rows[rows])
-            table.ids[rows] = self.gallery.identify(looks, taken[taken > 0].tolist())
+            known = self.gallery.identify(looks, here.tolist())
+            # Whom the gallery knows may be missing here.
+            self._end(known[known > 0])
+            table.ids[rows] = known
             self._next_id = max(self._next_id, self.gallery.next_id)
         for row, detection in zip(rows.tolist(), detections.tolist(), strict=True):
-            known = bool(table.ids[row])
-            if not known:
+            stage: Stage = "gallery" if table.ids[row] else "new"
+            if stage == "new":
                 table.ids[row] = self._next_id
                 self._next_id += 1
-            named[int(table.ids[row])] = (detection, "gallery" if known else "new", None)
+            named[int(table.ids[row])] = (detection, stage, None)
         self._show(table, rows)
         return named
 
     def _recognise(
-        self, table: TrackTable, rows: Rows, detections: npt.NDArray[np.integer], named: Named
-    ) -> None:
+        self, table: TrackTable, rows: Rows, detections: npt.NDArray[np.integer]
+    ) -> Named:
         """Give tracks the identities of the missing whom they resemble."""
-        if self._features is None or not self.config.memory:
-            return
-        missing = self._missing()
-        if not len(missing):
-            return
+        named: Named = {}
+        if self._features is None or not len(missing := self._missing()):
+            return named
         matching = self._compare(missing, table, rows)
         found = (matching.match >= 0).nonzero()[0]
+        self._end(missing.ids[found])
         for person in found.tolist():
             which = int(matching.match[person])
             table.ids[rows[which]] = missing.ids[person]
             affinity = 1 - matching.pairs.cost(person, which)
             named[int(missing.ids[person])] = (int(detections[which]), "recognised", affinity)
-        # Their old tracks end with this frame.
-        for old in (self._table, self._lost):
-            over = np.isin(old.feature_rows, missing.feature_rows[found])
-            old.ids[over], old.misses[over] = 0, _NEVER
+        return named
+
+    def _end(self, ids: npt.NDArray[np.int64]) -> None:
+        """End with this frame the tracks of the missing whose identity another track has now."""
+        for table in (self._table, self._lost):
+            over = np.isin(table.ids, ids) & (table.misses > 0)
+            table.ids[over], table.misses[over] = 0, _NEVER
 
     def _show(self, table: TrackTable, rows: Rows) -> None:
         """Let the gallery see some tracks as they have been seen so far."""

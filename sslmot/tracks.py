@@ -56,6 +56,7 @@ class TrackTable:
         ids: (T,) int64, 0 while a track is potential.
         matches: (T,) int64, detections matched since birth.
         misses: (T,) int64, frames since the last detection.
+        looks: (T,) int64, how often the track was seen clearly, and its feature taken in.
         classes: (T,) int32.
         feature_rows: (T,) int64, rows of the feature table; a track keeps its row for life.
         boxes: (T, 4) float32, xyxy pixels, of the last detection.
@@ -65,6 +66,7 @@ class TrackTable:
     ids: npt.NDArray[np.int64]
     matches: npt.NDArray[np.int64]
     misses: npt.NDArray[np.int64]
+    looks: npt.NDArray[np.int64]
     classes: npt.NDArray[np.int32]
     feature_rows: npt.NDArray[np.int64]
     boxes: Boxes
@@ -79,8 +81,8 @@ class TrackTable:
         state: State,
     ) -> TrackTable:
         """New potential tracks."""
-        zeros = np.zeros(len(classes), np.int64)
-        return cls(zeros, zeros.copy(), zeros.copy(), classes, feature_rows, boxes, state)
+        ids, matches, misses, looks = np.zeros((4, len(classes)), np.int64)
+        return cls(ids, matches, misses, looks, classes, feature_rows, boxes, state)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -91,6 +93,7 @@ class TrackTable:
             self.ids[kept],
             self.matches[kept],
             self.misses[kept],
+            self.looks[kept],
             self.classes[kept],
             self.feature_rows[kept],
             self.boxes[kept],
@@ -103,6 +106,7 @@ class TrackTable:
             np.concatenate([self.ids, other.ids]),
             np.concatenate([self.matches, other.matches]),
             np.concatenate([self.misses, other.misses]),
+            np.concatenate([self.looks, other.looks]),
             np.concatenate([self.classes, other.classes]),
             np.concatenate([self.feature_rows, other.feature_rows]),
             np.concatenate([self.boxes, other.boxes]),

@@ -13,7 +13,6 @@ from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 import numpy as np
 from tqdm import tqdm
 
-from sslmot import files
 from sslmot.config import TrackerConfig
 from sslmot.data.mot import Sequence, write_results
 from sslmot.evaluate import Counts, combine, count
@@ -24,7 +23,6 @@ from sslmot.types import FeatureExtractor
 try:
     import optuna
     import trackeval  # noqa: F401 - here, so that it is not missed after an hour of describing
-    import yaml
     from optuna.trial import TrialState
     from sqlalchemy.exc import SQLAlchemyError
 except ImportError as error:
@@ -61,14 +59,13 @@ SPACE: Mapping[str, Range] = {
     "motion_reach": Range(0.2, 1.0),
     "delta": Range(0.0, 0.98, appearance=True),
     "max_hidden": Range(0.1, 1.0, appearance=True),
-    "birth_score": Range(0.0, 0.9),
     "sure_score": Range(0.3, 1.1),
     "confirm": Range(0, 3),
     "patience": Range(5, 300, log=True),
     "potential_patience": Range(0, 30),
     "memory": Range(0, 1000, appearance=True),
 }
-"""Of each field of `TrackerConfig` that is searched, where; the others keep their defaults."""
+"""Of each field of `TrackerConfig` that is searched, where; the others keep what they start from."""
 
 
 class Tuned(NamedTuple):
@@ -101,8 +98,10 @@ def tune(
 ) -> Tuned:
     """Search the settings under which annotated sequences are tracked best.
 
-    The defaults are tried first, so the best is never worse. Each trial tracks one sequence after
-    the other, and is given up where what it has so far is below the median of the trials before.
+    The defaults, with what fits the extractor where it knows that, are tried first, so the best is
+    never worse. Each trial tracks one sequence after the other, and is given up where what it has
+    so far is below the median of the trials before. Frames are not kept: tracking knows no camera
+    motion here (``TrackerConfig.camera`` has no effect).
 
     ``output`` holds ``study.db``, with which another call goes on (interrupted or not, the same
     seed finds the same), and ``config.yaml``, the best so far.
@@ -127,28 +126,29 @@ def tune(
     about = {
         "metric": metric,
         "sequences": [sequence.name for sequence in sequences],
-        "extractor": None if extractor is None else type(extractor).__name__,
+        "extractor": None if extractor is None else _fingerprint(extractor),
     }
+    start = Tracker(extractor=extractor).config
     output.mkdir(parents=True, exist_ok=True)
     with _study(output / "study.db", about) as study:
         clips = [(s, describe_sequence(s, extractor, progress=progress)) for s in sequences]
         done = len(_finished(study))
         if not done:
-            study.enqueue_trial({name: getattr(TrackerConfig(), name) for name in space})
+            study.enqueue_trial({name: getattr(start, name) for name in space})
         bar = tqdm(initial=done, total=trials, unit=" trials", disable=None if progress else True)
         with bar:
             for number in range(done, trials):
                 # By its number: what was interrupted goes on as if it had not been.
                 state = np.random.SeedSequence([seed, number]).generate_state(1)
                 study.sampler = optuna.samplers.TPESampler(seed=int(state[0]))
-                study.optimize(lambda trial: _score(trial, space, clips, metric), n_trials=1)
-                _save(_config(study.best_params), output / "config.yaml")
+                study.optimize(lambda trial: _score(trial, start, space, clips, metric), n_trials=1)
+                dataclasses.replace(start, **study.best_params).save(output / "config.yaml")
                 bar.set_postfix_str(f"{metric} {study.best_value:.2f}")
                 bar.update()
         finished = _finished(study)
         complete = [trial for trial in finished if trial.state == TrialState.COMPLETE]
         return Tuned(
-            config=_config(study.best_params),
+            config=dataclasses.replace(start, **study.best_params),
             score=study.best_value,
             default=float(complete[0].values[0]),
             trials=len(finished),
@@ -166,6 +166,10 @@ def _check(sequences: Several[Sequence], metric: object, trials: object, seed: o
         raise ValueError("sequences: expected one or more, got none")
     for sequence in sequences:
         sequence.ground_truth()
+
+
+def _fingerprint(extractor: FeatureExtractor) -> str:
+    return str(getattr(extractor, "fingerprint", type(extractor).__name__))
 
 
 @contextmanager
@@ -200,12 +204,13 @@ def _finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
 
 def _score(
     trial: optuna.Trial,
+    start: TrackerConfig,
     space: Mapping[str, Range],
     clips: Several[tuple[Sequence, Footage]],
     metric: Metric,
 ) -> float:
     """Track with proposed settings: the score of all clips together."""
-    config = _config({name: _propose(trial, name, r) for name, r in space.items()})
+    config = _proposed(trial, start, space)
     counts: dict[str, Counts] = {}
     with tempfile.TemporaryDirectory() as folder:
         for sequence, footage in clips:
@@ -219,16 +224,14 @@ def _score(
     return score
 
 
+def _proposed(
+    trial: optuna.Trial, start: TrackerConfig, space: Mapping[str, Range]
+) -> TrackerConfig:
+    changes: dict[str, Any] = {name: _propose(trial, name, r) for name, r in space.items()}
+    return dataclasses.replace(start, **changes)
+
+
 def _propose(trial: optuna.Trial, name: str, where: Range) -> float:
     if isinstance(where.low, int):
         return trial.suggest_int(name, where.low, int(where.high), log=where.log)
     return trial.suggest_float(name, where.low, where.high, log=where.log)
-
-
-def _config(changes: Mapping[str, Any]) -> TrackerConfig:
-    return dataclasses.replace(TrackerConfig(), **changes)
-
-
-def _save(config: TrackerConfig, path: Path) -> None:
-    text = yaml.safe_dump(dataclasses.asdict(config), sort_keys=False)
-    files.write(path, text.encode())

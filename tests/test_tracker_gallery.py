@@ -88,15 +88,18 @@ def test_who_is_lost_is_recognised_by_the_tracker_not_the_gallery():
     assert watch(tracker, 0, 0) == [1, 2]
 
 
-def test_who_is_lost_is_not_far_away():
-    """While the tracker remembers somebody, a double where that one cannot be is another one."""
+def test_the_gallery_knows_whom_the_tracker_misses():
+    """Who comes back out of the tracker's reach is the same all the same, and one identity."""
     config = TrackerConfig(patience=1, appearance_reach=0.5, walk=0)
     tracker = Tracker(config, gallery=Gallery())
     watch(tracker, 0)
     for _ in range(4):
         leave(tracker)
     tracks = tracker.step(None, boxes(9)[8:], embeddings=PEOPLE[:1])
-    assert tracks.ids.tolist() == [2]
+    assert tracks.ids.tolist() == [1]
+    assert tracks.explain(1).stage == "gallery"
+    assert len(tracker.gallery) == 1
+    assert 1 not in tracker._lost.ids
 
 
 def test_who_is_beyond_memory_is_recognised_by_the_gallery():

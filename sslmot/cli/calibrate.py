@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from sslmot.cli.flags import add_extractor, extractor
+from sslmot.cli.flags import add_clip, add_extractor, extractor, is_video
 
 if TYPE_CHECKING:
     from sslmot.calibrate import Calibration
@@ -26,10 +26,7 @@ def add_commands(commands: Any) -> None:
         "labels: boxes of one frame are different people, a tracklet is one person. Writes "
         "settings of the tracker, or a copy of the encoder that carries them.",
     )
-    calibrate.add_argument("path", type=Path, help="a video, or a MOTChallenge sequence")
-    calibrate.add_argument(
-        "--detections", type=Path, metavar="FILE", help="MOTChallenge detections of a video"
-    )
+    add_clip(calibrate)
     add_extractor(calibrate)
     calibrate.add_argument(
         "--output",
@@ -48,8 +45,9 @@ def _calibrate(args: argparse.Namespace) -> None:
     kinds = (".yaml",) if args.histogram else (".yaml", ".safetensors")
     if args.output.suffix not in kinds:
         raise ValueError(f"--output: expected a file {' or '.join(kinds)}, got {args.output}")
+    video = is_video(args)
     describer = extractor(args)
-    found = calibrate(_footage(args, describer))
+    found = calibrate(_footage(args, describer, video))
     if args.output.suffix == ".yaml":
         found.config.save(args.output)
     else:
@@ -60,16 +58,15 @@ def _calibrate(args: argparse.Namespace) -> None:
     print(args.output)
 
 
-def _footage(args: argparse.Namespace, describer: FeatureExtractor) -> Footage:
+def _footage(args: argparse.Namespace, describer: FeatureExtractor, video: bool) -> Footage:
     from sslmot.data.mot import Sequence
     from sslmot.footage import describe_sequence, describe_video
 
-    if args.path.is_dir():
-        if args.detections is not None:
-            raise ValueError("--detections: expected none with a sequence, which has its own")
-        return describe_sequence(Sequence.open(args.path), describer, progress=True)
-    if args.detections is None:
-        raise ValueError("--detections: expected a file with a video, got none")
+    sequence = None if video else Sequence.open(args.path)
+    # To fail now rather than after the last frame.
+    args.output.parent.mkdir(parents=True, exist_ok=True)
+    if sequence is not None:
+        return describe_sequence(sequence, describer, progress=True)
     return describe_video(args.path, args.detections, describer, progress=True)
 
 

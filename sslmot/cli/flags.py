@@ -69,6 +69,33 @@ def add_sources(parser: argparse.ArgumentParser) -> None:
     add_selection(parser)
 
 
+def add_clip(
+    parser: argparse.ArgumentParser, path: str = "a video, or a MOTChallenge sequence"
+) -> None:
+    """A video with detections, or what has its own; see `is_video`."""
+    parser.add_argument("path", type=Path, help=path)
+    parser.add_argument(
+        "--detections", type=Path, metavar="FILE", help="MOTChallenge detections of a video"
+    )
+
+
+def is_video(args: argparse.Namespace) -> bool:
+    """Whether the flags of `add_clip` are of a video.
+
+    Raises:
+        FileNotFoundError: There is nothing at the path.
+        ValueError: A video comes without detections, or a sequence with some.
+    """
+    if not args.path.exists():
+        raise FileNotFoundError(f"path: expected a video or a folder, got {args.path}: not there")
+    video = not args.path.is_dir()
+    if video and args.detections is None:
+        raise ValueError("--detections: expected a file with a video, got none")
+    if not video and args.detections is not None:
+        raise ValueError("--detections: expected none with a sequence, which has its own")
+    return video
+
+
 def frame_numbers(text: str) -> range:
     """The frames from A to B, both of them, of a flag ``A-B``.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sslmot.cli.flags import (
+    add_clip,
     add_config,
     add_device,
     add_extractor,
@@ -17,6 +18,7 @@ from sslmot.cli.flags import (
     changes,
     extractor,
     frame_numbers,
+    is_video,
 )
 from sslmot.learn.config import TrainConfig
 
@@ -56,10 +58,7 @@ def add_commands(commands: Any) -> None:
         "does, encoder.safetensors in it; `sslmot train --resume RUN` goes on with one that was "
         "interrupted.",
     )
-    adapt.add_argument("path", type=Path, help="a video, or a MOTChallenge sequence")
-    adapt.add_argument(
-        "--detections", type=Path, metavar="FILE", help="MOTChallenge detections of a video"
-    )
+    add_clip(adapt)
     adapt.add_argument(
         "--frames",
         type=frame_numbers,
@@ -79,6 +78,7 @@ def add_commands(commands: Any) -> None:
         metavar="N",
         help=f"how often all crops are gone through (default: {_EPOCHS})",
     )
+    add_device(adapt)
     adapt.set_defaults(run=_adapt)
 
     reid = commands.add_parser(
@@ -145,14 +145,17 @@ def _adapt(args: argparse.Namespace) -> None:
     except ImportError as error:
         raise ImportError(f"training needs more: pip install sslmot[train] ({error})") from error
 
+    detections = [args.detections] if is_video(args) else None
     check_output(args.output)
     crops = read_sources(
         [args.path],
         adaptation(args.weights, args.epochs).crop_size,
-        detections=None if args.detections is None else [args.detections],
+        detections=detections,
         frames=args.frames,
     )
-    adapted = adapt(crops, args.output, args.weights, epochs=args.epochs, progress=True)
+    adapted = adapt(
+        crops, args.output, args.weights, epochs=args.epochs, device=args.device, progress=True
+    )
     print(adapted)
     print(
         f'to use it: sslmot track ... --weights {adapted}, or sslmot.Tracker(weights="{adapted}")'

@@ -7,7 +7,15 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from sslmot.cli.flags import add_config, add_extractor, add_selection, changes, extractor
+from sslmot.cli.flags import (
+    add_clip,
+    add_config,
+    add_extractor,
+    add_selection,
+    changes,
+    extractor,
+    is_video,
+)
 from sslmot.config import TrackerConfig
 
 
@@ -15,15 +23,16 @@ def add_commands(commands: Any) -> None:
     """Add the commands to a parser."""
     track = commands.add_parser(
         "track",
-        help="track MOTChallenge sequences with their own detections",
-        description="Track MOTChallenge sequences with their own detections; writes "
-        "SEQUENCE.txt (MOTChallenge results) and SEQUENCE.json (time, settings).",
+        help="track a video with detections, or MOTChallenge sequences with their own",
+        description="Track a video with detections, or MOTChallenge sequences with their own; "
+        "writes NAME.txt (MOTChallenge results) and NAME.json (time, settings), NAME being the "
+        "sequence's, or the video's without its suffix.",
     )
-    track.add_argument("path", type=Path, help="a sequence, or a folder of sequences")
+    add_clip(track, "a video, a MOTChallenge sequence, or a folder of sequences")
     track.add_argument("--output", type=Path, default=Path("results"), help="default: results")
     add_selection(track)
     track.add_argument(
-        "--motion-only", action="store_true", help="leave appearance out; needs no frames"
+        "--motion-only", action="store_true", help="leave appearance out; reads no frames"
     )
     add_extractor(track)
     track.add_argument(
@@ -67,37 +76,45 @@ def add_commands(commands: Any) -> None:
 
 def _track(args: argparse.Namespace) -> None:
     from sslmot.data.mot import sequences
-    from sslmot.run import track_sequence
+    from sslmot.run import Speed, track_sequence, track_video
     from sslmot.tracker import Tracker
 
     if args.motion_only and (args.weights is not None or args.histogram):
         raise ValueError("--weights, --histogram: expected none with --motion-only")
     if args.paper and args.config is not None:
         raise ValueError("--paper: expected no --config beside it")
+    video = is_video(args)
+    if video and (args.sequences is not None or args.detector is not None):
+        raise ValueError("--sequences, --detector: expected none with a video")
     describer = None if args.motion_only else extractor(args)
-    if args.config is not None:
-        start = TrackerConfig.load(args.config)
-    elif args.paper:
-        start = TrackerConfig.paper()
+    given = changes(args, TrackerConfig)
+    if args.paper:
+        config = TrackerConfig.paper(**given)
+    elif args.config is not None:
+        config = dataclasses.replace(TrackerConfig.load(args.config), **given)
     else:
-        start = Tracker(extractor=describer).config
-    config = dataclasses.replace(start, **changes(args, TrackerConfig))
+        config = dataclasses.replace(Tracker(extractor=describer).config, **given)
     tracker = Tracker(config, extractor=describer)
-    for sequence in sequences(args.path, args.sequences, args.detector):
-        tracker.reset()
-        speed = track_sequence(
-            sequence,
-            tracker,
-            args.output,
-            appearance=not args.motion_only,
-            max_gap=args.interpolate,
-            progress=True,
-        )
+    how: dict[str, Any] = {
+        "appearance": not args.motion_only,
+        "max_gap": args.interpolate,
+        "progress": True,
+    }
+
+    def report(name: str, speed: Speed) -> None:
         print(
-            f"{args.output / sequence.name}.txt: {speed.frames} frames, "
+            f"{args.output / name}.txt: {speed.frames} frames, "
             f"{speed.frames / speed.tracking:.0f} frames/s tracking, "
             f"{speed.frames / speed.total:.0f} frames/s with reading"
         )
+
+    if video:
+        speed = track_video(args.path, args.detections, tracker, args.output, **how)
+        report(args.path.stem, speed)
+        return
+    for sequence in sequences(args.path, args.sequences, args.detector):
+        tracker.reset()
+        report(sequence.name, track_sequence(sequence, tracker, args.output, **how))
 
 
 def _evaluate(args: argparse.Namespace) -> None:

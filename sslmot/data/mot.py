@@ -249,7 +249,8 @@ def read_detections(
     """Read detections as MOTChallenge writes them: ``frame,-1,left,top,width,height,score``.
 
     A file of eight or nine columns holds a class in the eighth (-1 throughout: none). Ten are
-    those of MOT15, MOT16 and MOT20, whose last three are a position in the world, or -1.
+    those of MOT15, MOT16 and MOT20, whose last three are a position in the world, or -1. Where
+    every score is -1, which says that none is known, they are read as 1, as of boxes without.
 
     Args:
         path: the file; an empty one says that nothing was detected.
@@ -265,7 +266,10 @@ def read_detections(
     """
     path = _existing(Path(path), "detections")
     rows = _read(path, (7, 8, 9, 10), length, ids=False)
-    columns: list[npt.NDArray[Any]] = [_to_xyxy(rows), rows[:, 6:7]]
+    scores = rows[:, 6:7]
+    if (scores == -1).all():
+        scores = np.ones_like(scores)
+    columns: list[npt.NDArray[Any]] = [_to_xyxy(rows), scores]
     if rows.shape[1] in (8, 9) and (rows[:, 7] != -1).any():
         columns.append(rows[:, 7:8])
     wanted = np.unique(rows[:, 0]).astype(int) if length is None else range(1, length + 1)

@@ -124,12 +124,49 @@ def read_video_crops(
             f"got {got}"
         )
     if max(detections) > count:
-        warnings.warn(
-            f"{video.path} has {count} frames, {detections_path} detections up to frame "
-            f"{max(detections)}: do they belong together?",
-            stacklevel=2,
-        )
+        warnings.warn(_too_short(video, count, detections_path, max(detections)), stacklevel=2)
     return crops
+
+
+def frames_with_detections(
+    video: Video, detections_path: str | Path, last: int
+) -> Iterator[tuple[int, Frame]]:
+    """Decode a video as far as its detections go.
+
+    Args:
+        video: The video.
+        detections_path: Where its detections are from.
+        last: The last frame that has some.
+
+    Yields:
+        The number of a frame, from 1, and (H, W, 3) uint8, BGR.
+
+    Warns:
+        UserWarning: The video ends before.
+    """
+    t = 0
+    for t, frame in video:
+        yield t, frame
+        if t == last:
+            return
+    warnings.warn(_too_short(video, t, detections_path, last), stacklevel=2)
+
+
+def read_video_detections(detections_path: str | Path) -> dict[int, npt.NDArray[np.float32]]:
+    """Read the detections of a video, which say how long it is.
+
+    Returns:
+        Of each frame, 1 to the last that has some, what `sslmot.data.mot.read_detections` returns.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is malformed, or nothing was detected.
+    """
+    found = read_detections(detections_path)
+    if not found:
+        raise ValueError(f"detections_path: expected detections, got none in {detections_path}")
+    nothing = np.empty((0, 5), np.float32)
+    return {t: found.get(t, nothing) for t in range(1, max(found) + 1)}
 
 
 def read_sequence_crops(
@@ -229,6 +266,13 @@ def _within(
             f"got {frames.start}-{frames.stop - 1}"
         )
     return within
+
+
+def _too_short(video: Video, count: int, detections_path: str | Path, last: int) -> str:
+    return (
+        f"{video.path} has {count} frames, {detections_path} detections up to frame {last}: "
+        "do they belong together?"
+    )
 
 
 def _clip_name(name: str, frames: range | None) -> str:
