@@ -67,7 +67,7 @@ class TrackerConfig(Settings):
     rescue: bool = True
     delta: float = 0.9
     max_hidden: float = 0.5
-    birth_score: float = -math.inf
+    birth_score: float = 0.1
     sure_score: float = 0.9
     confirm: int = 1
     patience: int = 90

@@ -65,7 +65,7 @@ SPACE: Mapping[str, Range] = {
     "potential_patience": Range(0, 30),
     "memory": Range(0, 1000, appearance=True),
 }
-"""Of each field of `TrackerConfig` that is searched, where; the others keep what they start from."""
+"""Of each field of `TrackerConfig` that is searched, where; the others stay as they start."""
 
 
 class Tuned(NamedTuple):

@@ -92,6 +92,7 @@ def test_the_command(footage, weights, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("small.safetensors").symlink_to(weights)
     flags = ["--weights", "small.safetensors", "--frames", "11-30", "--epochs", "1"]
+    flags += ["--device", "cpu"]
     main(["adapt", str(footage[0]), "--detections", str(footage[1]), *flags])
     path, use = capsys.readouterr()[0].splitlines()[-2:]
     assert path == str(Path("runs/adapt/encoder.safetensors"))
@@ -160,8 +161,19 @@ class TestErrors:
             main(["adapt", str(footage[0]), "--detections", str(footage[1]), *flags])
         assert "frames: expected some that" in capsys.readouterr()[1]
 
-    def test_a_run_that_is_there(self, adapted, capsys):
+    def test_clips_that_do_not_fit(self, footage, tmp_path, capsys):
+        for arguments, message in (
+            ([tmp_path / "nowhere.mp4"], f"path: expected a video or a folder, got {tmp_path}/now"),
+            (footage[:1], "--detections: expected a file with a video, got none"),
+            ([tmp_path, "--detections", footage[1]], "--detections: expected none with a sequence"),
+        ):
+            with pytest.raises(SystemExit):
+                main(["adapt", *map(str, arguments), "--output", str(tmp_path / "run")])
+            assert f"sslmot adapt: {message}" in capsys.readouterr()[1]
+
+    def test_a_run_that_is_there(self, footage, adapted, capsys):
         """Said before the footage is read."""
+        clip = [str(footage[0]), "--detections", "nowhere.txt"]
         with pytest.raises(SystemExit):
-            main(["adapt", "nowhere.mp4", "--output", str(adapted.parent)])
+            main(["adapt", *clip, "--output", str(adapted.parent)])
         assert f"(sslmot train --resume {adapted.parent} goes on" in capsys.readouterr()[1]

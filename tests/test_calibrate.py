@@ -308,17 +308,16 @@ def fails(capsys, *arguments):
 
 def test_command_on_a_sequence_and_a_video(clip, tmp_path, capsys):
     texts = [
-        run(capsys, clip.path, "--histogram", "--output", tmp_path / "sequence.yaml"),
+        run(capsys, clip.path, "--histogram", "--output", tmp_path / "new" / "sequence.yaml"),
         run(
             *(capsys, clip.path / "clip.avi", "--detections", clip.detections_path),
             *("--histogram", "--output", tmp_path / "video.yaml"),
         ),
     ]
-    for text, name in zip(texts, ("sequence.yaml", "video.yaml"), strict=True):
+    names = ("new/sequence.yaml", "video.yaml")
+    for text, name in zip(texts, names, strict=True):
         assert text.splitlines()[-1] == str(tmp_path / name)
-    sequence, video = (
-        TrackerConfig.load(tmp_path / name, whole=True) for name in ("sequence.yaml", "video.yaml")
-    )
+    sequence, video = (TrackerConfig.load(tmp_path / name, whole=True) for name in names)
     assert f"tau {sequence.tau:g}\n" in texts[0]
     assert sequence != TrackerConfig()
     # The same pictures, compressed.
@@ -355,12 +354,20 @@ def test_command_that_does_not_fit(clip, tmp_path, capsys):
             [clip.path, "--output", tmp_path / "encoder.safetensors"],
             "--output: expected a file .yaml, got",
         ),
+        ([tmp_path / "nowhere"], f"path: expected a video or a folder, got {tmp_path}/nowhere"),
         ([tmp_path], "a sequence: expected a file"),
     ):
         assert f"sslmot calibrate: {message}" in fails(capsys, *arguments, "--histogram")
     message = "--output: expected a file .yaml or .safetensors, got config.json"
     assert message in fails(capsys, clip.path, "--output", "config.json")
     assert not list(tmp_path.iterdir())
+
+
+def test_command_makes_the_folder_before_it_describes(clip, tmp_path, capsys, monkeypatch):
+    monkeypatch.delattr(ColorHistogram, "__call__")
+    (tmp_path / "taken").write_text("")
+    message = fails(capsys, clip.path, "--histogram", "--output", tmp_path / "taken" / "c.yaml")
+    assert str(tmp_path / "taken") in message
 
 
 def test_command_on_real_footage(data_root, tmp_path, capsys):

@@ -15,6 +15,7 @@ import sslmot
 from sslmot.cli import main
 from sslmot.crowd import Crowd, CrowdConfig
 from sslmot.data import mot
+from sslmot.data.video import Video
 from sslmot.demo import demo, longest_gaps, write_crowd
 from sslmot.interpolate import interpolate
 
@@ -24,6 +25,18 @@ def crowd(tmp_path_factory):
     """A generated sequence with frames, of 2 seconds."""
     config = CrowdConfig(people=6, frames=60, width=640, height=360, seed=3)
     return write_crowd(Crowd(config), tmp_path_factory.mktemp("data") / "crowd")
+
+
+@pytest.fixture(scope="module")
+def video(crowd, tmp_path_factory):
+    """The same as a video."""
+    path = tmp_path_factory.mktemp("video") / "my_video.mp4"
+    writer = cv2.VideoWriter("", 0, 0, (0, 0))
+    assert writer.open(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 30, (640, 360))
+    for t in range(1, 61):
+        writer.write(crowd.frame(t))
+    writer.release()
+    return path
 
 
 def fails(capsys, *arguments):
@@ -74,6 +87,11 @@ def test_settings_are_flags(crowd, tmp_path):
     main(["track", str(crowd.path), "--output", str(tmp_path), "--paper", "--confirm", "2"])
     record = json.loads((tmp_path / "crowd.json").read_text())
     assert (record["config"]["motion"], record["config"]["confirm"]) == ("none", 2)
+    assert (record["config"]["birth_score"], record["config"]["sure_score"]) == ("-inf", "inf")
+    flags = ["--motion-only", "--paper", "--min-affinity", "0.6"]
+    main(["track", str(crowd.path), "--output", str(tmp_path), *flags])
+    record = json.loads((tmp_path / "crowd.json").read_text())
+    assert record["config"]["lost_affinity"] == 0.6  # one for all, as in the paper
 
 
 def test_gaps_are_filled_offline(crowd, tmp_path):
@@ -90,6 +108,36 @@ def test_gaps_are_filled_offline(crowd, tmp_path):
         assert one.frame == other.frame
         assert one.ids.tolist() == other.ids.tolist()
         np.testing.assert_allclose(one.boxes, other.boxes, atol=0.01)  # two decimals in a file
+
+
+def test_track_a_video(crowd, video, tmp_path, capsys):
+    clip = [str(video), "--detections", str(crowd.detections_path), "--output", str(tmp_path)]
+    main(["track", *clip, "--histogram"])
+    assert f"{tmp_path / 'my_video.txt'}: 60 frames" in capsys.readouterr()[0]
+    assert len(mot.read_results(tmp_path / "my_video.txt", 60)) > 50
+    record = json.loads((tmp_path / "my_video.json").read_text())
+    assert (record["frames"], record["appearance"]) == (60, "ColorHistogram")
+
+
+def test_a_video_by_motion_alone_is_not_decoded(crowd, video, tmp_path, monkeypatch):
+    monkeypatch.delattr(Video, "__iter__")
+    flags = ["--output", str(tmp_path), "--motion-only", "--interpolate", "20"]
+    main(["track", str(video), "--detections", str(crowd.detections_path), *flags])
+    main(["track", str(crowd.path), *flags])
+    expected = (tmp_path / "crowd.txt").read_bytes()
+    assert (tmp_path / "my_video.txt").read_bytes() == expected
+    assert json.loads((tmp_path / "my_video.json").read_text())["appearance"] is None
+
+
+def test_a_video_shorter_than_its_detections(crowd, video, tmp_path, capsys):
+    longer = tmp_path / "det.txt"
+    longer.write_text(crowd.detections_path.read_text() + "90,-1,5,5,50,100,0.9\n")
+    flags = ["--output", str(tmp_path), "--histogram"]
+    main(["track", str(video), "--detections", str(longer), *flags])
+    out, err = capsys.readouterr()
+    assert "has 60 frames" in err
+    assert "up to frame 90: do they belong together?" in err
+    assert "60 frames" in out
 
 
 def test_track_with_an_encoder(crowd, tmp_path):
@@ -149,23 +197,49 @@ def test_settings_of_a_training_from_a_file(crowd, tmp_path, monkeypatch):
     assert (config.sampler, config.epochs, config.learning_rate) == ("tracklet", 1, 0.01)
 
 
-def test_train_on_a_video(crowd, tmp_path, monkeypatch):
+def test_train_on_a_video(crowd, video, tmp_path, monkeypatch):
     pytest.importorskip("kornia")
-    writer = cv2.VideoWriter("", 0, 0, (0, 0))
-    path = tmp_path / "my_video.mp4"
-    assert writer.open(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 30, (640, 360))
-    for t in range(1, 61):
-        writer.write(crowd.frame(t))
-    writer.release()
     monkeypatch.chdir(tmp_path)
     detections = ["--detections", str(crowd.detections_path)]
-    main(["train", str(path), *detections, *TRAIN.split()])
+    main(["train", str(video), *detections, *TRAIN.split()])
     assert Path("runs/my_video/encoder.safetensors").is_file()
 
 
 class TestErrors:
     def test_no_such_path(self, tmp_path, capsys):
-        assert "nowhere" in fails(capsys, "track", tmp_path / "nowhere")
+        message = fails(capsys, "track", tmp_path / "nowhere.mp4", "--detections", "nowhere.txt")
+        expected = f"path: expected a video or a folder, got {tmp_path / 'nowhere.mp4'}: not there"
+        assert message == f"sslmot track: {expected}\n"
+
+    def test_clips_that_do_not_fit(self, crowd, video, tmp_path, capsys):
+        detections = ["--detections", crowd.detections_path]
+        empty = tmp_path / "empty.txt"
+        empty.write_text("")
+        for arguments, message in (
+            ([video], "--detections: expected a file with a video, got none"),
+            ([crowd.path, *detections], "--detections: expected none with a sequence, which has"),
+            ([crowd.path.parent, *detections], "--detections: expected none with a sequence"),
+            (
+                [video, *detections, "--sequences", "09"],
+                "--sequences, --detector: expected none with a video",
+            ),
+            (
+                [video, *detections, "--detector", "DPM"],
+                "--sequences, --detector: expected none with a video",
+            ),
+            (
+                [video, "--detections", tmp_path / "none.txt"],
+                f"detections: expected a file {tmp_path / 'none.txt'}",
+            ),
+            (
+                [video, "--detections", empty],
+                f"detections_path: expected detections, got none in {empty}",
+            ),
+        ):
+            output = ["--output", tmp_path / "results", "--motion-only"]
+            said = fails(capsys, "track", *arguments, *output)
+            assert said.startswith(f"sslmot track: {message}")
+        assert not (tmp_path / "results").exists()
 
     def test_bad_setting(self, crowd, capsys):
         message = fails(capsys, "track", crowd.path, "--tau", "-1")

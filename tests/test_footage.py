@@ -1,4 +1,4 @@
-"""Footage: read with its detections, described, thinned and tracked, on small written data."""
+"""Footage: read with its detections, described and tracked, on small written data."""
 
 import cv2
 import numpy as np
@@ -81,6 +81,15 @@ def test_a_video(sequence, video):
     check(footage, extractor, FRAMES - 1)
 
 
+def test_a_video_shorter_than_its_detections(sequence, video):
+    with sequence.detections_path.open("a") as file:
+        file.write("9,-1,11,9,10,30,0.9\n")
+    with pytest.warns(UserWarning, match="has 6 frames, .* up to frame 9: do they belong"):
+        footage = describe_video(video, sequence.detections_path, Brightness())
+    assert len(footage) == 9
+    np.testing.assert_array_equal(footage.embeddings[8], np.zeros((1, 3)))
+
+
 def test_motion_alone_reads_no_frame(sequence, video):
     for path in sequence.image_dir.iterdir():
         path.unlink()
@@ -124,16 +133,6 @@ def test_features_of_torch():
     footage = describe("clip", [(1, frame(1))], {1: DETECTIONS[1]}, extractor)
     assert footage.embeddings[0].dtype == np.float32
     np.testing.assert_array_equal(footage.embeddings[0], np.ones((2, 7)))
-
-
-def test_every_third_frame():
-    detections = [np.full((1, 5), t, np.float32) for t in range(8)]
-    embeddings = [np.full((1, 2), t, np.float32) for t in range(8)]
-    thinned = Footage("clip", detections, embeddings).thinned(3)
-    assert (thinned.name, len(thinned)) == ("clip", 3)
-    assert [dets[0, 0] for dets in thinned.detections] == [0, 3, 6]
-    assert [z[0, 0] for z in thinned.embeddings] == [0, 3, 6]
-    assert Footage("clip", detections).thinned(3).embeddings is None
 
 
 @pytest.mark.parametrize("described", [True, False])

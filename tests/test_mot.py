@@ -150,6 +150,14 @@ def test_class_column(tmp_path: Path, text: str, width: int) -> None:
         assert detections[1][0, 5] == 3
 
 
+@pytest.mark.parametrize(("scores", "read"), [(("-1", "-1.0"), [1, 1]), (("-1", "0.5"), [-1, 0.5])])
+def test_unknown_scores_are_one(tmp_path: Path, scores: tuple[str, str], read: list[float]) -> None:
+    """Where all are -1; beside others it is a score."""
+    lines = [f"1,-1,1,1,5,5,{score},-1,-1,-1\n" for score in scores]
+    (tmp_path / "det.txt").write_text("".join(lines))
+    assert read_detections(tmp_path / "det.txt")[1][:, 4].tolist() == read
+
+
 def test_select_sequences(tmp_path: Path) -> None:
     for number in ("09", "02"):
         for detector in ("SDP", "DPM", "FRCNN"):

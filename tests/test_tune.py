@@ -61,8 +61,7 @@ def test_every_proposal_is_a_config():
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     configs = set()
     for _ in range(50):
-        trial = study.ask()
-        configs.add(module._config({n: module._propose(trial, n, r) for n, r in SPACE.items()}))
+        configs.add(module._proposed(study.ask(), TrackerConfig(), SPACE))
     assert len(configs) == 50
     assert {config.confirm for config in configs} == set(range(4))
 
@@ -101,6 +100,30 @@ def test_a_frame_is_described_once(root, tmp_path):
     assert Counting.calls <= one.length
     assert found.pruned == 0  # the last sequence is not given up
     assert set(trials(tmp_path)[0][0]) == set(SPACE)
+
+
+def test_an_extractor_starts_from_its_own_calibration(root, tmp_path):
+    class Strolling(ColorHistogram):
+        calibration = {**ColorHistogram.calibration, "walk": 0.2}  # noqa: RUF012
+
+    start = Tracker(extractor=Strolling()).config
+    found = tune(sequences(root, "1"), tmp_path, extractor=Strolling(), trials=2)
+    assert trials(tmp_path)[0][0] == {name: getattr(start, name) for name in SPACE}
+    assert found.config.walk == 0.2  # which is not searched
+    assert TrackerConfig.load(tmp_path / "config.yaml", whole=True) == found.config
+
+
+def test_an_extractor_is_known_by_its_fingerprint(root, tmp_path):
+    class Other(ColorHistogram):
+        fingerprint = "other"
+
+    one = sequences(root, "1")
+    tune(one, tmp_path, extractor=ColorHistogram(), trials=1)
+    with pytest.raises(ValueError, match="extractor 'ColorHistogram' as before, got 'other'"):
+        tune(one, tmp_path, extractor=Other(), trials=1)
+    nameless = ColorHistogram().__call__
+    tune(one, tmp_path / "nameless", extractor=nameless, trials=1)
+    assert study_of(tmp_path / "nameless").user_attrs["extractor"] == "method"
 
 
 def test_the_hopeless_are_given_up(root, tmp_path):

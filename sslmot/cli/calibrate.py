@@ -47,6 +47,8 @@ def _calibrate(args: argparse.Namespace) -> None:
         raise ValueError(f"--output: expected a file {' or '.join(kinds)}, got {args.output}")
     video = is_video(args)
     describer = extractor(args)
+    # To fail now rather than after the last frame.
+    args.output.parent.mkdir(parents=True, exist_ok=True)
     found = calibrate(_footage(args, describer, video))
     if args.output.suffix == ".yaml":
         found.config.save(args.output)
@@ -62,12 +64,9 @@ def _footage(args: argparse.Namespace, describer: FeatureExtractor, video: bool)
     from sslmot.data.mot import Sequence
     from sslmot.footage import describe_sequence, describe_video
 
-    sequence = None if video else Sequence.open(args.path)
-    # To fail now rather than after the last frame.
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    if sequence is not None:
-        return describe_sequence(sequence, describer, progress=True)
-    return describe_video(args.path, args.detections, describer, progress=True)
+    if video:
+        return describe_video(args.path, args.detections, describer, progress=True)
+    return describe_sequence(Sequence.open(args.path), describer, progress=True)
 
 
 def _table(found: Calibration) -> str:
