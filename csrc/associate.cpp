@@ -20,8 +20,8 @@ void finish_costs(Candidates& pairs, int64_t tracks, const float* reach, const f
         const TrackGate gate = track_gate(reach, min_affinity, i, params);
         for (int32_t e = pairs.row_begin[row]; e < pairs.row_begin[row + 1]; ++e) {
             float& value = pairs.values[static_cast<size_t>(e)];
-            value = pair_cost(cosine_of(i, pairs.columns[static_cast<size_t>(e)]), value, gate,
-                              params);
+            value =
+                pair_cost(cosine_of(i, pairs.columns[static_cast<size_t>(e)]), value, gate, params);
         }
     }
 }

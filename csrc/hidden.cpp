@@ -23,9 +23,8 @@ void find_hidden(const float* boxes, int64_t n, float* share) {
     thread_local std::vector<const float*> sorted;  // keeps its memory from frame to frame
     sorted.resize(static_cast<size_t>(n));
     for (int64_t i = 0; i < n; ++i) sorted[static_cast<size_t>(i)] = boxes + 4 * i;
-    std::sort(sorted.begin(), sorted.end(), [](const float* a, const float* b) {
-        return a[0] != b[0] ? a[0] < b[0] : a < b;
-    });
+    std::sort(sorted.begin(), sorted.end(),
+              [](const float* a, const float* b) { return a[0] != b[0] ? a[0] < b[0] : a < b; });
     std::fill(share, share + n, 0.0F);
     for (size_t a = 0; a < sorted.size(); ++a)
         for (size_t b = a + 1; b < sorted.size() && sorted[b][0] < sorted[a][2]; ++b) {
