@@ -27,9 +27,9 @@ void associate(const BoxSet& tracks, const FeatureSet& track_features, const flo
                int32_t* match);
 
 // The update of matched tracks' features, in place, for i in 0..n:
-//     table[rows[i]] <- unit(d * table[rows[i]] + (1 - d) * unit(features[columns[i]])), d =
-//     delta[i]
-// Where one of the two is unknown (zero) the other stands alone; delta = 0 stores a first feature.
+//     table[rows[i]] <- unit(d * table[rows[i]] + (1 - d) * unit(features[columns[i]]))
+// with d = delta[i]. Where one of the two is unknown (zero) the other stands alone; d = 0 stores a
+// first feature.
 // Rows of the table are of unit length or zero, and `table_norms` says which: 1 or 0.
 void blend(float* table, float* table_norms, const int64_t* rows, const float* features,
            const float* norms, const int64_t* columns, const float* delta, int64_t n, int64_t dim);

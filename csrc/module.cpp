@@ -396,8 +396,8 @@ PYBIND11_MODULE(_core, m) {
         "problems.\n\n"
         "Features (B, T, D) and (B, N, D), of norms up to 1e18, or both None; boxes (B, T, 4) and\n"
         "(B, N, 4) float32; reach and min_affinity (B, T) float32; classes (B, T) and\n"
-        "(B, N) int32; out (B, T, N) float32. All on the CPU with float32 features, or all on one "
-        "CUDA device with float32,\n"
+        "(B, N) int32; out (B, T, N) float32. All on the CPU with float32 features, or all on\n"
+        "one CUDA device with float32,\n"
         "float16 or bfloat16 ones; there the call launches on `stream` and does not wait.");
 
     m.def("candidates", &candidates, py::arg("track_boxes"), py::arg("reach"),
