@@ -34,14 +34,15 @@ class TrackerConfig(Settings):
         max_cost: Pairs that cost as much or more never match by appearance.
         appearance_reach: Pairs farther apart than this never match by appearance; may be inf.
         motion_reach: Pairs farther apart than this never match by motion alone; at most 1.
-        rescue: Match by motion alone where appearance is unknown, on either side, and the track was
-            seen in the frame before. (Without features, motion alone decides everything.)
+        rescue: Match by motion alone where appearance says little, since it is unknown or the box
+            hidden, and the track was seen in the frame before. (Without features, motion alone
+            decides everything.)
         delta: Share of the old feature in the update of a matched track (delta), which is the mean
             of what was seen until that share is reached; of the old box too where ``motion`` is
             "none".
-        max_hidden: The feature of a detection is not taken in where more than this share of its box
-            lies behind another one, whose lower edge is lower or as low. Until a track was seen
-            clearly, what is seen of it stands in.
+        max_hidden: A detection is hidden, and its feature not taken in, where more than this share
+            of its box lies behind another one, whose lower edge is lower or as low. Until a track
+            was seen clearly, what is seen of it stands in.
         birth_score: Detections that score less start no track; -inf for none.
         sure_score: Detections that score as much are reported at once, where they resemble nobody
             who was lost; may be inf.
@@ -66,7 +67,7 @@ class TrackerConfig(Settings):
     motion_reach: float = 0.6
     rescue: bool = True
     delta: float = 0.9
-    max_hidden: float = 0.5
+    max_hidden: float = 0.7
     birth_score: float = 0.1
     sure_score: float = 0.9
     confirm: int = 1

@@ -184,15 +184,16 @@ class Tracker:
             to_corners(predicted[0]), self._table.classes, detections.boxes, detections.classes
         )
         matching = self._match(pairs, features, described)
-        match = self._rescue(pairs, matching, features, described)
+        clear = self._clear(detections.boxes, described)
+        match = self._rescue(pairs, matching, features, clear)
 
         # Nothing can be refused from here on.
         self._frame_size, self._view, self._features = size, view, features
         if moved is not None:
             for table in (self._table, self._lost):
                 table.boxes = to_corners(warp(to_centre(table.boxes)[None], moved)[0])
-        self._update(predicted, match, detections, described)
-        born, births = self._bear(detections, match, described)
+        self._update(predicted, match, detections, described, clear)
+        born, births = self._bear(detections, match, described, clear)
         known = self._table.ids.copy()
         named = self._confirm(detections, match, born, births)
         evidence = Evidence(
@@ -257,27 +258,33 @@ class Tracker:
         reach = pairs.each(c.appearance_reach)
         return features.match(pairs, reach, least, table.feature_rows, described, self._by_both)
 
+    def _clear(self, boxes: Boxes, described: Embeddings | None) -> npt.NDArray[np.bool_]:
+        """Which features say who is in a box: known, and not of one in front: (N,)."""
+        if described is None:
+            return np.zeros(len(boxes), bool)
+        clear: npt.NDArray[np.bool_] = described.known
+        if self.config.max_hidden < 1:
+            clear = clear & (_core.hidden_shares(boxes) <= self.config.max_hidden)
+        return clear
+
     def _rescue(
         self,
         pairs: BoxPairs,
         matching: Matching,
         features: FeatureTable | None,
-        described: Embeddings | None,
+        clear: npt.NDArray[np.bool_],
     ) -> Match:
-        """The detection of each track, with those that motion finds where appearance is unknown."""
-        match = matching.match
-        if features is None or described is None or not self.config.rescue:
+        """The detection of each track, with those that motion finds where looks say little."""
+        match, table = matching.match, self._table
+        if features is None or not self.config.rescue:
             return match
-        tracks = ((match < 0) & (self._table.misses == 0)).nonzero()[0]
+        tracks = ((match < 0) & (table.misses == 0)).nonzero()[0]
         left = _unmatched(match, len(pairs.boxes)) if len(tracks) else tracks
         if not len(left):
             return match
-        unknown = ~features.known(self._table.feature_rows[tracks])
+        seen = (table.looks[tracks] > 0) & features.known(table.feature_rows[tracks])
         match = match.copy()
-        for some, others in (
-            (tracks[unknown], left),
-            (tracks[~unknown], left[~described.known[left]]),
-        ):
+        for some, others in ((tracks[~seen], left), (tracks[seen], left[~clear[left]])):
             others = others[~np.isin(others, match)]
             if len(some) and len(others):
                 found = match_by_motion(
@@ -292,6 +299,7 @@ class Tracker:
         match: Match,
         detections: Detections,
         described: Embeddings | None,
+        clear: npt.NDArray[np.bool_],
     ) -> None:
         """Move matched tracks to their detections, and take in how they look."""
         table, features = self._table, self._features
@@ -308,16 +316,19 @@ class Tracker:
         self._lost.misses += 1
         if features is not None and described is not None:
             # Before a track was seen clearly, a hidden look is better than none.
-            clear = self._clear(detections.boxes)[columns]
-            taken = clear | (table.looks[rows] == 0)
+            taken = clear[columns] | (table.looks[rows] == 0)
             seen, looks = rows[taken], columns[taken]
             # The first few looks weigh alike.
             delta = np.minimum(self.config.delta, 1 - 1 / (1 + table.looks[seen]))
             features.store(table.feature_rows[seen], described, looks, delta.astype(np.float32))
-            table.looks[rows] += clear
+            table.looks[rows] += clear[columns]
 
     def _bear(
-        self, detections: Detections, match: Match, described: Embeddings | None
+        self,
+        detections: Detections,
+        match: Match,
+        described: Embeddings | None,
+        clear: npt.NDArray[np.bool_],
     ) -> tuple[Rows, TrackTable | None]:
         """Detections that no track took, and the potential tracks that they start, if any."""
         born = _unmatched(match, len(detections.boxes))
@@ -335,7 +346,7 @@ class Tracker:
             if described is not None:
                 nothing = np.zeros(len(born), np.float32)
                 self._features.store(births.feature_rows, described, born, nothing)
-                births.looks += self._clear(detections.boxes)[born]
+                births.looks += clear[born]
         return born, births
 
     def _confirm(
@@ -352,11 +363,6 @@ class Tracker:
         sure = (detections.scores[born] >= c.sure_score).nonzero()[0]
         new = sure[~self._resemble_anyone(births, sure)]
         return named | self._introduce(births, new, born[new])
-
-    def _clear(self, boxes: Boxes) -> npt.NDArray[np.bool_]:
-        """Which detections show the person they are of, and not one in front: (N,)."""
-        clear: npt.NDArray[np.bool_] = _core.hidden_shares(boxes) <= self.config.max_hidden
-        return clear
 
     def _missing(self) -> TrackTable:
         """Everybody who has an identity and no detection, and is not forgotten."""

@@ -159,6 +159,15 @@ class TestMatching:
         plain = Tracker(TrackerConfig(rescue=False))
         assert run(plain, [at(0), at(0), at(1)], features)[-1] != [1]
 
+    def test_rescue_by_motion_of_who_is_hidden(self):
+        """What is seen of a box mostly behind another says nothing against who was there."""
+        z = np.eye(3, dtype=np.float32)
+        behind, front = at(0), at(8) + np.float32([0, 0, 0, 20])
+        frames = [np.vstack([behind, front])] * 3
+        features = [z[[0, 1]], z[[0, 1]], z[[2, 1]]]
+        assert run(Tracker(), frames, features)[-1] == [1, 2]
+        assert run(Tracker(TrackerConfig(max_hidden=1)), frames, features)[-1] == [3, 2]
+
     def test_motion_does_not_overrule_appearance(self):
         """Somebody else at the very place is somebody else."""
         z = np.eye(2, dtype=np.float32)
