@@ -42,9 +42,9 @@ class ColorHistogram:
     change are beyond it.
 
     Attributes:
-        calibration: Fields of :class:`~sslmot.TrackerConfig` that fit it: a little more lenient than
-            what ``sslmot calibrate`` finds on MOT17-09, which tracks generated crowds better, and
-            that clip no worse.
+        calibration: Fields of :class:`~sslmot.TrackerConfig` that fit it: a little more lenient
+            than what ``sslmot calibrate`` finds on MOT17-09, which tracks generated crowds better,
+            and that clip no worse.
         fingerprint: What a gallery knows its features by.
     """
 
