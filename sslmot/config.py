@@ -40,9 +40,9 @@ class TrackerConfig(Settings):
         delta: Share of the old feature in the update of a matched track (delta), which is the mean
             of what was seen until that share is reached; of the old box too where ``motion`` is
             "none".
-        max_hidden: A detection is hidden, and its feature not taken in, where more than this share
-            of its box lies behind another one, whose lower edge is lower or as low. Until a track
-            was seen clearly, what is seen of it stands in.
+        max_hidden: Detections are hidden, and their features not taken in, where more than this
+            share of the box lies behind another one, whose lower edge is lower or as low. Until a
+            track was seen clearly, what is seen of it stands in.
         birth_score: Detections that score less start no track; -inf for none.
         sure_score: Detections that score as much are reported at once, where they resemble nobody
             who was lost; may be inf.
