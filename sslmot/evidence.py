@@ -87,9 +87,14 @@ class Evidence:
             else None
         )
         return Explanation(
-            identity, detection, "appearance", affinity, distance, cost,
+            identity,
+            detection,
+            "appearance",
+            affinity,
+            distance,
+            cost,
             self._runner_up(track, detection),
-        )  # fmt: skip
+        )
 
     def _costs(self, detection: int) -> dict[int, float]:
         """Of the tracks that could have taken a detection, what that would have cost."""

@@ -185,7 +185,9 @@ class Tracker:
         )
         matching = self._match(pairs, features, described)
         clear = self._clear(detections.boxes, described)
-        match = self._rescue(pairs, matching, features, clear)
+        match = matching.match
+        if features is not None and described is not None and self.config.rescue:
+            match = self._rescue(pairs, match, features, clear)
 
         # Nothing can be refused from here on.
         self._frame_size, self._view, self._features = size, view, features
@@ -270,14 +272,12 @@ class Tracker:
     def _rescue(
         self,
         pairs: BoxPairs,
-        matching: Matching,
-        features: FeatureTable | None,
+        match: Match,
+        features: FeatureTable,
         clear: npt.NDArray[np.bool_],
     ) -> Match:
         """The detection of each track, with those that motion finds where looks say little."""
-        match, table = matching.match, self._table
-        if features is None or not self.config.rescue:
-            return match
+        table = self._table
         tracks = ((match < 0) & (table.misses == 0)).nonzero()[0]
         left = _unmatched(match, len(pairs.boxes)) if len(tracks) else tracks
         if not len(left):
