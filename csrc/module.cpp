@@ -11,9 +11,11 @@
 #include "associate.h"
 #include "cost.h"
 #include "crop.h"
+#include "detections.h"
 #include "dot.h"
 #include "gate.h"
 #include "hidden.h"
+#include "motion.h"
 #include "tensor.h"
 
 namespace sslmot {
@@ -300,6 +302,65 @@ py::tuple associate_frame(const py::object& track_boxes, const py::object& reach
     return py::make_tuple(match, to_arrays(pairs, params.gate));
 }
 
+template <class Number>
+int64_t read_rows(const Tensor& rows, float* boxes, float* scores, int32_t* classes) {
+    const py::gil_scoped_release release;
+    return read_detections(rows.data<const Number>(), rows.shape(0), rows.shape(1), boxes, scores,
+                           classes);
+}
+
+py::tuple read_detections_of(const py::object& rows_) {
+    const Tensor rows(rows_, "rows");
+    const bool wide = rows.dtype() == "float64";
+    rows.expect(wide ? "float64" : "float32", {kAny, kAny}).expect_on_cpu();
+    if (rows.shape(1) < 4 || rows.shape(1) > 6) rows.fail("4, 5 or 6 columns");
+    const auto n = static_cast<py::ssize_t>(rows.shape(0));
+    py::array_t<float> boxes({n, py::ssize_t{4}}), scores(n);
+    py::array_t<int32_t> classes(n);
+    const int64_t refused = wide ? read_rows<double>(rows, boxes.mutable_data(),
+                                                     scores.mutable_data(), classes.mutable_data())
+                                 : read_rows<float>(rows, boxes.mutable_data(),
+                                                    scores.mutable_data(), classes.mutable_data());
+    return py::make_tuple(boxes, scores, classes, refused);
+}
+
+py::array_t<float> predict_boxes(const py::object& state_, const py::object& misses_) {
+    const Tensor state(state_, "state");
+    state.expect("float32", {kAny, 5, 4}).expect_on_cpu();
+    const Tensor misses(misses_, "misses");
+    misses.expect("int64", {state.shape(0)}).expect_on_cpu();
+    py::array_t<float> boxes({static_cast<py::ssize_t>(state.shape(0)), py::ssize_t{4}});
+    float* out = boxes.mutable_data();
+    const py::gil_scoped_release release;
+    predict(state.data<const float>(), state.shape(0), misses.data<const int64_t>(), out);
+    return boxes;
+}
+
+void observe_boxes(const py::object& state_, const py::object& last_, const py::object& misses_,
+                   const py::object& rows_, const py::object& boxes_, const py::object& columns_,
+                   const py::object& scores_, const MotionNoise& noise, bool reupdate) {
+    const Tensor state(state_, "state");
+    state.expect("float32", {kAny, 5, 4}).expect_on_cpu().expect_writable();
+    const int64_t tracks = state.shape(0);
+    const Tensor last(last_, "last");
+    last.expect("float32", {tracks, 4}).expect_on_cpu().expect_writable();
+    const Tensor misses(misses_, "misses");
+    misses.expect("int64", {tracks}).expect_on_cpu();
+    const Tensor boxes(boxes_, "boxes");
+    boxes.expect("float32", {kAny, 4}).expect_on_cpu();
+    const Tensor scores(scores_, "scores");
+    scores.expect("float32", {boxes.shape(0)}).expect_on_cpu();
+    const Tensor rows(rows_, "rows"), columns(columns_, "columns");
+    rows.expect("int64", {kAny});
+    const int64_t n = rows.shape(0);
+    const Observations seen{boxes.data<const float>(), scores.data<const float>(),
+                            expect_rows(rows, n, tracks), expect_rows(columns, n, boxes.shape(0)),
+                            n};
+    const py::gil_scoped_release release;
+    observe(state.data<float>(), last.data<float>(), misses.data<const int64_t>(), seen, noise,
+            reupdate);
+}
+
 py::array_t<float> hidden_shares(const py::object& boxes_) {
     const Tensor boxes(boxes_, "boxes");
     boxes.expect("float32", {kAny, 4}).expect_on_cpu();
@@ -379,6 +440,16 @@ PYBIND11_MODULE(_core, m) {
              py::arg("motion_weight"), py::arg("shape_weight"), py::arg("gate"))
         .def_readonly("gate", &PairParams::gate);
 
+    py::class_<MotionNoise>(m, "MotionNoise",
+                            "Standard deviations, as shares of a box's height: of the process, for "
+                            "value and velocity a\nframe, and of the measurement; and the share of "
+                            "its variance that a score of 1 takes\naway.")
+        .def(py::init([](float value, float velocity, float measurement, float by_score) {
+                 return MotionNoise{value, velocity, measurement, by_score};
+             }),
+             py::kw_only(), py::arg("value"), py::arg("velocity"), py::arg("measurement"),
+             py::arg("by_score"));
+
     m.def("cuda_device_count", &cuda_device_count,
           "Number of CUDA devices at hand: 0 without a driver, or in a build without CUDA.");
 
@@ -425,6 +496,26 @@ PYBIND11_MODULE(_core, m) {
         "cost that are below the gate: (row_begin, columns, costs).\n\n"
         "Track i has the feature table[rows[i]], of norm table_norms[rows[i]]. Without table and\n"
         "embeddings motion alone decides.");
+
+    m.attr("LARGEST_NUMBER") = kLargestNumber;
+    m.def("read_detections", &read_detections_of, py::arg("rows"),
+          "(N, 4), (N, 5) or (N, 6) float32 or float64, taken apart: boxes (N, 4) float32, scores\n"
+          "(N,) float32, classes (N,) int32, and the first row that is refused, -1 for none: a\n"
+          "number that is not finite or above 1e9, x2 < x1, y2 < y1, or a class that is no\n"
+          "integer. From that row on nothing is written.");
+
+    m.def("predict", &predict_boxes, py::arg("state"), py::arg("misses"),
+          "Where tracks of a Kalman filter (T, 5, 4) float32 are expected: (T, 4) float32 xyxy.\n\n"
+          "State is of each track's last detection, `misses` (T,) int64 frames before the last.");
+
+    m.def(
+        "observe", &observe_boxes, py::arg("state"), py::arg("last"), py::arg("misses"),
+        py::arg("rows"), py::arg("boxes"), py::arg("columns"), py::arg("scores"), py::arg("noise"),
+        py::arg("reupdate"),
+        "Takes detections into the state, and into the last boxes (T, 4) xyxy, in place:\n"
+        "boxes[columns] are those of tracks rows.\n\n"
+        "scores (N,) float32, of each detection: by so much its measured variance is smaller.\n"
+        "With `reupdate` a missed track is taken along the line from its last box.");
 
     m.def("hidden_shares", &hidden_shares, py::arg("boxes"),
           "Of each box (N, 4) the largest share that lies behind one other, whose lower edge is\n"

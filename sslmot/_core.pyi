@@ -8,6 +8,7 @@ import numpy.typing as npt
 LARGEST_NORM: float
 SMALLEST_NORM: float
 SMALLEST_MIX: float
+LARGEST_NUMBER: float
 
 class PairParams:
     def __init__(
@@ -22,6 +23,11 @@ class PairParams:
     ) -> None: ...
     @property
     def gate(self) -> float: ...
+
+class MotionNoise:
+    def __init__(
+        self, *, value: float, velocity: float, measurement: float, by_score: float
+    ) -> None: ...
 
 def cuda_device_count() -> int: ...
 def row_norms(embeddings: Any, name: str = "embeddings") -> npt.NDArray[np.float32]: ...
@@ -67,6 +73,21 @@ def associate(
     npt.NDArray[np.int32],
     tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.float32]],
 ]: ...
+def read_detections(
+    rows: Any,
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.int32], int]: ...
+def predict(state: Any, misses: Any) -> npt.NDArray[np.float32]: ...
+def observe(
+    state: Any,
+    last: Any,
+    misses: Any,
+    rows: Any,
+    boxes: Any,
+    columns: Any,
+    scores: Any,
+    noise: MotionNoise,
+    reupdate: bool,
+) -> None: ...
 def hidden_shares(boxes: Any) -> npt.NDArray[np.float32]: ...
 def blend(
     table: Any,

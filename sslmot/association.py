@@ -9,9 +9,8 @@ import numpy.typing as npt
 
 from sslmot import _core
 from sslmot.inputs import describe, to_native, to_numpy
-from sslmot.types import ArrayLike, Boxes
+from sslmot.types import ArrayLike, Boxes, Rows
 
-Rows: TypeAlias = npt.NDArray[np.int64]
 Match: TypeAlias = npt.NDArray[np.int32]
 
 

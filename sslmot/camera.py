@@ -131,19 +131,19 @@ def warp(state: State, affine: Affine) -> State:
     """Move tracks with the picture.
 
     Args:
-        state: (K, T, 4) float32, of any :class:`~sslmot.motion.MotionModel`: boxes as (cx, cy, w,
+        state: (T, K, 4) float32, of any :class:`~sslmot.motion.MotionModel`: boxes as (cx, cy, w,
             h) in pixels, and with K = 5 their velocities, variances, covariances and variances of
             the velocities.
         affine: (2, 3), from the pixels of the frame before to those of this one.
 
     Returns:
-        A new state, (K, T, 4) float32. Boxes stay upright; their sizes change by the zoom.
+        A new state, (T, K, 4) float32. Boxes stay upright; their sizes change by the zoom.
     """
     linear, shift = affine[:, :2], affine[:, 2]
     zoom = np.sqrt(np.abs(np.linalg.det(linear))).astype(np.float32)
     moved: State = state * zoom
     # What is known of cx is known of cy, equally well: a turn does not change the variances.
-    moved[2:] *= zoom
-    moved[:2, :, :2] = state[:2, :, :2] @ linear.T
-    moved[0, :, :2] += shift
+    moved[:, 2:] *= zoom
+    moved[:, :2, :2] = state[:, :2, :2] @ linear.T
+    moved[:, 0, :2] += shift
     return moved

@@ -43,7 +43,10 @@ class TrackerConfig(Settings):
         max_hidden: Detections are hidden, and their features not taken in, where more than this
             share of the box lies behind another one, whose lower edge is lower or as low. Until a
             track was seen clearly, what is seen of it stands in.
-        birth_score: Detections that score less start no track; -inf for none.
+        low_score: Detections that score less come last: they continue a track that was seen in the
+            frame before and found no other, and start none; -inf for none.
+        birth_overlap: Detections that overlap one of a confirmed track of their class by more (IoU)
+            start none either; 1 for none.
         sure_score: Detections that score as much are reported at once, where they resemble nobody
             who was lost; may be inf.
         confirm: Matches after its birth that turn any other potential track into a reported one.
@@ -53,6 +56,10 @@ class TrackerConfig(Settings):
             that is confirmed takes the identity of someone lost whom it resembles.
         walk: What a lost person may walk in a frame, in boxes, when it comes to such a resemblance.
         motion: "kalman" predicts with constant velocity; "none" stays where the track was.
+        score_noise: Share of a measured box's variance that a score of 1 takes away (NSA Kalman
+            filter); below 1.
+        reupdate: Whether a track that is seen again is first taken along the line from where it was
+            last seen (OC-SORT's re-update).
         camera: Whether boxes move with the camera, whose motion is found in the frames.
     """
 
@@ -68,7 +75,8 @@ class TrackerConfig(Settings):
     rescue: bool = True
     delta: float = 0.9
     max_hidden: float = 0.7
-    birth_score: float = 0.1
+    low_score: float = 0.5
+    birth_overlap: float = 0.4
     sure_score: float = 0.9
     confirm: int = 1
     patience: int = 90
@@ -76,6 +84,8 @@ class TrackerConfig(Settings):
     memory: int = 300
     walk: float = 0.1
     motion: Motion = "kalman"
+    score_noise: float = 0.5
+    reupdate: bool = False
     camera: bool = True
 
     def __post_init__(self) -> None:
@@ -88,9 +98,11 @@ class TrackerConfig(Settings):
             ("delta", 0.0, 1.0),
             ("max_hidden", 0.0, 1.0),
             ("walk", 0.0, math.inf),
+            ("birth_overlap", 0.0, 1.0),
+            ("score_noise", 0.0, 0.99),
         ):
             self._expect(name, low, high)
-        for name in ("birth_score", "sure_score"):
+        for name in ("low_score", "sure_score"):
             self._expect(name, -math.inf, math.inf, infinite=True)
         for name, high in (("tau", math.inf), ("max_cost", math.inf), ("motion_reach", 1.0)):
             self._expect(name, 0.0, high, positive=True)
@@ -99,7 +111,7 @@ class TrackerConfig(Settings):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 10**9:
                 raise ValueError(f"{name}: expected an integer of 0 to 1e9, got {value!r}")
-        for name in ("rescue", "camera"):
+        for name in ("rescue", "reupdate", "camera"):
             value = getattr(self, name)
             if not isinstance(value, bool):
                 raise ValueError(f"{name}: expected True or False, got {value!r}")
@@ -149,7 +161,8 @@ class TrackerConfig(Settings):
             rescue=False,
             delta=0.5,
             max_hidden=1.0,
-            birth_score=-math.inf,
+            low_score=-math.inf,
+            birth_overlap=1.0,
             sure_score=math.inf,
             confirm=1,
             patience=30,
@@ -157,6 +170,8 @@ class TrackerConfig(Settings):
             memory=0,
             walk=0.0,
             motion="none",
+            score_noise=0.0,
+            reupdate=False,
             camera=False,
         )
         changes = {"lost_affinity": changes.get("min_affinity", paper.min_affinity), **changes}

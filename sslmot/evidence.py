@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from sslmot.association import BoxPairs, Matching
 from sslmot.config import TrackerConfig
+from sslmot.types import Rows
 
 Stage: TypeAlias = Literal["appearance", "motion", "new", "recognised", "gallery"]
 """How a detection got its identity: matched to a track by appearance and motion, or by motion
@@ -46,6 +47,37 @@ class Explanation:
     runner_up: tuple[int, float] | None
 
 
+class Round(NamedTuple):
+    """One matching of a frame.
+
+    Attributes:
+        stage: By what: "appearance" (and motion), or "motion" alone.
+        tracks: (T',) rows of the tracks that took part.
+        detections: (N',) rows of the detections that did.
+        matching: What came of it, by positions in these.
+    """
+
+    stage: Stage
+    tracks: Rows
+    detections: Rows
+    matching: Matching
+
+    def position(self, track: int, detection: int) -> int | None:
+        """Of a track among those that took part, if this round gave it the detection."""
+        for at in (self.tracks == track).nonzero()[0].tolist():
+            found = self.matching.match[at]
+            if found >= 0 and self.detections[found] == detection:
+                return int(at)
+        return None
+
+    def costs(self, detection: int) -> dict[int, float]:
+        """Of the tracks that could have taken a detection, what that would have cost."""
+        row_begin, columns, costs = self.matching.pairs
+        at = (self.detections[columns] == detection).nonzero()[0]
+        tracks = self.tracks[np.searchsorted(row_begin, at, side="right") - 1]
+        return dict(zip(tracks.tolist(), costs[at].tolist(), strict=True))
+
+
 @dataclass(frozen=True, eq=False)
 class Evidence:
     """What the matching of a frame was made of, kept as it is; numbers are derived when asked for.
@@ -53,19 +85,17 @@ class Evidence:
     Attributes:
         config: Settings of the tracker.
         pairs: Boxes of tracks, where they were expected, and of detections.
-        matching: Who matched by appearance and motion, or by motion where there are no features.
-        match: (T,) int32, the detection of each track after all stages, -1 for none.
+        match: (T,) int32, the detection of each track after all rounds, -1 for none.
+        rounds: In which it was found.
         ids: (T,) int64, identities of the tracks in the frame, 0 for potential ones.
-        by_appearance: Whether features decided in ``matching``.
         named: Who got their identity in this frame.
     """
 
     config: TrackerConfig
     pairs: BoxPairs
-    matching: Matching
     match: npt.NDArray[np.int32]
+    rounds: list[Round]
     ids: npt.NDArray[np.int64]
-    by_appearance: bool
     named: Named
 
     def explain(self, identity: int) -> Explanation:
@@ -75,40 +105,16 @@ class Evidence:
             return Explanation(identity, detection, stage, affinity, None, None, None)
         track = int((self.ids == identity).nonzero()[0][0])
         detection = int(self.match[track])
+        [decisive] = [r for r in self.rounds if r.position(track, detection) is not None]
         distance = self._distance(track, detection)
-        if not self.by_appearance or self.matching.match[track] != detection:
-            runner_up = None if self.by_appearance else self._runner_up(track, detection)
-            return Explanation(identity, detection, "motion", None, distance, distance, runner_up)
-        c, cost = self.config, self._costs(detection)[track]
-        # Eq. 7, solved for the affinity.
-        affinity = (
-            1 - (cost - c.motion_weight * min(1.0, distance)) / c.appearance_weight
-            if c.appearance_weight
-            else None
-        )
-        return Explanation(
-            identity,
-            detection,
-            "appearance",
-            affinity,
-            distance,
-            cost,
-            self._runner_up(track, detection),
-        )
-
-    def _costs(self, detection: int) -> dict[int, float]:
-        """Of the tracks that could have taken a detection, what that would have cost."""
-        row_begin, columns, costs = self.matching.pairs
-        at = (columns == detection).nonzero()[0]
-        tracks = np.searchsorted(row_begin, at, side="right") - 1
-        return dict(zip(tracks.tolist(), costs[at].tolist(), strict=True))
-
-    def _runner_up(self, track: int, detection: int) -> tuple[int, float] | None:
-        others = {t: cost for t, cost in self._costs(detection).items() if t != track}
-        if not others:
-            return None
-        best = min(others, key=lambda t: others[t])
-        return int(self.ids[best]), others[best]
+        costs = decisive.costs(detection)
+        c, cost, affinity = self.config, costs.pop(track), None
+        if decisive.stage == "appearance" and c.appearance_weight:
+            # Eq. 7, solved for the affinity.
+            affinity = 1 - (cost - c.motion_weight * min(1.0, distance)) / c.appearance_weight
+        best = min(costs, key=lambda other: costs[other], default=None)
+        runner_up = None if best is None else (int(self.ids[best]), costs[best])
+        return Explanation(identity, detection, decisive.stage, affinity, distance, cost, runner_up)
 
     def _distance(self, track: int, detection: int) -> float:
         """Relative L1 distance (SSL-MOT, eq. 7) and the change of size."""

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sslmot import _core
-from sslmot.association import BoxPairs, Matching, PairCosts, Rows
+from sslmot.association import BoxPairs, Matching, PairCosts
 from sslmot.inputs import is_cuda, to_numpy
-from sslmot.types import ArrayLike, Features
+from sslmot.types import ArrayLike, Features, Rows
 
 
 class Embeddings(NamedTuple):
@@ -26,6 +26,10 @@ class Embeddings(NamedTuple):
     values: Any
     norms: Any
     known: npt.NDArray[np.bool_]
+
+    def take(self, rows: Rows) -> Embeddings:
+        """Those of some detections."""
+        return Embeddings(self.values[rows], self.norms[rows], self.known[rows])
 
 
 class RowPool:

@@ -8,10 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sslmot.types import ArrayLike, Boxes
-
-LARGEST = 1e9
-"""No coordinate, score or class is larger."""
+from sslmot import _core
+from sslmot.types import ArrayLike, Boxes, Scores
 
 
 class Detections(NamedTuple):
@@ -24,7 +22,7 @@ class Detections(NamedTuple):
     """
 
     boxes: Boxes
-    scores: npt.NDArray[np.float32]
+    scores: Scores
     classes: npt.NDArray[np.int32]
 
 
@@ -104,33 +102,21 @@ def read_detections(dets: ArrayLike) -> Detections:
             "dets: expected (N, 4), (N, 5) or (N, 6): x1, y1, x2, y2[, score[, class]], "
             f"got {describe(dets)}"
         )
-    with np.errstate(over="ignore"):  # what is beyond float32 is refused as infinite
-        numbers = np.ascontiguousarray(array, np.float32)
-    # Not a number, or so large that a square or a sum of it would not be one.
-    if not (np.abs(numbers) <= LARGEST).all():
-        row = int(np.flatnonzero(~(np.abs(numbers) <= LARGEST).all(axis=1))[0])
-        raise ValueError(
-            f"dets: expected finite numbers up to {LARGEST:g}, "
-            f"got {array[row].tolist()} in row {row}"
-        )
-    boxes = numbers[:, :4].copy()  # kept, beyond what a caller does to the array
-    if (boxes[:, 2] < boxes[:, 0]).any() or (boxes[:, 3] < boxes[:, 1]).any():
-        row = int(np.flatnonzero((boxes[:, 2:] < boxes[:, :2]).any(axis=1))[0])
-        raise ValueError(
-            f"dets: expected x1 <= x2 and y1 <= y2 (xyxy), got {boxes[row].tolist()} in row {row}"
-        )
-    n, width = numbers.shape
-    scores = numbers[:, 4].copy() if width > 4 else np.ones(n, np.float32)
-    if width == 6:
-        classes = array[:, 5].astype(np.int32)
-        if (classes != array[:, 5]).any():
-            row = int(np.flatnonzero(classes != array[:, 5])[0])
-            raise ValueError(
-                f"dets: expected integer classes, got {float(array[row, 5])} in row {row}"
-            )
-    else:
-        classes = np.zeros(n, np.int32)
+    narrow = array.dtype == np.float32 or array.dtype == np.float16
+    rows = to_native(array, np.float32 if narrow else np.float64)
+    boxes, scores, classes, refused = _core.read_detections(rows)
+    if refused >= 0:
+        raise ValueError(f"dets: expected {_fault(rows[refused])} in row {refused}")
     return Detections(boxes, scores, classes)
+
+
+def _fault(row: npt.NDArray[Any]) -> str:
+    """What was expected of a row of detections that is refused, and what came."""
+    if not (np.abs(row) <= _core.LARGEST_NUMBER).all():
+        return f"finite numbers up to {_core.LARGEST_NUMBER:g}, got {row.tolist()}"
+    if (row[2:4] < row[:2]).any():
+        return f"x1 <= x2 and y1 <= y2 (xyxy), got {row[:4].tolist()}"
+    return f"integer classes, got {float(row[5])}"
 
 
 def check_frame(frame: ArrayLike, size: tuple[int, int] | None) -> ArrayLike:
@@ -188,5 +174,7 @@ def check_embeddings(
         )
     if cuda:
         return array.detach().float().contiguous()
+    if array.dtype.itemsize <= 4:
+        return to_native(array, np.float32)
     with np.errstate(over="ignore"):  # what is beyond float32 is refused as infinite
         return to_native(array, np.float32)

@@ -1,7 +1,8 @@
 """Where tracks are expected next: constant velocity with a Kalman filter, or where they were.
 
-A motion's state is one array ``(K, T, 4)`` float32, its last axis the box as (cx, cy, w, h) in
-pixels; functions take a state and give a new one, so that a rejected frame changes nothing.
+A motion's state is one array ``(T, K, 4)`` float32, its last axis the box as (cx, cy, w, h) in
+pixels. It is as of each track's last detection: predicting does not change it, and what happened
+since is made up for when a track is seen again.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ from typing import Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from sslmot.types import Boxes
+from sslmot import _core
+from sslmot.types import Boxes, Rows, Scores
 
 State: TypeAlias = npt.NDArray[np.float32]
-Mask: TypeAlias = npt.NDArray[np.bool_]
-
+Counts: TypeAlias = npt.NDArray[np.int64]
 
 # A box's other form is linear in it, and one small product is faster than slices of two columns.
 _TO_CENTRE = np.array(
@@ -24,7 +25,6 @@ _TO_CENTRE = np.array(
 _TO_CORNERS = np.array(
     [[1, 0, 1, 0], [0, 1, 0, 1], [-0.5, 0, 0.5, 0], [0, -0.5, 0, 0.5]], np.float32
 )
-_TO_HEIGHT = np.array([[0] * 4, [0] * 4, [0] * 4, [1] * 4], np.float32)
 
 
 def to_centre(boxes: Boxes) -> Boxes:
@@ -38,28 +38,53 @@ def to_corners(boxes: Boxes) -> Boxes:
 
 
 class MotionModel(Protocol):
-    """What predicts the boxes of tracks. ``state[0]`` is the box of each as (cx, cy, w, h)."""
+    """What predicts the boxes of tracks."""
 
     def start(self, boxes: Boxes) -> State:
-        """State (K, N, 4) of new tracks, from their first boxes (N, 4) as (cx, cy, w, h)."""
+        """State (N, K, 4) of new tracks, from their first boxes (N, 4) xyxy."""
         ...
 
-    def predict(self, state: State, lost: Mask) -> State:
-        """State one frame later; ``lost`` (T,) marks tracks without detection in the last one."""
+    def predict(self, state: State, misses: Counts) -> Boxes:
+        """Where tracks are expected (T, 4) xyxy, after ``misses`` (T,) frames without detection."""
         ...
 
-    def update(self, state: State, boxes: Boxes, matched: Mask) -> State:
-        """State with the boxes (T, 4) of the tracks that are ``matched`` (T,) taken in."""
+    def observe(
+        self,
+        state: State,
+        last: Boxes,
+        misses: Counts,
+        rows: Rows,
+        boxes: Boxes,
+        columns: Rows,
+        scores: Scores,
+    ) -> None:
+        """Take detections into the state and the last boxes, in place.
+
+        Args:
+            state: (T, K, 4).
+            last: (T, 4) xyxy, the last detections of the tracks, which become these.
+            misses: (T,) frames since then without one.
+            rows: (n,) tracks that are seen.
+            boxes: (N, 4) xyxy, detections.
+            columns: (n,) those of the tracks.
+            scores: (N,) of the detections.
+        """
         ...
 
 
 class ConstantVelocity:
-    """Kalman filter with constant velocity of centre and size, all tracks at once.
+    """Kalman filter with constant velocity of centre and size.
 
     The four numbers of a box are filtered apart (as in SORT and DeepSORT, whose noise is diagonal
-    too), so a covariance is three numbers: K = 5 planes hold value, velocity, var(value),
+    too), so a covariance is three numbers: K = 5 rows hold value, velocity, var(value),
     cov(value, velocity) and var(velocity). Noise grows with the height of the box, so that near
-    and far people are treated alike; a lost track keeps its last size.
+    and far people are treated alike; a lost track keeps the size of its first frame alone.
+
+    Args:
+        score_noise: Share of the measured variance that a score of 1 takes away, in [0, 1) (NSA
+            Kalman filter, of GIAOTracker).
+        reupdate: Whether a track that is seen again is first taken along the line from its last
+            detection (OC-SORT's observation-centric re-update).
     """
 
     # Standard deviations, as shares of the box height: process noise of value and velocity a
@@ -69,50 +94,39 @@ class ConstantVelocity:
     MEASUREMENT_NOISE = 0.05
     FIRST_VELOCITY = 0.12
 
-    @staticmethod
-    def _square_height(boxes: Boxes) -> npt.NDArray[np.float32]:
-        """(T, 4), the same for all four numbers of a box."""
-        # A flat box is legal: what keeps its variances above zero is far below any pixel.
-        square: npt.NDArray[np.float32] = np.square(boxes @ _TO_HEIGHT) + np.float32(1e-12)
-        return square
+    def __init__(self, score_noise: float = 0.0, reupdate: bool = False) -> None:
+        self._noise = _core.MotionNoise(
+            value=self.VALUE_NOISE,
+            velocity=self.VELOCITY_NOISE,
+            measurement=self.MEASUREMENT_NOISE,
+            by_score=score_noise,
+        )
+        self._reupdate = reupdate
 
     def start(self, boxes: Boxes) -> State:  # noqa: D102 - see MotionModel
-        state = np.zeros((5, len(boxes), 4), np.float32)
-        square = self._square_height(boxes)
-        state[0] = boxes
-        state[2] = (2 * self.MEASUREMENT_NOISE) ** 2 * square
-        state[4] = self.FIRST_VELOCITY**2 * square
+        state = np.zeros((len(boxes), 5, 4), np.float32)
+        state[:, 0] = to_centre(boxes)
+        square = np.square(state[:, 0, 3:])
+        state[:, 2] = (2 * self.MEASUREMENT_NOISE) ** 2 * square
+        state[:, 4] = self.FIRST_VELOCITY**2 * square
         return state
 
-    def predict(self, state: State, lost: Mask) -> State:  # noqa: D102
-        new = state.copy()
-        value, velocity, var, cov, velocity_var = new
-        square = self._square_height(value)
-        velocity[lost, 2:] = 0
-        value += velocity
-        # No shrinking to nothing: a size at most halves in a frame.
-        np.maximum(value[:, 2:], 0.5 * state[0, :, 2:], out=value[:, 2:])
-        var += cov
-        cov += velocity_var
-        var += cov
-        var += self.VALUE_NOISE**2 * square
-        velocity_var += self.VELOCITY_NOISE**2 * square
-        return new
+    def predict(self, state: State, misses: Counts) -> Boxes:  # noqa: D102
+        return _core.predict(state, misses)
 
-    def update(self, state: State, boxes: Boxes, matched: Mask) -> State:  # noqa: D102
-        new = state.copy()
-        value, velocity, var, cov, velocity_var = new
-        # Gains of unmatched tracks are zero: their state stays.
-        seen = matched[:, None] / (var + self.MEASUREMENT_NOISE**2 * self._square_height(value))
-        gain, velocity_gain = var * seen, cov * seen
-        error = boxes - value
-        value += gain * error
-        velocity += velocity_gain * error
-        velocity_var -= velocity_gain * cov
-        keep = 1 - gain
-        var *= keep
-        cov *= keep
-        return new
+    def observe(  # noqa: D102
+        self,
+        state: State,
+        last: Boxes,
+        misses: Counts,
+        rows: Rows,
+        boxes: Boxes,
+        columns: Rows,
+        scores: Scores,
+    ) -> None:
+        _core.observe(
+            state, last, misses, rows, boxes, columns, scores, self._noise, self._reupdate
+        )
 
 
 class Stationary:
@@ -122,12 +136,21 @@ class Stationary:
         self.delta = delta
 
     def start(self, boxes: Boxes) -> State:  # noqa: D102 - see MotionModel
-        return boxes[None].copy()
+        return to_centre(boxes)[:, None]
 
-    def predict(self, state: State, lost: Mask) -> State:  # noqa: D102
-        return state
+    def predict(self, state: State, misses: Counts) -> Boxes:  # noqa: D102
+        return to_corners(state[:, 0])
 
-    def update(self, state: State, boxes: Boxes, matched: Mask) -> State:  # noqa: D102
-        share = np.where(matched, np.float32(1 - self.delta), np.float32(0))[:, None]
-        moved: State = state + share * (boxes - state)
-        return moved
+    def observe(  # noqa: D102
+        self,
+        state: State,
+        last: Boxes,
+        misses: Counts,
+        rows: Rows,
+        boxes: Boxes,
+        columns: Rows,
+        scores: Scores,
+    ) -> None:
+        old, seen = state[rows, 0], boxes[columns]
+        state[rows, 0] = old + (1 - self.delta) * (to_centre(seen) - old)
+        last[rows] = seen

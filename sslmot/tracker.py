@@ -10,18 +10,24 @@ import numpy as np
 import numpy.typing as npt
 
 from sslmot import _core
-from sslmot.association import BoxPairs, Match, Matching, Rows, match_by_motion
+from sslmot.association import BoxPairs, Match, Matching, match_by_motion
 from sslmot.camera import Affine, View, camera_motion, look, warp
 from sslmot.config import TrackerConfig
-from sslmot.evidence import Evidence, Named, Stage
+from sslmot.data.tracklets import iou
+from sslmot.evidence import Evidence, Named, Round, Stage
 from sslmot.features import Embeddings, FeatureTable, RowPool
 from sslmot.gallery import Gallery
 from sslmot.inputs import Detections, check_embeddings, check_frame, read_detections, to_numpy
-from sslmot.motion import ConstantVelocity, MotionModel, State, Stationary, to_centre, to_corners
+from sslmot.motion import ConstantVelocity, MotionModel, Stationary, to_centre, to_corners
+from sslmot.scene import Scene
 from sslmot.tracks import Tracks, TrackTable
-from sslmot.types import ArrayLike, Boxes, FeatureExtractor
+from sslmot.types import ArrayLike, Boxes, FeatureExtractor, Rows
 
 _FIELDS = {field.name for field in dataclasses.fields(TrackerConfig)}
+_NO_CLASS = np.int32(-(2**31))
+"""A class that no track has."""
+_LOOKS = 10_000
+"""As many looks are an average over the past whatever delta is."""
 _NEVER = 2**62
 """Frames without detection of a track that has nothing to wait for."""
 
@@ -85,8 +91,15 @@ class Tracker:
         self.config = config
         c = self.config
         self._motion: MotionModel = (
-            ConstantVelocity() if c.motion == "kalman" else Stationary(c.delta)
+            ConstantVelocity(c.score_noise, c.reupdate)
+            if c.motion == "kalman"
+            else Stationary(c.delta)
         )
+        # Of what was known before a look, by the number of looks: the first few weigh alike.
+        self._shares = np.arange(_LOOKS, dtype=np.float32)
+        self._shares = np.minimum(self._shares / (1 + self._shares), np.float32(c.delta))
+        self._min_affinity = np.float32(c.min_affinity)
+        self._lost_affinity = np.float32(c.lost_affinity)
         self._by_both = _core.PairParams(
             tau=c.tau,
             min_affinity=c.min_affinity,
@@ -171,49 +184,65 @@ class Tracker:
             ValueError: An argument is not as described, or not of the same size as in the frames
                 before; nothing has changed then.
         """
+        scene = self._see(frame, dets, embeddings)
+        match, rounds = self._match(scene, self._first_round(scene))
+        # Nothing can be refused from here on.
+        return self._follow(scene, match, rounds)
+
+    def _see(
+        self,
+        frame: ArrayLike | None,
+        dets: ArrayLike,
+        embeddings: ArrayLike | None,
+        extracted: ArrayLike | None = None,
+    ) -> Scene:
+        """Check a frame, describe its boxes and predict where the tracks are in it.
+
+        Args:
+            frame: As for :meth:`step`.
+            dets: Likewise.
+            embeddings: Likewise.
+            extracted: What the extractor says of the boxes, where it was asked already.
+        """
         detections = read_detections(dets)
         size = self._frame_size
         if frame is not None:
             frame = check_frame(frame, size)
             size = (int(frame.shape[0]), int(frame.shape[1]))
-        features, described = self._describe(frame, detections, embeddings)
+        features, looks = self._describe(frame, detections, embeddings, extracted)
         view, moved = self._look(frame, detections.boxes)
-        state = self._table.state if moved is None else warp(self._table.state, moved)
-        predicted = self._motion.predict(state, self._table.misses > 0)
-        pairs = BoxPairs(
-            to_corners(predicted[0]), self._table.classes, detections.boxes, detections.classes
-        )
-        matching = self._match(pairs, features, described)
-        clear = self._clear(detections.boxes, described)
-        match = matching.match
-        if features is not None and described is not None and self.config.rescue:
-            match = self._rescue(pairs, match, features, clear)
+        table = self._table
+        state = table.state if moved is None else warp(table.state, moved)
+        expected = self._motion.predict(state, table.misses)
+        pairs = BoxPairs(expected, table.classes, detections.boxes, detections.classes)
+        faint = detections.scores < self.config.low_score
+        visible = self._visible(detections.boxes, looks)
+        return Scene(size, view, moved, state, detections, pairs, features, looks, faint, visible)
 
-        # Nothing can be refused from here on.
-        self._frame_size, self._view, self._features = size, view, features
-        if moved is not None:
+    def _follow(self, scene: Scene, match: Match, rounds: list[Round]) -> Tracks:
+        """Move the tracks to their detections, and see who is new, who is back, and who is gone."""
+        self._frame_size, self._view, self._features = scene.size, scene.view, scene.features
+        if scene.moved is not None:
+            self._table.state = scene.state
             for table in (self._table, self._lost):
-                table.boxes = to_corners(warp(to_centre(table.boxes)[None], moved)[0])
-        self._update(predicted, match, detections, described, clear)
-        born, births = self._bear(detections, match, described, clear)
+                table.boxes = to_corners(warp(to_centre(table.boxes)[:, None], scene.moved)[:, 0])
+        self._update(scene, match)
+        born, births = self._bear(scene, match)
         known = self._table.ids.copy()
-        named = self._confirm(detections, match, born, births)
-        evidence = Evidence(
-            self.config,
-            pairs,
-            matching,
-            match,
-            # Who is recognised loses the old track, which had the identity in this frame.
-            np.maximum(known, self._table.ids),
-            features is not None and described is not None,
-            named,
-        )
-        tracks = self._report(detections, evidence)
+        named = self._confirm(scene.detections, match, born, births)
+        # Who is recognised loses the old track, which had the identity in this frame.
+        ids = np.maximum(known, self._table.ids)
+        evidence = Evidence(self.config, scene.pairs, match, rounds, ids, named)
+        tracks = self._report(scene.detections, evidence)
         self._retire(births)
         return tracks
 
     def _describe(
-        self, frame: ArrayLike | None, detections: Detections, embeddings: ArrayLike | None
+        self,
+        frame: ArrayLike | None,
+        detections: Detections,
+        embeddings: ArrayLike | None,
+        extracted: ArrayLike | None,
     ) -> tuple[FeatureTable | None, Embeddings | None]:
         """The detections' features, and the table of the tracks' ones that they compare with."""
         n, table = len(detections.boxes), self._features
@@ -226,7 +255,9 @@ class Tracker:
                 return table, None
             model = getattr(self.extractor, "fingerprint", "")
             # A copy: what an extractor does to its boxes must not reach the caller's.
-            embeddings = self.extractor(frame, detections.boxes.copy())
+            embeddings = (
+                self.extractor(frame, detections.boxes.copy()) if extracted is None else extracted
+            )
             name = f"features of {type(self.extractor).__name__}"
         like = (table.dim, table.device) if table is not None else None
         checked = check_embeddings(embeddings, n, like, name)
@@ -249,104 +280,119 @@ class Tracker:
         view = look(to_numpy(frame, "frame"), boxes)
         return view, None if self._view is None else camera_motion(self._view, view)
 
-    def _match(
-        self, pairs: BoxPairs, features: FeatureTable | None, described: Embeddings | None
-    ) -> Matching:
-        """Match by appearance and motion, or by motion alone where nobody has features."""
-        c, table = self.config, self._table
-        if features is None or described is None:
-            return match_by_motion(pairs, c.motion_reach, self._by_motion)
-        least = np.where(table.misses > 0, c.lost_affinity, c.min_affinity).astype(np.float32)
-        reach = pairs.each(c.appearance_reach)
-        return features.match(pairs, reach, least, table.feature_rows, described, self._by_both)
-
-    def _clear(self, boxes: Boxes, described: Embeddings | None) -> npt.NDArray[np.bool_]:
+    def _visible(self, boxes: Boxes, looks: Embeddings | None) -> npt.NDArray[np.bool_]:
         """Which features say who is in a box: known, and not of one in front: (N,)."""
-        if described is None:
+        if looks is None:
             return np.zeros(len(boxes), bool)
-        clear: npt.NDArray[np.bool_] = described.known
+        visible: npt.NDArray[np.bool_] = looks.known
         if self.config.max_hidden < 1:
-            clear = clear & (_core.hidden_shares(boxes) <= self.config.max_hidden)
-        return clear
+            visible = visible & (_core.hidden_shares(boxes) <= self.config.max_hidden)
+        return visible
 
-    def _rescue(
+    def _first_round(self, scene: Scene) -> Round:
+        """Match by appearance and motion, or by motion alone where there are no features."""
+        pairs = scene.pairs
+        if np.count_nonzero(scene.faint):
+            # Whom a faint detection continues is asked when the others have chosen.
+            pairs = pairs._replace(classes=np.where(scene.faint, _NO_CLASS, pairs.classes))
+        everyone, everything = np.arange(len(self._table)), np.arange(len(scene.faint))
+        return self._round(scene.stage, everyone, everything, pairs, scene.features, scene.looks)
+
+    def _round(
         self,
+        stage: Stage,
+        tracks: Rows,
+        detections: Rows,
         pairs: BoxPairs,
-        match: Match,
-        features: FeatureTable,
-        clear: npt.NDArray[np.bool_],
-    ) -> Match:
-        """The detection of each track, with those that motion finds where looks say little."""
-        table = self._table
-        tracks = ((match < 0) & (table.misses == 0)).nonzero()[0]
-        left = _unmatched(match, len(pairs.boxes)) if len(tracks) else tracks
-        if not len(left):
-            return match
-        seen = (table.looks[tracks] > 0) & features.known(table.feature_rows[tracks])
-        match = match.copy()
-        for some, others in ((tracks[~seen], left), (tracks[seen], left[~clear[left]])):
-            others = others[~np.isin(others, match)]
-            if len(some) and len(others):
-                found = match_by_motion(
-                    pairs.take(some, others), self.config.motion_reach, self._by_motion
-                ).match
-                match[some[found >= 0]] = others[found[found >= 0]]
-        return match
+        features: FeatureTable | None,
+        looks: Embeddings | None,
+    ) -> Round:
+        """Match some tracks and detections, whose boxes and looks are given."""
+        c, table = self.config, self._table
+        if stage == "motion" or features is None or looks is None:
+            matching = match_by_motion(pairs, c.motion_reach, self._by_motion)
+        else:
+            lost = table.misses[tracks] > 0
+            least = np.where(lost, self._lost_affinity, self._min_affinity)
+            reach, rows = pairs.each(c.appearance_reach), table.feature_rows[tracks]
+            matching = features.match(pairs, reach, least, rows, looks, self._by_both)
+        return Round(stage, tracks, detections, matching)
 
-    def _update(
-        self,
-        predicted: State,
-        match: Match,
-        detections: Detections,
-        described: Embeddings | None,
-        clear: npt.NDArray[np.bool_],
-    ) -> None:
+    def _match(self, scene: Scene, first: Round) -> tuple[Match, list[Round]]:
+        """The detection of each track (T,), -1 for none, and the rounds that found them."""
+        table, match, rounds = self._table, first.matching.match, [first]
+        # What is left may continue a track that was seen in the frame before.
+        tracks = ((match < 0) & (table.misses == 0)).nonzero()[0]
+        if not len(tracks) or not np.count_nonzero(scene.free(match)):
+            return match, rounds
+        match = match.copy()
+
+        def again(stage: Stage, some: Rows, candidates: npt.NDArray[np.bool_]) -> None:
+            some, others = some[match[some] < 0], (candidates & scene.free(match)).nonzero()[0]
+            if len(some) and len(others):
+                looks = None if scene.looks is None else scene.looks.take(others)
+                pairs = scene.pairs.take(some, others)
+                found = self._round(stage, some, others, pairs, scene.features, looks)
+                made = found.matching.match >= 0
+                match[some[made]] = others[found.matching.match[made]]
+                rounds.append(found)
+
+        def rescue(candidates: npt.NDArray[np.bool_]) -> None:
+            if scene.features is not None and scene.looks is not None and self.config.rescue:
+                known = scene.features.known(table.feature_rows[tracks])
+                seen = (table.looks[tracks] > 0) & known
+                again("motion", tracks[~seen], candidates)
+                again("motion", tracks[seen], candidates & ~scene.visible)
+
+        rescue(~scene.faint)
+        if np.count_nonzero(scene.faint):
+            again(scene.stage, tracks, scene.faint)
+            rescue(scene.faint)
+        return match, rounds
+
+    def _update(self, scene: Scene, match: Match) -> None:
         """Move matched tracks to their detections, and take in how they look."""
-        table, features = self._table, self._features
-        matched = match >= 0
-        rows = matched.nonzero()[0]
+        table = self._table
+        rows = (match >= 0).nonzero()[0]
         columns = match[rows].astype(np.int64)
-        boxes = predicted[0].copy()
-        boxes[rows] = to_centre(detections.boxes)[columns]
-        table.state = self._motion.update(predicted, boxes, matched)
-        table.boxes[rows] = detections.boxes[columns]
-        table.matches += matched
+        boxes, scores, _ = scene.detections
+        self._motion.observe(table.state, table.boxes, table.misses, rows, boxes, columns, scores)
+        table.matches[rows] += 1
         table.misses += 1
         table.misses[rows] = 0
         self._lost.misses += 1
-        if features is not None and described is not None:
+        if scene.features is not None and scene.looks is not None:
+            clear = scene.clear[columns]
             # Before a track was seen clearly, a hidden look is better than none.
-            taken = clear[columns] | (table.looks[rows] == 0)
-            seen, looks = rows[taken], columns[taken]
-            # The first few looks weigh alike.
-            delta = np.minimum(self.config.delta, 1 - 1 / (1 + table.looks[seen]))
-            features.store(table.feature_rows[seen], described, looks, delta.astype(np.float32))
-            table.looks[rows] += clear[columns]
+            taken = clear | (table.looks[rows] == 0)
+            seen, shown = rows[taken], columns[taken]
+            delta = self._shares.take(table.looks[seen], mode="clip")
+            scene.features.store(table.feature_rows[seen], scene.looks, shown, delta)
+            table.looks[rows] += clear
 
-    def _bear(
-        self,
-        detections: Detections,
-        match: Match,
-        described: Embeddings | None,
-        clear: npt.NDArray[np.bool_],
-    ) -> tuple[Rows, TrackTable | None]:
-        """Detections that no track took, and the potential tracks that they start, if any."""
-        born = _unmatched(match, len(detections.boxes))
-        born = born[detections.scores[born] >= self.config.birth_score]
+    def _bear(self, scene: Scene, match: Match) -> tuple[Rows, TrackTable | None]:
+        """Detections that start potential tracks, and these, if any."""
+        detections = scene.detections
+        born = (scene.free(match) & ~scene.faint).nonzero()[0]
+        if len(born) and self.config.birth_overlap < 1:
+            known = match[(match >= 0) & (self._table.ids > 0)]
+            overlap = iou(detections.boxes[born], detections.boxes[known])
+            overlap *= detections.classes[born, None] == detections.classes[known]
+            born = born[overlap.max(axis=1, initial=0) <= self.config.birth_overlap]
         if not len(born):
             return born, None
         births = TrackTable.births(
             detections.classes[born],
             self._rows.take(len(born)),
             detections.boxes[born],
-            self._motion.start(to_centre(detections.boxes[born])),
+            self._motion.start(detections.boxes[born]),
         )
-        if self._features is not None:
-            self._features.grow(self._rows.size)
-            if described is not None:
+        if scene.features is not None:
+            scene.features.grow(self._rows.size)
+            if scene.looks is not None:
                 nothing = np.zeros(len(born), np.float32)
-                self._features.store(births.feature_rows, described, born, nothing)
-                births.looks += clear[born]
+                scene.features.store(births.feature_rows, scene.looks, born, nothing)
+                births.looks += scene.clear[born]
         return born, births
 
     def _confirm(
@@ -354,7 +400,8 @@ class Tracker:
     ) -> Named:
         """Give identities to who has earned one: who they are, and how that is known."""
         c, table = self.config, self._table
-        due = ((match >= 0) & (table.ids == 0) & (table.matches >= c.confirm)).nonzero()[0]
+        potential = (table.ids == 0).nonzero()[0]
+        due = potential[(match[potential] >= 0) & (table.matches[potential] >= c.confirm)]
         named = self._name(table, due, match[due])
         if births is None:
             return named
@@ -448,16 +495,14 @@ class Tracker:
 
     def _report(self, detections: Detections, evidence: Evidence) -> Tracks:
         """The confirmed tracks with a detection, in the order of detections."""
-        rows = ((evidence.match >= 0) & (evidence.ids > 0)).nonzero()[0]
-        ids, columns = evidence.ids[rows], evidence.match[rows].astype(np.int64)
-        new = [(i, named[0]) for i, named in evidence.named.items() if i not in ids]
-        if new:
-            ids = np.concatenate([ids, [i for i, _ in new]])
-            columns = np.concatenate([columns, [j for _, j in new]])
-        order = np.argsort(columns, kind="stable")
-        columns = columns[order]
+        ids = np.zeros(len(detections.boxes), np.int64)
+        rows = (evidence.match >= 0).nonzero()[0]
+        ids[evidence.match[rows]] = evidence.ids[rows]
+        for identity, (detection, _, _) in evidence.named.items():
+            ids[detection] = identity
+        columns = ids.nonzero()[0]
         return Tracks(
-            ids[order],
+            ids[columns],
             detections.boxes[columns],
             detections.scores[columns],
             detections.classes[columns],
@@ -473,7 +518,7 @@ class Tracker:
         patience = np.where(table.ids > 0, c.patience, c.potential_patience)
         followed = table.misses <= patience
         freed = []
-        if not followed.all():
+        if np.count_nonzero(followed) < len(table):
             gone, table = table.keep(~followed), table.keep(followed)
             # Who was seen but once is not remembered: false detections come like that.
             seen_again = gone.matches >= max(c.confirm, 1)
@@ -481,7 +526,7 @@ class Tracker:
             freed.append(gone.feature_rows[~kept])
             self._lost = self._lost.extend(gone.keep(kept))
         remembered = self._lost.misses <= c.memory
-        if not remembered.all():
+        if np.count_nonzero(remembered) < len(remembered):
             freed.append(self._lost.feature_rows[~remembered])
             self._lost = self._lost.keep(remembered)
         self._table = table.extend(births) if births is not None else table
@@ -490,10 +535,3 @@ class Tracker:
             if self._features is not None:
                 self._features.forget(rows)
             self._rows.give_back(rows)
-
-
-def _unmatched(match: Match, n: int) -> Rows:
-    """The detections, of ``n``, that no track takes."""
-    free = np.ones(n + 1, bool)
-    free[match] = False  # -1, for tracks without one, is the last
-    return free[:n].nonzero()[0]

@@ -60,7 +60,7 @@ class TrackTable:
         classes: (T,) int32.
         feature_rows: (T,) int64, rows of the feature table; a track keeps its row for life.
         boxes: (T, 4) float32, xyxy pixels, of the last detection.
-        state: (K, T, 4) float32, state of the motion model.
+        state: (T, K, 4) float32, state of the motion model.
     """
 
     ids: npt.NDArray[np.int64]
@@ -97,7 +97,7 @@ class TrackTable:
             self.classes[kept],
             self.feature_rows[kept],
             self.boxes[kept],
-            self.state[:, kept],
+            self.state[kept],
         )
 
     def extend(self, other: TrackTable) -> TrackTable:
@@ -110,5 +110,5 @@ class TrackTable:
             np.concatenate([self.classes, other.classes]),
             np.concatenate([self.feature_rows, other.feature_rows]),
             np.concatenate([self.boxes, other.boxes]),
-            np.concatenate([self.state, other.state], axis=1),
+            np.concatenate([self.state, other.state]),
         )

@@ -59,6 +59,8 @@ SPACE: Mapping[str, Range] = {
     "motion_reach": Range(0.2, 1.0),
     "delta": Range(0.0, 0.98, appearance=True),
     "max_hidden": Range(0.1, 1.0, appearance=True),
+    "low_score": Range(0.0, 0.9),
+    "birth_overlap": Range(0.1, 1.0),
     "sure_score": Range(0.3, 1.1),
     "confirm": Range(0, 3),
     "patience": Range(5, 300, log=True),

@@ -13,6 +13,12 @@ Frame: TypeAlias = npt.NDArray[np.uint8]
 Boxes: TypeAlias = npt.NDArray[np.float32]
 """(N, 4) float32, xyxy in pixels; x1, y1 is the corner of the first pixel: 0-based, continuous."""
 
+Scores: TypeAlias = npt.NDArray[np.float32]
+"""(N,) float32, of detections."""
+
+Rows: TypeAlias = npt.NDArray[np.int64]
+"""Indices into some table."""
+
 Features: TypeAlias = npt.NDArray[np.float32]
 """(N, D) float32, one row a box; a row of zeros says that nothing is known of that box."""
 

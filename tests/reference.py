@@ -57,11 +57,14 @@ def objective(cost, match, gate):
     return sum(gate if j < 0 else float(cost[i, j]) for i, j in enumerate(match))
 
 
-def kalman(boxes, value_noise, velocity_noise, measurement_noise, first_velocity):
+def kalman(
+    boxes, value_noise, velocity_noise, measurement_noise, first_velocity, scores=None, by_score=0
+):
     """Constant velocity in full matrices, one track.
 
     Args:
         boxes: A list of (cx, cy, w, h), or None where the track has no detection.
+        scores: Of the boxes; each takes away so much of ``by_score`` of the measured variance.
 
     Returns:
         The predicted box before each of them.
@@ -74,7 +77,7 @@ def kalman(boxes, value_noise, velocity_noise, measurement_noise, first_velocity
     see = np.eye(4, 8)
     predicted = [x[:4].copy()]
     lost = False
-    for z in boxes[1:]:
+    for t, z in enumerate(boxes[1:], 1):
         if lost:
             x[6:] = 0
         h = x[3]
@@ -87,8 +90,22 @@ def kalman(boxes, value_noise, velocity_noise, measurement_noise, first_velocity
         lost = z is None
         if z is None:
             continue
-        innovation = see @ cov @ see.T + np.eye(4) * (measurement_noise * x[3]) ** 2
+        measured = (measurement_noise * x[3]) ** 2
+        if scores is not None:
+            measured *= 1 - by_score * min(max(scores[t], 0), 1)
+        innovation = see @ cov @ see.T + np.eye(4) * measured
         gain = cov @ see.T @ np.linalg.inv(innovation)
         x = x + gain @ (np.asarray(z, np.float64) - see @ x)
         cov = (np.eye(8) - gain @ see) @ cov
     return np.array(predicted)
+
+
+def filled(boxes):
+    """The boxes of a track, with those on the straight line where it has none between two."""
+    boxes = list(boxes)
+    seen = [t for t, box in enumerate(boxes) if box is not None]
+    for a, b in itertools.pairwise(seen):
+        for t in range(a + 1, b):
+            share = (t - a) / (b - a)
+            boxes[t] = (1 - share) * np.float64(boxes[a]) + share * np.float64(boxes[b])
+    return boxes

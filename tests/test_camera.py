@@ -115,7 +115,8 @@ def test_a_camera_in_front_of_the_generated_crowd(crowd, camera, boxed):
         middle = np.array([[1, 0, -192.0], [0, 1, -108]])
         pose = after(middle, similarity(*CAMERAS[camera](t, rng), (960, 540)))
         # Upright boxes of the people, as the camera sees them.
-        seen = to_corners(warp(to_centre(boxes)[None], np.float32(pose))[0]) if boxed else NOBODY
+        state = warp(to_centre(boxes)[:, None], np.float32(pose))
+        seen = to_corners(state[:, 0]) if boxed else NOBODY
         filmed.append((look(film(frame, pose, 1920, 1080), seen), pose))
     for (before, pose), (now, next_pose) in pairwise(filmed):
         estimate = camera_motion(before, now)
@@ -240,15 +241,15 @@ def moved_by_loops(state, affine):
     (a, b, x), (c, d, y) = np.float64(affine)
     zoom = abs(a * d - b * c) ** 0.5
     out = np.zeros(state.shape)
-    for k, plane in enumerate(np.float64(state)):
-        for track, (cx, cy, w, h) in enumerate(plane):
+    for track, rows in enumerate(np.float64(state)):
+        for k, (cx, cy, w, h) in enumerate(rows):
             if k == 0:
-                out[k, track] = a * cx + b * cy + x, c * cx + d * cy + y, zoom * w, zoom * h
+                out[track, k] = a * cx + b * cy + x, c * cx + d * cy + y, zoom * w, zoom * h
             elif k == 1:
-                out[k, track] = a * cx + b * cy, c * cx + d * cy, zoom * w, zoom * h
+                out[track, k] = a * cx + b * cy, c * cx + d * cy, zoom * w, zoom * h
             else:
                 # The diagonal of L C L' where C is diagonal and L a turn and a zoom.
-                out[k, track] = (
+                out[track, k] = (
                     a * a * cx + b * b * cy,
                     c * c * cx + d * d * cy,
                     zoom * zoom * w,
@@ -267,11 +268,15 @@ def moved_by_loops(state, affine):
 @pytest.mark.parametrize("model", [ConstantVelocity(), Stationary(0.5)])
 def test_tracks_move_with_the_picture(model, seed, tracks, turn, zoom):
     rng = np.random.default_rng(seed)
-    state = model.start(rng.uniform(10, 500, (tracks, 4)).astype(np.float32))
+    boxes = to_corners(rng.uniform(10, 500, (tracks, 4)).astype(np.float32))
+    state, misses = model.start(boxes), np.zeros(tracks, np.int64)
     for _ in range(3):
-        state = model.predict(state, np.zeros(tracks, bool))
-        boxes = state[0] + rng.normal(0, 5, (tracks, 4)).astype(np.float32)
-        state = model.update(state, boxes, rng.random(tracks) < 0.8)
+        seen = model.predict(state, misses) + rng.normal(0, 5, (tracks, 4)).astype(np.float32)
+        rows = np.flatnonzero(rng.random(tracks) < 0.8)
+        model.observe(state, boxes, misses, rows, seen, rows, np.ones(tracks, np.float32))
+        boxes[rows] = seen[rows]
+        misses += 1
+        misses[rows] = 0
     affine = similarity(turn, zoom, rng.normal(0, 50, 2), (300, 200)).astype(np.float32)
     before = state.copy()
     moved = warp(state, affine)

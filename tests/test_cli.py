@@ -79,15 +79,17 @@ def test_the_same_command_gives_the_same_file(crowd, tmp_path):
 
 def test_settings_are_flags(crowd, tmp_path):
     flags = ["--patience", "7", "--no-rescue", "--tau", "0.5", "--appearance-reach", "inf"]
+    flags += ["--low-score", "0.3", "--birth-overlap", "1", "--score-noise", "0", "--reupdate"]
     main(["track", str(crowd.path), "--output", str(tmp_path), "--motion-only", *flags])
     record = json.loads((tmp_path / "crowd.json").read_text())
     assert record["appearance"] is None
     expected = {"patience": 7, "rescue": False, "tau": 0.5, "appearance_reach": "inf"}
+    expected |= {"low_score": 0.3, "birth_overlap": 1, "score_noise": 0, "reupdate": True}
     assert expected.items() <= record["config"].items()
     main(["track", str(crowd.path), "--output", str(tmp_path), "--paper", "--confirm", "2"])
     record = json.loads((tmp_path / "crowd.json").read_text())
     assert (record["config"]["motion"], record["config"]["confirm"]) == ("none", 2)
-    assert (record["config"]["birth_score"], record["config"]["sure_score"]) == ("-inf", "inf")
+    assert (record["config"]["low_score"], record["config"]["sure_score"]) == ("-inf", "inf")
     flags = ["--motion-only", "--paper", "--min-affinity", "0.6"]
     main(["track", str(crowd.path), "--output", str(tmp_path), *flags])
     record = json.loads((tmp_path / "crowd.json").read_text())

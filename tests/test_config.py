@@ -29,11 +29,19 @@ from sslmot import TrackerConfig
         ("delta", 1.1, "a number of 0 to 1, got 1.1"),
         ("lost_affinity", 2, "a number of 0 to 1, got 2"),
         ("max_hidden", -1, "a number of 0 to 1, got -1"),
-        ("birth_score", math.nan, "a number of -1e+06 to 1e+06, -inf or inf, got nan"),
+        ("low_score", math.nan, "a number of -1e+06 to 1e+06, -inf or inf, got nan"),
+        ("low_score", "0.5", "a number of -1e+06 to 1e+06, -inf or inf, got '0.5'"),
+        ("birth_overlap", 1.01, "a number of 0 to 1, got 1.01"),
+        ("birth_overlap", -0.1, "a number of 0 to 1, got -0.1"),
         ("sure_score", -1e7, "a number of -1e+06 to 1e+06, -inf or inf, got -10000000.0"),
         ("walk", math.nan, "a number of 0 to 1e+06, got nan"),
         ("memory", 1.5, "an integer of 0 to 1e9, got 1.5"),
         ("camera", "no", "True or False, got 'no'"),
+        ("score_noise", 1.0, "a number of 0 to 0.99, got 1.0"),
+        ("score_noise", -0.1, "a number of 0 to 0.99, got -0.1"),
+        ("score_noise", math.nan, "a number of 0 to 0.99, got nan"),
+        ("reupdate", 0, "True or False, got 0"),
+        ("reupdate", None, "True or False, got None"),
         ("confirm", 1.0, "an integer of 0 to 1e9, got 1.0"),
         ("patience", -1, "an integer of 0 to 1e9, got -1"),
         ("potential_patience", True, "an integer of 0 to 1e9, got True"),
@@ -44,6 +52,20 @@ def test_bad_values_are_named(field, value, expected):
     message = re.escape(f"{field}: expected {expected}")
     with pytest.raises(ValueError, match=f"^{message}$"):
         TrackerConfig(**{field: value})
+
+
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [
+        ("low_score", [-math.inf, -1e6, 0, 1e6, math.inf]),
+        ("birth_overlap", [0, 0.5, 1]),
+        ("score_noise", [0, 0.99]),
+        ("reupdate", [False, True]),
+    ],
+)
+def test_the_ends_of_a_range_are_in_it(field, values):
+    for value in values:
+        assert getattr(TrackerConfig(**{field: value}), field) == value
 
 
 def test_is_frozen():
@@ -59,6 +81,9 @@ def test_paper_is_eq_6_and_7_alone():
     assert paper.max_cost == paper.appearance_weight + paper.motion_weight
     assert (paper.motion, paper.rescue) == ("none", False)
     assert paper.patience == paper.potential_patience
+    # No score matters, and any detection that no track takes starts one.
+    assert (paper.low_score, paper.birth_overlap) == (-math.inf, 1)
+    assert (paper.sure_score, paper.score_noise, paper.reupdate) == (math.inf, 0, False)
 
 
 def test_paper_does_not_follow_the_defaults(monkeypatch):

@@ -2,14 +2,15 @@
 
 import dataclasses
 from collections import Counter
+from itertools import product
 
 import numpy as np
 import pytest
 import reference
+from scipy.optimize import linear_sum_assignment
 
-from sslmot import Tracker, TrackerConfig
+from sslmot import Tracker, TrackerConfig, _core
 from sslmot.gallery import Gallery
-from sslmot.motion import to_corners
 
 CONFIG = TrackerConfig(tau=0.5, min_affinity=0.1, lost_affinity=0.4, patience=2, sure_score=9)
 
@@ -26,8 +27,9 @@ def crowd(seed, people=10, frames=40, described=1.0):
         size = rng.uniform([35, 80], [45, 100], (len(seen), 2))
         # Two classes, of which a detector is not sure.
         classes = (seen % 5 == 0) ^ (rng.random(len(seen)) < 0.02)
-        dets = np.hstack([centre[seen] - size / 2, centre[seen] + size / 2, np.ones_like(size)])
-        dets[:, 5] = classes
+        scores = np.where(rng.random(len(seen)) < 0.15, 0.3, 1)
+        boxes = np.hstack([centre[seen] - size / 2, centre[seen] + size / 2])
+        dets = np.column_stack([boxes, scores, classes])
         features = looks[seen] + rng.normal(0, 0.4, (len(seen), 8))
         features[rng.random(len(seen)) < 0.03] = 0
         described_now = rng.random() < described
@@ -43,40 +45,72 @@ def on(device, features):
 
 
 class Before:
-    """What the tracker knows before a frame, and what every pair would cost."""
+    """What the tracker knows before a frame, and what its rounds of matching find, in loops."""
 
     def __init__(self, tracker, dets, features):
         c, table = tracker.config, tracker._table
         self.table = dataclasses.replace(table, ids=table.ids.copy())
-        state = tracker._motion.predict(table.state, table.misses > 0)
-        self.boxes, t = to_corners(state[0]), len(table)
-        self.by_appearance = features is not None and tracker._features is not None
-        if features is not None and tracker._features is None:
-            self.by_appearance, self.looks = True, np.zeros((t, features.shape[1]))
-        elif self.by_appearance:
-            self.looks = tracker._features.read(table.feature_rows)
-        least = np.where(table.misses > 0, c.lost_affinity, c.min_affinity)
-        self.gate = c.max_cost if self.by_appearance else c.motion_reach
-        self.cost = np.full((t, len(dets)), self.gate)
-        for i in range(t):
-            p = {
-                "tau": c.tau,
-                "min_affinity": least[i] if self.by_appearance else 0,
-                "appearance_weight": c.appearance_weight if self.by_appearance else 0,
-                "motion_weight": c.motion_weight if self.by_appearance else 1,
-                "shape_weight": c.shape_weight,
-                "gate": self.gate,
-            }
-            self.cost[i] = reference.cost(
-                [self.looks[i]] if self.by_appearance else None,
-                features,
-                [self.boxes[i]],
-                dets[:, :4],
-                [c.appearance_reach if self.by_appearance else c.motion_reach],
-                p,
-                [table.classes[i]],
-                dets[:, 5],
-            )
+        self.boxes = tracker._motion.predict(table.state, table.misses)
+        self.looks = None
+        if features is not None:
+            self.looks = np.zeros((len(table), features.shape[1]))
+            if tracker._features is not None:
+                self.looks = tracker._features.read(table.feature_rows)
+        self.config, self.dets, self.features, self.match, self.why = c, dets, features, {}, {}
+        everyone, faint = range(len(table)), dets[:, 4] < c.low_score
+        just_seen = [i for i in everyone if table.misses[i] == 0]
+        stage = "motion" if features is None else "appearance"
+        self.play(stage, everyone, np.flatnonzero(~faint))
+        self.rescue(just_seen, ~faint)
+        self.play(stage, just_seen, np.flatnonzero(faint))
+        self.rescue(just_seen, faint)
+
+    def rescue(self, tracks, some):
+        """The rounds by motion alone where looks say little."""
+        if self.features is None or not self.config.rescue:
+            return
+        hidden = _core.hidden_shares(self.dets[:, :4].copy()) > self.config.max_hidden
+        visible = self.features.any(axis=1) & ~hidden
+        known = [i for i in tracks if self.table.looks[i] > 0 and self.looks[i].any()]
+        self.play("motion", [i for i in tracks if i not in known], np.flatnonzero(some))
+        self.play("motion", known, np.flatnonzero(some & ~visible))
+
+    def play(self, stage, tracks, detections):
+        """One round, of those tracks and detections that are still free."""
+        c = self.config
+        tracks = [i for i in tracks if i not in self.match]
+        detections = [j for j in detections if j not in self.match.values()]
+        costs = {i: self.costs(stage, i, detections) for i in tracks}
+        gate = c.max_cost if stage == "appearance" else c.motion_reach
+        matrix = np.reshape(list(costs.values()), (len(tracks), len(detections)))
+        for row, column in zip(*linear_sum_assignment(matrix), strict=True):
+            i, j = tracks[row], detections[column]
+            if matrix[row, column] < gate:
+                self.match[i] = j
+                others = {k: costs[k][column] for k in tracks if costs[k][column] < gate}
+                self.why[i] = stage, others.pop(i), others
+
+    def costs(self, stage, i, detections):
+        c, asked = self.config, stage == "appearance"
+        lost = self.table.misses[i] > 0
+        p = {
+            "tau": c.tau,
+            "min_affinity": (c.lost_affinity if lost else c.min_affinity) if asked else 0,
+            "appearance_weight": c.appearance_weight if asked else 0,
+            "motion_weight": c.motion_weight if asked else 1,
+            "shape_weight": c.shape_weight,
+            "gate": c.max_cost if asked else c.motion_reach,
+        }
+        return reference.cost(
+            [self.looks[i]] if asked else None,
+            self.features[detections] if asked else None,
+            [self.boxes[i]],
+            self.dets[detections, :4],
+            [c.appearance_reach if asked else c.motion_reach],
+            p,
+            [self.table.classes[i]],
+            self.dets[detections, 5],
+        )[0]
 
 
 def check(tracker, before, dets, features, tracks, why):
@@ -90,35 +124,31 @@ def check(tracker, before, dets, features, tracks, why):
         assert why.distance is why.cost is why.runner_up is None
         return
     i = int(np.flatnonzero(before.table.ids == why.id)[0])
+    stage, cost, others = before.why[i]
+    assert (why.stage, why.detection) == (stage, before.match[i])
     distance = reference.distance(before.boxes[i], dets[j, :4], c.shape_weight)
     assert why.distance == pytest.approx(distance, abs=1e-4)
-    if why.stage == "motion":
+    assert why.cost == pytest.approx(cost, abs=1e-4)
+    if stage == "motion":
         assert why.affinity is None
-        assert why.cost == why.distance <= c.motion_reach
-        if before.by_appearance:  # motion had to help
-            unknown = not before.looks[i].any() or not features[j].any()
-            assert unknown
-            assert why.runner_up is None
-            return
+        assert why.cost == pytest.approx(why.distance, abs=1e-5)
+        assert why.cost <= c.motion_reach
     else:
-        assert before.by_appearance
         affinity = reference.affinity(reference.cosine(before.looks[i], features[j]), c.tau)
         assert why.affinity == pytest.approx(affinity, abs=1e-4)
-    assert why.cost == pytest.approx(before.cost[i, j], abs=1e-4)
-    others = np.delete(before.cost[:, j], i)
-    if others.min(initial=before.gate) >= before.gate:
+    if not others:
         assert why.runner_up is None
         return
     second, cost = why.runner_up
-    assert cost == pytest.approx(others.min(), abs=1e-4)
-    best = int(np.argmin(np.where(np.arange(len(before.cost)) == i, np.inf, before.cost[:, j])))
+    best = min(others, key=others.get)
+    assert cost == pytest.approx(others[best], abs=1e-4)
     now = dict(zip(tracker._table.feature_rows, tracker._table.ids, strict=True))
     assert second == (before.table.ids[best] or now.get(before.table.feature_rows[best], 0))
 
 
 @pytest.mark.parametrize("described", [1, 0, 0.7], ids=["features", "motion", "mixed"])
 def test_every_identity_explains_itself(device, described):
-    stages, runners_up = Counter(), 0
+    stages, runners_up = Counter(), Counter()
     for seed in range(6):
         tracker = Tracker(CONFIG)
         for dets, features in crowd(seed, described=described):
@@ -128,14 +158,91 @@ def test_every_identity_explains_itself(device, described):
                 why = tracks.explain(identity)
                 assert why.id == identity
                 check(tracker, before, dets, features, tracks, why)
-                stages[why.stage] += 1
-                runners_up += why.runner_up is not None
-    if described == 0:
-        assert set(stages) == {"motion", "new"}
-    else:
-        assert set(stages) == {"appearance", "motion", "new", "recognised"}
-        assert stages["recognised"] > 10
-    assert runners_up > 100
+                kind = why.stage, "faint" if dets[why.detection, 4] < 0.5 else "sure"
+                stages[kind] += 1
+                runners_up[kind] += why.runner_up is not None
+    expected = {"motion", "new"} | ({"appearance", "recognised"} if described else set())
+    assert set(stages) == set(product(expected, ("sure", "faint")))
+    assert stages["recognised", "sure"] > 10 or not described
+    matched = "appearance" if described else "motion"
+    assert runners_up[matched, "sure"] > 100
+    assert runners_up[matched, "faint"] > 10
+    assert runners_up["motion", "sure"] > 0
+
+
+def row_of(*shifts, score=1.0):
+    """People in a row, (N, 5)."""
+    return np.float32([[x, 0, x + 40, 90, score] for x in shifts])
+
+
+ALIKE = np.float32([[1, 0, 0], [0.9, 0.3, 0], [0.9, 0, 0.3]])
+"""The looks of three who might be taken for each other."""
+STILL = TrackerConfig(motion="none", min_affinity=0.1)
+
+
+def cost_of(config, track, detection, looks=None):
+    """Of two boxes, and of two looks unless motion is alone."""
+    distance = reference.distance(track, detection[:4], config.shape_weight)
+    if looks is None:
+        return distance
+    a = reference.affinity(reference.cosine(*looks), config.tau)
+    return config.appearance_weight * (1 - a) + config.motion_weight * distance
+
+
+def test_a_faint_detection_chose_among_who_was_left(device):
+    """By looks, after the sure one took the track that would have been the next best."""
+    tracker, three = Tracker(STILL), row_of(0, 24, 36)
+    for _ in range(3):
+        tracker.step(None, three, embeddings=on(device, ALIKE))
+    faint, sure = row_of(4, score=0.3), row_of(24)
+    dets, looks = np.vstack([faint, sure]), ALIKE[[0, 1]]
+    tracks = tracker.step(None, dets, embeddings=on(device, looks))
+    assert tracks.ids.tolist() == [1, 2]
+    why = tracks.explain(1)
+    assert (why.stage, why.detection) == ("appearance", 0)
+    assert why.affinity == pytest.approx(1, abs=1e-4)
+    assert why.distance == pytest.approx(4 / 40 / 2, abs=1e-5)
+    assert why.cost == pytest.approx(STILL.motion_weight * 4 / 40 / 2, abs=1e-4)
+    assert why.runner_up[0] == 3
+    left = cost_of(STILL, three[2, :4], faint[0], (ALIKE[2], ALIKE[0]))
+    assert why.runner_up[1] == pytest.approx(left, abs=1e-4)
+    # The sure one had all three to choose from, also who got the faint one afterwards.
+    why = tracks.explain(2)
+    others = {k + 1: cost_of(STILL, three[k, :4], sure[0], (ALIKE[k], ALIKE[1])) for k in (0, 2)}
+    second = min(others, key=others.get)
+    assert (why.stage, why.detection) == ("appearance", 1)
+    assert why.runner_up == (second, pytest.approx(others[second], abs=1e-4))
+    assert second == 1
+
+
+def test_a_faint_detection_chose_among_who_was_left_by_motion():
+    tracker, three = Tracker(STILL), row_of(0, 24, 36)
+    for _ in range(3):
+        tracker.step(None, three)
+    tracks = tracker.step(None, np.vstack([row_of(4, score=0.3), row_of(24)]))
+    why = tracks.explain(1)
+    assert (why.stage, why.detection, why.affinity) == ("motion", 0, None)
+    assert why.cost == pytest.approx(why.distance, abs=1e-5)
+    assert why.distance == pytest.approx(4 / 40 / 2, abs=1e-5)
+    assert why.runner_up == (3, pytest.approx(32 / 40 / 2, abs=1e-5))
+
+
+@pytest.mark.parametrize("score", [1, 0.3])
+def test_who_is_rescued_was_chosen_by_motion(device, score):
+    """Where looks said nothing of the box, among the tracks that no look had found."""
+    tracker, three = Tracker(STILL), row_of(0, 24, 36)
+    for _ in range(3):
+        tracker.step(None, three, embeddings=on(device, ALIKE))
+    dets, looks = np.vstack([row_of(4, score=score), row_of(24)]), ALIKE[[0, 1]]
+    looks[0] = 0
+    tracks = tracker.step(None, dets, embeddings=on(device, looks))
+    assert tracks.ids.tolist() == [1, 2]
+    why = tracks.explain(1)
+    assert (why.stage, why.detection, why.affinity) == ("motion", 0, None)
+    assert why.cost == pytest.approx(4 / 40 / 2, abs=1e-5)
+    assert why.distance == pytest.approx(4 / 40 / 2, abs=1e-5)
+    assert why.runner_up == (3, pytest.approx(32 / 40 / 2, abs=1e-5))
+    assert tracks.explain(2).stage == "appearance"
 
 
 def test_an_explanation_stays_as_it_was():

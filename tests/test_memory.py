@@ -197,7 +197,7 @@ class TestSureDetections:
 
 @pytest.mark.parametrize("features", [(), (A,)])
 def test_the_faint_start_no_track(features):
-    tracker = Tracker(TrackerConfig(birth_score=0.4, confirm=0))
+    tracker = Tracker(TrackerConfig(low_score=0.4, confirm=0))
     assert step(tracker, at(0, score=0.39), *features) == [0]
     assert len(tracker._table) == 0
     assert step(tracker, at(0, score=0.41), *features) == [1]
@@ -231,6 +231,31 @@ def test_the_looks_of_who_is_hidden_are_not_taken_in(max_hidden, taken_in):
     # Out of the shadow, it is again.
     step(tracker, [*at(0, score=1), *front], mixed, B)
     assert reference.cosine(looks_of(tracker, 1), A) < 0.99
+
+
+def test_the_looks_of_the_faint_are_not_taken_in():
+    tracker = Tracker(TrackerConfig(delta=0.5))
+    for _ in range(3):
+        assert step(tracker, at(0, score=1), A) == [1]
+    mixed = like(0.5, A, B)
+    for _ in range(3):
+        assert step(tracker, at(0, score=0.3), mixed) == [1]
+    np.testing.assert_allclose(looks_of(tracker, 1), A)
+    # Of the fourth look, after three and not after six, the share is that of delta.
+    assert step(tracker, at(0, score=1), mixed) == [1]
+    expected = (A + mixed) / np.linalg.norm(A + mixed)
+    np.testing.assert_allclose(looks_of(tracker, 1), expected, atol=1e-6)
+
+
+def test_the_looks_of_the_faint_stand_in_for_none():
+    """Until a track was seen clearly, which then counts alone."""
+    tracker = Tracker()
+    assert step(tracker, at(0, score=1)) == [1]
+    assert step(tracker, at(0, score=0.3), B) == [1]
+    np.testing.assert_allclose(looks_of(tracker, 1), B)
+    mixed = like(0.5, B, A)
+    assert step(tracker, at(0, score=1), mixed) == [1]
+    np.testing.assert_allclose(looks_of(tracker, 1), mixed, atol=1e-6)
 
 
 @pytest.mark.parametrize("delta", [0.9, 0.6, 0.0])

@@ -87,7 +87,7 @@ class TestLife:
 
 class TestResult:
     def test_fields(self):
-        tracker = Tracker(TrackerConfig(confirm=0, birth_score=0.2))
+        tracker = Tracker(TrackerConfig(confirm=0, low_score=0.2))
         dets = np.float64([[*PERSON, 0.25, 7], [*(PERSON + 300), 0.75, 2]])
         tracks = tracker.step(None, dets)
         assert len(tracks) == 2
@@ -166,7 +166,8 @@ class TestMatching:
         frames = [np.vstack([behind, front])] * 3
         features = [z[[0, 1]], z[[0, 1]], z[[2, 1]]]
         assert run(Tracker(), frames, features)[-1] == [1, 2]
-        assert run(Tracker(TrackerConfig(max_hidden=1)), frames, features)[-1] == [3, 2]
+        plain = Tracker(TrackerConfig(max_hidden=1, birth_overlap=1))
+        assert run(plain, frames, features)[-1] == [3, 2]
 
     def test_motion_does_not_overrule_appearance(self):
         """Somebody else at the very place is somebody else."""
@@ -215,6 +216,168 @@ class TestMatching:
         tracks = tracker.step(np.zeros((300, 300, 3), np.uint8), dets)
         np.testing.assert_array_equal(tracks.boxes, at(0))
         np.testing.assert_array_equal(dets, at(0))
+
+
+SURE, FAINT = 0.8, 0.3
+Z = np.eye(4, dtype=np.float32)
+LOOKS = pytest.mark.parametrize("looks", [False, True], ids=["motion", "features"])
+
+
+def beside(frames, looks, columns=None):
+    """Features of the detections of each frame, for ``run``: people of which each looks other."""
+    if not looks:
+        return None
+    columns = [range(len(dets)) for dets in frames] if columns is None else columns
+    return [Z[list(who)] for who in columns]
+
+
+class TestFaint:
+    """Detections below ``low_score``."""
+
+    @LOOKS
+    def test_continue_who_was_just_seen(self, looks):
+        frames = [at(2 * t, score=FAINT if t > 1 else SURE) for t in range(8)]
+        assert run(Tracker(), frames, beside(frames, looks))[1:] == [[1]] * 7
+
+    def test_are_told_apart_by_their_looks(self):
+        frames = [*[at(0, 60, score=SURE)] * 3, *[at(0, 60, score=FAINT)] * 2]
+        crossed = [Z[:2]] * 3 + [Z[[1, 0]]] * 2
+        assert run(Tracker(), frames, crossed)[-1] == [2, 1]
+        assert run(Tracker(), frames)[-1] == [1, 2]  # what motion alone would say
+
+    @LOOKS
+    def test_never_find_the_lost(self, looks):
+        for score, found in ((FAINT, 0), (SURE, 1)):
+            frames = [*[at(0, score=SURE)] * 3, at(), at(0, score=score)]
+            assert run(Tracker(), frames, beside(frames, looks))[-1] == [found]
+
+    @LOOKS
+    def test_never_start_a_track(self, looks):
+        tracker, frames = Tracker(TrackerConfig(confirm=0)), [at(0, 90, score=FAINT)] * 4
+        assert run(tracker, frames, beside(frames, looks)) == [[0, 0]] * 4
+        assert len(tracker._table) == 0
+        assert run(tracker, [at(90, score=SURE)], beside([()], looks, [[1]])) == [[1]]
+
+    @LOOKS
+    def test_come_after_the_sure(self, looks):
+        """Who is surely there is it, be it farther away; the other may continue somebody else."""
+        one = np.vstack([at(0, score=FAINT), at(9, score=SURE)])
+        frames = [*[at(0, score=SURE)] * 3, one]
+        same = [[0]] * 3 + [[0, 0]]
+        assert run(Tracker(), frames, beside(frames, looks, same))[-1] == [0, 1]
+        frames, same = [*[at(0, 20, score=SURE)] * 3, one], [[0, 0]] * 4
+        assert run(Tracker(), frames, beside(frames, looks, same))[-1] == [2, 1]
+
+    @pytest.mark.parametrize("track", [Z[:1], 0 * Z[:1]], ids=["known", "unknown"])
+    @pytest.mark.parametrize("faint", [Z[0], 0 * Z[0]], ids=["alike", "unlike anybody"])
+    def test_come_after_the_sure_of_whom_looks_say_nothing(self, track, faint):
+        frames = [*[at(0, score=SURE)] * 3]
+        frames += [np.vstack([at(0, score=FAINT), at(9, score=SURE)])]
+        features = [*[track] * 3, np.float32([faint, 0 * Z[0]])]
+        assert run(Tracker(), frames, features)[-1] == [0, 1]
+
+    @LOOKS
+    def test_are_of_one_class(self, looks):
+        for label, same in ((7, 1), (6, 0)):
+            frames = [np.hstack([at(0, score=SURE), [[7]]])] * 3
+            frames += [np.hstack([at(0, score=FAINT), [[label]]])]
+            assert run(Tracker(), frames, beside(frames, looks))[-1] == [same]
+
+    @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+    def test_the_threshold_is_sure(self, dtype):
+        for score, reported in ((0.4, 1), (np.nextafter(np.float32(0.4), np.float32(0)), 0)):
+            tracker = Tracker(TrackerConfig(low_score=0.4, confirm=0))
+            assert run(tracker, [at(0, score=score).astype(dtype)]) == [[reported]]
+
+    @LOOKS
+    def test_are_as_everyone_without_a_threshold(self, looks):
+        config = TrackerConfig(low_score=-np.inf, sure_score=9)
+        frames = [at(0, score=-5)] * 3 + [at()] * 2 + [at(0, score=-7)]
+        by_score = run(Tracker(config), frames, beside(frames, looks))
+        assert by_score[-1] == [1]
+        plain = [frame[:, :4] for frame in frames]
+        assert run(Tracker(config), plain, beside(frames, looks)) == by_score
+
+    @pytest.mark.parametrize(
+        ("look", "same"), [(Z[0], 1), (Z[3], 0), (0 * Z[3], 1)], ids=["like", "unlike", "unknown"]
+    )
+    def test_a_look_that_is_visible_speaks_against_motion(self, look, same):
+        frames = [*[at(0, score=SURE)] * 3, at(1, score=FAINT)]
+        features = [*[Z[:1]] * 3, look[None]]
+        assert run(Tracker(), frames, features)[-1] == [same]
+
+    def test_a_look_that_is_hidden_does_not(self):
+        """Nor where the track itself was never seen clearly; unless nobody asks motion."""
+        behind, front = at(0, score=SURE), at(8, score=SURE) + np.float32([0, 0, 0, 20, 0])
+        away, faint = front + np.float32([60, 0, 60, 0, 0]), at(0, score=FAINT)
+        frames = [*[np.vstack([behind, away])] * 3, np.vstack([faint, front])]
+        features = [*[Z[:2]] * 3, Z[[3, 1]]]
+        assert run(Tracker(), frames, features)[-1] == [1, 2]
+        assert run(Tracker(TrackerConfig(max_hidden=1)), frames, features)[-1] == [0, 2]
+        assert run(Tracker(TrackerConfig(rescue=False)), frames, features)[-1] == [0, 2]
+
+    @pytest.mark.parametrize(("rescue", "same"), [(True, 1), (False, 0)])
+    def test_a_look_says_nothing_where_the_track_has_none(self, rescue, same):
+        frames = [*[at(0, score=SURE)] * 2, at(1, score=FAINT)]
+        tracker = Tracker(TrackerConfig(rescue=rescue))
+        assert run(tracker, frames, [None, None, Z[:1]])[-1] == [same]
+
+    @LOOKS
+    def test_a_threshold_above_all_scores_ends_tracking(self, looks):
+        frames = [at(0, score=1)] * 3
+        tracker = Tracker(TrackerConfig(low_score=np.inf))
+        assert run(tracker, frames, beside(frames, looks)) == [[0]] * 3
+
+
+class TestBirthOverlap:
+    """Of a new detection with one of a confirmed track."""
+
+    @pytest.mark.parametrize("config", [TrackerConfig(confirm=0), TrackerConfig()])
+    @LOOKS
+    def test_who_stands_close_to_somebody_known_is_nobody_new(self, config, looks):
+        """An IoU of 0.6 is more than 0.4, which 0.33 is not."""
+        for shift, new in ((10, 0), (20, 2)):
+            tracker, frames = Tracker(config), [at(0), *[at(0, shift)] * 3]
+            assert run(tracker, frames, beside(frames, looks))[1:] == [[1, new]] * 3
+            assert len(tracker._table) == (1 if new == 0 else 2)
+
+    @LOOKS
+    def test_one_allows_all(self, looks):
+        tracker, frames = Tracker(TrackerConfig(birth_overlap=1)), [at(0), at(0, 0), at(0, 0)]
+        assert sorted(run(tracker, frames, beside(frames, looks))[-1]) == [1, 2]
+
+    @pytest.mark.parametrize(("birth_overlap", "born"), [(0.5, 1), (0.49, 0)])
+    def test_more_than_the_threshold_is_too_much(self, birth_overlap, born):
+        half = PERSON + np.float32([0, 0, 40, 0])  # twice as wide
+        tracker = Tracker(TrackerConfig(birth_overlap=birth_overlap, motion_reach=0.01))
+        run(tracker, [at(0), np.vstack([at(0), half])])
+        assert len(tracker._table) == 1 + born
+
+    @LOOKS
+    def test_beside_a_potential_track_is_as_good_a_place_as_any(self, looks):
+        """Which of the two is somebody is to be seen; those of one frame are as new."""
+        waiting = TrackerConfig(sure_score=9, confirm=2)
+        frames = [at(0), at(0, 10), at(0, 10), at(0, 10)]
+        assert run(Tracker(waiting), frames, beside(frames, looks))[-1] == [1, 2]
+        frames = [at(0, 10)] * 2
+        assert run(Tracker(), frames, beside(frames, looks)) == [[1, 2]] * 2
+
+    @LOOKS
+    def test_of_another_class_is_nobody_known(self, looks):
+        """A rider does not keep the bicycle from being found."""
+        both = np.hstack([at(0, 4, score=1), [[0], [1]]])
+        frames = [both[:1], both, both]
+        assert run(Tracker(), frames, beside(frames, looks))[-1] == [1, 2]
+
+    def test_where_somebody_was_lost_is_free(self):
+        frames, features = [at(0), at(0), at(), at(0)], [Z[:1], Z[:1], Z[:0], Z[1:2]]
+        assert run(Tracker(), frames, features)[-1] == [2]
+
+    def test_a_faint_detection_of_somebody_known_takes_the_place_too(self):
+        frames = [at(0, score=SURE), np.vstack([at(0, score=FAINT), at(10, score=1)])]
+        config = TrackerConfig(sure_score=0.8, max_hidden=0.8)
+        assert run(Tracker(config), frames, [Z[:1], Z[:2]])[-1] == [1, 0]
+        assert run(Tracker(config), frames, [Z[:1], Z[1:3]])[-1] == [0, 2]
 
 
 class PaperTracker:
@@ -536,7 +699,7 @@ class TestMot17:
     """The real sequences, with public detections and motion alone."""
 
     def test_motion_alone_beats_the_peers(self, data_root, tmp_path):
-        """The best of the open trackers on these detections: HOTA 48, IDF1 57, MOTA 54.8."""
+        """Each figure is the best of the open trackers at their defaults: docs/quality.md."""
         from sslmot.evaluate import evaluate
 
         sequence = mot.Sequence.open(data_root / "MOT17/train/MOT17-09-FRCNN")
@@ -546,9 +709,9 @@ class TestMot17:
             results.append((t, tracks.ids, tracks.boxes, tracks.scores))
         mot.write_results(tmp_path / f"{sequence.name}.txt", results)
         scores = evaluate(sequence.path, tmp_path)[sequence.name]
-        assert scores.hota >= 48
-        assert scores.idf1 >= 57
-        assert scores.mota >= 54.8
+        assert scores.hota > 48.1
+        assert scores.idf1 > 57.8
+        assert scores.mota > 54.9
 
 
 def test_assign_is_public():

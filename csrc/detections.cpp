@@ -1,0 +1,29 @@
+#include "detections.h"
+
+#include <cmath>
+
+namespace sslmot {
+
+template <class Number>
+int64_t read_detections(const Number* rows, int64_t n, int64_t width, float* boxes, float* scores,
+                        int32_t* classes) {
+    for (int64_t i = 0; i < n; ++i) {
+        const Number* row = rows + width * i;
+        bool well = true;
+        for (int64_t k = 0; k < width; ++k)  // written so that a NaN is refused
+            well &= std::fabs(static_cast<double>(row[k])) <= kLargestNumber;
+        if (!well) return i;
+        float* box = boxes + 4 * i;
+        for (int64_t k = 0; k < 4; ++k) box[k] = static_cast<float>(row[k]);
+        scores[i] = width > 4 ? static_cast<float>(row[4]) : 1.0F;
+        classes[i] = width > 5 ? static_cast<int32_t>(row[5]) : 0;
+        const bool whole = width < 6 || static_cast<Number>(classes[i]) == row[5];
+        if (box[2] < box[0] || box[3] < box[1] || !whole) return i;
+    }
+    return -1;
+}
+
+template int64_t read_detections<float>(const float*, int64_t, int64_t, float*, float*, int32_t*);
+template int64_t read_detections<double>(const double*, int64_t, int64_t, float*, float*, int32_t*);
+
+}  // namespace sslmot

@@ -1,0 +1,95 @@
+#include "motion.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+namespace sslmot {
+
+namespace {
+
+using Four = std::array<float, 4>;  // cx, cy, w, h
+
+Four to_centre(const float* b) {
+    return {0.5F * (b[0] + b[2]), 0.5F * (b[1] + b[3]), b[2] - b[0], b[3] - b[1]};
+}
+
+float square_height(const Four& value) {
+    // A flat box is legal: what keeps its variances above zero is far below any pixel.
+    return value[3] * value[3] + 1e-12F;
+}
+
+// No shrinking to nothing: a size at most halves in a frame.
+float next_size(float size, float velocity) { return std::max(size + velocity, 0.5F * size); }
+
+// A row of the state.
+struct Filter {
+    Four value, velocity, var, cov, velocity_var;
+
+    void move(const MotionNoise& noise) {
+        const float square = square_height(value);
+        for (size_t k = 0; k < 4; ++k) {
+            value[k] = k < 2 ? value[k] + velocity[k] : next_size(value[k], velocity[k]);
+            var[k] += cov[k];
+            cov[k] += velocity_var[k];
+            var[k] += cov[k] + noise.value * noise.value * square;
+            velocity_var[k] += noise.velocity * noise.velocity * square;
+        }
+    }
+
+    void correct(const Four& seen, float measured_var) {
+        const float square = square_height(value);
+        for (size_t k = 0; k < 4; ++k) {
+            const float per_total = 1.0F / (var[k] + measured_var * square);
+            const float gain = var[k] * per_total, velocity_gain = cov[k] * per_total;
+            const float error = seen[k] - value[k];
+            value[k] += gain * error;
+            velocity[k] += velocity_gain * error;
+            velocity_var[k] -= velocity_gain * cov[k];
+            var[k] *= 1.0F - gain;
+            cov[k] *= 1.0F - gain;
+        }
+    }
+};
+static_assert(sizeof(Filter) == 20 * sizeof(float));
+
+}  // namespace
+
+void predict(const float* state, int64_t tracks, const int64_t* misses, float* boxes) {
+    for (int64_t i = 0; i < tracks; ++i) {
+        const float *value = state + 20 * i, *velocity = value + 4;
+        const auto frames = static_cast<float>(misses[i] + 1);
+        const float cx = value[0] + frames * velocity[0], cy = value[1] + frames * velocity[1];
+        const float w = next_size(value[2], velocity[2]), h = next_size(value[3], velocity[3]);
+        float* box = boxes + 4 * i;
+        box[0] = cx - 0.5F * w, box[1] = cy - 0.5F * h;
+        box[2] = cx + 0.5F * w, box[3] = cy + 0.5F * h;
+    }
+}
+
+void observe(float* state, float* last, const int64_t* misses, const Observations& seen,
+             const MotionNoise& noise, bool reupdate) {
+    for (int64_t i = 0; i < seen.n; ++i) {
+        const int64_t row = seen.rows[i], column = seen.columns[i];
+        const Four from = to_centre(last + 4 * row), to = to_centre(seen.boxes + 4 * column);
+        const float score = std::clamp(seen.scores[column], 0.0F, 1.0F);
+        const float measured_var =
+            noise.measurement * noise.measurement * (1.0F - noise.by_score * score);
+        Filter f;
+        std::memcpy(&f, state + 20 * row, sizeof f);
+        const int64_t frames = misses[row] + 1;
+        for (int64_t t = 1; t <= frames; ++t) {
+            if (t == 2 && !reupdate) f.velocity[2] = f.velocity[3] = 0.0F;
+            f.move(noise);
+            if (t < frames && !reupdate) continue;
+            const float share = static_cast<float>(t) / static_cast<float>(frames);
+            Four there;
+            for (size_t k = 0; k < 4; ++k) there[k] = from[k] + share * (to[k] - from[k]);
+            f.correct(t < frames ? there : to, measured_var);
+        }
+        std::memcpy(state + 20 * row, &f, sizeof f);
+        std::copy_n(seen.boxes + 4 * column, 4, last + 4 * row);
+    }
+}
+
+}  // namespace sslmot
