@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sslmot.association import assign
 from sslmot.config import TrackerConfig
 from sslmot.gallery import Gallery
+from sslmot.group import TrackerGroup
 from sslmot.histogram import ColorHistogram
 from sslmot.tracker import Tracker
 from sslmot.tracks import Tracks
@@ -23,6 +24,7 @@ __all__ = [
     "Gallery",
     "Tracker",
     "TrackerConfig",
+    "TrackerGroup",
     "Tracks",
     "assign",
 ]

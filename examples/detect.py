@@ -1,0 +1,87 @@
+"""People of a video, or of a MOTChallenge sequence, by a YOLOX model: what `sslmot track` asks for.
+
+    python examples/detect.py my_video.mp4 yolox_nano.onnx det.txt
+    sslmot track my_video.mp4 --detections det.txt
+
+Models: https://github.com/Megvii-BaseDetection/YOLOX (Apache-2.0), exported as ONNX with raw
+outputs (their default). OpenCV runs them: nothing but sslmot is needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from sslmot.data.mot import Sequence, write_detections
+from sslmot.data.video import Video
+from sslmot.types import Frame
+
+PERSON = 0  # of the classes of COCO
+STRIDES = (8, 16, 32)
+LOWEST_SCORE = 0.1  # the tracker makes something of faint detections too
+OVERLAP = 0.65  # by which two boxes are of one person
+
+
+class Yolox:
+    """Finds people in frames.
+
+    Args:
+        model: ONNX file.
+        side: Of the square picture that the model takes, in pixels.
+    """
+
+    def __init__(self, model: Path, side: int = 416) -> None:
+        self.network, self.side = cv2.dnn.readNetFromONNX(str(model)), side
+        cells = [np.indices((side // s, side // s)).reshape(2, -1)[::-1].T for s in STRIDES]
+        self.corner = np.concatenate(cells)  # of each cell, in cells: (A, 2)
+        self.stride = np.repeat(STRIDES, [len(c) for c in cells])[:, None]
+
+    def __call__(self, frame: Frame) -> npt.NDArray[np.float32]:
+        """(H, W, 3) uint8 BGR -> (N, 5) float32, xyxy pixels and score."""
+        scale = self.side / max(frame.shape[:2])
+        small = cv2.resize(frame, None, fx=scale, fy=scale)
+        square = np.full((self.side, self.side, 3), 114, np.uint8)
+        square[: small.shape[0], : small.shape[1]] = small
+        self.network.setInput(cv2.dnn.blobFromImage(square))
+        found = self.network.forward()[0]
+        scores = found[:, 4] * found[:, 5 + PERSON]
+        likely = scores >= LOWEST_SCORE
+        found, scores = found[likely], scores[likely]
+        centre = (found[:, :2] + self.corner[likely]) * self.stride[likely]
+        size = np.exp(found[:, 2:4]) * self.stride[likely]
+        corner = (centre - size / 2) / scale
+        size = size / scale
+        kept = cv2.dnn.NMSBoxes(
+            np.hstack([corner, size]).tolist(), scores.tolist(), LOWEST_SCORE, OVERLAP
+        )
+        boxes = np.hstack([corner, corner + size, scores[:, None]])
+        return boxes[np.asarray(kept, int).ravel()].astype(np.float32)
+
+
+def frames(source: Path) -> Iterator[tuple[int, Frame]]:
+    """Numbers, from 1, and frames."""
+    if source.is_dir():
+        sequence = Sequence.open(source)
+        yield from ((t, sequence.frame(t)) for t in range(1, sequence.length + 1))
+    else:
+        yield from Video(source)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("source", type=Path, help="a video, or the folder of a sequence")
+    parser.add_argument("model", type=Path, help="YOLOX as ONNX")
+    parser.add_argument("output", type=Path, help="detections in the format of MOTChallenge")
+    parser.add_argument("--side", type=int, default=416, help="of the model's picture")
+    args = parser.parse_args()
+    detect = Yolox(args.model, args.side)
+    write_detections(args.output, {t: detect(frame) for t, frame in frames(args.source)})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""Several cameras, tracked in step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+
+from sslmot.inputs import check_frame, read_detections
+from sslmot.tracker import Tracker
+from sslmot.tracks import Tracks
+from sslmot.types import ArrayLike, Boxes, FeatureExtractor
+
+
+class TrackerGroup:
+    """Tracks several videos, a frame of each at a time.
+
+    Each is tracked by its own tracker, as if it were alone; what they save is passes: the boxes of
+    all frames go through an :class:`~sslmot.Encoder` together, and features on CUDA are compared
+    in one launch. Identities of different trackers have nothing to do with each other, unless the
+    trackers share a :class:`~sslmot.Gallery`.
+
+    Args:
+        trackers: One a video. Those that would each make the default encoder share one.
+
+    Attributes:
+        trackers: As given.
+
+    Raises:
+        ValueError: There is none, one is no tracker, or one comes twice.
+    """
+
+    def __init__(self, trackers: Sequence[Tracker]) -> None:
+        self.trackers = tuple(trackers)
+        if not self.trackers or not all(isinstance(t, Tracker) for t in self.trackers):
+            raise ValueError(f"trackers: expected at least one Tracker, got {trackers!r}")
+        if len({id(t) for t in self.trackers}) < len(self.trackers):
+            raise ValueError("trackers: expected each once, got one twice")
+
+    def __len__(self) -> int:
+        """Number of videos."""
+        return len(self.trackers)
+
+    def reset(self) -> None:
+        """Forget everything, for other videos; see :meth:`Tracker.reset`."""
+        for tracker in self.trackers:
+            tracker.reset()
+
+    def step(
+        self,
+        frames: Sequence[ArrayLike | None] | None,
+        dets: Sequence[ArrayLike],
+        *,
+        embeddings: Sequence[ArrayLike | None] | None = None,
+    ) -> list[Tracks]:
+        """Track one more frame of each video.
+
+        Args:
+            frames: Of each video what :meth:`Tracker.step` takes, or None for no frames at all.
+            dets: Likewise its detections.
+            embeddings: Likewise their features, or None for those of the extractors.
+
+        Returns:
+            Of each video its tracks.
+
+        Raises:
+            ValueError: The number of frames, detections or embeddings is not that of the videos,
+                or one is not as :meth:`Tracker.step` expects it; the video is named, and nothing
+                has changed in any.
+        """
+        n = len(self)
+        frames = [None] * n if frames is None else frames
+        embeddings = [None] * n if embeddings is None else embeddings
+        for name, values in (("frames", frames), ("dets", dets), ("embeddings", embeddings)):
+            if len(values) != n:
+                raise ValueError(f"{name}: expected those of {n} videos, got {len(values)}")
+        extracted = self._extract(frames, dets, embeddings)
+        scenes = []
+        for i, tracker in enumerate(self.trackers):
+            with _named(i):
+                scenes.append(tracker._see(frames[i], dets[i], embeddings[i], extracted[i]))
+        rounds = [t._first_round(scene) for t, scene in zip(self.trackers, scenes, strict=True)]
+        matches = []
+        for i, tracker in enumerate(self.trackers):
+            with _named(i):
+                matches.append(tracker._match(scenes[i], rounds[i]))
+        # Nothing can be refused from here on.
+        return [
+            tracker._follow(scene, *found)
+            for tracker, scene, found in zip(self.trackers, scenes, matches, strict=True)
+        ]
+
+    def _extract(
+        self,
+        frames: Sequence[ArrayLike | None],
+        dets: Sequence[ArrayLike],
+        embeddings: Sequence[ArrayLike | None],
+    ) -> list[Any]:
+        """Features of the boxes of each frame, where an extractor takes several frames at once."""
+        found: list[Any] = [None] * len(self)
+        asked: dict[int, list[int]] = {}
+        boxes: dict[int, Boxes] = {}
+        for i, tracker in enumerate(self.trackers):
+            with _named(i):
+                boxes[i] = read_detections(dets[i]).boxes
+                if frames[i] is None or embeddings[i] is not None or not len(boxes[i]):
+                    continue
+                check_frame(frames[i], tracker._frame_size)
+            if tracker._extractor is None:
+                tracker._extractor = self._default_extractor
+            if hasattr(tracker.extractor, "describe_frames"):
+                asked.setdefault(id(tracker.extractor), []).append(i)
+        for videos in asked.values():
+            extractor: Any = self.trackers[videos[0]].extractor
+            features = extractor.describe_frames(
+                [frames[i] for i in videos], [boxes[i] for i in videos]
+            )
+            for i, rows in zip(videos, features, strict=True):
+                found[i] = rows
+        return found
+
+    @cached_property
+    def _default_extractor(self) -> FeatureExtractor:
+        from sslmot.encoder import Encoder
+
+        return Encoder.load()
+
+
+@contextmanager
+def _named(video: int) -> Iterator[None]:
+    """Say in errors which video they are about."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"video {video}: {error}") from error
