@@ -2,10 +2,11 @@
 
     python benchmarks/quality.py ../shared/data runs/quality [ROW ...] [--weights NAME=FILE ...]
 
-All methods get the same public detections of MOT17. Those that use appearance get features by our
-default encoder, and `sslmot-NAME` those of an encoder named on the command line. A peer has a row
-at its defaults, and one at the best patience, by IDF1, of its default and `PATIENCES`. Patience is
-said in frames of the sequence; where frames are left out, so is their share of everyone's patience.
+All methods get the same detections: MOT17's public ones, or those of a YOLOX model. Those that use
+appearance get features by our default encoder, and `sslmot-NAME` those of an encoder named on the
+command line. A peer has a row at its defaults, and one at the best patience, by IDF1, of its
+default and `PATIENCES`. Patience is said in frames of the sequence; where frames are left out, so
+is their share of everyone's patience.
 
 Everything lies in the second folder: the sequences cut to each setting, features, results, and the
 tables in quality.md. A peer's results that are there already are not made again; ours are.
@@ -17,6 +18,7 @@ import argparse
 import hashlib
 import inspect
 import json
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -34,6 +36,9 @@ from sslmot.encoder import Encoder
 from sslmot.evaluate import Scores, evaluate
 from sslmot.footage import describe_sequence
 
+sys.path.append(str(Path(__file__).parents[1] / "examples"))
+from detect import Yolox
+
 PATIENCES = (30, 90, 150)
 
 ABLATIONS: dict[str, dict[str, object]] = {
@@ -41,11 +46,13 @@ ABLATIONS: dict[str, dict[str, object]] = {
     "the lost as everyone": {"lost_affinity": TrackerConfig().min_affinity},
     "all births wait": {"sure_score": float("inf")},
     "no birth waits": {"confirm": 0},
-    "faint births too": {"birth_score": 0.0},
-    "no faint births": {"birth_score": 0.3},
+    "faint as everyone": {"low_score": -float("inf")},
+    "births anywhere": {"birth_overlap": 1.0},
     "hidden looks too": {"max_hidden": 1.0},
     "patience of 30": {"patience": 30},
     "no Kalman filter": {"motion": "none"},
+    "one noise for all": {"score_noise": 0.0},
+    "re-update after a gap": {"reupdate": True},
     "no change of size": {"shape_weight": 0.0},
 }
 """What is changed in the default settings, one thing a row."""
@@ -65,6 +72,7 @@ class Setting:
     first: int = 1
     every: int = 1
     appearance: bool = True
+    detector: str | None = None  # of the models; None: the public detections
 
 
 SETTINGS = (
@@ -72,6 +80,17 @@ SETTINGS = (
     Setting("half", "MOT17-09, its second half (frames 263-525)", first=263),
     Setting("third", "MOT17-09, every third frame", every=3),
     Setting("tenth", "MOT17-09, every tenth frame", every=10),
+    Setting(
+        "yolox",
+        "MOT17-09, people found by YOLOX-nano, scores from .1",
+        detector="yolox_nano_416.onnx",
+    ),
+    Setting(
+        "yolox-third",
+        "MOT17-09, people found by YOLOX-nano, every third frame",
+        every=3,
+        detector="yolox_nano_416.onnx",
+    ),
     Setting(
         "motion",
         "MOT17-02, 05, 10 and 11 together, motion alone",
@@ -108,6 +127,21 @@ class Clip:
         return cls(source, frames, sequence)
 
 
+def read(data: Path, runs: Path, name: str, detector: str | None) -> Sequence:
+    """A sequence of MOT17, with its public detections or with those of a model."""
+    [public] = sequences(data / "MOT17/train", name, "FRCNN")
+    if detector is None:
+        return public
+    root = runs / "detected" / detector
+    if not (root / public.name / "seqinfo.ini").exists():
+        detect = Yolox(data / "weights" / detector)
+        found = {t: detect(public.frame(t)) for t in range(1, public.length + 1)}
+        size = public.width, public.height
+        write_sequence(root, public.name, public.frame_rate, size, found, public.ground_truth())
+        (root / public.name / "img1").symlink_to((public.path / public.image_dir).resolve())
+    return Sequence.open(root / public.name)
+
+
 class Features:
     """The features of a sequence's detections by an encoder, or by colour histograms.
 
@@ -119,7 +153,7 @@ class Features:
         self.sequence, self.weights = sequence, weights
         described_by = weights or Path(inspect.getfile(ColorHistogram))
         self.key = hashlib.sha256(described_by.read_bytes()).hexdigest()[:12]
-        self.cache = runs / "features" / f"{self.key}.npz"
+        self.cache = runs / "features" / sequence.path.parent.name / f"{self.key}.npz"
 
     @cached_property
     def config(self) -> TrackerConfig:
@@ -209,7 +243,7 @@ class Comparison:
     ) -> None:
         self.setting, self.features = setting, features
         self.root, self.results = runs / setting.name / "sequences", runs / setting.name / "results"
-        selected = sequences(data / "MOT17/train", setting.sequences, "FRCNN")
+        selected = (read(data, runs, name, setting.detector) for name in setting.sequences)
         self.clips = [Clip.cut(sequence, setting, self.root) for sequence in selected]
 
     def rows(self, methods: list[Method]) -> Iterator[str]:
@@ -259,18 +293,20 @@ def row(title: str, patience: int | None, s: Scores) -> str:
 
 def tables(data: Path, runs: Path, weights: dict[str, Path], rows: list[str]) -> Iterator[str]:
     """Lines of Markdown, each as soon as it is known."""
-    [described] = sequences(data / "MOT17/train", "09", "FRCNN")
     [shipped] = (Path(sslmot.__file__).parent / "weights").glob("*.safetensors")
     features = {
-        name: Features(described, path, runs)
-        for name, path in {"histogram": None, "default": shipped, **weights}.items()
+        detector: {
+            name: Features(read(data, runs, "09", detector), path, runs)
+            for name, path in {"histogram": None, "default": shipped, **weights}.items()
+        }
+        for detector in {None, *(setting.detector for setting in SETTINGS)}
     }
     default = TrackerConfig()
     methods = [
         *PEERS,
         ours("sslmot-paper", "default", TrackerConfig.paper()),
         ours("sslmot-motion", None, default),
-        *(ours(f"sslmot-{name}", name, f.config) for name, f in features.items()),
+        *(ours(f"sslmot-{name}", name, f.config) for name, f in features[None].items()),
     ]
     ablations = [ours(name, "default", replace(default, **c)) for name, c in ABLATIONS.items()]
     if rows:
@@ -280,7 +316,7 @@ def tables(data: Path, runs: Path, weights: dict[str, Path], rows: list[str]) ->
             methods.remove(peer)
             yield f"{peer.name}: {peer.package} is not installed or does not import: {obstacle}"
     for setting in SETTINGS:
-        comparison = Comparison(setting, data, runs, features)
+        comparison = Comparison(setting, data, runs, features[setting.detector])
         yield f"\n**{setting.title}**\n{HEAD}"
         yield from comparison.rows(methods)
         if not rows or PERFECT in rows:

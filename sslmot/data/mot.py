@@ -342,6 +342,30 @@ def write_results(
             )
 
 
+def write_detections(path: str | os.PathLike[str], detections: Mapping[int, ArrayLike]) -> None:
+    """Write detections as ``frame,-1,left,top,width,height,score[,class]``.
+
+    Args:
+        path: the file; it appears when it is complete.
+        detections: of each frame, by its number from 1, (N, 5) ``x1, y1, x2, y2, score`` or (N, 6)
+            with a class, pixels, 0-based.
+
+    Raises:
+        ValueError: a shape is wrong.
+    """
+    with _replacing(Path(path)) as file:
+        for frame in sorted(detections):
+            rows = np.asarray(detections[frame], np.float64)
+            if rows.ndim != 2 or rows.shape[1] not in (5, 6):
+                raise ValueError(
+                    f"detections, frame {frame}: expected (N, 5) or (N, 6), got {rows.shape}"
+                )
+            file.writelines(
+                f"{frame},-1,{box},{','.join(f'{value:.6g}' for value in rest)}\n"
+                for box, rest in zip(_formatted(rows), rows[:, 4:], strict=True)
+            )
+
+
 def write_sequence(
     root: str | os.PathLike[str],
     name: str,
@@ -357,8 +381,7 @@ def write_sequence(
         name: of the sequence.
         frame_rate: frames a second.
         size: width and height of a frame, pixels.
-        detections: of each frame, 1 to the last, (N, 5) ``x1, y1, x2, y2, score`` or (N, 6) with
-            a class, pixels, 0-based.
+        detections: of each frame, 1 to the last, as for `write_detections`.
         ground_truth: if known.
 
     Raises:
@@ -372,17 +395,7 @@ def write_sequence(
         f"[Sequence]\nname={name}\nimDir=img1\nframeRate={frame_rate:g}\nseqLength={length}\n"
         f"imWidth={size[0]}\nimHeight={size[1]}\nimExt=.jpg\n"
     )
-    with _replacing(path / "det" / "det.txt") as file:
-        for frame in range(1, length + 1):
-            rows = np.asarray(detections[frame], np.float64)
-            if rows.ndim != 2 or rows.shape[1] not in (5, 6):
-                raise ValueError(
-                    f"detections, frame {frame}: expected (N, 5) or (N, 6), got {rows.shape}"
-                )
-            file.writelines(
-                f"{frame},-1,{box},{','.join(f'{value:.6g}' for value in rest)}\n"
-                for box, rest in zip(_formatted(rows), rows[:, 4:], strict=True)
-            )
+    write_detections(path / "det" / "det.txt", detections)
     sequence = Sequence.open(path)
     if ground_truth is not None:
         gt = ground_truth
