@@ -1,6 +1,41 @@
-"""One thread for everything: what is compared is work, not cores."""
+"""One thread for everything: what is compared is work, not cores. And tables that can be read."""
 
 import os
 
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = "1"  # read when NumPy is imported, so not later than here
+
+import numpy as np  # noqa: E402
+from tabulate import tabulate  # noqa: E402
+
+
+def digits(value):
+    """A number with three digits that count."""
+    if not isinstance(value, float):
+        return value
+    return np.format_float_positional(value, 3, fractional=False, trim="-")
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """Of each group whose benchmarks have extra_info a table with that, the fastest first.
+
+    Times compare with the first of the group, which is ours.
+    """
+    session = getattr(config, "_benchmarksession", None)
+    groups = {}
+    for benchmark in session.benchmarks if session else ():
+        if benchmark.extra_info and not benchmark.has_error:
+            groups.setdefault(benchmark.group, []).append(benchmark)
+    for group, (ours, *others) in groups.items():
+        rows = []
+        for benchmark in sorted([ours, *others], key=lambda one: one.stats.median):
+            columns = {"": benchmark.name, "median, ms": 1e3 * benchmark.stats.median}
+            if others:
+                columns[f"/ {ours.name}"] = benchmark.stats.median / ours.stats.median
+            columns.update(benchmark.extra_info)
+            rows.append({key: digits(value) for key, value in columns.items()})
+        terminalreporter.write_line("")
+        terminalreporter.write_line(f"{group}\n")
+        # As text: numbers have their digits already.
+        table = tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True)
+        terminalreporter.write_line(table)

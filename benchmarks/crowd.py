@@ -19,6 +19,8 @@ def embedding_crowd(
     neighbours: float = 2.5,
     cosine: float = 0.85,
     misses: float = 0.02,
+    hidden: float = 0.0,
+    leave: float = 0.0,
 ) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.int64]]]:
     """Let people of about 40 x 100 pixels wander over an area as dense as a real crowd.
 
@@ -30,6 +32,8 @@ def embedding_crowd(
         neighbours: mean number of others within 2.5 box sizes, relative L1 distance.
         cosine: mean cosine of two embeddings of the same person; of two persons it is about 0.
         misses: probability that a person is not detected in a frame.
+        hidden: probability that a person in view is not in the next 8 to 25 frames.
+        leave: probability that a person goes after a frame, for good; another comes in elsewhere.
 
     Yields:
         Of each frame, its N detections in random order: (N, 5) float32, x1, y1, x2, y2 in pixels
@@ -46,22 +50,22 @@ def embedding_crowd(
     angle = rng.uniform(0, 2 * np.pi, people)
     speed = rng.uniform(0.01, 0.06, people)  # mean box widths (40 px) a frame: 0.4 to 2.4 px
     size = np.array((40, 100)) * rng.uniform(0.85, 1.15, (people, 1))
-    identity = rng.standard_normal((people, dim), dtype=np.float32)
-    identity /= np.linalg.norm(identity, axis=1, keepdims=True)
+    person, looks = np.arange(people), looks_of(people, dim, rng)
+    hidden_for = np.zeros(people, np.int64)
     # With noise of length s on a vector of length 1 the expected cosine is 1 / (1 + s^2).
     noise = np.float32(np.sqrt((1 / cosine - 1) / dim))
 
     for _ in range(frames):
         seen = rng.permutation(people)
-        seen = seen[rng.random(people) >= misses]
+        seen = seen[(rng.random(people) >= misses) & (hidden_for[seen] == 0)]
         n = len(seen)
         centre = position[seen] * (40, 100)
         boxes = np.concatenate((centre - size[seen] / 2, centre + size[seen] / 2), 1)
         boxes += 0.02 * np.tile(size[seen], 2) * rng.standard_normal((n, 4))
         score = rng.uniform(0.6, 1, n)
-        embeddings = identity[seen] + noise * rng.standard_normal((n, dim), dtype=np.float32)
+        embeddings = looks[seen] + noise * rng.standard_normal((n, dim), dtype=np.float32)
         embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
-        yield np.column_stack((boxes, score)).astype(np.float32), embeddings, seen
+        yield np.column_stack((boxes, score)).astype(np.float32), embeddings, person[seen]
 
         # Straight on, with a turn now and then; the border reflects.
         turns = rng.random(people) < 0.02
@@ -71,3 +75,17 @@ def embedding_crowd(
         position = position + np.where(outside, -step, step)
         angle = np.where(outside[:, 0], np.pi - angle, angle)
         angle = np.where(outside[:, 1], -angle, angle)
+
+        hidden_for = np.maximum(hidden_for - 1, 0)
+        hides = (hidden_for == 0) & (rng.random(people) < hidden)
+        hidden_for[hides] = rng.integers(8, 26, hides.sum())
+        gone = rng.random(people) < leave
+        person[gone] = person.max() + 1 + np.arange(gone.sum())
+        position[gone] = rng.uniform(0, side, (gone.sum(), 2))
+        looks[gone] = looks_of(gone.sum(), dim, rng)
+
+
+def looks_of(people: int, dim: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """A random direction each."""
+    looks = rng.standard_normal((people, dim), dtype=np.float32)
+    return looks / np.linalg.norm(looks, axis=1, keepdims=True)
