@@ -17,7 +17,7 @@ Peers need ``pip install sslmot[peers]``; who is missing is skipped.
 from __future__ import annotations
 
 from functools import lru_cache
-from time import perf_counter
+from time import process_time
 
 import numpy as np
 import pytest
@@ -32,9 +32,9 @@ DIM = 512
 WARM_UP = 10
 FRAMES = {"10": 300, "50": 300, "50, often hidden": 300, "200": 120, "1000": 40}
 SECONDS = 1
-"""As many frames of a row are timed as fit into that, but at least 5."""
+"""Of the processor: as many frames of a row are timed as fit into that, but at least 5."""
 LONGEST = 30
-"""Seconds; whose warm-up is not done by then is left out."""
+"""Of the processor: whose warm-up is not done by then is left out."""
 
 
 def ours(config=None):
@@ -86,12 +86,13 @@ def crowd_of(people):
 
 def frames_in(seconds, method, people):
     """How many steps are done in that time, from the first on: some get slower and slower."""
-    tracker, end = method.make(method.patience), perf_counter() + seconds
-    for t, (dets, embeddings, _) in enumerate(crowd_of(people)):
-        if perf_counter() > end:
+    tracker, crowd = method.make(method.patience), crowd_of(people)
+    end = process_time() + seconds
+    for t, (dets, embeddings, _) in enumerate(crowd):
+        if process_time() > end:
             return t
         tracker(dets, embeddings if method.features else None, None)
-    return len(crowd_of(people))
+    return len(crowd)
 
 
 def identity_f1(results, persons):
@@ -125,18 +126,18 @@ def test_step(benchmark, people, method):
     def setup():
         read()  # before the next frame, which changes the tracks of some
         dets, embeddings, who = next(frames)
-        begin = perf_counter()
+        begin = process_time()
         arguments = tracker.prepare(dets, embeddings if method.features else None, None)
-        conversion.append(perf_counter() - begin)
+        conversion.append(process_time() - begin)
         persons.append(who)
         return (dets, *arguments), {}
 
     def step(dets, *arguments):
         pending.append((tracker.update(*arguments), dets))
 
-    end = perf_counter() + LONGEST
+    end = process_time() + LONGEST
     for _ in range(WARM_UP):
-        if perf_counter() > end:
+        if process_time() > end:
             pytest.skip(f"{method.title}: {WARM_UP} steps take more than {LONGEST} s")
         step(*setup()[0])
     benchmark.pedantic(step, setup=setup, rounds=rounds)
