@@ -26,6 +26,7 @@ from sslmot.types import ArrayLike, Boxes, FeatureExtractor, Rows
 _FIELDS = {field.name for field in dataclasses.fields(TrackerConfig)}
 _NO_CLASS = np.int32(-(2**31))
 """A class that no track has."""
+_NOBODY = np.empty(0, np.int64)
 _LOOKS = 10_000
 """As many looks are an average over the past whatever delta is."""
 _NEVER = 2**62
@@ -295,28 +296,26 @@ class Tracker:
         if np.count_nonzero(scene.faint):
             # Whom a faint detection continues is asked when the others have chosen.
             pairs = pairs._replace(classes=np.where(scene.faint, _NO_CLASS, pairs.classes))
-        everyone, everything = np.arange(len(self._table)), np.arange(len(scene.faint))
-        return self._round(scene.stage, everyone, everything, pairs, scene.features, scene.looks)
+        matching = self._compare(scene.stage, slice(None), pairs, scene.features, scene.looks)
+        return Round(
+            scene.stage, np.arange(len(self._table)), np.arange(len(scene.faint)), matching
+        )
 
-    def _round(
+    def _compare(
         self,
         stage: Stage,
-        tracks: Rows,
-        detections: Rows,
+        tracks: Rows | slice,
         pairs: BoxPairs,
         features: FeatureTable | None,
         looks: Embeddings | None,
-    ) -> Round:
-        """Match some tracks and detections, whose boxes and looks are given."""
+    ) -> Matching:
+        """Match some tracks with detections, whose boxes and looks are given."""
         c, table = self.config, self._table
         if stage == "motion" or features is None or looks is None:
-            matching = match_by_motion(pairs, c.motion_reach, self._by_motion)
-        else:
-            lost = table.misses[tracks] > 0
-            least = np.where(lost, self._lost_affinity, self._min_affinity)
-            reach, rows = pairs.each(c.appearance_reach), table.feature_rows[tracks]
-            matching = features.match(pairs, reach, least, rows, looks, self._by_both)
-        return Round(stage, tracks, detections, matching)
+            return match_by_motion(pairs, c.motion_reach, self._by_motion)
+        least = np.where(table.misses[tracks] > 0, self._lost_affinity, self._min_affinity)
+        reach, rows = pairs.each(c.appearance_reach), table.feature_rows[tracks]
+        return features.match(pairs, reach, least, rows, looks, self._by_both)
 
     def _match(self, scene: Scene, first: Round) -> tuple[Match, list[Round]]:
         """The detection of each track (T,), -1 for none, and the rounds that found them."""
@@ -332,10 +331,10 @@ class Tracker:
             if len(some) and len(others):
                 looks = None if scene.looks is None else scene.looks.take(others)
                 pairs = scene.pairs.take(some, others)
-                found = self._round(stage, some, others, pairs, scene.features, looks)
-                made = found.matching.match >= 0
-                match[some[made]] = others[found.matching.match[made]]
-                rounds.append(found)
+                matching = self._compare(stage, some, pairs, scene.features, looks)
+                made = matching.match >= 0
+                match[some[made]] = others[matching.match[made]]
+                rounds.append(Round(stage, some, others, matching))
 
         def rescue(candidates: npt.NDArray[np.bool_]) -> None:
             if scene.features is not None and scene.looks is not None and self.config.rescue:
@@ -373,6 +372,8 @@ class Tracker:
     def _bear(self, scene: Scene, match: Match) -> tuple[Rows, TrackTable | None]:
         """Detections that start potential tracks, and these, if any."""
         detections = scene.detections
+        if np.count_nonzero(match >= 0) == len(scene.faint):
+            return _NOBODY, None
         born = (scene.free(match) & ~scene.faint).nonzero()[0]
         if len(born) and self.config.birth_overlap < 1:
             known = match[(match >= 0) & (self._table.ids > 0)]
@@ -401,6 +402,8 @@ class Tracker:
         """Give identities to who has earned one: who they are, and how that is known."""
         c, table = self.config, self._table
         potential = (table.ids == 0).nonzero()[0]
+        if births is None and not len(potential):
+            return {}
         due = potential[(match[potential] >= 0) & (table.matches[potential] >= c.confirm)]
         named = self._name(table, due, match[due])
         if births is None:
@@ -417,7 +420,7 @@ class Tracker:
         missed = (everyone.misses > 0) & (everyone.misses <= self.config.memory)
         return everyone.keep((everyone.ids > 0) & missed)
 
-    def _compare(self, missing: TrackTable, table: TrackTable, rows: Rows) -> Matching:
+    def _recall(self, missing: TrackTable, table: TrackTable, rows: Rows) -> Matching:
         """Match who is missing (M,) with some tracks (N,), by their looks."""
         c, features = self.config, self._features
         assert features is not None
@@ -431,7 +434,7 @@ class Tracker:
         """Which of some tracks look like somebody who is missing: (N,)."""
         resemble = np.zeros(len(rows), bool)
         if self._features is not None and len(rows) and len(missing := self._missing()):
-            resemble[self._compare(missing, table, rows).pairs.columns] = True
+            resemble[self._recall(missing, table, rows).pairs.columns] = True
         return resemble
 
     def _name(self, table: TrackTable, rows: Rows, detections: npt.NDArray[np.integer]) -> Named:
@@ -472,7 +475,7 @@ class Tracker:
         named: Named = {}
         if self._features is None or not len(missing := self._missing()):
             return named
-        matching = self._compare(missing, table, rows)
+        matching = self._recall(missing, table, rows)
         found = (matching.match >= 0).nonzero()[0]
         self._end(missing.ids[found])
         for person in found.tolist():
