@@ -26,6 +26,13 @@ struct CostProblem {
     const int32_t* detection_classes;  // (B, N)
     PairParams params;
     float* cost;  // out: (B, T, N)
+
+    // What cost_cuda alone takes, and needs not: where each track's features are, (B, T) rows of a
+    // table that then stands in track_features with its own number of rows; and norms of the rows
+    // on either side, which are measured otherwise.
+    const int64_t* track_rows;
+    const float* track_norms;
+    const float* detection_norms;
 };
 
 void cost_cpu(const CostProblem& problem);  // features are float32

@@ -9,6 +9,7 @@
 
 #include "assign.h"
 #include "associate.h"
+#include "associate_cuda.h"
 #include "cost.h"
 #include "crop.h"
 #include "detections.h"
@@ -361,6 +362,53 @@ void observe_boxes(const py::object& state_, const py::object& last_, const py::
             reupdate);
 }
 
+py::tuple associate_frame_cuda(const py::object& track_boxes, const py::object& reach,
+                               const py::object& detection_boxes, const PairParams& params,
+                               const py::object& table_, const py::object& table_norms_,
+                               const py::object& rows_, const py::object& embeddings_,
+                               const py::object& norms_, const py::object& track_classes,
+                               const py::object& detection_classes, const py::object& min_affinity_,
+                               const py::object& host_, const py::object& device_,
+                               uintptr_t stream) {
+    const FrameBoxes boxes(track_boxes, reach, detection_boxes, track_classes, detection_classes);
+    const BoxSet tracks = boxes.tracks(), detections = boxes.detections();
+    const Tensor table(table_, "table");
+    table.expect("float32", {kAny, kAny});
+    if (!table.cuda()) table.fail("an array on CUDA");
+    const Tensor table_norms(table_norms_, "table_norms");
+    table_norms.expect("float32", {table.shape(0)}).expect_with(table);
+    const Tensor embeddings(embeddings_, "embeddings");
+    embeddings.expect("float32", {detections.count, table.shape(1)}).expect_with(table);
+    const Tensor norms(norms_, "norms");
+    norms.expect("float32", {detections.count}).expect_with(table);
+    const Tensor rows(rows_, "rows");
+    const FeatureSet track_features{table.data<const float>(), table_norms.data<const float>(),
+                                    expect_rows(rows, tracks.count, table.shape(0)),
+                                    table.shape(1)};
+    const FeatureSet detection_features{embeddings.data<const float>(), norms.data<const float>(),
+                                        nullptr, table.shape(1)};
+    const auto min_affinity = optional(min_affinity_, "min_affinity");
+    if (min_affinity) min_affinity->expect("float32", {tracks.count}).expect_on_cpu();
+    const Tensor host(host_, "host");
+    host.expect("uint8", {kAny}).expect_on_cpu().expect_writable();
+    const Tensor device(device_, "device");
+    device.expect("uint8", {host.size()}).expect_with(table);
+    const int64_t bytes = cuda_frame_bytes(tracks.count, detections.count);
+    if (host.size() < bytes) host.fail("at least " + std::to_string(bytes) + " bytes");
+    const CudaFrame frame{host.data<unsigned char>(), device.data<unsigned char>(), host.size(),
+                          table.device_id(), to_stream(stream)};
+    py::array_t<int32_t> match(tracks.count);
+    int32_t* out = match.mutable_data();
+    thread_local Candidates pairs;  // keeps its memory from frame to frame
+    {
+        const py::gil_scoped_release release;
+        associate_cuda(tracks, track_features, boxes.reach.data<const float>(),
+                       data_or_null<float>(min_affinity), detections, detection_features, params,
+                       frame, pairs, out);
+    }
+    return py::make_tuple(match, to_arrays(pairs, params.gate));
+}
+
 py::array_t<float> hidden_shares(const py::object& boxes_) {
     const Tensor boxes(boxes_, "boxes");
     boxes.expect("float32", {kAny, 4}).expect_on_cpu();
@@ -508,14 +556,26 @@ PYBIND11_MODULE(_core, m) {
           "Where tracks of a Kalman filter (T, 5, 4) float32 are expected: (T, 4) float32 xyxy.\n\n"
           "State is of each track's last detection, `misses` (T,) int64 frames before the last.");
 
+    m.def("observe", &observe_boxes, py::arg("state"), py::arg("last"), py::arg("misses"),
+          py::arg("rows"), py::arg("boxes"), py::arg("columns"), py::arg("scores"),
+          py::arg("noise"), py::arg("reupdate"),
+          "Takes detections into the state, and into the last boxes (T, 4) xyxy, in place:\n"
+          "boxes[columns] are those of tracks rows.\n\n"
+          "scores (N,) float32, of each detection: the higher, the smaller its measured variance.\n"
+          "With `reupdate` a missed track is taken along the line from its last box.");
+
+    m.def("cuda_frame_bytes", &cuda_frame_bytes, py::arg("tracks"), py::arg("detections"),
+          "Bytes that associate_cuda can need of each buffer.");
+
     m.def(
-        "observe", &observe_boxes, py::arg("state"), py::arg("last"), py::arg("misses"),
-        py::arg("rows"), py::arg("boxes"), py::arg("columns"), py::arg("scores"), py::arg("noise"),
-        py::arg("reupdate"),
-        "Takes detections into the state, and into the last boxes (T, 4) xyxy, in place:\n"
-        "boxes[columns] are those of tracks rows.\n\n"
-        "scores (N,) float32, of each detection: by so much its measured variance is smaller.\n"
-        "With `reupdate` a missed track is taken along the line from its last box.");
+        "associate_cuda", &associate_frame_cuda, py::arg("track_boxes"), py::arg("reach"),
+        py::arg("detection_boxes"), py::arg("params"), py::arg("table"), py::arg("table_norms"),
+        py::arg("rows"), py::arg("embeddings"), py::arg("norms"), py::arg("track_classes"),
+        py::arg("detection_classes"), py::arg("min_affinity"), py::arg("host"), py::arg("device"),
+        py::arg("stream"),
+        "As associate, with table, table_norms, embeddings and norms on one CUDA device and the\n"
+        "rest on the CPU. host and device are buffers of one size, uint8: page-locked memory and\n"
+        "memory of that device. Works on `stream` and waits for it, once.");
 
     m.def("hidden_shares", &hidden_shares, py::arg("boxes"),
           "Of each box (N, 4) the largest share that lies behind one other, whose lower edge is\n"

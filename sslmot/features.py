@@ -190,12 +190,20 @@ class HostFeatures(FeatureTable):
 
 
 class CudaFeatures(FeatureTable):
-    """In torch tensors on CUDA: one fused kernel gives the costs, the host solves the matching."""
+    """In torch tensors on CUDA, compared there; the host sifts the boxes and assigns the pairs."""
 
     def __init__(self, embeddings: Any) -> None:
+        import torch
+
+        cuda: Any = torch.cuda
         self.dim, self.device = embeddings.shape[1], str(embeddings.device)
         self._values = embeddings.new_zeros((0, self.dim))
         self._norms = embeddings.new_zeros(0)
+        # The norms once more, in page-locked memory, and when they have arrived there: whoever asks
+        # for them later finds them, and need not wait for the device.
+        self._norms_here, self._arrived = torch.zeros(0), cuda.Event()
+        # What frames are sent in, and their costs come back in.
+        self._buffers = (np.empty(0, np.uint8), embeddings.new_empty(0, dtype=torch.uint8))
 
     def prepare(  # noqa: D102 - see FeatureTable
         self, embeddings: Any, name: str = "embeddings"
@@ -224,46 +232,38 @@ class CudaFeatures(FeatureTable):
     ) -> Matching:
         import torch
 
-        tracks, detections = len(pairs.track_boxes), len(pairs.boxes)
-        if tracks == 0 or detections == 0:
-            nothing = np.zeros((tracks, detections), np.float32)
-            return Matching(np.full(tracks, -1, np.int32), PairCosts.of_matrix(nothing, 0.0))
-
-        def here(array: npt.NDArray[Any]) -> Any:
-            return torch.from_numpy(array).to(self._values.device)
-
-        row_index = here(rows)
-        cost = self._values.new_empty((1, tracks, detections))
-        _core.cost(
-            (self._values[row_index] * self._norms[row_index, None])[None],
-            embeddings.values[None],
-            here(pairs.track_boxes)[None],
-            here(pairs.boxes)[None],
+        size = _core.cuda_frame_bytes(len(pairs.track_boxes), len(pairs.boxes))
+        if size > len(self._buffers[0]):
+            size *= 2  # the next frames may have a few more
+            host = torch.empty(size, dtype=torch.uint8, pin_memory=True)
+            self._buffers = (host.numpy(), self._values.new_empty(size, dtype=torch.uint8))
+        match, costs = _core.associate_cuda(
+            pairs.track_boxes,
+            reach,
+            pairs.boxes,
             params,
-            cost,
-            here(reach)[None],
-            here(pairs.track_classes)[None],
-            here(pairs.classes)[None],
-            here(min_affinity)[None],
+            self._values,
+            self._norms,
+            rows,
+            embeddings.values,
+            embeddings.norms,
+            pairs.track_classes,
+            pairs.classes,
+            min_affinity,
+            *self._buffers,
             torch.cuda.current_stream(self._values.device).cuda_stream,
         )
-        matrix = cost[0].cpu().numpy()
-        return Matching(_core.assign(matrix, params.gate), PairCosts.of_matrix(matrix, params.gate))
+        return Matching(match, PairCosts(*costs))
 
     def take(self, rows: Rows) -> Embeddings:  # noqa: D102
-        import torch
-
-        row = torch.from_numpy(rows).to(self._values.device)
+        (row,) = self._upload(rows)
         # A row that was forgotten may hold what it held: its norm of 0 says so.
         values = self._values[row] * self._norms[row, None]
         return Embeddings(values, self._norms[row], self.known(rows))
 
     def known(self, rows: Rows) -> npt.NDArray[np.bool_]:  # noqa: D102
-        import torch
-
-        known: npt.NDArray[np.bool_] = (
-            (self._norms[torch.from_numpy(rows).to(self._values.device)] > 0).cpu().numpy()
-        )
+        self._arrived.synchronize()
+        known: npt.NDArray[np.bool_] = self._norms_here.numpy()[rows] > 0
         return known
 
     def store(  # noqa: D102
@@ -271,20 +271,18 @@ class CudaFeatures(FeatureTable):
     ) -> None:
         import torch
 
-        device = self._values.device
-        row = torch.from_numpy(rows).to(device)
-        column = torch.from_numpy(columns).to(device)
+        row, column, share = self._upload(rows, columns, delta)
         old, old_norm = self._values[row], self._norms[row, None]
         norm = embeddings.norms[column, None]
         known = norm >= _core.SMALLEST_NORM
         fresh = embeddings.values[column] / norm.clamp_min(_core.SMALLEST_NORM)
-        share = torch.from_numpy(delta).to(device)[:, None]
-        keep = torch.where(known, share * old_norm, old_norm)
+        keep = torch.where(known, share[:, None] * old_norm, old_norm)
         mixed = keep * old + torch.where(known, 1 - keep, 0 * keep) * fresh
         length = torch.linalg.vector_norm(mixed, dim=1, keepdim=True)
         unit = length > _core.SMALLEST_MIX  # not so: unknown, or two opposite features
         self._values[row] = torch.where(unit, mixed / length, 0 * mixed)
         self._norms[row] = unit[:, 0].to(mixed.dtype)
+        self._send_norms()
 
     def grow(self, size: int) -> None:  # noqa: D102
         import torch
@@ -294,8 +292,29 @@ class CudaFeatures(FeatureTable):
             blank = self._values.new_zeros((more, self.dim))
             self._values = torch.cat([self._values, blank])
             self._norms = torch.cat([self._norms, self._norms.new_zeros(more)])
+            self._norms_here = torch.empty(size, pin_memory=True)
+            self._send_norms()
 
     def forget(self, rows: Rows) -> None:  # noqa: D102
+        (row,) = self._upload(rows)
+        self._norms.index_fill_(0, row, 0)
+        self._send_norms()
+
+    def _upload(self, *arrays: npt.NDArray[Any]) -> list[Any]:
+        """Arrays on the device, the larger numbers first, by one copy that nobody waits for."""
         import torch
 
-        self._norms[torch.from_numpy(rows).to(self._values.device)] = 0
+        types = {"int64": torch.int64, "float32": torch.float32}
+        packed = np.concatenate([np.ascontiguousarray(array).view(np.uint8) for array in arrays])
+        # torch keeps page-locked memory until the copy is done.
+        sent: Any = torch.from_numpy(packed)
+        sent = sent.pin_memory().to(self._values.device, non_blocking=True)
+        parts = sent.split([array.nbytes for array in arrays])
+        return [p.view(types[a.dtype.name]) for p, a in zip(parts, arrays, strict=True)]
+
+    def _send_norms(self) -> None:
+        """Copy the norms to the host; ``known`` waits until they have arrived."""
+        import torch
+
+        self._norms_here.copy_(self._norms, non_blocking=True)
+        self._arrived.record(torch.cuda.current_stream(self._values.device))

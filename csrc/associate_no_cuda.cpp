@@ -1,0 +1,15 @@
+// Stands in for associate_cuda.cu in a build without CUDA.
+#include <stdexcept>
+
+#include "associate_cuda.h"
+
+namespace sslmot {
+
+int64_t cuda_frame_bytes(int64_t, int64_t) { return 0; }
+
+void associate_cuda(const BoxSet&, const FeatureSet&, const float*, const float*, const BoxSet&,
+                    const FeatureSet&, const PairParams&, const CudaFrame&, Candidates&, int32_t*) {
+    throw std::runtime_error("sslmot was built without CUDA: expected arrays on the CPU");
+}
+
+}  // namespace sslmot
