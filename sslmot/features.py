@@ -310,7 +310,9 @@ class CudaFeatures(FeatureTable):
         sent: Any = torch.from_numpy(packed)
         sent = sent.pin_memory().to(self._values.device, non_blocking=True)
         parts = sent.split([array.nbytes for array in arrays])
-        return [p.view(types[a.dtype.name]) for p, a in zip(parts, arrays, strict=True)]
+        # torch does not view nothing as something else.
+        dtypes = [types[array.dtype.name] for array in arrays]
+        return [p.view(t) if len(p) else p.to(t) for p, t in zip(parts, dtypes, strict=True)]
 
     def _send_norms(self) -> None:
         """Copy the norms to the host; ``known`` waits until they have arrived."""

@@ -165,6 +165,101 @@ def test_half_precision_features(device, dtype):
     )
 
 
+def in_precision(dtype, array):
+    """Numbers as they are in a precision, in float32."""
+    if dtype == "float32":
+        return array
+    torch = pytest.importorskip("torch")
+    return torch.from_numpy(array).to(getattr(torch, dtype)).float().numpy()
+
+
+# On a GPU of 132 multiprocessors the largest tiles of pairs begin at 99 of 64 x 64 (of halves
+# 128 x 64), those in between at 99 of 32 x 32. Edges of tiles, of slices of features and of loads
+# of 16 bytes lie inside of some shape.
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (1, 50, 50, 512),
+        (2, 17, 65, 2048),
+        (3, 16, 15, 257),
+        (1, 65, 1, 3),
+        (1, 330, 350, 132),
+        (1, 321, 333, 71),
+        (1, 650, 641, 136),
+        (1, 1290, 650, 65),
+    ],
+)
+def test_tiles_of_every_size(device, dtype, shape):
+    batch, t, n, d = shape
+    rng = np.random.default_rng(shape)
+    track, detection = related_features(rng, batch, t, n, d)
+    track, detection = (in_precision(dtype, x * 1e-2) for x in (track, detection))
+    track_boxes, boxes = random_boxes(rng, (batch, t)), random_boxes(rng, (batch, n))
+    reach = rng.uniform(0.3, 4, (batch, t)).astype(np.float32)
+    classes = [rng.integers(0, 2, (batch, k)).astype(np.int32) for k in (t, n)]
+    half = None
+    if device == "cuda":
+        import torch
+
+        half = getattr(torch, dtype)
+    params = _core.PairParams(**SETTINGS)
+    got = native_cost(device, track, detection, track_boxes, boxes, params, reach, classes, half)
+    assert np.isfinite(got).all()
+    for b in range(batch):
+        # The oracle is slow: the last rows and columns, which lie at edges, and some others.
+        i, j = (np.unique([*rng.integers(0, k, 25), *range(max(k - 5, 0), k)]) for k in (t, n))
+        assert_costs(
+            got[b][np.ix_(i, j)],
+            lambda shift, b=b, i=i, j=j: oracle(
+                track[b, i],
+                detection[b, j],
+                track_boxes[b, i],
+                boxes[b, j],
+                reach[b, i],
+                (classes[0][b, i], classes[1][b, j]),
+                shift,
+            ),
+            1e-6,
+        )
+
+
+@pytest.mark.parametrize("skip", [1, 2, 4])
+def test_features_that_begin_anywhere(device, skip):
+    rng = np.random.default_rng(skip)
+    track, detection = related_features(rng, 1, 40, 33, 64)
+    boxes = random_boxes(rng, (1, 40))
+    args = (boxes, boxes[:, :33], _core.PairParams(**SETTINGS), None, (None, None))
+    expected = native_cost(device, track, detection, *args)
+
+    def moved(array):
+        flat = on(device, np.concatenate([np.zeros(skip, np.float32), array.ravel()]))
+        return flat[skip:].reshape(array.shape)
+
+    out = on(device, np.empty((1, 40, 33), np.float32))
+    _core.cost(moved(track), moved(detection), *(on(device, x) for x in args[:2]), args[2], out)
+    got = out if device == "cpu" else out.cpu().numpy()
+    np.testing.assert_allclose(got, expected, atol=2e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_a_nan_stays_in_its_row(device, dtype):
+    rng = np.random.default_rng(0)
+    track, detection = (rng.normal(size=(1, k, 70)).astype(np.float32) for k in (70, 90))
+    track[0, 67, 69] = detection[0, 3, 0] = np.nan
+    detection[0, 88, 68] = np.inf
+    half = None
+    if device == "cuda":
+        import torch
+
+        half = getattr(torch, dtype)
+    args = (random_boxes(rng, (1, 70)), random_boxes(rng, (1, 90)), _core.PairParams(**SETTINGS))
+    got = native_cost(device, track, detection, *args, None, (None, None), half)[0]
+    expected = np.zeros((70, 90), bool)
+    expected[67] = expected[:, [3, 88]] = True
+    np.testing.assert_array_equal(np.isnan(got), expected)
+
+
 def test_each_track_has_a_least_affinity_of_its_own(device):
     rng = np.random.default_rng(3)
     track, detection = related_features(rng, 1, 30, 30, 16)

@@ -44,10 +44,10 @@ def alike(delta, n):
     return np.full(n, delta, np.float32)
 
 
-def people_seen_again(rng, t, n, d):
+def people_seen_again(rng, t, n, d, extent=300):
     """Tracks of people, and detections of some of them, near where they were."""
     people = rng.normal(size=(max(t, n), d)).astype(np.float32)
-    corner = rng.uniform(0, 300, (len(people), 2))
+    corner = rng.uniform(0, extent, (len(people), 2))
     boxes = np.hstack([corner, corner + rng.uniform(40, 120, (len(people), 2))])
     classes = rng.integers(0, 2, len(people)).astype(np.int32)
     track, seen = rng.permutation(len(people))[:t], rng.permutation(len(people))[:n]
@@ -62,10 +62,13 @@ def people_seen_again(rng, t, n, d):
 
 # Sparse candidates (dot products one by one) and dense ones (in blocks) are different code.
 @pytest.mark.parametrize("reach", [0.4, 1.5, np.inf])
-@pytest.mark.parametrize(("t", "n", "d"), [(40, 35, 64), (3, 70, 5), (33, 1, 128)])
-def test_matching_is_the_optimum_of_eq_7(device, t, n, d, reach):
+@pytest.mark.parametrize(
+    ("t", "n", "d", "extent"),
+    [(40, 35, 64, 300), (3, 70, 5, 300), (33, 1, 128, 300), (90, 97, 130, 3000), (70, 80, 31, 900)],
+)
+def test_matching_is_the_optimum_of_eq_7(device, t, n, d, extent, reach):
     rng = np.random.default_rng([t, n])
-    features, embeddings, pairs = people_seen_again(rng, t, n, d)
+    features, embeddings, pairs = people_seen_again(rng, t, n, d, extent)
     rows = rng.permutation(t)
     table = table_of(device, features[np.argsort(rows)])
     match, costs = table.match(
@@ -100,6 +103,125 @@ def test_matching_is_the_optimum_of_eq_7(device, t, n, d, reach):
     np.testing.assert_allclose(found[steady], cost[steady], atol=1e-4)
     for i in (match >= 0).nonzero()[0]:
         assert costs.cost(i, match[i]) == found[i, match[i]]
+
+
+def test_a_box_that_is_no_number_reaches_the_solver(device):
+    rng = np.random.default_rng(0)
+    features, embeddings, pairs = people_seen_again(rng, 20, 20, 16, 3000)
+    pairs.track_boxes[4, 1] = np.nan
+    pairs.track_classes[:] = pairs.classes[:] = 0
+    table = table_of(device, features)
+    described = table.prepare(on(device, embeddings))
+    for reach in (1.0, np.inf):
+        with pytest.raises(ValueError, match="row 4"):
+            table.match(
+                pairs,
+                pairs.each(reach),
+                pairs.each(0.3),
+                np.arange(20),
+                described,
+                _core.PairParams(**SETTINGS),
+            )
+
+
+@pytest.mark.parametrize(("t", "n"), [(0, 0), (0, 3), (3, 0)])
+@pytest.mark.parametrize("reach", [1.0, np.inf])
+def test_nobody_to_match(device, t, n, reach):
+    features, embeddings, pairs = people_seen_again(np.random.default_rng(0), t, n, 8)
+    table = FeatureTable.like(on(device, np.ones((1, 8), np.float32)))
+    table.grow(4)
+    table.store(np.arange(t), table.prepare(on(device, features)), np.arange(t), alike(0.0, t))
+    match, costs = table.match(
+        pairs,
+        pairs.each(reach),
+        pairs.each(0.3),
+        np.arange(t),
+        table.prepare(on(device, embeddings)),
+        _core.PairParams(**SETTINGS),
+    )
+    assert match.tolist() == [-1] * t
+    assert costs.row_begin.tolist() == [0] * (t + 1)
+    assert len(costs.costs) == 0
+
+
+def test_a_frame_works_on_the_current_stream(device):
+    if device == "cpu":
+        pytest.skip("streams are CUDA's")
+    import torch
+
+    rng = np.random.default_rng(0)
+    features, embeddings, pairs = people_seen_again(rng, 60, 60, 128, 3000)
+    rows, last = np.arange(60), on(device, embeddings)
+    params = _core.PairParams(**SETTINGS)
+    table = table_of(device, features)
+    args = (pairs, pairs.each(1.5), pairs.each(0.3), rows)
+    expected = table.match(*args, table.prepare(last), params).match
+    torch.cuda.synchronize()
+    with torch.cuda.stream(torch.cuda.Stream()):
+        torch.cuda._sleep(50_000_000)
+        late = torch.zeros_like(last).copy_(last)
+        match = table.match(*args, table.prepare(late), params).match
+    np.testing.assert_array_equal(match, expected)
+    assert (match >= 0).sum() > 20
+
+
+def test_torch_waits_for_nothing(device):
+    """Of a frame only the checks of its features and the matching wait for the device."""
+    if device == "cpu":
+        pytest.skip("nothing to wait for")
+    import torch
+
+    rng = np.random.default_rng(0)
+    features, embeddings, pairs = people_seen_again(rng, 30, 30, 16)
+    rows, table = np.arange(30), table_of(device, features)
+    described = table.prepare(on(device, embeddings))
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        args = (pairs, pairs.each(1.5), pairs.each(0.3), rows, described)
+        table.match(*args, _core.PairParams(**SETTINGS))
+        table.store(rows, described, rows, alike(0.5, 30))
+        table.forget(rows[:3])
+        table.grow(64)
+        looks = table.take(rows)
+        table.match(*args[:4], looks, _core.PairParams(**SETTINGS))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert not table.known(rows[:3]).any()
+    assert table.known(rows[3:]).any()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({}, r"table: expected an array on CUDA, got float32 \(2, 4\) on cpu"),
+        (
+            {"track_boxes": np.zeros((2, 3), np.float32)},
+            r"track_boxes: expected float32 \(any, 4\)",
+        ),
+    ],
+)
+def test_a_frame_on_cuda_checks_where_features_are(change, message):
+    boxes, norms = np.zeros((2, 4), np.float32), np.ones(2, np.float32)
+    classes, buffer = np.zeros(2, np.int32), np.zeros(10_000, np.uint8)
+    args = {
+        "track_boxes": boxes,
+        "reach": norms,
+        "detection_boxes": boxes,
+        "params": _core.PairParams(**SETTINGS),
+        "table": boxes,
+        "table_norms": norms,
+        "rows": np.arange(2),
+        "embeddings": boxes,
+        "norms": norms,
+        "track_classes": classes,
+        "detection_classes": classes,
+        "min_affinity": norms,
+        "host": buffer,
+        "device": buffer,
+        "stream": 0,
+    }
+    with pytest.raises(ValueError, match=message):
+        _core.associate_cuda(**{**args, **change})
 
 
 @pytest.mark.parametrize("deltas", [(0.0, 0.5), (0.9, 1.0)])

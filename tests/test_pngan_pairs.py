@@ -8,6 +8,7 @@ from stick_figures import people, walking
 
 pytest.importorskip("torch")  # of the canonical poses
 pytest.importorskip("sklearn")
+pytest.importorskip("kornia")
 
 from sslmot.learn.describe import by_histogram
 from sslmot.pngan.pairs import (
