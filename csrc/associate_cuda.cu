@@ -33,6 +33,11 @@ struct ListedPairs {
     float* cosines;            // out: (P)
 };
 
+__device__ float sum_of_warp(float x) {
+    for (int other = kWarp / 2; other > 0; other /= 2) x += __shfl_xor_sync(0xffffffffU, x, other);
+    return x;
+}
+
 // A warp a pair.
 __global__ void __launch_bounds__(kThreads) cosine_kernel(const ListedPairs q, bool whole) {
     const int lane = static_cast<int>(threadIdx.x) % kWarp;
@@ -50,10 +55,42 @@ __global__ void __launch_bounds__(kThreads) cosine_kernel(const ListedPairs q, b
 #pragma unroll
             for (int i = 0; i < Chunk<float>::kSize; ++i) dot += a.values[i] * b.values[i];
         }
-        for (int other = kWarp / 2; other > 0; other /= 2)
-            dot += __shfl_xor_sync(0xffffffffU, dot, other);
+        dot = sum_of_warp(dot);
         if (lane == 0) q.cosines[pair] = cosine(dot, q.table_norms[row], q.norms[column]);
     }
+}
+
+// A block a row; the conditions are those of blend, in associate.cpp.
+__global__ void __launch_bounds__(kThreads)
+    blend_kernel(float* table, float* table_norms, const int64_t* rows, const float* features,
+                 const float* norms, const int64_t* columns, const float* delta, int64_t dim) {
+    __shared__ float squares[kThreads / kWarp];
+    const int64_t row = rows[blockIdx.x], column = columns[blockIdx.x];
+    float* const old = table + row * dim;
+    const float* const fresh = features + column * dim;
+    const float norm = norms[column], old_norm = table_norms[row];
+    const bool known = !(norm < kSmallestNorm);
+    if (!known && old_norm > 0.0F) return;
+    const float keep = old_norm > 0.0F ? delta[blockIdx.x] : 0.0F;
+    const float add = known ? (1.0F - keep) / norm : 0.0F;
+    const int thread = static_cast<int>(threadIdx.x);
+
+    float square = 0.0F;
+    for (int64_t k = thread; k < dim; k += kThreads) {
+        const float x = keep * old[k] + add * fresh[k];
+        old[k] = x;
+        square += x * x;
+    }
+    square = sum_of_warp(square);
+    if (thread % kWarp == 0) squares[thread / kWarp] = square;
+    __syncthreads();
+    float sum = 0.0F;
+    for (const float x : squares) sum += x;
+    const float length = sqrtf(sum);
+    const bool unit = length > kSmallestMix;  // not so: unknown, or two opposite features
+    const float scale = unit ? 1.0F / length : 0.0F;
+    for (int64_t k = thread; k < dim; k += kThreads) old[k] *= scale;
+    if (thread == 0) table_norms[row] = unit ? 1.0F : 0.0F;
 }
 
 // One array, in both buffers of a frame.
@@ -217,6 +254,17 @@ void associate_cuda(const BoxSet& tracks, const FeatureSet& track_features, cons
                     params, frame, pairs);
     assign_sparse(pairs.row_begin.data(), pairs.columns.data(), pairs.values.data(), t, n,
                   static_cast<double>(params.gate), match);
+}
+
+void blend_cuda(float* table, float* table_norms, const int64_t* rows, const float* features,
+                const float* norms, const int64_t* columns, const float* delta, int64_t n,
+                int64_t dim, int device_id, void* stream) {
+    if (n == 0) return;
+    const CurrentDevice current(device_id);
+    const auto grid = static_cast<unsigned>(n);
+    blend_kernel<<<grid, kThreads, 0, static_cast<cudaStream_t>(stream)>>>(
+        table, table_norms, rows, features, norms, columns, delta, dim);
+    check_cuda(cudaGetLastError(), "blend kernel");
 }
 
 }  // namespace sslmot

@@ -27,4 +27,9 @@ void associate_cuda(const BoxSet& tracks, const FeatureSet& track_features, cons
                     const FeatureSet& detection_features, const PairParams& params,
                     const CudaFrame& frame, Candidates& pairs, int32_t* match);
 
+// As blend, with everything on the device; no row twice. Launches on the stream and does not wait.
+void blend_cuda(float* table, float* table_norms, const int64_t* rows, const float* features,
+                const float* norms, const int64_t* columns, const float* delta, int64_t n,
+                int64_t dim, int device_id, void* stream);
+
 }  // namespace sslmot

@@ -12,4 +12,9 @@ void associate_cuda(const BoxSet&, const FeatureSet&, const float*, const float*
     throw std::runtime_error("sslmot was built without CUDA: expected arrays on the CPU");
 }
 
+void blend_cuda(float*, float*, const int64_t*, const float*, const float*, const int64_t*,
+                const float*, int64_t, int64_t, int, void*) {
+    throw std::runtime_error("sslmot was built without CUDA: expected arrays on the CPU");
+}
+
 }  // namespace sslmot

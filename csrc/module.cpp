@@ -421,26 +421,37 @@ py::array_t<float> hidden_shares(const py::object& boxes_) {
 
 void blend_rows(const py::object& table_, const py::object& table_norms_, const py::object& rows_,
                 const py::object& embeddings_, const py::object& norms_, const py::object& columns_,
-                const py::object& delta_) {
+                const py::object& delta_, uintptr_t stream) {
     const Tensor table(table_, "table");
-    table.expect("float32", {kAny, kAny}).expect_on_cpu().expect_writable();
+    table.expect("float32", {kAny, kAny}).expect_writable();
     const Tensor table_norms(table_norms_, "table_norms");
-    table_norms.expect("float32", {table.shape(0)}).expect_on_cpu().expect_writable();
+    table_norms.expect("float32", {table.shape(0)}).expect_with(table).expect_writable();
     const Tensor embeddings(embeddings_, "embeddings");
-    embeddings.expect("float32", {kAny, table.shape(1)}).expect_on_cpu();
+    embeddings.expect("float32", {kAny, table.shape(1)}).expect_with(table);
     const Tensor norms(norms_, "norms");
-    norms.expect("float32", {embeddings.shape(0)}).expect_on_cpu();
+    norms.expect("float32", {embeddings.shape(0)}).expect_with(table);
     const Tensor rows(rows_, "rows");
     const Tensor columns(columns_, "columns");
-    rows.expect("int64", {kAny});
+    rows.expect("int64", {kAny}).expect_with(table);
     const int64_t n = rows.shape(0);
-    const int64_t* row = expect_rows(rows, n, table.shape(0));
-    const int64_t* column = expect_rows(columns, n, embeddings.shape(0));
+    columns.expect("int64", {n}).expect_with(table);
     const Tensor delta(delta_, "delta");
-    delta.expect("float32", {n}).expect_on_cpu();
+    delta.expect("float32", {n}).expect_with(table);
+    if (!table.cuda()) {
+        expect_rows(rows, n, table.shape(0));
+        expect_rows(columns, n, embeddings.shape(0));
+    }
     const py::gil_scoped_release release;
-    blend(table.data<float>(), table_norms.data<float>(), row, embeddings.data<const float>(),
-          norms.data<const float>(), column, delta.data<const float>(), n, table.shape(1));
+    const auto update = [&](auto function, auto... where) {
+        function(table.data<float>(), table_norms.data<float>(), rows.data<const int64_t>(),
+                 embeddings.data<const float>(), norms.data<const float>(),
+                 columns.data<const int64_t>(), delta.data<const float>(), n, table.shape(1),
+                 where...);
+    };
+    if (table.cuda())
+        update(blend_cuda, table.device_id(), to_stream(stream));
+    else
+        update(blend);
 }
 
 void crop(const py::object& frame_, const py::object& boxes_, const py::object& out_,
@@ -583,7 +594,10 @@ PYBIND11_MODULE(_core, m) {
 
     m.def("blend", &blend_rows, py::arg("table"), py::arg("table_norms"), py::arg("rows"),
           py::arg("embeddings"), py::arg("norms"), py::arg("columns"), py::arg("delta"),
-          "table[rows] = unit(delta * table[rows] + (1 - delta) * unit(embeddings[columns])).");
+          py::arg("stream") = 0,
+          "table[rows] = unit(delta * table[rows] + (1 - delta) * unit(embeddings[columns])).\n\n"
+          "All on the CPU, or all on one CUDA device, where rows and columns are not checked, and\n"
+          "the call launches on `stream` and does not wait.");
 
     m.def(
         "crop", &crop, py::arg("frame"), py::arg("boxes"), py::arg("out"), py::arg("mean"),

@@ -118,6 +118,7 @@ def blend(
     norms: Any,
     columns: Any,
     delta: Any,
+    stream: int = 0,
 ) -> None: ...
 def crop(
     frame: Any,

@@ -251,7 +251,7 @@ class CudaFeatures(FeatureTable):
             pairs.classes,
             min_affinity,
             *self._buffers,
-            torch.cuda.current_stream(self._values.device).cuda_stream,
+            self._stream(),
         )
         return Matching(match, PairCosts(*costs))
 
@@ -269,19 +269,17 @@ class CudaFeatures(FeatureTable):
     def store(  # noqa: D102
         self, rows: Rows, embeddings: Embeddings, columns: Rows, delta: npt.NDArray[np.float32]
     ) -> None:
-        import torch
-
         row, column, share = self._upload(rows, columns, delta)
-        old, old_norm = self._values[row], self._norms[row, None]
-        norm = embeddings.norms[column, None]
-        known = norm >= _core.SMALLEST_NORM
-        fresh = embeddings.values[column] / norm.clamp_min(_core.SMALLEST_NORM)
-        keep = torch.where(known, share[:, None] * old_norm, old_norm)
-        mixed = keep * old + torch.where(known, 1 - keep, 0 * keep) * fresh
-        length = torch.linalg.vector_norm(mixed, dim=1, keepdim=True)
-        unit = length > _core.SMALLEST_MIX  # not so: unknown, or two opposite features
-        self._values[row] = torch.where(unit, mixed / length, 0 * mixed)
-        self._norms[row] = unit[:, 0].to(mixed.dtype)
+        _core.blend(
+            self._values,
+            self._norms,
+            row,
+            embeddings.values,
+            embeddings.norms,
+            column,
+            share,
+            self._stream(),
+        )
         self._send_norms()
 
     def grow(self, size: int) -> None:  # noqa: D102
@@ -299,6 +297,12 @@ class CudaFeatures(FeatureTable):
         (row,) = self._upload(rows)
         self._norms.index_fill_(0, row, 0)
         self._send_norms()
+
+    def _stream(self) -> int:
+        """The current stream of the table's device."""
+        import torch
+
+        return int(torch.cuda.current_stream(self._values.device).cuda_stream)
 
     def _upload(self, *arrays: npt.NDArray[Any]) -> list[Any]:
         """Arrays on the device, the larger numbers first, by one copy that nobody waits for."""
