@@ -234,7 +234,7 @@ class CudaFeatures(FeatureTable):
 
         size = _core.cuda_frame_bytes(len(pairs.track_boxes), len(pairs.boxes))
         if size > len(self._buffers[0]):
-            size *= 2  # the next frames may have a few more
+            size += size // 4  # the next frames may have a few more
             host = torch.empty(size, dtype=torch.uint8, pin_memory=True)
             self._buffers = (host.numpy(), self._values.new_empty(size, dtype=torch.uint8))
         match, costs = _core.associate_cuda(

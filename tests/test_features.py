@@ -182,8 +182,6 @@ def test_torch_waits_for_nothing(device):
         table.store(rows, described, rows, alike(0.5, 30))
         table.forget(rows[:3])
         table.grow(64)
-        looks = table.take(rows)
-        table.match(*args[:4], looks, _core.PairParams(**SETTINGS))
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert not table.known(rows[:3]).any()
