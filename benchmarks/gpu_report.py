@@ -123,7 +123,7 @@ def table(report):
     lines += [f"| {name} | {value} |" for name, value in report["versions"].items()]
     lines += ["", "| stage | outcome | seconds |", "| --- | --- | --- |"]
     for stage in report["stages"]:
-        lines.append(f"| `{stage['command']}` | {stage['outcome']} | {stage['seconds']:.0f} |")
+        lines.append(f"| {stage['name']} | {stage['outcome']} | {stage['seconds']:.0f} |")
     if report["tests"]:
         counts = report["tests"]
         lines += ["", f"Tests on CUDA: {counts['passed']} passed, {counts['failed']} failed, "]

@@ -1,6 +1,10 @@
 #include <cuda_runtime.h>
 #include <mma.h>
 
+#include <limits>
+#include <stdexcept>
+#include <string>
+
 #include "chunk.cuh"
 #include "cost.h"
 #include "cuda_device.h"
@@ -157,10 +161,9 @@ __host__ __device__ inline int64_t tiles(int64_t length, int tile) {
     return (length + tile - 1) / tile;
 }
 
-// From features to cost in one pass. A block makes one tile of pairs after the other: slices of the
-// features go through shared memory, the next one on its way while this one is multiplied; then
-// every thread finishes pairs of its own by pair.h. Sums run in an order that is the same in every
-// launch.
+// From features to cost in one pass. A block makes a tile of pairs: slices of the features go
+// through shared memory, the next one on its way while this one is multiplied; then every thread
+// finishes pairs of its own by pair.h. Sums run in an order that is the same in every launch.
 template <class Product>
 __global__ void __launch_bounds__(kThreads, Product::kResident)
     cost_kernel(const CostProblem q, bool whole) {
@@ -187,106 +190,104 @@ __global__ void __launch_bounds__(kThreads, Product::kResident)
     const int thread = static_cast<int>(threadIdx.x);
     const int chunk = thread % kChunks;
     const int64_t down = tiles(q.tracks, kRows), across = tiles(q.detections, kCols);
-    for (int64_t tile = blockIdx.x; tile < q.batch * down * across; tile += gridDim.x) {
-        const int64_t problem = tile / (down * across);
-        const int64_t first_row = tile / across % down * kRows, first_col = tile % across * kCols;
-        // Which track or detection of all problems is at place i of the tile; -1 for none.
-        const auto track_at = [&](int i) {
-            return first_row + i < q.tracks ? problem * q.tracks + first_row + i : -1;
-        };
-        const auto detection_at = [&](int i) {
-            return first_col + i < q.detections ? problem * q.detections + first_col + i : -1;
-        };
-        const auto feature_row = [&](int64_t track) {
-            return q.track_rows ? q.track_rows[track] : track;
-        };
+    const int64_t tile = blockIdx.x;
+    const int64_t problem = tile / (down * across);
+    const int64_t first_row = tile / across % down * kRows, first_col = tile % across * kCols;
+    // Which track or detection of all problems is at place i of the tile; -1 for none.
+    const auto track_at = [&](int i) {
+        return first_row + i < q.tracks ? problem * q.tracks + first_row + i : -1;
+    };
+    const auto detection_at = [&](int i) {
+        return first_col + i < q.detections ? problem * q.detections + first_col + i : -1;
+    };
+    const auto feature_row = [&](int64_t track) {
+        return q.track_rows ? q.track_rows[track] : track;
+    };
 
-        Product product;
-        if (q.appearance) {
-            const T* rows[kPasses];
-            float sums[kPasses] = {};  // of squares
-            Chunk<T> chunks[kPasses];
+    Product product;
+    if (q.appearance) {
+        const T* rows[kPasses];
+        float sums[kPasses] = {};  // of squares
+        Chunk<T> chunks[kPasses];
+#pragma unroll
+        for (int i = 0; i < kPasses; ++i) {
+            const int at = i * kStep + thread / kChunks;
+            const int64_t box = at < kRows ? track_at(at) : detection_at(at - kRows);
+            rows[i] = nullptr;
+            if (box >= 0 && at < kRows)
+                rows[i] = static_cast<const T*>(q.track_features) + feature_row(box) * q.dim;
+            if (box >= 0 && at >= kRows)
+                rows[i] = static_cast<const T*>(q.detection_features) + box * q.dim;
+        }
+        const auto load = [&](int64_t begin) {
+#pragma unroll
+            for (int i = 0; i < kPasses; ++i)
+                chunks[i] = load_chunk(rows[i], begin + chunk * Chunk<T>::kSize, q.dim, whole);
+        };
+        const bool measure = !q.track_norms || !q.detection_norms;
+        load(0);
+        for (int64_t begin = 0; begin < q.dim; begin += Product::kSlice) {
 #pragma unroll
             for (int i = 0; i < kPasses; ++i) {
-                const int at = i * kStep + thread / kChunks;
-                const int64_t box = at < kRows ? track_at(at) : detection_at(at - kRows);
-                rows[i] = nullptr;
-                if (box >= 0 && at < kRows)
-                    rows[i] = static_cast<const T*>(q.track_features) + feature_row(box) * q.dim;
-                if (box >= 0 && at >= kRows)
-                    rows[i] = static_cast<const T*>(q.detection_features) + box * q.dim;
-            }
-            const auto load = [&](int64_t begin) {
+                Product::put(slice, i * kStep + thread / kChunks, chunk * Chunk<T>::kSize,
+                             chunks[i]);
+                if (!measure) continue;
 #pragma unroll
-                for (int i = 0; i < kPasses; ++i)
-                    chunks[i] = load_chunk(rows[i], begin + chunk * Chunk<T>::kSize, q.dim, whole);
-            };
-            const bool measure = !q.track_norms || !q.detection_norms;
-            load(0);
-            for (int64_t begin = 0; begin < q.dim; begin += Product::kSlice) {
-#pragma unroll
-                for (int i = 0; i < kPasses; ++i) {
-                    Product::put(slice, i * kStep + thread / kChunks, chunk * Chunk<T>::kSize,
-                                 chunks[i]);
-                    if (!measure) continue;
-#pragma unroll
-                    for (int k = 0; k < Chunk<T>::kSize; ++k) {
-                        const float x = to_float(chunks[i].values[k]);
-                        sums[i] += x * x;
-                    }
+                for (int k = 0; k < Chunk<T>::kSize; ++k) {
+                    const float x = to_float(chunks[i].values[k]);
+                    sums[i] += x * x;
                 }
-                __syncthreads();
-                if (begin + Product::kSlice < q.dim) load(begin + Product::kSlice);
-                product.add(slice);
-                __syncthreads();
             }
-            product.write(dots);
-            if (measure) {
+            __syncthreads();
+            if (begin + Product::kSlice < q.dim) load(begin + Product::kSlice);
+            product.add(slice);
+            __syncthreads();
+        }
+        product.write(dots);
+        if (measure) {
 #pragma unroll
-                for (int i = 0; i < kPasses; ++i) {
-                    for (int lane = kLanes / 2; lane > 0; lane /= 2)
-                        sums[i] += __shfl_xor_sync(0xffffffffU, sums[i], lane);
-                    if (chunk % kLanes == 0)
-                        squares[i * kStep + thread / kChunks][chunk / kLanes] = sums[i];
-                }
-                __syncthreads();
+            for (int i = 0; i < kPasses; ++i) {
+                for (int lane = kLanes / 2; lane > 0; lane /= 2)
+                    sums[i] += __shfl_xor_sync(0xffffffffU, sums[i], lane);
+                if (chunk % kLanes == 0)
+                    squares[i * kStep + thread / kChunks][chunk / kLanes] = sums[i];
+            }
+            __syncthreads();
+        }
+    }
+    if (thread < kBoth) {
+        const bool is_track = thread < kRows;
+        const int64_t box = is_track ? track_at(thread) : detection_at(thread - kRows);
+        if (box >= 0) {
+            boxes[thread] = make_box((is_track ? q.track_boxes : q.detection_boxes) + 4 * box);
+            const float* const known = is_track ? q.track_norms : q.detection_norms;
+            if (q.appearance && known) {
+                norms[thread] = known[is_track ? feature_row(box) : box];
+            } else if (q.appearance) {
+                float sum = 0.0F;
+                for (int i = 0; i < kChunks / kLanes; ++i) sum += squares[thread][i];
+                norms[thread] = sqrtf(sum);
             }
         }
-        if (thread < kBoth) {
-            const bool is_track = thread < kRows;
-            const int64_t box = is_track ? track_at(thread) : detection_at(thread - kRows);
-            if (box >= 0) {
-                boxes[thread] = make_box((is_track ? q.track_boxes : q.detection_boxes) + 4 * box);
-                const float* const known = is_track ? q.track_norms : q.detection_norms;
-                if (q.appearance && known) {
-                    norms[thread] = known[is_track ? feature_row(box) : box];
-                } else if (q.appearance) {
-                    float sum = 0.0F;
-                    for (int i = 0; i < kChunks / kLanes; ++i) sum += squares[thread][i];
-                    norms[thread] = sqrtf(sum);
-                }
-            }
-        }
-        __syncthreads();
+    }
+    __syncthreads();
 
-        for (int pair = thread; pair < kPairs; pair += kThreads) {
-            const int row = pair / kCols, col = pair % kCols;
-            const int64_t track = track_at(row), detection = detection_at(col);
-            if (track < 0 || detection < 0) continue;
-            float c = p.gate;
-            if (!q.track_classes || q.track_classes[track] == q.detection_classes[detection]) {
-                float cos = 1.0F;
-                if (q.appearance) {
-                    float dot = 0.0F;
-                    for (int i = 0; i < Product::kParts; ++i) dot += dots[i * kPairs + pair];
-                    cos = cosine(dot, norms[row], norms[kRows + col]);
-                }
-                c = pair_cost(cos, distance(boxes[row], boxes[kRows + col], p),
-                              track_gate(q.reach, q.min_affinity, track, p), p);
+    for (int pair = thread; pair < kPairs; pair += kThreads) {
+        const int row = pair / kCols, col = pair % kCols;
+        const int64_t track = track_at(row), detection = detection_at(col);
+        if (track < 0 || detection < 0) continue;
+        float c = p.gate;
+        if (!q.track_classes || q.track_classes[track] == q.detection_classes[detection]) {
+            float cos = 1.0F;
+            if (q.appearance) {
+                float dot = 0.0F;
+                for (int i = 0; i < Product::kParts; ++i) dot += dots[i * kPairs + pair];
+                cos = cosine(dot, norms[row], norms[kRows + col]);
             }
-            q.cost[track * q.detections + first_col + col] = c;
+            c = pair_cost(cos, distance(boxes[row], boxes[kRows + col], p),
+                          track_gate(q.reach, q.min_affinity, track, p), p);
         }
-        __syncthreads();
+        q.cost[track * q.detections + first_col + col] = c;
     }
 }
 
@@ -297,9 +298,11 @@ void launch(const CostProblem& q, cudaStream_t stream) {
         whole_chunks<T>(q.track_features, q.dim) && whole_chunks<T>(q.detection_features, q.dim);
     const int64_t blocks =
         q.batch * tiles(q.tracks, Product::kRows) * tiles(q.detections, Product::kCols);
-    constexpr int64_t most = 1 << 30;  // the kernel walks over the rest in strides of the grid
-    cost_kernel<Product>
-        <<<static_cast<unsigned>(blocks < most ? blocks : most), kThreads, 0, stream>>>(q, whole);
+    constexpr int64_t most = std::numeric_limits<int32_t>::max();
+    if (blocks > most)
+        throw std::invalid_argument("cost: expected at most " + std::to_string(most) +
+                                    " tiles of pairs, got " + std::to_string(blocks));
+    cost_kernel<Product><<<static_cast<unsigned>(blocks), kThreads, 0, stream>>>(q, whole);
 }
 
 // The largest tiles that leave at most a quarter of the multiprocessors without work: large ones

@@ -95,14 +95,14 @@ def test_benchmarks_become_a_table():
         "date": "2026-01-01",
         "reason": None,
         "versions": {"torch": "2.11"},
-        "stages": [{"command": "pytest tests", "outcome": "failed (1)", "seconds": 12.3}],
+        "stages": [{"name": "tests", "outcome": "failed (1)", "seconds": 12.3}],
         "tests": {"passed": 7, "failed": 1, "skipped": 2, "failures": ["a::b: no"]},
         "benchmarks": rows,
     }
     text = gpu_report.table(report)
     assert "| sslmot | 10 µs | 1.00 |\n| torch | 50 µs | 5.00 |" in text
     assert "| alone | 3 s | 1.00 |" in text
-    assert "| `pytest tests` | failed (1) | 12 |" in text
+    assert "| tests | failed (1) | 12 |" in text
     assert "7 passed, 1 failed, 2 skipped.\n- a::b: no" in text
 
 
