@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
+from sslmot import _core
 from sslmot.calibrate import fields_from_json
 from sslmot.crops import IMAGENET_MEAN, IMAGENET_STD, RGB, crop
+from sslmot.inputs import check_frame, describe, is_cuda
 from sslmot.types import ArrayLike
 
 try:
@@ -26,6 +28,8 @@ except ImportError as error:
 
 from torch import Tensor, nn
 
+from sslmot.graphs import GraphedNetwork
+from sslmot.inference import InferenceNetwork
 from sslmot.resnet import ARCHITECTURES, PARTS, resnet
 
 SHIPPED = Path(__file__).with_name("weights") / "market1501-resnet18.safetensors"
@@ -182,7 +186,8 @@ class Encoder:
 
     Attributes:
         config: As given.
-        network: The trainable part; calling the encoder puts it in eval mode.
+        network: The trainable part; calling the encoder puts it in eval mode, and runs a copy with
+            folded normalisations, which follows changes of its weights in place.
         metadata: What the file said beside config and calibration: str -> str.
         calibration: Fields of :class:`~sslmot.TrackerConfig` that fit its features, see
             :mod:`sslmot.calibrate`; none where the file says none. (The file that comes with the
@@ -204,16 +209,19 @@ class Encoder:
         if batch_size < 1:
             raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
         self.config = config if config is not None else EncoderConfig()
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)  # of the CPU alone
-            network = EncoderNetwork(self.config)
-        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        place: dict[str, Any] = {"device": device, "memory_format": torch.channels_last}
-        self.network = network.to(**place).eval()
+        # Tensors made in inference mode could not be trained, and do not say when they change.
+        with torch.inference_mode(False):
+            with torch.random.fork_rng(devices=[]):
+                torch.default_generator.manual_seed(seed)  # of the CPU alone
+                network = EncoderNetwork(self.config)
+            device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+            place: dict[str, Any] = {"device": device, "memory_format": torch.channels_last}
+            self.network = network.to(**place).eval()
         self.batch_size = batch_size
         self.bfloat16 = computes_in_bfloat16(self.device) if bfloat16 is None else bfloat16
         self.metadata: dict[str, str] = {}
         self.calibration: dict[str, float] = {}
+        self._folded: _Folded | None = None
 
     @classmethod
     def load(
@@ -336,6 +344,8 @@ class Encoder:
         """
         c = self.config
         parts = [torch.zeros((0, self.dim), device=self.device)]
+        if len(boxes) > 0 and self.device.type == "cuda" and _core.cuda_device_count() > 0:
+            frame = self._upload(frame)
         for first in range(0, len(boxes), self.batch_size):
             some = boxes[first : first + self.batch_size]
             crops = crop(frame, some, c.crop_size, c.mean, c.std, middle=c.middle)
@@ -343,25 +353,69 @@ class Encoder:
         features = torch.cat(parts)
         return features.numpy() if self.device.type == "cpu" else features
 
+    def _upload(self, frame: ArrayLike) -> Any:
+        """A frame on the network's device, which cuts crops out faster than the host does."""
+        frame = check_frame(frame, None)
+        if is_cuda(frame):
+            return frame
+        # From pinned memory the copy runs while the host goes on.
+        pinned = torch.empty(frame.shape, dtype=torch.uint8, pin_memory=True)
+        pinned.numpy()[...] = frame
+        return pinned.to(self.device, non_blocking=True)
+
     def describe(self, crops: Tensor) -> Tensor:
         """Describe crops that are cut and normalised, in one pass.
 
         Args:
             crops: (N, 3, height, width) float32 on :attr:`device`, as :func:`sslmot.crops.crop`
-                makes them.
+                makes them of the config's size.
 
         Returns:
             (N, D) float32 on :attr:`device`; zeros for a crop that is all 0.
+
+        Raises:
+            ValueError: The crops are of another shape.
         """
-        network = self.network if self.config.feature == "projection" else self.network.backbone
-        self.network.eval()
-        with (
-            torch.inference_mode(),
-            torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16),
-        ):
-            z: Tensor = network(crops.contiguous(memory_format=torch.channels_last)).float()
-            # A crop of padding alone, which is all 0, says nothing.
-            return z * crops.flatten(1).any(dim=1, keepdim=True)
+        if tuple(crops.shape[1:]) != (3, *self.config.crop_size):
+            height, width = self.config.crop_size
+            raise ValueError(f"crops: expected (N, 3, {height}, {width}), got {describe(crops)}")
+        if self.network.training:
+            self.network.eval()
+        with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
+            return self._inference()(crops)
+
+    def _inference(self) -> Callable[[Tensor], Tensor]:
+        """The network for inference, made anew where a weight has changed."""
+        if self._folded is None or self._folded.state != _state(self._folded.tensors):
+            device = self.device
+            projected = self.config.feature == "projection"
+            with torch.inference_mode(False):
+                network = InferenceNetwork(
+                    self.network.backbone,
+                    self.network.projection if projected else None,
+                    self.config.crop_size,
+                    torch.bfloat16 if self.bfloat16 else torch.float32,
+                    for_cpu=device.type == "cpu",
+                )
+            run: Callable[[Tensor], Tensor] = network
+            if device.type == "cuda":
+                run = GraphedNetwork(network, (3, *self.config.crop_size), device, self.batch_size)
+            tensors = [*self.network.parameters(), *self.network.buffers()]
+            self._folded = _Folded(tensors, _state(tensors), run)
+        return self._folded.run
+
+
+class _Folded(NamedTuple):
+    """A network for inference, and which weights it was made of."""
+
+    tensors: list[Tensor]
+    state: list[tuple[int, int]]
+    run: Callable[[Tensor], Tensor]
+
+
+def _state(tensors: list[Tensor]) -> list[tuple[int, int]]:
+    """Another one after each change: where tensors are, and how often they were written to."""
+    return [(tensor.data_ptr(), tensor._version) for tensor in tensors]
 
 
 def computes_in_bfloat16(device: torch.device) -> bool:

@@ -65,7 +65,7 @@ class _Block(nn.Module, ABC):
 
     def forward(self, x: Tensor) -> Tensor:
         identity = x if self.downsample is None else self.downsample(x)
-        return torch.relu(self.body(x) + identity)
+        return torch.relu_(self.body(x).add_(identity))
 
 
 class _Basic(_Block):
@@ -77,7 +77,7 @@ class _Basic(_Block):
         self.conv2, self.bn2 = _conv(width, width, 3), nn.BatchNorm2d(width)
 
     def body(self, x: Tensor) -> Tensor:
-        x = torch.relu(self.bn1(self.conv1(x)))
+        x = torch.relu_(self.bn1(self.conv1(x)))
         x = self.bn2(self.conv2(x))
         return x
 
@@ -92,8 +92,8 @@ class _Bottleneck(_Block):
         self.conv3, self.bn3 = _conv(width, 4 * width, 1), nn.BatchNorm2d(4 * width)
 
     def body(self, x: Tensor) -> Tensor:
-        x = torch.relu(self.bn1(self.conv1(x)))
-        x = torch.relu(self.bn2(self.conv2(x)))
+        x = torch.relu_(self.bn1(self.conv1(x)))
+        x = torch.relu_(self.bn2(self.conv2(x)))
         x = self.bn3(self.conv3(x))
         return x
 
@@ -153,18 +153,33 @@ class ResNet(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Describe images: (N, 3, H, W) -> (N, ``dim``)."""
-        x = torch.relu(self.bn1(self.conv1(x)))
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """What a feature is made of: (N, 3, H, W) -> maps (N, C, h, w), from fine to coarse."""
+        x = torch.relu_(self.bn1(self.conv1(x)))
         x = nn.functional.max_pool2d(x, 3, 2, padding=1)
         second = self.layer2(self.layer1(x))
         third = self.layer3(second)
         last = self.layer4(third)
+        return [last] if self.parts == 1 else [second, third, last]
+
+    def averages(self, maps: list[Tensor]) -> list[Tensor]:
+        """Average maps: (N, C, h, w) -> (N, C), or (N, C * ``parts``) of those before the last."""
+        *finer, last = maps
         if self.parts == 1:
-            return nn.functional.adaptive_avg_pool2d(last, 1).flatten(1)
-        maps = [_stripes(second, self.parts), _stripes(third, self.parts), _stripes(last, 1)]
-        # Each map has an equal say.
-        return torch.cat([nn.functional.normalize(x.float(), dim=1) for x in maps], dim=1)
+            return [nn.functional.adaptive_avg_pool2d(last, 1).flatten(1)]
+        return [*(_stripes(x, self.parts) for x in finer), _stripes(last, 1)]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Describe images: (N, 3, H, W) -> (N, ``dim``)."""
+        return join(self.averages(self.maps(x)))
+
+
+def join(parts: list[Tensor]) -> Tensor:
+    """Averages of maps as one feature: (N, D) each -> (N, sum of D)."""
+    if len(parts) == 1:
+        return parts[0]
+    # Each map has an equal say.
+    return torch.cat([nn.functional.normalize(x.float(), dim=1) for x in parts], dim=1)
 
 
 def _stripes(x: Tensor, count: int) -> Tensor:
