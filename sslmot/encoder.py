@@ -384,19 +384,31 @@ class Encoder:
         with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
             return self._inference()(crops)
 
+    def folded(
+        self, dtype: torch.dtype = torch.float32, *, for_cpu: bool = False
+    ) -> InferenceNetwork:
+        """The network as it is now, for inference alone.
+
+        Args:
+            dtype: As for :class:`~sslmot.inference.InferenceNetwork`.
+            for_cpu: Likewise.
+        """
+        projected = self.config.feature == "projection"
+        with torch.inference_mode(False):
+            return InferenceNetwork(
+                self.network.backbone,
+                self.network.projection if projected else None,
+                self.config.crop_size,
+                dtype,
+                for_cpu=for_cpu,
+            )
+
     def _inference(self) -> Callable[[Tensor], Tensor]:
-        """The network for inference, made anew where a weight has changed."""
+        """What describes crops, made anew where a weight has changed."""
         if self._folded is None or self._folded.state != _state(self._folded.tensors):
             device = self.device
-            projected = self.config.feature == "projection"
-            with torch.inference_mode(False):
-                network = InferenceNetwork(
-                    self.network.backbone,
-                    self.network.projection if projected else None,
-                    self.config.crop_size,
-                    torch.bfloat16 if self.bfloat16 else torch.float32,
-                    for_cpu=device.type == "cpu",
-                )
+            dtype = torch.bfloat16 if self.bfloat16 else torch.float32
+            network = self.folded(dtype, for_cpu=device.type == "cpu")
             run: Callable[[Tensor], Tensor] = network
             if device.type == "cuda":
                 run = GraphedNetwork(network, (3, *self.config.crop_size), device, self.batch_size)

@@ -38,6 +38,8 @@ class InferenceNetwork(nn.Module):
         self.dtype = dtype
         self.backbone = _fold(backbone)
         self.projection = None if projection is None else _fold(projection)
+        if self.projection is not None and isinstance(self.projection[0], nn.BatchNorm1d):
+            self.projection[0] = _Affine(self.projection[0])
         height, width = crop_size
         if for_cpu and -(-width // 32) == 2:  # of the last layer's map
             _multiply_columns(self.backbone.layer4)
@@ -52,7 +54,10 @@ class InferenceNetwork(nn.Module):
             h, w = -(-height // down), -(-width // down)
             eye = torch.eye(h * w, device=backbone.conv1.weight.device)
             pixels.append(eye.reshape(h * w, 1, h, w))
-        self.weights = [weights.to(dtype) for weights in backbone.averages(pixels)]
+        weights = [
+            nn.Parameter(w.to(dtype), requires_grad=False) for w in backbone.averages(pixels)
+        ]
+        self.weights = nn.ParameterList(weights)
 
     def forward(self, crops: Tensor) -> Tensor:
         """Describe crops: (N, 3, height, width) float32 -> (N, D) float32.
@@ -77,21 +82,30 @@ class _InstanceNorm(nn.Module):
     torch's own turns the map to another order, and every convolution behind it turns it back.
     """
 
-    def __init__(self, norm: nn.InstanceNorm2d, channels: int) -> None:
+    def __init__(self, norm: nn.InstanceNorm2d) -> None:
         super().__init__()
-        self.norm, self.rest = norm, channels - norm.num_features
+        self.norm = norm
 
     def forward(self, x: Tensor) -> Tensor:
-        some = x[:, : -self.rest]
-        mean = some.mean((2, 3), dtype=torch.float32)
-        off = some - mean.to(x.dtype)[:, :, None, None]
-        variance = (off * off).mean((2, 3), dtype=torch.float32)
-        scale = self.norm.weight * torch.rsqrt(variance + self.norm.eps)
-        shift = self.norm.bias - mean * scale
-        # One pass over all channels: the rest stay as they are.
-        scale = nn.functional.pad(scale, (0, self.rest), value=1.0).to(x.dtype)
-        shift = nn.functional.pad(shift, (0, self.rest)).to(x.dtype)
-        return torch.addcmul(shift[:, :, None, None], x, scale[:, :, None, None])
+        some, rest = x[:, : self.norm.num_features], x[:, self.norm.num_features :]
+        off = some - some.mean((2, 3), keepdim=True)
+        variance = (off * off).mean((2, 3), keepdim=True, dtype=torch.float32)
+        scale = self.norm.weight[:, None, None] * torch.rsqrt(variance + self.norm.eps)
+        bias = self.norm.bias[:, None, None]
+        return torch.cat([torch.addcmul(bias.to(x.dtype), off, scale.to(x.dtype)), rest], dim=1)
+
+
+class _Affine(nn.Module):
+    """A normalisation with nothing before it to fold it into."""
+
+    def __init__(self, norm: nn.BatchNorm1d) -> None:
+        super().__init__()
+        scale, shift = _scale_and_shift(norm)
+        self.scale = nn.Parameter(scale, requires_grad=False)
+        self.shift = nn.Parameter(shift, requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.scale + self.shift
 
 
 class _TwoColumns(nn.Module):
@@ -141,7 +155,7 @@ def _fold(network: Module) -> Module:
                         (torch.ones_like, torch.zeros_like), _scale_and_shift(norm.BN), strict=True
                     )
                 )
-                setattr(module, name, _InstanceNorm(norm.IN, len(layer.weight)))
+                setattr(module, name, _InstanceNorm(norm.IN))
             else:
                 continue
             layer.weight.mul_(scale.reshape(-1, *[1] * (layer.weight.ndim - 1)))

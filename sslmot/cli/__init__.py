@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Sequence as Arguments
 from importlib.metadata import version
 
-from sslmot.cli import calibrate, learn, poses, track, tune
+from sslmot.cli import calibrate, export, learn, poses, track, tune
 
 
 def main(arguments: Arguments[str] | None = None) -> None:
@@ -43,4 +43,5 @@ def _parser() -> argparse.ArgumentParser:
     tune.add_commands(commands)
     learn.add_commands(commands)
     poses.add_commands(commands)
+    export.add_commands(commands)
     return parser

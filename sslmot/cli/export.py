@@ -1,0 +1,46 @@
+"""``sslmot export``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+_SUFFIXES = {"onnx": ".onnx", "torchscript": ".pt"}
+
+
+def add_commands(commands: Any) -> None:
+    """Add the command to a parser."""
+    export = commands.add_parser(
+        "export",
+        help="write an encoder as ONNX or TorchScript",
+        description="Write an encoder for programs without this package: from normalised crops, "
+        "(N, 3, height, width) float32, to features of unit length, (N, D) float32. Notes in the "
+        "file say how crops are made: metadata of ONNX, the extra file sslmot.json of TorchScript.",
+    )
+    export.add_argument(
+        "weights",
+        type=Path,
+        nargs="?",
+        metavar="WEIGHTS",
+        help="encoder to export (default: the one shipped)",
+    )
+    export.add_argument("--format", choices=[*_SUFFIXES], default="onnx", help="default: onnx")
+    export.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="default: encoder.onnx or encoder.pt, in the working directory",
+    )
+    export.set_defaults(run=_export)
+
+
+def _export(args: argparse.Namespace) -> None:
+    from sslmot.encoder import Encoder
+    from sslmot.export import export
+
+    output = args.output or Path("encoder").with_suffix(_SUFFIXES[args.format])
+    encoder = Encoder.load(args.weights, "cpu")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    export(encoder, output, args.format)
+    print(output)
