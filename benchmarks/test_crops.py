@@ -50,19 +50,20 @@ def people(n):
 
 
 def by_cv2(boxes, interpolation):
-    """As users write it: cut, pad by the mean, resize, normalise, transpose."""
+    """The fastest loop of those that came to mind: plane by plane, without an image of floats."""
     crops = np.empty((len(boxes), 3, *SIZE), np.float32)
-    mean = tuple(255 * m for m in IMAGENET_MEAN[::-1])
-    scale = 1 / (255 * np.array(IMAGENET_STD, np.float32))
-    offset = np.array(IMAGENET_MEAN, np.float32) / np.array(IMAGENET_STD, np.float32)
+    mean, std = (np.array(v, np.float32) for v in (IMAGENET_MEAN, IMAGENET_STD))
+    scale, offset = 1 / (255 * std), mean / std
+    beyond_colour = tuple(255 * m for m in IMAGENET_MEAN[::-1])
     for i, (x1, y1, x2, y2) in enumerate(boxes.astype(int)):
         part = FRAME[max(y1, 0) : y2, max(x1, 0) : x2]
         beyond = (max(-y1, 0), max(y2 - HEIGHT, 0), max(-x1, 0), max(x2 - WIDTH, 0))
         if any(beyond):
-            part = cv2.copyMakeBorder(part, *beyond, cv2.BORDER_CONSTANT, value=mean)
+            part = cv2.copyMakeBorder(part, *beyond, cv2.BORDER_CONSTANT, value=beyond_colour)
         resized = cv2.resize(part, SIZE[::-1], interpolation=interpolation)
-        rgb = cv2.cvtColor(resized, cv2.COLOR_BGR2RGB)
-        crops[i] = (rgb * scale - offset).transpose(2, 0, 1)
+        for c, plane in enumerate(reversed(cv2.split(resized))):
+            np.multiply(plane, scale[c], out=crops[i, c])
+            crops[i, c] -= offset[c]
     return crops
 
 

@@ -1,4 +1,5 @@
-#include <utility>
+#include <algorithm>
+#include <cstring>
 #include <vector>
 
 #include "crop.h"
@@ -17,58 +18,107 @@ void add_rows(const uint8_t* row, const uint8_t* next, float first, float second
     }
 }
 
+// The channels of a pixel, and the next one's first, which nobody looks at: all in one register.
+using Pixel = float __attribute__((vector_size(16)));
+
+Pixel load(const float* from) {
+    Pixel pixel;
+    std::memcpy(&pixel, from, sizeof pixel);
+    return pixel;
+}
+
+// How a row of a box becomes a row of a crop: the columns of the box, alike for all of its rows.
+struct Columns {
+    int64_t left = 0, span = 0;        // what is read of a row of the frame, in pixels
+    int64_t taps = 0;                  // of each column; those with fewer have weights of 0
+    std::vector<int64_t> first;        // of each column, in pixels from `left`
+    std::vector<float> weights, sums;  // (width, taps), and the sum over the taps
+};
+
+void set_columns(const float* box, int64_t width, int64_t length, Columns& columns) {
+    std::vector<CropTaps> all(static_cast<size_t>(width));
+    columns.taps = 0;
+    for (int64_t x = 0; x < width; ++x) {
+        all[static_cast<size_t>(x)] = crop_taps(box[0], box[2], x, width, length);
+        columns.taps = std::max(columns.taps, all[static_cast<size_t>(x)].count);
+    }
+    columns.left = all.front().first;
+    columns.span = all.back().first + all.back().count - columns.left;
+    columns.first.clear();
+    columns.weights.clear();
+    columns.sums.clear();
+    for (const CropTaps& taps : all) {
+        columns.first.push_back(taps.first - columns.left);
+        float sum = 0.0F;
+        for (int64_t k = 0; k < columns.taps; ++k) {
+            columns.weights.push_back(k < taps.count ? taps[k] : 0.0F);
+            sum += columns.weights.back();
+        }
+        columns.sums.push_back(sum);
+    }
+}
+
+// Where the channels of a row go, and what is done to them: (sum - offset * inside) * scale.
+struct Planes {
+    float* row[3];
+    Pixel offset, scale;
+};
+
+// A row of a crop from the sums down its columns: pixels of three floats, and zeros behind them.
+SSLMOT_SIMD_CLONES
+void finish_row(const float* line, const Columns& columns, float row_sum, const Planes& planes) {
+    const int64_t taps = columns.taps;
+    const size_t width = columns.first.size();
+    const float* weight = columns.weights.data();
+    const int64_t* first = columns.first.data();
+    const float* sums = columns.sums.data();
+    const Pixel offset = planes.offset * row_sum, scale = planes.scale;
+    float *const a = planes.row[0], *const b = planes.row[1], *const c = planes.row[2];
+    for (size_t x = 0; x < width; ++x, weight += taps) {
+        const float* from = line + 3 * first[x];
+        Pixel sum = {};
+        for (int64_t k = 0; k < taps; ++k) sum += weight[k] * load(from + 3 * k);
+        sum = (sum - offset * sums[x]) * scale;
+        a[x] = sum[0];
+        b[x] = sum[1];
+        c[x] = sum[2];
+    }
+}
+
 }  // namespace
 
 void crop_cpu(const CropFrame& frame, const float* boxes, int64_t n, CropFormat format,
               float* out) {
     const int64_t height = format.height, width = format.width, plane = height * width;
-    std::vector<CropTaps> columns(static_cast<size_t>(width));
-    std::vector<float> column_sums(columns.size()), weights, line;
+    Columns columns;
+    std::vector<float> line;
 
-    for (const float* box = boxes; box != boxes + 4 * n; box += 4) {
-        // The columns are alike for all rows of a box.
-        weights.clear();
-        for (size_t x = 0; x < columns.size(); ++x) {
-            columns[x] = crop_taps(box[0], box[2], static_cast<int64_t>(x), width, frame.width);
-            column_sums[x] = 0.0F;
-            for (int64_t k = 0; k < columns[x].count; ++k) {
-                weights.push_back(columns[x][k]);
-                column_sums[x] += weights.back();
-            }
+    for (const float* box = boxes; box != boxes + 4 * n; box += 4, out += 3 * plane) {
+        set_columns(box, width, frame.width, columns);
+        Planes planes = {};
+        for (int64_t c = 0; c < 3; ++c) {
+            const int64_t made = format.bgr_to_rgb ? 2 - c : c;
+            planes.row[c] = out + made * plane;
+            planes.offset[c] = 255.0F * format.mean[made];
+            planes.scale[c] = 1.0F / (255.0F * format.std[made]);
         }
-        const int64_t left = columns.front().first;
-        const int64_t span = columns.back().first + columns.back().count - left;
-
         for (int64_t y = 0; y < height; ++y) {
             // Rows first, two a pass: they are contiguous in memory.
             const CropTaps rows = crop_taps(box[1], box[3], y, height, frame.height);
             float row_sum = 0.0F;
-            line.assign(static_cast<size_t>(3 * span), 0.0F);
+            line.assign(static_cast<size_t>(3 * (columns.span + columns.taps) + 1), 0.0F);
             for (int64_t k = 0; k < rows.count; k += 2) {
                 const bool pair = k + 1 < rows.count;
                 const float first = rows[k], second = pair ? rows[k + 1] : 0.0F;
-                const uint8_t* row = frame.data + (rows.first + k) * frame.row_stride + 3 * left;
-                add_rows(row, pair ? row + frame.row_stride : row, first, second, 3 * span,
+                const uint8_t* row =
+                    frame.data + (rows.first + k) * frame.row_stride + 3 * columns.left;
+                add_rows(row, pair ? row + frame.row_stride : row, first, second, 3 * columns.span,
                          line.data());
                 row_sum += first + second;
             }
-
-            const float* weight = weights.data();
-            for (size_t x = 0; x < columns.size(); ++x) {
-                const float* pixel = line.data() + 3 * (columns[x].first - left);
-                float sums[3] = {};
-                for (int64_t k = 0; k < columns[x].count; ++k, ++weight, pixel += 3) {
-                    for (int c = 0; c < 3; ++c) sums[c] += *weight * pixel[c];
-                }
-                if (format.bgr_to_rgb) std::swap(sums[0], sums[2]);
-                const float inside = row_sum * column_sums[x];
-                for (int c = 0; c < 3; ++c) {
-                    out[c * plane + y * width + static_cast<int64_t>(x)] =
-                        normalise(format, sums[c], inside, c);
-                }
-            }
+            finish_row(line.data(), columns, row_sum, planes);
+            for (float*& row : planes.row) row += width;
         }
-        out += 3 * plane;
     }
 }
 

@@ -1,0 +1,137 @@
+"""A whole frame: ``Tracker.step(frame, dets)`` on 1080p pictures, and where its time goes.
+
+    pytest benchmarks/test_frame.py --benchmark-columns=median,iqr,rounds
+
+Unlike the other benchmarks it uses all cores, as a tracker does. The people of a generated crowd
+walk to and fro; whoever is in the picture, hidden or not, has a box. The stages are timed in a
+second pass, each to its end where they run on a GPU, and are printed with the frames a second.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from functools import lru_cache
+from time import perf_counter
+
+import cv2
+import numpy as np
+import pytest
+
+from sslmot import Tracker
+from sslmot.crowd import Crowd, CrowdConfig
+
+torch = pytest.importorskip("torch", reason="torch is not installed: pip install sslmot[encoder]")
+
+FRAMES = 12
+WARM_UP = 4
+
+
+@lru_cache(maxsize=1)
+def crowd(people):
+    """Pictures, boxes (N, 4) float32, and who is in them, N being the number of people."""
+    generated = Crowd(CrowdConfig(people=2 * people, frames=FRAMES, width=1920, height=1080))
+    rng = np.random.default_rng(0)
+    frames = []
+    for t in range(FRAMES):
+        truth = generated.truth(t)
+        boxes = truth.boxes + 2 * rng.standard_normal(truth.boxes.shape, np.float32)
+        frames.append((generated.frame(t), boxes[:people], truth.ids[:people]))
+    return frames
+
+
+def to_and_fro(people):
+    frames = crowd(people)
+    while True:
+        yield from frames
+        yield from frames[-2:0:-1]
+
+
+def encoder(name, device):
+    from sslmot.encoder import Encoder, EncoderConfig
+
+    if name == "resnet18":
+        return Encoder.load(device=device)  # that of the package
+    return Encoder(EncoderConfig("resnet50"), device=device)  # the paper's, with random weights
+
+
+@pytest.fixture
+def all_cores():
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    for set_threads in (torch.set_num_threads, cv2.setNumThreads):
+        set_threads(len(os.sched_getaffinity(0)))
+    yield
+    torch.set_num_threads(before[0])
+    cv2.setNumThreads(before[1])
+
+
+@pytest.fixture
+def stages(monkeypatch):
+    """Time by stage, once it is told to watch an encoder."""
+    spent = defaultdict(float)
+
+    def watch(encoder):
+        def timed(stage, function):
+            def run(*args, **kwargs):
+                start = perf_counter()
+                result = function(*args, **kwargs)
+                if encoder.device.type == "cuda":
+                    torch.cuda.synchronize()
+                spent[stage] += perf_counter() - start
+                return result
+
+            return run
+
+        for stage, owner, name in (
+            ("upload", encoder, "_upload"),
+            ("crops", "sslmot.encoder", "crop"),
+            ("network", encoder, "describe"),
+            ("camera", "sslmot.tracker", "look"),
+            ("camera", "sslmot.tracker", "camera_motion"),
+        ):
+            if isinstance(owner, str):
+                owner = __import__(owner, fromlist=["_"])
+            monkeypatch.setattr(owner, name, timed(stage, getattr(owner, name)))
+        return spent
+
+    return watch
+
+
+@pytest.mark.parametrize("people", [20, 100])
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_frame(benchmark, stages, all_cores, capsys, device, name, people):
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    benchmark.group = f"a frame, {people} people"
+    describer = encoder(name, device)
+    tracker = Tracker(extractor=describer)
+    frames, owner, seen, right = to_and_fro(people), {}, 0, 0
+
+    def step(frame, boxes, ids):
+        nonlocal seen, right
+        tracks = tracker.step(frame, boxes)
+        for row, i in zip(tracks.detection_index.tolist(), tracks.ids.tolist(), strict=True):
+            right += owner.setdefault(i, ids[row]) == ids[row]
+        seen += len(boxes)
+
+    for _ in range(WARM_UP):
+        step(*next(frames))
+    rounds = 10 if device == "cpu" and (name, people) != ("resnet18", 20) else 40
+    benchmark.pedantic(step, setup=lambda: (next(frames), {}), rounds=rounds)
+
+    spent = stages(describer)
+    start = perf_counter()
+    for _ in range(6):
+        step(*next(frames))
+    whole = perf_counter() - start
+    spent["association"] = whole - sum(spent.values())
+    per_second = 1 / benchmark.stats.stats.median
+    shares = {stage: round(time / whole, 3) for stage, time in spent.items()}
+    benchmark.extra_info.update(frames_per_second=round(per_second, 1), shares=shares)
+    with capsys.disabled():
+        text = ", ".join(f"{stage} {share:.1%}" for stage, share in shares.items())
+        print(f"\n{device}, {name}, {people} people: {per_second:.1f} frames/s; {text}")
+
+    # Random weights still tell who stands still; the encoder of the package knows people.
+    assert right / seen > (0.9 if name == "resnet18" else 0.6)
