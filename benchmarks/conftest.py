@@ -2,6 +2,8 @@
 
 import os
 
+import pytest
+
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = "1"  # read when NumPy is imported, so not later than here
 
@@ -39,3 +41,18 @@ def pytest_terminal_summary(terminalreporter, config):
         # As text: numbers have their digits already.
         table = tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True)
         terminalreporter.write_line(table)
+
+
+@pytest.fixture
+def all_cores():
+    """All the same, for what is not a comparison."""
+    import cv2
+    import torch
+
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    count = len(os.sched_getaffinity(0))
+    torch.set_num_threads(count)
+    cv2.setNumThreads(count)
+    yield count
+    torch.set_num_threads(before[0])
+    cv2.setNumThreads(before[1])

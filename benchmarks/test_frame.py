@@ -9,12 +9,10 @@ second pass, each to its end where they run on a GPU, and are printed with the f
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from functools import lru_cache
 from time import perf_counter
 
-import cv2
 import numpy as np
 import pytest
 
@@ -53,16 +51,6 @@ def encoder(name, device):
     if name == "resnet18":
         return Encoder.load(device=device)  # that of the package
     return Encoder(EncoderConfig("resnet50"), device=device)  # the paper's, with random weights
-
-
-@pytest.fixture
-def all_cores():
-    before = torch.get_num_threads(), cv2.getNumThreads()
-    for set_threads in (torch.set_num_threads, cv2.setNumThreads):
-        set_threads(len(os.sched_getaffinity(0)))
-    yield
-    torch.set_num_threads(before[0])
-    cv2.setNumThreads(before[1])
 
 
 @pytest.fixture
