@@ -155,8 +155,8 @@ class ResNet(nn.Module):
 
     def maps(self, x: Tensor) -> list[Tensor]:
         """What a feature is made of: (N, 3, H, W) -> maps (N, C, h, w), from fine to coarse."""
-        x = torch.relu_(self.bn1(self.conv1(x)))
-        x = nn.functional.max_pool2d(x, 3, 2, padding=1)
+        x = nn.functional.max_pool2d(self.bn1(self.conv1(x)), 3, 2, padding=1)
+        x = torch.relu_(x)  # of the largest, which is the largest of what ReLU leaves
         second = self.layer2(self.layer1(x))
         third = self.layer3(second)
         last = self.layer4(third)

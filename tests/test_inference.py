@@ -10,6 +10,8 @@ torch = pytest.importorskip("torch")
 from hypothesis import given  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
+from sslmot.crops import crop  # noqa: E402
+from sslmot.crowd import Crowd, CrowdConfig  # noqa: E402
 from sslmot.encoder import Encoder, EncoderConfig  # noqa: E402
 from sslmot.graphs import GraphedNetwork, padded  # noqa: E402
 from sslmot.inference import InferenceNetwork  # noqa: E402
@@ -63,6 +65,21 @@ def test_features_are_those_of_the_network(config):
     assert got.shape == expected.shape
     scale = float(expected.abs().max())
     torch.testing.assert_close(got / scale, expected / scale, atol=2e-5, rtol=0)
+
+
+def test_the_encoder_of_the_package():
+    """In float32 exactly, in bfloat16 nearly: the README's figures hold with both."""
+    frame = Crowd(CrowdConfig(people=8, width=640, height=360)).frame(0)
+    rng = np.random.default_rng(0)
+    corner = rng.uniform(0, 1, (16, 2)) * (580, 200)
+    boxes = np.hstack([corner, corner + np.array([60, 160])])
+    exact, fast = (Encoder.load(device="cpu", bfloat16=b) for b in (False, True))
+    c = exact.config
+    crops = torch.from_numpy(crop(frame, boxes, c.crop_size, c.mean, c.std, middle=c.middle))
+    expected = plain(exact, crops)
+    features = [torch.from_numpy(encoder(frame, boxes)) for encoder in (exact, fast)]
+    for got, least in zip(features, (0.999999, 0.9998), strict=True):
+        assert torch.cosine_similarity(got.double(), expected.double()).min() > least
 
 
 def test_a_crop_of_one_colour():
