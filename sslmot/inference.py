@@ -149,12 +149,9 @@ def _fold(network: Module) -> Module:
                 scale, shift = _scale_and_shift(norm)
                 setattr(module, name, nn.Identity())
             elif isinstance(norm, IBN):
-                scale, shift = (
-                    torch.cat([like(norm.IN.weight), x])
-                    for like, x in zip(
-                        (torch.ones_like, torch.zeros_like), _scale_and_shift(norm.BN), strict=True
-                    )
-                )
+                scale, shift = _scale_and_shift(norm.BN)
+                scale = torch.cat([torch.ones_like(norm.IN.weight), scale])
+                shift = torch.cat([torch.zeros_like(norm.IN.bias), shift])
                 setattr(module, name, _InstanceNorm(norm.IN))
             else:
                 continue
@@ -170,8 +167,6 @@ def _scale_and_shift(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> tuple[Tensor, Ten
     scale = torch.rsqrt(norm.running_var + norm.eps)
     shift = -norm.running_mean * scale
     if norm.affine:
-        scale, shift = (
-            scale * norm.weight.detach(),
-            shift * norm.weight.detach() + norm.bias.detach(),
-        )
+        weight = norm.weight.detach()
+        scale, shift = scale * weight, shift * weight + norm.bias.detach()
     return scale, shift
