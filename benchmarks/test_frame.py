@@ -3,9 +3,10 @@
     pytest benchmarks/test_frame.py --benchmark-columns=median,iqr,rounds
 
 Unlike the other benchmarks it uses all cores, as a tracker does, and wants them idle; with
-``OMP_WAIT_POLICY=passive`` every layer of the network waits for threads to wake up. The people of a generated crowd
-walk to and fro; whoever is in the picture, hidden or not, has a box. The stages are timed in a
-second pass, each to its end where they run on a GPU, and are printed with the frames a second.
+``OMP_WAIT_POLICY=passive`` every layer of the network waits for threads to wake up. The people of a
+generated crowd walk to and fro; whoever is in the picture, hidden or not, has a box. The stages are
+timed in a second pass, each to its end where they run on a GPU, and are printed with the frames a
+second.
 """
 
 from __future__ import annotations
