@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -342,16 +343,40 @@ class Encoder:
         Raises:
             ValueError: As :func:`sslmot.crops.crop`.
         """
+        return self.describe_frames([frame], [boxes])[0]
+
+    def describe_frames(self, frames: Sequence[ArrayLike], boxes: Sequence[ArrayLike]) -> list[Any]:
+        """Describe the boxes of several frames, such as those of several cameras, together.
+
+        Args:
+            frames: As for a call, of any sizes.
+            boxes: Of each frame (N, 4).
+
+        Returns:
+            Of each frame what a call returns.
+
+        Raises:
+            ValueError: The numbers of frames and of boxes differ, or as :func:`sslmot.crops.crop`.
+        """
+        if len(frames) != len(boxes):
+            raise ValueError(f"boxes: expected those of {len(frames)} frames, got {len(boxes)}")
         c = self.config
+        if self.device.type == "cuda" and _core.cuda_device_count() > 0:
+            frames = [self._upload(f) if len(b) else f for f, b in zip(frames, boxes, strict=True)]
+        counts = [len(some) for some in boxes]
+        ends = list(itertools.accumulate(counts))
         parts = [torch.zeros((0, self.dim), device=self.device)]
-        if len(boxes) > 0 and self.device.type == "cuda" and _core.cuda_device_count() > 0:
-            frame = self._upload(frame)
-        for first in range(0, len(boxes), self.batch_size):
-            some = boxes[first : first + self.batch_size]
-            crops = crop(frame, some, c.crop_size, c.mean, c.std, middle=c.middle)
-            parts.append(self.describe(torch.as_tensor(crops, device=self.device)))
-        features = torch.cat(parts)
-        return features.numpy() if self.device.type == "cpu" else features
+        for first in range(0, sum(counts), self.batch_size):
+            crops = []
+            for frame, some, end in zip(frames, boxes, ends, strict=True):
+                begin = end - len(some)
+                here = some[max(first - begin, 0) : max(first + self.batch_size - begin, 0)]
+                if len(here):
+                    cut = crop(frame, here, c.crop_size, c.mean, c.std, middle=c.middle)
+                    crops.append(torch.as_tensor(cut, device=self.device))
+            parts.append(self.describe(torch.cat(crops)))
+        features = torch.split(torch.cat(parts), counts)
+        return [z.numpy() if self.device.type == "cpu" else z for z in features]
 
     def _upload(self, frame: ArrayLike) -> Any:
         """A frame on the network's device, which cuts crops out faster than the host does."""

@@ -343,6 +343,35 @@ def test_the_same_call_gives_the_same_features(encoder):
     np.testing.assert_array_equal(encoder(FRAME, BOXES), encoder(FRAME, BOXES))
 
 
+@pytest.mark.parametrize("batch_size", [1, 3, 64])
+def test_frames_are_described_together_as_alone(batch_size, device):
+    encoder = Encoder(SMALL, device=device, batch_size=batch_size, bfloat16=False)
+    rng = np.random.default_rng(0)
+    frames = [rng.integers(0, 255, (120 + 10 * i, 160, 3), np.uint8) for i in range(3)]
+    boxes = [np.float32([[i, 5, 40 + i, 90]] * n) for i, n in enumerate((2, 0, 3))]
+    passes, describe = [], encoder.describe
+    encoder.describe = lambda crops: passes.append(len(crops)) or describe(crops)
+    together = encoder.describe_frames(frames, boxes)
+    assert sum(passes) == 5
+    assert max(passes) <= batch_size
+    assert len(passes) == -(-5 // batch_size)
+    for frame, some, features in zip(frames, boxes, together, strict=True):
+        alone = encoder(frame, some)
+        assert type(features) is type(alone)
+        assert features.shape == (len(some), encoder.dim)
+        np.testing.assert_allclose(
+            np.asarray(torch.as_tensor(features).cpu()),
+            np.asarray(torch.as_tensor(alone).cpu()),
+            rtol=1e-4,
+            atol=1e-5,
+        )
+
+
+def test_as_many_frames_as_boxes():
+    with pytest.raises(ValueError, match="boxes: expected those of 1 frames, got 2"):
+        Encoder(SMALL).describe_frames([np.zeros((9, 9, 3), np.uint8)], [[], []])
+
+
 @pytest.mark.parametrize("batch_size", [1, 2, 5])
 def test_batches_do_not_change_features(encoder, path, batch_size):
     batched = Encoder.load(path, "cpu", batch_size=batch_size, bfloat16=False)
