@@ -1,6 +1,7 @@
-# Compiler flags of every target. No fast-math: a NaN must stay a NaN.
+# Compiler flags of every target. No fast-math: a NaN must stay a NaN. Without trapping math a loop
+# with conditions in it becomes vectors; no value changes, and nobody reads the exception flags.
 function(sslmot_flags target)
-  set(cxx -fopenmp-simd -Wall -Wextra -Wconversion -Wshadow)
+  set(cxx -fopenmp-simd -fno-trapping-math -Wall -Wextra -Wconversion -Wshadow)
   set(cuda "")
   if(STRICT)
     list(APPEND cxx -Werror)

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "dot.h"
 #include "pair.h"
@@ -9,60 +10,98 @@ namespace sslmot {
 
 namespace {
 
-// Partial dot products over a slice of the features, 4 rows by 4 rows: 16 sums live in registers
-// while each number read is used four times.
+// A tile of products: its sums fill the registers of AVX2, and keep those of AVX-512 and NEON busy.
+constexpr int64_t kRows = 6, kColumns = 16;
+// Numbers of each row that are multiplied at a time.
+constexpr int64_t kSlice = 512;
+// Rows whose slices stay in the second-level cache while all panels pass.
+constexpr int64_t kBlock = 16 * kRows;
+// Fewer rows or columns than these are not worth a panel: packing it would cost more than it saves.
+constexpr int64_t kFew = 8;
+
+// panel[k][j] = b[j][k]: what a tile reads is one run of memory.
 SSLMOT_SIMD_CLONES
-void dot_4x4(const float* const* a, const float* const* b, int64_t begin, int64_t end, float* out,
-             int64_t stride) {
-    const float *a0 = a[0], *a1 = a[1], *a2 = a[2], *a3 = a[3];
-    const float *b0 = b[0], *b1 = b[1], *b2 = b[2], *b3 = b[3];
-    float s00 = 0, s01 = 0, s02 = 0, s03 = 0, s10 = 0, s11 = 0, s12 = 0, s13 = 0;
-    float s20 = 0, s21 = 0, s22 = 0, s23 = 0, s30 = 0, s31 = 0, s32 = 0, s33 = 0;
-#pragma omp simd reduction(+ : s00, s01, s02, s03, s10, s11, s12, s13, s20, s21, s22, s23, s30, \
-                               s31, s32, s33)
-    for (int64_t k = begin; k < end; ++k) {
-        s00 += a0[k] * b0[k], s01 += a0[k] * b1[k], s02 += a0[k] * b2[k], s03 += a0[k] * b3[k];
-        s10 += a1[k] * b0[k], s11 += a1[k] * b1[k], s12 += a1[k] * b2[k], s13 += a1[k] * b3[k];
-        s20 += a2[k] * b0[k], s21 += a2[k] * b1[k], s22 += a2[k] * b2[k], s23 += a2[k] * b3[k];
-        s30 += a3[k] * b0[k], s31 += a3[k] * b1[k], s32 += a3[k] * b2[k], s33 += a3[k] * b3[k];
+void pack(const float* const* b, int64_t length, float* panel) {
+    for (int64_t k = 0; k < length; ++k)
+        for (int64_t j = 0; j < kColumns; ++j) panel[k * kColumns + j] = b[j][k];
+}
+
+// Adds the products of kRows rows and a panel to `out`. Each sum runs through its slice in order,
+// wherever in the tile it stands.
+SSLMOT_SIMD_CLONES
+void multiply(const float* const* a, const float* panel, int64_t length, float* out,
+              int64_t stride) {
+    float sums[kRows][kColumns] = {};
+    const float* row[kRows];
+    for (int64_t i = 0; i < kRows; ++i) row[i] = a[i];
+    for (int64_t k = 0; k < length; ++k) {
+        for (int64_t i = 0; i < kRows; ++i) {
+#pragma omp simd
+            for (int64_t j = 0; j < kColumns; ++j)
+                sums[i][j] += row[i][k] * panel[k * kColumns + j];
+        }
     }
-    const float sums[16] = {s00, s01, s02, s03, s10, s11, s12, s13,
-                            s20, s21, s22, s23, s30, s31, s32, s33};
-    for (int i = 0; i < 4; ++i)
-        for (int j = 0; j < 4; ++j) out[i * stride + j] += sums[4 * i + j];
+    for (int64_t i = 0; i < kRows; ++i)
+#pragma omp simd
+        for (int64_t j = 0; j < kColumns; ++j) out[i * stride + j] += sums[i][j];
+}
+
+// n rows from the `first` on, of those there are; what is missing of n is the last one again.
+template <int64_t n>
+void take(const float* const* rows, int64_t first, int64_t count, int64_t begin,
+          const float** taken) {
+    for (int64_t r = 0; r < n; ++r) taken[r] = rows[std::min(first + r, count - 1)] + begin;
 }
 
 SSLMOT_SIMD_CLONES
-float dot_slice(const float* a, const float* b, int64_t begin, int64_t end) {
+float sum_of_products(const float* a, const float* b, int64_t dim) {
     float sum = 0;
 #pragma omp simd reduction(+ : sum)
-    for (int64_t k = begin; k < end; ++k) sum += a[k] * b[k];
+    for (int64_t k = 0; k < dim; ++k) sum += a[k] * b[k];
     return sum;
 }
 
 }  // namespace
 
-float dot(const float* a, const float* b, int64_t dim) { return dot_slice(a, b, 0, dim); }
+float dot(const float* a, const float* b, int64_t dim) { return sum_of_products(a, b, dim); }
 
 void dot_block(const float* const* a, int64_t n_a, const float* const* b, int64_t n_b, int64_t dim,
                float* out, int64_t out_stride) {
-    // A slab of b (64 rows by 512 numbers, 128 KiB) stays in the second-level cache while all of a
-    // streams past it.
-    constexpr int64_t rows = 64, slice = 512;
-    for (int64_t i = 0; i < n_a; ++i) std::fill_n(out + i * out_stride, n_b, 0.0F);
-    for (int64_t jb = 0; jb < n_b; jb += rows) {
-        const int64_t je = std::min(jb + rows, n_b);
-        for (int64_t begin = 0; begin < dim; begin += slice) {
-            const int64_t end = std::min(begin + slice, dim);
-            for (int64_t i = 0; i < n_a; i += 4) {
-                for (int64_t j = jb; j < je; j += 4) {
-                    if (i + 4 <= n_a && j + 4 <= je) {
-                        dot_4x4(a + i, b + j, begin, end, out + i * out_stride + j, out_stride);
+    const int64_t rest = n_b % kColumns;
+    const int64_t in_panels = n_a < kFew ? 0 : rest < kFew ? n_b - rest : n_b;
+    for (int64_t i = 0; i < n_a; ++i) {
+        float* row = out + i * out_stride;
+        std::fill_n(row, in_panels, 0.0F);
+        for (int64_t j = in_panels; j < n_b; ++j) row[j] = dot(a[i], b[j], dim);
+    }
+    thread_local std::vector<float> panels;  // keeps its memory from frame to frame
+    const int64_t slice = std::min(kSlice, dim);
+    panels.resize(static_cast<size_t>((in_panels + kColumns - 1) / kColumns * kColumns * slice));
+    const float *row[kRows], *column[kColumns];
+    for (int64_t begin = 0; begin < dim; begin += kSlice) {
+        const int64_t length = std::min(kSlice, dim - begin);
+        const auto panel = [&](int64_t j) { return panels.data() + j * length; };
+        for (int64_t j = 0; j < in_panels; j += kColumns) {
+            take<kColumns>(b, j, n_b, begin, column);
+            pack(column, length, panel(j));
+        }
+        for (int64_t block = 0; block < n_a; block += kBlock) {
+            const int64_t block_end = std::min(block + kBlock, n_a);
+            for (int64_t j = 0; j < in_panels; j += kColumns) {
+                const int64_t columns = std::min(kColumns, n_b - j);
+                for (int64_t i = block; i < block_end; i += kRows) {
+                    const int64_t rows = std::min(kRows, n_a - i);
+                    take<kRows>(a, i, n_a, begin, row);
+                    float* tile = out + i * out_stride + j;
+                    if (rows == kRows && columns == kColumns) {
+                        multiply(row, panel(j), length, tile, out_stride);
                         continue;
                     }
-                    for (int64_t r = i; r < std::min(i + 4, n_a); ++r)
-                        for (int64_t c = j; c < std::min(j + 4, je); ++c)
-                            out[r * out_stride + c] += dot_slice(a[r], b[c], begin, end);
+                    float whole[kRows * kColumns] = {};
+                    multiply(row, panel(j), length, whole, kColumns);
+                    for (int64_t r = 0; r < rows; ++r)
+                        for (int64_t c = 0; c < columns; ++c)
+                            tile[r * out_stride + c] += whole[r * kColumns + c];
                 }
             }
         }

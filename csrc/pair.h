@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 
 #include "host_device.h"
 
@@ -21,17 +22,12 @@ struct PairParams {
 struct TrackGate {
     float reach;         // pairs farther apart can never match
     float min_affinity;  // rho_1, of this track
-    // Below this cosine the affinity is under min_affinity beyond any rounding: most pairs of a
-    // frame need no exponential to be ruled out.
-    float hopeless_cosine;
 };
 
 // Of track i; without arrays the reach is unlimited and the affinity that of the settings.
 SSLMOT_HOST_DEVICE inline TrackGate track_gate(const float* reach, const float* min_affinity,
                                                int64_t i, const PairParams& p) {
-    const float least = min_affinity ? min_affinity[i] : p.min_affinity;
-    return {reach ? reach[i] : INFINITY, least,
-            1.0F + p.tau * std::log(least) - 1e-3F * (1.0F + p.tau)};
+    return {reach ? reach[i] : INFINITY, min_affinity ? min_affinity[i] : p.min_affinity};
 }
 
 // Norms up to here keep products of two within float32; anything longer is an input error.
@@ -74,9 +70,36 @@ SSLMOT_HOST_DEVICE inline float cosine(float dot, float track_norm, float detect
     return 1.0F < c ? 1.0F : c;
 }
 
+// e^x for x <= 0, to two units in the last place, in plain arithmetic: a loop over pairs becomes
+// vectors, as it would not around a call. What is too small for a normal float32 is the smallest;
+// a NaN stays one.
+SSLMOT_HOST_DEVICE inline float exp_negative(float x) {
+    // x = n ln 2 + r with |r| <= ln 2 / 2; a float32 near 1.5 * 2^23 has no room for a fraction.
+    constexpr float rounder = 12582912.0F, log2_e = 1.44269504F;
+    constexpr float ln2_high = 0.693359375F, ln2_low = -2.12194440e-4F;  // n * ln2_high is exact
+    const float y = x < -87.0F ? -87.0F : x;
+    const float shifted = y * log2_e + rounder;
+    const float n = shifted - rounder;
+    const float r = (y - n * ln2_high) - n * ln2_low;
+    float sum = 1.0F / 5040.0F;  // Taylor: the next term is below 6e-9
+    sum = sum * r + 1.0F / 720.0F;
+    sum = sum * r + 1.0F / 120.0F;
+    sum = sum * r + 1.0F / 24.0F;
+    sum = sum * r + 1.0F / 6.0F;
+    sum = sum * r + 0.5F;
+    sum = sum * r + 1.0F;
+    sum = sum * r + 1.0F;
+    int32_t bits;  // of `shifted`: its last ones are n
+    std::memcpy(&bits, &shifted, sizeof bits);
+    const int32_t exponent = static_cast<int32_t>(static_cast<uint32_t>(bits + 127) << 23);
+    float power;
+    std::memcpy(&power, &exponent, sizeof power);
+    return sum * power;
+}
+
 // Eq. 6 divided by its largest value: in (0, 1], so that a small tau cannot overflow.
 SSLMOT_HOST_DEVICE inline float affinity(float cos, const PairParams& p) {
-    return std::exp((cos - 1.0F) / p.tau);
+    return exp_negative((cos - 1.0F) / p.tau);
 }
 
 // Relative L1 distance: centres by the track's own size (eq. 7), and the change of size beside it.
@@ -94,9 +117,8 @@ SSLMOT_HOST_DEVICE inline float distance(const Box& track, const Box& detection,
 // turning into the gate.
 SSLMOT_HOST_DEVICE inline float pair_cost(float cos, float dis, const TrackGate& track,
                                           const PairParams& p) {
-    if (dis > track.reach || cos < track.hopeless_cosine) return p.gate;
     const float a = affinity(cos, p);
-    if (a < track.min_affinity || cos == -INFINITY) return p.gate;
+    if (dis > track.reach || a < track.min_affinity || cos == -INFINITY) return p.gate;
     const float motion = 1.0F < dis ? 1.0F : dis;
     const float cost = p.appearance_weight * (1.0F - a) + p.motion_weight * motion;
     return p.gate < cost ? p.gate : cost;
