@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "assign_dense.h"
 #include "simd.h"
 
 namespace sslmot {
@@ -63,35 +64,6 @@ struct SparseRows {
     }
 };
 
-template <class Cost>
-SSLMOT_SIMD_CLONES double pay(const Cost* cost, const double* price, int64_t n, double* paid) {
-    double best = kInfinity;
-#pragma omp simd reduction(min : best)
-    for (int64_t j = 0; j < n; ++j) {
-        paid[j] = static_cast<double>(cost[j]) - price[j];
-        best = paid[j] < best ? paid[j] : best;
-    }
-    return best;
-}
-
-SSLMOT_SIMD_CLONES double minimum(const double* values, int64_t n) {
-    double best = kInfinity;
-#pragma omp simd reduction(min : best)
-    for (int64_t j = 0; j < n; ++j) best = values[j] < best ? values[j] : best;
-    return best;
-}
-
-// Marks the columns that SparseRows::spread calls reach for.
-template <class Cost>
-SSLMOT_SIMD_CLONES void mark_nearer(const Cost* cost, const double* price, const double* distance,
-                                    double base, double nearest, int64_t n, uint8_t* mark) {
-#pragma omp simd
-    for (int64_t j = 0; j < n; ++j) {
-        const double d = base + static_cast<double>(cost[j]) - price[j];
-        mark[j] = (d < nearest) & (d < distance[j]);
-    }
-}
-
 // Marks the costs that need a look: below the limit, or NaN (which compares as neither).
 template <class Cost>
 SSLMOT_SIMD_CLONES void mark_below(const Cost* cost, int64_t n, Cost limit, uint8_t* mark) {
@@ -113,48 +85,13 @@ void for_each_mark(uint8_t* marks, int64_t n, const Visit& visit) {
     }
 }
 
-// A problem as a full matrix: the same in whole vectors.
-template <class Cost>
-struct DenseRows {
-    DenseRows(const Cost* matrix, int64_t n) : cost(matrix), columns(n) {
-        paid.resize(static_cast<size_t>(n));
-        marks.resize(static_cast<size_t>(n) + 8);
-    }
-
-    Bid bid(int32_t row, const double* price, double gate) {
-        const Cost* costs = cost + row * columns;
-        const double best = pay(costs, price, columns, paid.data());
-        if (!(best < gate)) return {gate, kInfinity, -1, 0.0};
-        const auto j = std::find(paid.begin(), paid.end(), best) - paid.begin();
-        paid[static_cast<size_t>(j)] = kInfinity;
-        const double second = minimum(paid.data(), columns);
-        return {best, std::min(second, gate), static_cast<int32_t>(j),
-                static_cast<double>(costs[j])};
-    }
-
-    template <class Reach>
-    void spread(int32_t row, double base, const double* price, const double* distance,
-                double nearest, const Reach& reach) {
-        const Cost* costs = cost + row * columns;
-        mark_nearer(costs, price, distance, base, nearest, columns, marks.data());
-        for_each_mark(marks.data(), columns, [&](int64_t j) {
-            const auto c = static_cast<double>(costs[j]);
-            reach(static_cast<int32_t>(j), c, base + c - price[j]);
-        });
-    }
-
-    const Cost* cost;
-    int64_t columns;
-    std::vector<double> paid;
-    std::vector<uint8_t> marks;
-};
-
 // The matching and its dual prices. A column's price is never positive, and zero while it is free;
 // a row may always be left out, at the cost of the gate.
 class Matcher {
   public:
-    template <class Rows>
-    void solve(Rows& rows, int64_t n_rows, int64_t n_columns, double gate, int32_t* match) {
+    template <class Cost>
+    void solve(const SparseRows<Cost>& rows, int64_t n_rows, int64_t n_columns, double gate,
+               int32_t* match) {
         const auto n = static_cast<size_t>(n_columns);
         gate_ = gate;
         price_.assign(n, 0.0);
@@ -181,8 +118,8 @@ class Matcher {
     // Rows bid for their cheapest column, raising its price until their second choice is as good,
     // and may turn out its owner: cheap, and it settles nearly every row. Rows still without a
     // column after a bounded number of bids wait for a search.
-    template <class Rows>
-    void reduce(Rows& rows, int32_t n_rows) {
+    template <class Cost>
+    void reduce(const SparseRows<Cost>& rows, int32_t n_rows) {
         waiting_.clear();
         int64_t bids = 4 * static_cast<int64_t>(n_rows) + 16;
         for (int32_t first = 0; first < n_rows; ++first) {
@@ -211,8 +148,8 @@ class Matcher {
 
     // Dijkstra from `source` over reduced costs, to the nearest free column or to the row that is
     // best left out; then the pairs along the path change places.
-    template <class Rows>
-    void augment(Rows& rows, int32_t source) {
+    template <class Cost>
+    void augment(const SparseRows<Cost>& rows, int32_t source) {
         double nearest = kInfinity;
         int32_t last_row = source, last_column = -1;
         heap_.clear(), touched_.clear();
@@ -362,19 +299,22 @@ void solve_sparse(const int32_t* row_begin, const int32_t* column, const Cost* c
     });
 }
 
+// All costs are below the gate: as no row needs to be left out while a column is free, the gate
+// decides nothing.
 template <class Cost>
-void solve_dense(const Cost* cost, int64_t rows, int64_t columns, double gate, int32_t* match) {
-    gate = finite_gate(gate, cost, rows * columns, rows, columns);
+void solve_dense(const Cost* cost, int64_t rows, int64_t columns, int32_t* match) {
     from_shorter_side(rows, columns, match, [&](int64_t n, int64_t m, bool flipped, int32_t* out) {
         thread_local std::vector<Cost> turned;
         if (flipped) {
             turned.resize(static_cast<size_t>(rows * columns));
-            for (int64_t i = 0; i < rows; ++i)
+            // In strips, so that what is written next to each other is read soon after.
+            constexpr int64_t strip = 16;
+            for (int64_t begin = 0; begin < rows; begin += strip)
                 for (int64_t j = 0; j < columns; ++j)
-                    turned[static_cast<size_t>(j * rows + i)] = cost[i * columns + j];
+                    for (int64_t i = begin; i < std::min(begin + strip, rows); ++i)
+                        turned[static_cast<size_t>(j * rows + i)] = cost[i * columns + j];
         }
-        DenseRows<Cost> problem(flipped ? turned.data() : cost, m);
-        matcher.solve(problem, n, m, gate, out);
+        match_rows(flipped ? turned.data() : cost, n, m, out);
     });
 }
 
@@ -432,9 +372,10 @@ void assign_sparse(const int32_t* row_begin, const int32_t* column, const Cost* 
 template <class Cost>
 void assign_dense(const Cost* cost, int64_t rows, int64_t columns, double gate, int32_t* match) {
     const Cost limit = round_up<Cost>(std::min(gate, kLargest));
-    int64_t full = 0;
-    while (full < rows && all_between(cost + full * columns, columns, limit)) ++full;
-    if (full == rows) return solve_dense(cost, rows, columns, gate, match);
+    // The first row nearly always tells whether there are pairs to leave out.
+    if (rows == 0 || (all_between(cost, columns, limit) &&
+                      all_between(cost + columns, (rows - 1) * columns, limit)))
+        return solve_dense(cost, rows, columns, match);
 
     thread_local Pairs<Cost> kept;
     thread_local std::vector<uint8_t> marks;

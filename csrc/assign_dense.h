@@ -1,0 +1,16 @@
+// Minimum-cost matching of every row of a full matrix.
+#pragma once
+
+#include <cstdint>
+
+namespace sslmot {
+
+// cost: (rows, columns), contiguous, numbers between -1e300 and 1e300; rows <= columns. match: out,
+// (rows), the column of each row. Ties fall the same way every time.
+//
+// Jonker and Volgenant (1987): column minima and bids settle most rows, shortest augmenting paths
+// the rest. Work space is kept for the thread's next call.
+template <class Cost>
+void match_rows(const Cost* cost, int64_t rows, int64_t columns, int32_t* match);
+
+}  // namespace sslmot
