@@ -247,25 +247,29 @@ void from_shorter_side(int64_t rows, int64_t columns, int32_t* match, const Solv
         if (row_of[j] >= 0) match[row_of[j]] = static_cast<int32_t>(j);
 }
 
-// Pairs by row.
+// Pairs by row. What lies beyond `count` in column and cost is room for more.
 template <class Cost>
 struct Pairs {
     std::vector<int32_t> row_begin, column;
     std::vector<Cost> cost;
+    size_t count = 0;
 
     void clear() {
         row_begin.assign(1, 0);
-        column.clear();
-        cost.clear();
+        count = 0;
+    }
+    void make_room(int64_t more) {
+        const size_t needed = count + static_cast<size_t>(more);
+        if (needed > column.size()) column.resize(2 * needed), cost.resize(2 * needed);
     }
     void add(int64_t j, Cost c) {
-        column.push_back(static_cast<int32_t>(j));
-        cost.push_back(c);
+        column[count] = static_cast<int32_t>(j);
+        cost[count++] = c;
     }
     void end_row() {
-        if (column.size() > std::numeric_limits<int32_t>::max())
+        if (count > std::numeric_limits<int32_t>::max())
             throw std::length_error("cost: expected fewer than 2^31 pairs below the gate");
-        row_begin.push_back(static_cast<int32_t>(column.size()));
+        row_begin.push_back(static_cast<int32_t>(count));
     }
 };
 
@@ -278,8 +282,8 @@ void solve_sparse(const int32_t* row_begin, const int32_t* column, const Cost* c
         thread_local Pairs<Cost> turned;
         if (flipped) {
             turned.row_begin.assign(static_cast<size_t>(columns) + 1, 0);
-            turned.column.resize(static_cast<size_t>(row_begin[rows]));
-            turned.cost.resize(turned.column.size());
+            turned.count = 0;
+            turned.make_room(row_begin[rows]);
             thread_local std::vector<int32_t> next;
             for (int32_t e = 0; e < row_begin[rows]; ++e)
                 ++turned.row_begin[static_cast<size_t>(column[e]) + 1];
@@ -342,6 +346,51 @@ Cost round_up(double gate) {
     return static_cast<double>(rounded) < gate ? std::nextafter(rounded, infinity) : rounded;
 }
 
+template <class Cost>
+SSLMOT_SIMD_CLONES Cost largest(const Cost* cost, int64_t n) {
+    Cost most = cost[0];
+#pragma omp simd reduction(max : most)
+    for (int64_t j = 0; j < n; ++j) most = most < cost[j] ? cost[j] : most;
+    return most;
+}
+
+// From the pairs below `limit`, which is the gate as far as a Cost can tell.
+template <class Cost>
+void solve_below(const Cost* cost, int64_t rows, int64_t columns, Cost limit, double gate,
+                 int32_t* match) {
+    thread_local Pairs<Cost> kept;
+    thread_local std::vector<uint8_t> marks;
+    kept.clear();
+    marks.resize(static_cast<size_t>(columns) + 8);
+    for (int64_t i = 0; i < rows; ++i) {
+        const Cost* row = cost + i * columns;
+        mark_below(row, columns, limit, marks.data());
+        kept.make_room(columns);
+        for_each_mark(marks.data(), columns, [&](int64_t j) {
+            if (!(static_cast<double>(row[j]) > -kLargest)) refuse(i, j);
+            kept.add(j, row[j]);
+        });
+        kept.end_row();
+    }
+    solve_sparse(kept.row_begin.data(), kept.column.data(), kept.cost.data(), rows, columns, gate,
+                 match);
+}
+
+// Gives rows that are left out the columns that are.
+void fill_up(int64_t rows, int64_t columns, int32_t* match) {
+    thread_local std::vector<uint8_t> taken;
+    taken.assign(static_cast<size_t>(columns), 0);
+    for (int64_t i = 0; i < rows; ++i)
+        if (match[i] >= 0) taken[static_cast<size_t>(match[i])] = 1;
+    int32_t j = 0;
+    for (int64_t i = 0; i < rows; ++i) {
+        if (match[i] >= 0) continue;
+        while (j < columns && taken[static_cast<size_t>(j)]) ++j;
+        if (j == columns) return;
+        match[i] = j++;
+    }
+}
+
 }  // namespace
 
 template <class Cost>
@@ -361,6 +410,7 @@ void assign_sparse(const int32_t* row_begin, const int32_t* column, const Cost* 
     thread_local Pairs<Cost> kept;
     kept.clear();
     for (int64_t i = 0; i < rows; ++i) {
+        kept.make_room(row_begin[i + 1] - row_begin[i]);
         for (int32_t e = row_begin[i]; e < row_begin[i + 1]; ++e)
             if (static_cast<double>(cost[e]) < limit) kept.add(column[e], cost[e]);
         kept.end_row();
@@ -371,27 +421,23 @@ void assign_sparse(const int32_t* row_begin, const int32_t* column, const Cost* 
 
 template <class Cost>
 void assign_dense(const Cost* cost, int64_t rows, int64_t columns, double gate, int32_t* match) {
+    if (rows == 0 || columns == 0) {
+        std::fill_n(match, rows, -1);
+        return;
+    }
     const Cost limit = round_up<Cost>(std::min(gate, kLargest));
     // The first row nearly always tells whether there are pairs to leave out.
-    if (rows == 0 || (all_between(cost, columns, limit) &&
-                      all_between(cost + columns, (rows - 1) * columns, limit)))
-        return solve_dense(cost, rows, columns, match);
+    const bool all_below = all_between(cost, columns, limit) &&
+                           all_between(cost + columns, (rows - 1) * columns, limit);
+    if (!all_below) return solve_below(cost, rows, columns, limit, gate, match);
 
-    thread_local Pairs<Cost> kept;
-    thread_local std::vector<uint8_t> marks;
-    kept.clear();
-    marks.resize(static_cast<size_t>(columns) + 8);
-    for (int64_t i = 0; i < rows; ++i) {
-        const Cost* row = cost + i * columns;
-        mark_below(row, columns, limit, marks.data());
-        for_each_mark(marks.data(), columns, [&](int64_t j) {
-            if (!(static_cast<double>(row[j]) > -kLargest)) refuse(i, j);
-            kept.add(j, row[j]);
-        });
-        kept.end_row();
-    }
-    solve_sparse(kept.row_begin.data(), kept.column.data(), kept.cost.data(), rows, columns, gate,
-                 match);
+    // Where most pairs cost the same, and none more (1 - IoU of boxes that do not touch), that is a
+    // gate in all but name: who is left out by it takes what is left, at that cost.
+    const Cost most = largest(cost, rows * columns);
+    if (2 * std::count(cost, cost + columns, most) <= columns)
+        return solve_dense(cost, rows, columns, match);
+    solve_below(cost, rows, columns, most, static_cast<double>(most), match);
+    fill_up(rows, columns, match);
 }
 
 template void assign_dense(const float*, int64_t, int64_t, double, int32_t*);

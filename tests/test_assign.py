@@ -83,6 +83,24 @@ def test_without_a_gate(seed, rows, columns):
     assert cost[got_rows, got_columns].sum() == pytest.approx(cost[expected].sum(), abs=1e-9)
 
 
+@settings(max_examples=300, deadline=None)
+@given(
+    seed=st.integers(0, 10**9),
+    rows=st.integers(1, 30),
+    columns=st.integers(1, 30),
+    share=st.floats(0, 1),
+    most=st.sampled_from([0.0, 1.0, 1e6]),
+)
+def test_most_pairs_at_the_largest_cost(seed, rows, columns, share, most):
+    """As 1 - IoU, where most boxes do not touch: all are matched, gate or no gate above that."""
+    rng = np.random.default_rng(seed)
+    cost = np.where(rng.random((rows, columns)) < share, most - rng.random((rows, columns)), most)
+    for gate in (np.inf, most + 1):
+        match = _core.assign(cost, gate)
+        assert (match >= 0).sum() == min(rows, columns)
+        check_match(cost, most + 1, match)
+
+
 def test_forbidden_pairs_without_a_gate():
     """As many pairs as possible, then the cheapest of those."""
     cost = np.array([[1.0, np.inf], [0.0, np.inf], [np.inf, 5.0]])
