@@ -33,10 +33,23 @@ std::vector<const float*> row_pointers(const FeatureSet& features, int64_t count
     return pointers;
 }
 
+// old <- keep * old + add * fresh; the sum of its squares.
 SSLMOT_SIMD_CLONES
-void mix(float* old, float keep, const float* fresh, float add, int64_t dim) {
+float mix(float* old, float keep, const float* fresh, float add, int64_t dim) {
+    float square = 0;
+#pragma omp simd reduction(+ : square)
+    for (int64_t k = 0; k < dim; ++k) {
+        const float mixed = keep * old[k] + add * fresh[k];
+        old[k] = mixed;
+        square += mixed * mixed;
+    }
+    return square;
+}
+
+SSLMOT_SIMD_CLONES
+void scale(float* row, float factor, int64_t dim) {
 #pragma omp simd
-    for (int64_t k = 0; k < dim; ++k) old[k] = keep * old[k] + add * fresh[k];
+    for (int64_t k = 0; k < dim; ++k) row[k] *= factor;
 }
 
 }  // namespace
@@ -84,10 +97,10 @@ void blend(float* table, float* table_norms, const int64_t* rows, const float* f
         const bool known = !(norm < kSmallestNorm);
         if (!known && old_norm > 0.0F) continue;
         const float keep = old_norm > 0.0F ? delta[i] : 0.0F;
-        mix(old, keep, features + columns[i] * dim, known ? (1.0F - keep) / norm : 0.0F, dim);
-        const float length = std::sqrt(dot(old, old, dim));
+        const float add = known ? (1.0F - keep) / norm : 0.0F;
+        const float length = std::sqrt(mix(old, keep, features + columns[i] * dim, add, dim));
         const bool unit = length > kSmallestMix;  // not so: unknown, or two opposite features
-        mix(old, unit ? 1.0F / length : 0.0F, old, 0.0F, dim);
+        scale(old, unit ? 1.0F / length : 0.0F, dim);
         old_norm = unit ? 1.0F : 0.0F;
     }
 }
