@@ -82,6 +82,7 @@ void find_candidates(const BoxSet& tracks, const float* reach, const BoxSet& det
     out.clear();
     thread_local Grid grid;  // keeps its memory from frame to frame
     grid.build(detections);
+    size_t found = 0;
     for (int64_t i = 0; i < tracks.count; ++i) {
         const Box track = make_box(tracks.boxes + 4 * i);
         // |dx| / w <= 2 reach bounds the rectangle; a little slack covers rounding.
@@ -95,18 +96,25 @@ void find_candidates(const BoxSet& tracks, const float* reach, const BoxSet& det
             const auto cells = static_cast<size_t>(row * grid.x.cells);
             const int32_t first = grid.begin[cells + static_cast<size_t>(left)];
             const int32_t last = grid.begin[cells + static_cast<size_t>(right) + 1];
+            // All are written, and kept by moving on: which are near is a coin toss, and a branch
+            // would be guessed wrong half the time.
+            const size_t most = found + static_cast<size_t>(last - first);
+            if (most > out.columns.size())
+                out.columns.resize(2 * most), out.values.resize(2 * most);
             for (int32_t k = first; k < last; ++k) {
                 const auto at = static_cast<size_t>(k);
                 const float d = distance(track, grid.sorted[at], params);
-                if (d > reach[i]) continue;
                 const int32_t j = grid.order[at];
-                if (tracks.classes && tracks.classes[i] != detections.classes[j]) continue;
-                out.columns.push_back(j);
-                out.values.push_back(d);
+                out.columns[found] = j;
+                out.values[found] = d;
+                const bool same = !tracks.classes || tracks.classes[i] == detections.classes[j];
+                found += static_cast<size_t>(!(d > reach[i]) & same);
             }
         }
-        out.end_row();
+        out.end_row(found);
     }
+    out.columns.resize(found);
+    out.values.resize(found);
 }
 
 }  // namespace sslmot

@@ -21,10 +21,10 @@ struct Candidates {
         columns.clear();
         values.clear();
     }
-    void end_row() {
-        if (columns.size() > std::numeric_limits<int32_t>::max())
+    void end_row(size_t found) {
+        if (found > std::numeric_limits<int32_t>::max())
             throw std::length_error("pairs: expected fewer than 2^31 within reach");
-        row_begin.push_back(static_cast<int32_t>(columns.size()));
+        row_begin.push_back(static_cast<int32_t>(found));
     }
 };
 

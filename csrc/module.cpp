@@ -229,7 +229,7 @@ py::tuple to_arrays(const Candidates& all, double gate = NAN) {
             pairs.columns.push_back(all.columns[e]);
             pairs.values.push_back(all.values[e]);
         }
-        pairs.end_row();
+        pairs.end_row(pairs.columns.size());
     }
     const auto array = [](const auto& values) {
         using T = typename std::decay_t<decltype(values)>::value_type;
