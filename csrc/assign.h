@@ -8,7 +8,8 @@
 //
 // Jonker and Volgenant (1987): bids settle most rows, shortest augmenting paths the rest. Both
 // follow candidate pairs only and so never leave the connected component of the row they start
-// from: the sizes of the components, not the matrix's, decide the cost.
+// from: the sizes of the components, not the matrix's, decide the cost. A matrix with no pair to
+// leave out is solved row by row instead (assign_dense.h).
 //
 // Costs and gates from 1e300 on count as infinite: such a pair is forbidden. Both functions throw
 // std::invalid_argument, with row and column, for a cost that is NaN or not above -1e300. Work
