@@ -1,9 +1,11 @@
 #include "associate.h"
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
 #include "assign.h"
+#include "cost.h"
 #include "dot.h"
 #include "simd.h"
 
@@ -26,11 +28,43 @@ void finish_costs(Candidates& pairs, int64_t tracks, const float* reach, const f
     }
 }
 
-std::vector<const float*> row_pointers(const FeatureSet& features, int64_t count) {
-    std::vector<const float*> pointers(static_cast<size_t>(count));
-    for (int64_t i = 0; i < count; ++i)
-        pointers[static_cast<size_t>(i)] = features.data + features.row(i) * features.dim;
-    return pointers;
+// The costs of all pairs, of which those below the gate (or NaN, which the solver reports) are
+// kept.
+void compare_all(const BoxSet& tracks, const FeatureSet& track_features, const float* reach,
+                 const float* min_affinity, const BoxSet& detections,
+                 const FeatureSet& detection_features, const PairParams& params,
+                 Candidates& pairs) {
+    const int64_t t = tracks.count, n = detections.count, dim = track_features.dim;
+    thread_local std::vector<const float*> a, b;  // all keep their memory from frame to frame
+    thread_local std::vector<float> track_norms, norms, cost;
+    const auto rows_of = [](const FeatureSet& set, int64_t count, auto& rows, auto& lengths) {
+        rows.clear(), lengths.clear();
+        for (int64_t i = 0; i < count; ++i) {
+            rows.push_back(set.data + set.row(i) * set.dim);
+            lengths.push_back(set.norms[set.row(i)]);
+        }
+    };
+    rows_of(track_features, t, a, track_norms);
+    rows_of(detection_features, n, b, norms);
+    cost.resize(a.size() * b.size());
+    dot_block(a.data(), t, b.data(), n, dim, cost.data(), n);
+    CostProblem q{};
+    q.batch = 1, q.tracks = t, q.detections = n, q.dim = dim, q.appearance = true;
+    q.track_boxes = tracks.boxes, q.detection_boxes = detections.boxes;
+    q.track_classes = tracks.classes, q.detection_classes = detections.classes;
+    q.reach = reach, q.min_affinity = min_affinity;
+    q.params = params, q.cost = cost.data();
+    finish_costs(q, 0, track_norms.data(), norms.data());
+    pairs.clear();
+    for (int64_t i = 0; i < t; ++i) {
+        const float* row = cost.data() + i * n;
+        for (int64_t j = 0; j < n; ++j) {
+            if (row[j] >= params.gate) continue;
+            pairs.columns.push_back(static_cast<int32_t>(j));
+            pairs.values.push_back(row[j]);
+        }
+        pairs.end_row(pairs.columns.size());
+    }
 }
 
 // old <- keep * old + add * fresh; the sum of its squares.
@@ -58,31 +92,27 @@ void associate(const BoxSet& tracks, const FeatureSet& track_features, const flo
                const float* min_affinity, const BoxSet& detections,
                const FeatureSet& detection_features, const PairParams& params, Candidates& pairs,
                int32_t* match) {
-    find_candidates(tracks, reach, detections, params, pairs);
-
     const int64_t t = tracks.count, n = detections.count, dim = track_features.dim;
-    const auto cosine_of = [&](float dot, int64_t i, int64_t j) {
-        return cosine(dot, track_features.norms[track_features.row(i)],
-                      detection_features.norms[detection_features.row(j)]);
-    };
-    if (!track_features.data) {
-        finish_costs(pairs, t, reach, min_affinity, params, [](int64_t, int64_t) { return 1.0F; });
-    } else if (4 * static_cast<int64_t>(pairs.columns.size()) <= t * n) {
+    // Where many of all pairs are candidates it is cheaper to compare all: products in blocks read
+    // each feature once a block instead of once a pair.
+    bool all =
+        track_features.data && std::all_of(reach, reach + t, [](float r) { return r == INFINITY; });
+    if (!all) {
+        find_candidates(tracks, reach, detections, params, pairs);
+        all = track_features.data && 4 * static_cast<int64_t>(pairs.columns.size()) > t * n;
+    }
+    if (all) {
+        compare_all(tracks, track_features, reach, min_affinity, detections, detection_features,
+                    params, pairs);
+    } else if (track_features.data) {
         finish_costs(pairs, t, reach, min_affinity, params, [&](int64_t i, int64_t j) {
-            return cosine_of(dot(track_features.data + track_features.row(i) * dim,
-                                 detection_features.data + detection_features.row(j) * dim, dim),
-                             i, j);
+            const int64_t row = track_features.row(i), other = detection_features.row(j);
+            const float product =
+                dot(track_features.data + row * dim, detection_features.data + other * dim, dim);
+            return cosine(product, track_features.norms[row], detection_features.norms[other]);
         });
     } else {
-        // Where many of all pairs are candidates, products in blocks win: they read each feature
-        // once a block instead of once a pair.
-        const auto a = row_pointers(track_features, t), b = row_pointers(detection_features, n);
-        thread_local std::vector<float> dots;
-        dots.resize(a.size() * b.size());
-        dot_block(a.data(), t, b.data(), n, dim, dots.data(), n);
-        finish_costs(pairs, t, reach, min_affinity, params, [&](int64_t i, int64_t j) {
-            return cosine_of(dots[static_cast<size_t>(i * n + j)], i, j);
-        });
+        finish_costs(pairs, t, reach, min_affinity, params, [](int64_t, int64_t) { return 1.0F; });
     }
     assign_sparse(pairs.row_begin.data(), pairs.columns.data(), pairs.values.data(), t, n,
                   static_cast<double>(params.gate), match);

@@ -36,6 +36,10 @@ struct CostProblem {
 };
 
 void cost_cpu(const CostProblem& problem);  // features are float32
+// The last step of cost_cpu: turns the dot products of problem b, which stand in `cost`, into
+// costs. Norms: (T) and (N), of that problem's features.
+void finish_costs(const CostProblem& problem, int64_t b, const float* track_norms,
+                  const float* norms);
 void cost_cuda(const CostProblem& problem, int device, void* stream);
 
 // How many CUDA devices can be used: 0 without a driver, and in a build without CUDA.

@@ -11,10 +11,10 @@ namespace {
 
 // The detections of one problem, field by field: a loop over them reads whole vectors.
 struct Columns {
-    std::vector<float> cx, cy, log_w, log_h, norm;
+    std::vector<float> cx, cy, log_w, log_h;
 
     void resize(int64_t n) {
-        for (auto* field : {&cx, &cy, &log_w, &log_h, &norm}) field->resize(static_cast<size_t>(n));
+        for (auto* field : {&cx, &cy, &log_w, &log_h}) field->resize(static_cast<size_t>(n));
     }
     void set(size_t j, const Box& box) {
         cx[j] = box.cx, cy[j] = box.cy, log_w[j] = box.log_w, log_h[j] = box.log_h;
@@ -52,47 +52,50 @@ void finish_row(const float* distances, const TrackGate& gate, int64_t n, const 
 
 }  // namespace
 
-void cost_cpu(const CostProblem& q) {
-    const int64_t t = q.tracks, n = q.detections, d = q.dim;
+void finish_costs(const CostProblem& q, int64_t b, const float* track_norms, const float* norms) {
+    const int64_t t = q.tracks, n = q.detections;
     // Kept for the thread's next call.
-    thread_local std::vector<const float*> track_rows, detection_rows;
-    thread_local std::vector<float> track_norms, distances;
+    thread_local std::vector<float> distances;
     thread_local Columns columns;
-    track_norms.resize(static_cast<size_t>(t));
     columns.resize(n);
     distances.resize(static_cast<size_t>(n));
+    for (int64_t j = 0; j < n; ++j)
+        columns.set(static_cast<size_t>(j), make_box(q.detection_boxes + 4 * (b * n + j)));
+    for (int64_t i = b * t; i < (b + 1) * t; ++i) {
+        float* row = q.cost + i * n;
+        measure_row(make_box(q.track_boxes + 4 * i), columns.cx.data(), columns.cy.data(),
+                    columns.log_w.data(), columns.log_h.data(), n, q.params, distances.data());
+        if (q.appearance)
+            scale_row(track_norms[i - b * t], norms, n, row);
+        else
+            std::fill_n(row, n, 1.0F);  // the cosine where appearance has no say
+        finish_row(distances.data(), track_gate(q.reach, q.min_affinity, i, q.params), n, q.params,
+                   row);
+        if (!q.track_classes) continue;
+        for (int64_t j = 0; j < n; ++j)
+            if (q.track_classes[i] != q.detection_classes[b * n + j]) row[j] = q.params.gate;
+    }
+}
+
+void cost_cpu(const CostProblem& q) {
+    const int64_t t = q.tracks, n = q.detections, d = q.dim;
+    thread_local std::vector<const float*> track_rows, detection_rows;
+    thread_local std::vector<float> track_norms, norms;
     const auto measure = [d](const void* features, int64_t offset, int64_t count, auto& rows,
-                             auto& norms) {
+                             auto& lengths) {
         const float* first = static_cast<const float*>(features) + offset * d;
         rows.resize(static_cast<size_t>(count));
+        lengths.resize(static_cast<size_t>(count));
         for (int64_t i = 0; i < count; ++i) rows[static_cast<size_t>(i)] = first + i * d;
-        row_norms(first, count, d, norms.data());
+        row_norms(first, count, d, lengths.data());
     };
     for (int64_t b = 0; b < q.batch; ++b) {
-        float* cost = q.cost + b * t * n;
-        for (int64_t j = 0; j < n; ++j)
-            columns.set(static_cast<size_t>(j), make_box(q.detection_boxes + 4 * (b * n + j)));
         if (q.appearance) {
             measure(q.track_features, b * t, t, track_rows, track_norms);
-            measure(q.detection_features, b * n, n, detection_rows, columns.norm);
-            dot_block(track_rows.data(), t, detection_rows.data(), n, d, cost, n);
-        } else {
-            std::fill_n(cost, t * n, 1.0F);  // cosines: appearance has no say
+            measure(q.detection_features, b * n, n, detection_rows, norms);
+            dot_block(track_rows.data(), t, detection_rows.data(), n, d, q.cost + b * t * n, n);
         }
-        for (int64_t i = 0; i < t; ++i) {
-            float* row = cost + i * n;
-            measure_row(make_box(q.track_boxes + 4 * (b * t + i)), columns.cx.data(),
-                        columns.cy.data(), columns.log_w.data(), columns.log_h.data(), n, q.params,
-                        distances.data());
-            if (q.appearance)
-                scale_row(track_norms[static_cast<size_t>(i)], columns.norm.data(), n, row);
-            finish_row(distances.data(), track_gate(q.reach, q.min_affinity, b * t + i, q.params),
-                       n, q.params, row);
-            if (!q.track_classes) continue;
-            const int32_t own = q.track_classes[b * t + i];
-            for (int64_t j = 0; j < n; ++j)
-                if (own != q.detection_classes[b * n + j]) row[j] = q.params.gate;
-        }
+        finish_costs(q, b, track_norms.data(), norms.data());
     }
 }
 
