@@ -18,13 +18,38 @@ struct FeatureSet {
     int64_t row(int64_t box) const { return rows ? rows[box] : box; }
 };
 
-// reach: (tracks), the largest distance at which each may match; min_affinity: (tracks), the lowest
-// affinity, or null. match: out, the detection of each track or -1; pairs: out, the candidates and
-// what they cost. Throws std::invalid_argument where a cost is NaN.
-void associate(const BoxSet& tracks, const FeatureSet& track_features, const float* reach,
-               const float* min_affinity, const BoxSet& detections,
-               const FeatureSet& detection_features, const PairParams& params, Candidates& pairs,
-               int32_t* match);
+// Tracks and detections that are to be matched.
+struct Comparison {
+    BoxSet tracks, detections;
+    FeatureSet track_features, detection_features;
+    const float* reach;         // (tracks): largest distance at which each may match
+    const float* min_affinity;  // (tracks): lowest affinity at which it may; null: as the settings
+    PairParams params;
+    Candidates* pairs;  // out: the candidates and what they cost
+    int32_t* match;     // out: (tracks), the detection of each or -1
+};
+
+// Throws std::invalid_argument where a cost is NaN.
+void associate(const Comparison& comparison);
+
+// Its two steps after the candidates are found. Turns their distances into costs, in place, by the
+// cosine of each: of a track and the number of a pair.
+template <class Cosine>
+void cost_pairs(const Comparison& c, const Cosine& cosine_of) {
+    for (int64_t i = 0; i < c.tracks.count; ++i) {
+        const TrackGate gate = track_gate(c.reach, c.min_affinity, i, c.params);
+        const auto row = static_cast<size_t>(i);
+        const auto begin = static_cast<size_t>(c.pairs->row_begin[row]);
+        const auto end = static_cast<size_t>(c.pairs->row_begin[row + 1]);
+        for (size_t e = begin; e < end; ++e) {
+            float& value = c.pairs->values[e];
+            value = pair_cost(cosine_of(i, e), value, gate, c.params);
+        }
+    }
+}
+
+// Matches by the costs of the pairs.
+void match_pairs(const Comparison& comparison);
 
 // The update of matched tracks' features, in place, for i in 0..n:
 //     table[rows[i]] <- unit(d * table[rows[i]] + (1 - d) * unit(features[columns[i]]))

@@ -22,15 +22,20 @@ constexpr int kWarp = 32;
 // them reads two whole features, which a tile of the dense kernel reads once for many.
 constexpr int64_t kSparse = 16;
 
-struct ListedPairs {
-    const int64_t* rows;     // (P) of the table
-    const int32_t* columns;  // (P) of the embeddings
-    int64_t count, dim;
+// The features of both sides of a comparison.
+struct Sides {
     const float* table;        // (S, D)
     const float* table_norms;  // (S)
     const float* embeddings;   // (N, D)
     const float* norms;        // (N)
-    float* cosines;            // out: (P)
+    int64_t dim;
+    bool whole;  // whether rows can be read by whole chunks
+};
+
+struct alignas(16) ListedPair {
+    int64_t row;     // of the table
+    int32_t column;  // of the embeddings
+    int32_t sides;
 };
 
 __device__ float sum_of_warp(float x) {
@@ -39,24 +44,26 @@ __device__ float sum_of_warp(float x) {
 }
 
 // A warp a pair.
-__global__ void __launch_bounds__(kThreads) cosine_kernel(const ListedPairs q, bool whole) {
+__global__ void __launch_bounds__(kThreads)
+    cosine_kernel(const Sides* sides, const ListedPair* pairs, int64_t count, float* cosines) {
     const int lane = static_cast<int>(threadIdx.x) % kWarp;
     const int64_t warps = static_cast<int64_t>(gridDim.x) * (kThreads / kWarp);
-    int64_t pair = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) / kWarp;
-    for (; pair < q.count; pair += warps) {
-        const int64_t row = q.rows[pair], column = q.columns[pair];
-        const float* const x = q.table + row * q.dim;
-        const float* const y = q.embeddings + column * q.dim;
+    int64_t at = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) / kWarp;
+    for (; at < count; at += warps) {
+        const ListedPair pair = pairs[at];
+        const Sides& of = sides[pair.sides];
+        const float* const x = of.table + pair.row * of.dim;
+        const float* const y = of.embeddings + pair.column * of.dim;
         float dot = 0.0F;
 #pragma unroll 4
-        for (int64_t k = lane * Chunk<float>::kSize; k < q.dim; k += kWarp * Chunk<float>::kSize) {
-            const Chunk<float> a = load_chunk(x, k, q.dim, whole);
-            const Chunk<float> b = load_chunk(y, k, q.dim, whole);
+        for (int64_t k = lane * Chunk<float>::kSize; k < of.dim; k += kWarp * Chunk<float>::kSize) {
+            const Chunk<float> a = load_chunk(x, k, of.dim, of.whole);
+            const Chunk<float> b = load_chunk(y, k, of.dim, of.whole);
 #pragma unroll
             for (int i = 0; i < Chunk<float>::kSize; ++i) dot += a.values[i] * b.values[i];
         }
         dot = sum_of_warp(dot);
-        if (lane == 0) q.cosines[pair] = cosine(dot, q.table_norms[row], q.norms[column]);
+        if (lane == 0) cosines[at] = cosine(dot, of.table_norms[pair.row], of.norms[pair.column]);
     }
 }
 
@@ -100,19 +107,19 @@ struct Span {
     T* device = nullptr;
 };
 
-// Deals out the buffers of a frame from the front: first what goes to the device, then, after
-// upload(), what comes back.
+// Deals out the buffers from the front: first what goes to the device, then, after upload(), what
+// comes back.
 class Buffers {
   public:
-    explicit Buffers(const CudaFrame& frame) : frame_(frame) {}
+    explicit Buffers(const CudaWork& work) : work_(work) {}
 
     template <class T>
     Span<T> take(int64_t count) {
         const int64_t begin = used_;
         used_ += (count * static_cast<int64_t>(sizeof(T)) + 15) / 16 * 16;
-        if (used_ > frame_.size) throw std::length_error("buffers of a frame: too small");
-        return {reinterpret_cast<T*>(frame_.host + begin),
-                reinterpret_cast<T*>(frame_.device + begin)};
+        if (used_ > work_.size) throw std::length_error("buffers of a comparison: too small");
+        return {reinterpret_cast<T*>(work_.host + begin),
+                reinterpret_cast<T*>(work_.device + begin)};
     }
 
     // A copy of an array on the device, from upload() on; null for null.
@@ -124,136 +131,152 @@ class Buffers {
         return span.device;
     }
 
-    void upload() const { copy(frame_.device, frame_.host, used_, cudaMemcpyHostToDevice); }
-
-    // Brings an array to the host and waits for it, and so for all that was launched before.
-    template <class T>
-    void download(const Span<T>& span, int64_t count) const {
-        copy(span.host, span.device, count * static_cast<int64_t>(sizeof(T)),
-             cudaMemcpyDeviceToHost);
-        check_cuda(cudaStreamSynchronize(stream()), "cost of a frame");
+    void upload() {
+        copy(work_.device, work_.host, used_, cudaMemcpyHostToDevice);
+        uploaded_ = used_;
     }
 
-    cudaStream_t stream() const { return static_cast<cudaStream_t>(frame_.stream); }
+    // Brings what was taken since to the host and waits for it, and so for all that was launched.
+    void download() const {
+        if (used_ == uploaded_) return;
+        copy(work_.host + uploaded_, work_.device + uploaded_, used_ - uploaded_,
+             cudaMemcpyDeviceToHost);
+        check_cuda(cudaStreamSynchronize(stream()), "comparison of features");
+    }
+
+    cudaStream_t stream() const { return static_cast<cudaStream_t>(work_.stream); }
 
   private:
     void copy(void* to, const void* from, int64_t bytes, cudaMemcpyKind kind) const {
         if (bytes > 0)
             check_cuda(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), kind, stream()),
-                       "copy of a frame");
+                       "copy of a comparison");
     }
 
-    const CudaFrame& frame_;
-    int64_t used_ = 0;
+    const CudaWork& work_;
+    int64_t used_ = 0, uploaded_ = 0;
 };
 
-// Turns the distances of candidates into costs, by cosines from the device.
-void cost_of_candidates(const FeatureSet& track_features, const float* reach,
-                        const float* min_affinity, const FeatureSet& detection_features,
-                        const PairParams& params, const CudaFrame& frame, Candidates& pairs) {
-    const auto count = static_cast<int64_t>(pairs.columns.size());
-    if (count == 0) return;
-    Buffers buffers(frame);
-    const Span<int64_t> rows = buffers.take<int64_t>(count);
-    const auto tracks = static_cast<int64_t>(pairs.row_begin.size()) - 1;
-    for (int64_t i = 0; i < tracks; ++i)
-        std::fill(rows.host + pairs.row_begin[static_cast<size_t>(i)],
-                  rows.host + pairs.row_begin[static_cast<size_t>(i) + 1], track_features.row(i));
-    ListedPairs q{};
-    q.rows = rows.device;
-    q.columns = buffers.put(pairs.columns.data(), count);
-    q.count = count, q.dim = track_features.dim;
-    q.table = track_features.data, q.table_norms = track_features.norms;
-    q.embeddings = detection_features.data, q.norms = detection_features.norms;
-    buffers.upload();
-    const Span<float> cosines = buffers.take<float>(count);
-    q.cosines = cosines.device;
+// Finds the pairs within reach. Whether these are to be compared one by one; else all are.
+bool list_candidates(const Comparison& c) {
+    const int64_t t = c.tracks.count, n = c.detections.count;
+    // With an unlimited reach all pairs are candidates: no need to list them.
+    const bool limited =
+        std::any_of(c.reach, c.reach + t, [](float r) { return std::isfinite(r); });
+    if (!limited && t * n > 0) return false;
+    find_candidates(c.tracks, c.reach, c.detections, c.params, *c.pairs);
+    return kSparse * static_cast<int64_t>(c.pairs->columns.size()) <= t * n;
+}
 
-    const bool whole =
-        whole_chunks<float>(q.table, q.dim) && whole_chunks<float>(q.embeddings, q.dim);
-    const int64_t blocks = std::min<int64_t>((count * kWarp + kThreads - 1) / kThreads, 1 << 20);
-    const auto grid = static_cast<unsigned>(blocks);
-    cosine_kernel<<<grid, kThreads, 0, buffers.stream()>>>(q, whole);
-    check_cuda(cudaGetLastError(), "cosine kernel");
-    buffers.download(cosines, count);
+// The candidates of some comparisons, on their way to the device.
+struct PairList {
+    Span<Sides> sides;  // of each comparison
+    Span<ListedPair> pairs;
+    int64_t count;
+};
 
-    for (int64_t i = 0; i < tracks; ++i) {
-        const TrackGate gate = track_gate(reach, min_affinity, i, params);
-        const auto row = static_cast<size_t>(i);
-        for (int32_t e = pairs.row_begin[row]; e < pairs.row_begin[row + 1]; ++e) {
-            float& value = pairs.values[static_cast<size_t>(e)];
-            value = pair_cost(cosines.host[e], value, gate, params);
-        }
+PairList put_candidates(const std::vector<const Comparison*>& comparisons, Buffers& buffers) {
+    PairList list{};
+    for (const Comparison* c : comparisons)
+        list.count += static_cast<int64_t>(c->pairs->columns.size());
+    if (list.count == 0) return list;
+    list.sides = buffers.take<Sides>(static_cast<int64_t>(comparisons.size()));
+    list.pairs = buffers.take<ListedPair>(list.count);
+    ListedPair* pair = list.pairs.host;
+    for (size_t k = 0; k < comparisons.size(); ++k) {
+        const FeatureSet& x = comparisons[k]->track_features;
+        const FeatureSet& y = comparisons[k]->detection_features;
+        const bool whole = whole_chunks<float>(x.data, x.dim) && whole_chunks<float>(y.data, x.dim);
+        list.sides.host[k] = {x.data, x.norms, y.data, y.norms, x.dim, whole};
+        const Candidates& found = *comparisons[k]->pairs;
+        auto column = found.columns.begin();
+        for (size_t i = 0; i + 1 < found.row_begin.size(); ++i)
+            for (int32_t e = found.row_begin[i]; e < found.row_begin[i + 1]; ++e)
+                *pair++ = {x.row(static_cast<int64_t>(i)), *column++, static_cast<int32_t>(k)};
     }
+    return list;
+}
+
+void launch_cosines(const PairList& list, float* cosines, cudaStream_t stream) {
+    if (list.count == 0) return;
+    const int64_t blocks = (list.count * kWarp + kThreads - 1) / kThreads;
+    const auto grid = static_cast<unsigned>(std::min<int64_t>(blocks, 1 << 20));
+    cosine_kernel<<<grid, kThreads, 0, stream>>>(list.sides.device, list.pairs.device, list.count,
+                                                 cosines);
+    check_cuda(cudaGetLastError(), "cosine kernel");
+}
+
+// All pairs of a comparison, on their way to the device.
+CostProblem put_all(const Comparison& c, Buffers& buffers) {
+    const int64_t t = c.tracks.count, n = c.detections.count;
+    CostProblem q{};
+    q.batch = 1, q.tracks = t, q.detections = n, q.dim = c.track_features.dim;
+    q.appearance = true, q.element = Element::f32;
+    q.track_features = c.track_features.data;
+    q.detection_features = c.detection_features.data;
+    q.track_norms = c.track_features.norms;
+    q.detection_norms = c.detection_features.norms;
+    q.track_rows = buffers.put(c.track_features.rows, t);
+    q.track_boxes = buffers.put(c.tracks.boxes, 4 * t);
+    q.detection_boxes = buffers.put(c.detections.boxes, 4 * n);
+    q.reach = buffers.put(c.reach, t);
+    q.min_affinity = buffers.put(c.min_affinity, t);
+    q.track_classes = buffers.put(c.tracks.classes, t);
+    q.detection_classes = buffers.put(c.detections.classes, n);
+    q.params = c.params;
+    return q;
 }
 
 // Finds the pairs below the gate, and what they cost, in the matrix of all.
-void cost_of_all(const BoxSet& tracks, const FeatureSet& track_features, const float* reach,
-                 const float* min_affinity, const BoxSet& detections,
-                 const FeatureSet& detection_features, const PairParams& params,
-                 const CudaFrame& frame, Candidates& pairs) {
-    const int64_t t = tracks.count, n = detections.count;
-    Buffers buffers(frame);
-    CostProblem q{};
-    q.batch = 1, q.tracks = t, q.detections = n, q.dim = track_features.dim;
-    q.appearance = true, q.element = Element::f32;
-    q.track_features = track_features.data;
-    q.detection_features = detection_features.data;
-    q.track_norms = track_features.norms;
-    q.detection_norms = detection_features.norms;
-    q.track_rows = buffers.put(track_features.rows, t);
-    q.track_boxes = buffers.put(tracks.boxes, 4 * t);
-    q.detection_boxes = buffers.put(detections.boxes, 4 * n);
-    q.reach = buffers.put(reach, t);
-    q.min_affinity = buffers.put(min_affinity, t);
-    q.track_classes = buffers.put(tracks.classes, t);
-    q.detection_classes = buffers.put(detections.classes, n);
-    q.params = params;
-    buffers.upload();
-    const Span<float> cost = buffers.take<float>(t * n);
-    q.cost = cost.device;
-    cost_cuda(q, frame.device_id, frame.stream);
-    buffers.download(cost, t * n);
-
-    pairs.clear();
-    const float* c = cost.host;
-    for (int64_t i = 0; i < t; ++i) {
-        for (int64_t j = 0; j < n; ++j, ++c) {
-            if (*c >= params.gate) continue;  // a NaN stays: the solver reports it
-            pairs.columns.push_back(static_cast<int32_t>(j));
-            pairs.values.push_back(*c);
+void read_costs(const Comparison& c, const float* cost) {
+    c.pairs->clear();
+    for (int64_t i = 0; i < c.tracks.count; ++i) {
+        for (int64_t j = 0; j < c.detections.count; ++j, ++cost) {
+            if (*cost >= c.params.gate) continue;  // a NaN stays: the solver reports it
+            c.pairs->columns.push_back(static_cast<int32_t>(j));
+            c.pairs->values.push_back(*cost);
         }
-        pairs.end_row();
+        c.pairs->end_row();
     }
 }
 
 }  // namespace
 
-int64_t cuda_frame_bytes(int64_t tracks, int64_t detections) {
-    // All arrays of cost_of_all, each rounded up to 16 bytes; those of cost_of_candidates are
-    // 8 + 4 + 4 bytes a pair, of which there is one in kSparse at most.
+int64_t cuda_comparison_bytes(int64_t tracks, int64_t detections) {
+    // All arrays of put_all and the costs, each rounded up to 16 bytes. Candidates need less:
+    // Sides, and ListedPair and a cosine for one in kSparse pairs at most.
     constexpr int64_t arrays = 8;
     const int64_t track = 8 + 16 + 4 + 4 + 4, detection = 16 + 4;
     return track * tracks + detection * detections + 4 * tracks * detections + 16 * arrays;
 }
 
-void associate_cuda(const BoxSet& tracks, const FeatureSet& track_features, const float* reach,
-                    const float* min_affinity, const BoxSet& detections,
-                    const FeatureSet& detection_features, const PairParams& params,
-                    const CudaFrame& frame, Candidates& pairs, int32_t* match) {
-    const CurrentDevice current(frame.device_id);
-    const int64_t t = tracks.count, n = detections.count;
-    // With an unlimited reach all pairs are candidates: no need to list them.
-    const bool limited = std::any_of(reach, reach + t, [](float r) { return std::isfinite(r); });
-    if (limited) find_candidates(tracks, reach, detections, params, pairs);
-    if (limited && kSparse * static_cast<int64_t>(pairs.columns.size()) <= t * n)
-        cost_of_candidates(track_features, reach, min_affinity, detection_features, params, frame,
-                           pairs);
-    else
-        cost_of_all(tracks, track_features, reach, min_affinity, detections, detection_features,
-                    params, frame, pairs);
-    assign_sparse(pairs.row_begin.data(), pairs.columns.data(), pairs.values.data(), t, n,
-                  static_cast<double>(params.gate), match);
+void associate_cuda(const std::vector<Comparison>& comparisons, const CudaWork& work) {
+    const CurrentDevice current(work.device_id);
+    std::vector<const Comparison*> listed, dense;
+    for (const Comparison& c : comparisons) (list_candidates(c) ? listed : dense).push_back(&c);
+
+    Buffers buffers(work);
+    const PairList list = put_candidates(listed, buffers);
+    std::vector<CostProblem> problems;
+    for (const Comparison* c : dense) problems.push_back(put_all(*c, buffers));
+    buffers.upload();
+    const Span<float> cosines = buffers.take<float>(list.count);
+    launch_cosines(list, cosines.device, buffers.stream());
+    std::vector<const float*> costs;
+    for (CostProblem& q : problems) {
+        const Span<float> cost = buffers.take<float>(q.tracks * q.detections);
+        q.cost = cost.device;
+        costs.push_back(cost.host);
+        cost_cuda(q, work.device_id, work.stream);
+    }
+    buffers.download();
+
+    const float* next = cosines.host;
+    for (const Comparison* c : listed) {
+        cost_pairs(*c, [&](int64_t, size_t) { return *next++; });
+    }
+    for (size_t k = 0; k < dense.size(); ++k) read_costs(*dense[k], costs[k]);
+    for (const Comparison& c : comparisons) match_pairs(c);
 }
 
 void blend_cuda(float* table, float* table_norms, const int64_t* rows, const float* features,

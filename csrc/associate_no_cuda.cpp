@@ -5,10 +5,9 @@
 
 namespace sslmot {
 
-int64_t cuda_frame_bytes(int64_t, int64_t) { return 0; }
+int64_t cuda_comparison_bytes(int64_t, int64_t) { return 0; }
 
-void associate_cuda(const BoxSet&, const FeatureSet&, const float*, const float*, const BoxSet&,
-                    const FeatureSet&, const PairParams&, const CudaFrame&, Candidates&, int32_t*) {
+void associate_cuda(const std::vector<Comparison>&, const CudaWork&) {
     throw std::runtime_error("sslmot was built without CUDA: expected arrays on the CPU");
 }
 

@@ -21,6 +21,7 @@ struct Candidates {
         columns.clear();
         values.clear();
     }
+    void end_row() { end_row(columns.size()); }
     void end_row(size_t found) {
         if (found > std::numeric_limits<int32_t>::max())
             throw std::length_error("pairs: expected fewer than 2^31 within reach");

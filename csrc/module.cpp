@@ -6,6 +6,8 @@
 #include <cmath>
 #include <optional>
 #include <string>
+#include <tuple>
+#include <vector>
 
 #include "assign.h"
 #include "associate.h"
@@ -229,7 +231,7 @@ py::tuple to_arrays(const Candidates& all, double gate = NAN) {
             pairs.columns.push_back(all.columns[e]);
             pairs.values.push_back(all.values[e]);
         }
-        pairs.end_row(pairs.columns.size());
+        pairs.end_row();
     }
     const auto array = [](const auto& values) {
         using T = typename std::decay_t<decltype(values)>::value_type;
@@ -263,44 +265,82 @@ const int64_t* expect_rows(const Tensor& rows, int64_t n, int64_t table_size) {
     return row;
 }
 
+// The arguments of associate, checked, and its results.
+class Frame {
+  public:
+    Frame(const py::object& track_boxes, const py::object& reach, const py::object& detection_boxes,
+          const PairParams& params, const py::object& table, const py::object& table_norms,
+          const py::object& rows, const py::object& embeddings, const py::object& norms,
+          const py::object& track_classes, const py::object& detection_classes,
+          const py::object& min_affinity)
+        : boxes_(track_boxes, reach, detection_boxes, track_classes, detection_classes),
+          params_(params),
+          table_(optional(table, "table")),
+          embeddings_(optional(embeddings, "embeddings")),
+          min_affinity_(optional(min_affinity, "min_affinity")),
+          match_(boxes_.tracks().count) {
+        const int64_t tracks = boxes_.tracks().count, detections = boxes_.detections().count;
+        expect_both_or_neither(table_, embeddings_);
+        if (table_) {
+            table_->expect("float32", {kAny, kAny});
+            embeddings_->expect("float32", {detections, table_->shape(1)}).expect_with(*table_);
+            table_norms_.emplace(table_norms, "table_norms");
+            table_norms_->expect("float32", {table_->shape(0)}).expect_with(*table_);
+            norms_.emplace(norms, "norms");
+            norms_->expect("float32", {detections}).expect_with(*table_);
+            rows_.emplace(rows, "rows");
+            expect_rows(*rows_, tracks, table_->shape(0));
+        }
+        if (min_affinity_) min_affinity_->expect("float32", {tracks}).expect_on_cpu();
+    }
+
+    const std::optional<Tensor>& table() const { return table_; }
+
+    Comparison comparison(Candidates& pairs) {
+        Comparison c{};
+        c.tracks = boxes_.tracks(), c.detections = boxes_.detections();
+        if (table_) {
+            const int64_t dim = table_->shape(1);
+            c.track_features = {table_->data<const float>(), table_norms_->data<const float>(),
+                                rows_->data<const int64_t>(), dim};
+            c.detection_features = {embeddings_->data<const float>(), norms_->data<const float>(),
+                                    nullptr, dim};
+        }
+        c.reach = boxes_.reach.data<const float>();
+        c.min_affinity = data_or_null<float>(min_affinity_);
+        c.params = params_;
+        c.pairs = &pairs;
+        c.match = match_.mutable_data();
+        return c;
+    }
+
+    py::tuple result(const Candidates& pairs) const {
+        return py::make_tuple(match_, to_arrays(pairs, params_.gate));
+    }
+
+  private:
+    FrameBoxes boxes_;
+    PairParams params_;
+    std::optional<Tensor> table_, table_norms_, rows_, embeddings_, norms_, min_affinity_;
+    py::array_t<int32_t> match_;
+};
+
 py::tuple associate_frame(const py::object& track_boxes, const py::object& reach,
                           const py::object& detection_boxes, const PairParams& params,
-                          const py::object& table_, const py::object& table_norms_,
-                          const py::object& rows_, const py::object& embeddings_,
-                          const py::object& norms_, const py::object& track_classes,
-                          const py::object& detection_classes, const py::object& min_affinity_) {
-    const FrameBoxes boxes(track_boxes, reach, detection_boxes, track_classes, detection_classes);
-    const BoxSet tracks = boxes.tracks(), detections = boxes.detections();
-    FeatureSet track_features{}, detection_features{};
-    const auto table = optional(table_, "table");
-    const auto embeddings = optional(embeddings_, "embeddings");
-    std::optional<Tensor> table_norms, rows, norms;
-    expect_both_or_neither(table, embeddings);
-    if (table) {
-        table->expect("float32", {kAny, kAny}).expect_on_cpu();
-        embeddings->expect("float32", {detections.count, table->shape(1)}).expect_on_cpu();
-        table_norms.emplace(table_norms_, "table_norms");
-        table_norms->expect("float32", {table->shape(0)}).expect_on_cpu();
-        rows.emplace(rows_, "rows");
-        norms.emplace(norms_, "norms");
-        norms->expect("float32", {detections.count}).expect_on_cpu();
-        track_features = {table->data<const float>(), table_norms->data<const float>(),
-                          expect_rows(*rows, tracks.count, table->shape(0)), table->shape(1)};
-        detection_features = {embeddings->data<const float>(), norms->data<const float>(), nullptr,
-                              table->shape(1)};
-    }
-    const auto min_affinity = optional(min_affinity_, "min_affinity");
-    if (min_affinity) min_affinity->expect("float32", {tracks.count}).expect_on_cpu();
-    py::array_t<int32_t> match(tracks.count);
-    int32_t* out = match.mutable_data();
+                          const py::object& table, const py::object& table_norms,
+                          const py::object& rows, const py::object& embeddings,
+                          const py::object& norms, const py::object& track_classes,
+                          const py::object& detection_classes, const py::object& min_affinity) {
+    Frame frame(track_boxes, reach, detection_boxes, params, table, table_norms, rows, embeddings,
+                norms, track_classes, detection_classes, min_affinity);
+    if (frame.table()) frame.table()->expect_on_cpu();
     thread_local Candidates pairs;  // keeps its memory from frame to frame
+    const Comparison comparison = frame.comparison(pairs);
     {
         const py::gil_scoped_release release;
-        associate(tracks, track_features, boxes.reach.data<const float>(),
-                  data_or_null<float>(min_affinity), detections, detection_features, params, pairs,
-                  out);
+        associate(comparison);
     }
-    return py::make_tuple(match, to_arrays(pairs, params.gate));
+    return frame.result(pairs);
 }
 
 template <class Number>
@@ -362,51 +402,42 @@ void observe_boxes(const py::object& state_, const py::object& last_, const py::
             reupdate);
 }
 
-py::tuple associate_frame_cuda(const py::object& track_boxes, const py::object& reach,
-                               const py::object& detection_boxes, const PairParams& params,
-                               const py::object& table_, const py::object& table_norms_,
-                               const py::object& rows_, const py::object& embeddings_,
-                               const py::object& norms_, const py::object& track_classes,
-                               const py::object& detection_classes, const py::object& min_affinity_,
+// Of the arguments of associate, in their order.
+using FrameArguments =
+    std::tuple<py::object, py::object, py::object, PairParams, py::object, py::object, py::object,
+               py::object, py::object, py::object, py::object, py::object>;
+
+py::list associate_frames_cuda(const std::vector<FrameArguments>& arguments,
                                const py::object& host_, const py::object& device_,
                                uintptr_t stream) {
-    const FrameBoxes boxes(track_boxes, reach, detection_boxes, track_classes, detection_classes);
-    const BoxSet tracks = boxes.tracks(), detections = boxes.detections();
-    const Tensor table(table_, "table");
-    table.expect("float32", {kAny, kAny});
-    if (!table.cuda()) table.fail("an array on CUDA");
-    const Tensor table_norms(table_norms_, "table_norms");
-    table_norms.expect("float32", {table.shape(0)}).expect_with(table);
-    const Tensor embeddings(embeddings_, "embeddings");
-    embeddings.expect("float32", {detections.count, table.shape(1)}).expect_with(table);
-    const Tensor norms(norms_, "norms");
-    norms.expect("float32", {detections.count}).expect_with(table);
-    const Tensor rows(rows_, "rows");
-    const FeatureSet track_features{table.data<const float>(), table_norms.data<const float>(),
-                                    expect_rows(rows, tracks.count, table.shape(0)),
-                                    table.shape(1)};
-    const FeatureSet detection_features{embeddings.data<const float>(), norms.data<const float>(),
-                                        nullptr, table.shape(1)};
-    const auto min_affinity = optional(min_affinity_, "min_affinity");
-    if (min_affinity) min_affinity->expect("float32", {tracks.count}).expect_on_cpu();
-    const Tensor host(host_, "host");
+    const Tensor host(host_, "host"), device(device_, "device");
     host.expect("uint8", {kAny}).expect_on_cpu().expect_writable();
-    const Tensor device(device_, "device");
-    device.expect("uint8", {host.size()}).expect_with(table);
-    const int64_t bytes = cuda_frame_bytes(tracks.count, detections.count);
+    device.expect("uint8", {host.size()});
+    std::vector<Frame> frames;
+    frames.reserve(arguments.size());
+    thread_local std::vector<Candidates> pairs;  // keep their memory from frame to frame
+    if (pairs.size() < arguments.size()) pairs.resize(arguments.size());
+    std::vector<Comparison> comparisons;
+    int64_t bytes = 0;
+    for (const FrameArguments& some : arguments) {
+        frames.push_back(std::make_from_tuple<Frame>(some));
+        Frame& frame = frames.back();
+        if (!frame.table()) throw py::value_error("table: expected an array on CUDA, got none");
+        if (!frame.table()->cuda()) frame.table()->fail("an array on CUDA");
+        frame.table()->expect_with(device);
+        comparisons.push_back(frame.comparison(pairs[comparisons.size()]));
+        const Comparison& c = comparisons.back();
+        bytes += cuda_comparison_bytes(c.tracks.count, c.detections.count);
+    }
     if (host.size() < bytes) host.fail("at least " + std::to_string(bytes) + " bytes");
-    const CudaFrame frame{host.data<unsigned char>(), device.data<unsigned char>(), host.size(),
-                          table.device_id(), to_stream(stream)};
-    py::array_t<int32_t> match(tracks.count);
-    int32_t* out = match.mutable_data();
-    thread_local Candidates pairs;  // keeps its memory from frame to frame
     {
         const py::gil_scoped_release release;
-        associate_cuda(tracks, track_features, boxes.reach.data<const float>(),
-                       data_or_null<float>(min_affinity), detections, detection_features, params,
-                       frame, pairs, out);
+        associate_cuda(comparisons, {host.data<unsigned char>(), device.data<unsigned char>(),
+                                     host.size(), device.device_id(), to_stream(stream)});
     }
-    return py::make_tuple(match, to_arrays(pairs, params.gate));
+    py::list results;
+    for (size_t i = 0; i < frames.size(); ++i) results.append(frames[i].result(pairs[i]));
+    return results;
 }
 
 py::array_t<float> hidden_shares(const py::object& boxes_) {
@@ -575,18 +606,16 @@ PYBIND11_MODULE(_core, m) {
           "scores (N,) float32, of each detection: the higher, the smaller its measured variance.\n"
           "With `reupdate` a missed track is taken along the line from its last box.");
 
-    m.def("cuda_frame_bytes", &cuda_frame_bytes, py::arg("tracks"), py::arg("detections"),
-          "Bytes that associate_cuda can need of each buffer.");
+    m.def("cuda_comparison_bytes", &cuda_comparison_bytes, py::arg("tracks"), py::arg("detections"),
+          "Bytes that a comparison can need of each buffer of associate_cuda.");
 
-    m.def(
-        "associate_cuda", &associate_frame_cuda, py::arg("track_boxes"), py::arg("reach"),
-        py::arg("detection_boxes"), py::arg("params"), py::arg("table"), py::arg("table_norms"),
-        py::arg("rows"), py::arg("embeddings"), py::arg("norms"), py::arg("track_classes"),
-        py::arg("detection_classes"), py::arg("min_affinity"), py::arg("host"), py::arg("device"),
-        py::arg("stream"),
-        "As associate, with table, table_norms, embeddings and norms on one CUDA device and the\n"
-        "rest on the CPU. host and device are buffers of one size, uint8: page-locked memory and\n"
-        "memory of that device. Works on `stream` and waits for it, once.");
+    m.def("associate_cuda", &associate_frames_cuda, py::arg("comparisons"), py::arg("host"),
+          py::arg("device"), py::arg("stream"),
+          "As associate for each of several frames, given as tuples of its arguments, with table,\n"
+          "table_norms, embeddings and norms on one CUDA device and the rest on the CPU. host and\n"
+          "device are buffers of one size, uint8: page-locked memory and memory of that device.\n"
+          "Launches on `stream` once for all candidates, once for each frame whose pairs are\n"
+          "mostly candidates, and waits for it once.");
 
     m.def("hidden_shares", &hidden_shares, py::arg("boxes"),
           "Of each box (N, 4) the largest share that lies behind one other, whose lower edge is\n"

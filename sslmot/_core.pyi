@@ -88,26 +88,14 @@ def observe(
     noise: MotionNoise,
     reupdate: bool,
 ) -> None: ...
-def cuda_frame_bytes(tracks: int, detections: int) -> int: ...
+def cuda_comparison_bytes(tracks: int, detections: int) -> int: ...
 def associate_cuda(
-    track_boxes: Any,
-    reach: Any,
-    detection_boxes: Any,
-    params: PairParams,
-    table: Any,
-    table_norms: Any,
-    rows: Any,
-    embeddings: Any,
-    norms: Any,
-    track_classes: Any,
-    detection_classes: Any,
-    min_affinity: Any,
-    host: Any,
-    device: Any,
-    stream: int,
-) -> tuple[
-    npt.NDArray[np.int32],
-    tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.float32]],
+    comparisons: list[tuple[Any, ...]], host: Any, device: Any, stream: int
+) -> list[
+    tuple[
+        npt.NDArray[np.int32],
+        tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.float32]],
+    ]
 ]: ...
 def hidden_shares(boxes: Any) -> npt.NDArray[np.float32]: ...
 def blend(

@@ -104,16 +104,3 @@ class Matching(NamedTuple):
 
     match: Match
     pairs: PairCosts
-
-
-def match_by_motion(pairs: BoxPairs, reach: float, params: _core.PairParams) -> Matching:
-    """Match by distance alone."""
-    match, costs = _core.associate(
-        pairs.track_boxes,
-        pairs.each(reach),
-        pairs.boxes,
-        params,
-        track_classes=pairs.track_classes,
-        detection_classes=pairs.classes,
-    )
-    return Matching(match, PairCosts(*costs))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,6 +33,82 @@ class Embeddings(NamedTuple):
         return Embeddings(self.values[rows], self.norms[rows], self.known[rows])
 
 
+class Comparison(NamedTuple):
+    """Tracks and detections that are to be matched.
+
+    Attributes:
+        pairs: The boxes of both sides.
+        arguments: Those of the native call.
+        cuda: By what it is made, None for the CPU.
+    """
+
+    pairs: BoxPairs
+    arguments: tuple[Any, ...]
+    cuda: CudaWork | None = None
+
+    @staticmethod
+    def by_motion(pairs: BoxPairs, reach: float, params: _core.PairParams) -> Comparison:
+        """What to match by distance alone."""
+        unknown = (None,) * 5
+        boxes = (pairs.track_boxes, pairs.each(reach), pairs.boxes, params)
+        return Comparison(pairs, (*boxes, *unknown, pairs.track_classes, pairs.classes))
+
+    def match(self) -> Matching:
+        """The matching of least cost."""
+        if self.cuda is not None:
+            return self.cuda.match([self])[0]
+        match, costs = _core.associate(*self.arguments)
+        return Matching(match, PairCosts(*costs))
+
+
+class CudaWork:
+    """What compares on a CUDA device; the host sifts the boxes and assigns the pairs."""
+
+    def __init__(self, device: Any) -> None:
+        import torch
+
+        self.device = device
+        # What comparisons are sent in, and their costs come back in.
+        self._buffers = (np.empty(0, np.uint8), torch.empty(0, dtype=torch.uint8, device=device))
+
+    def stream(self) -> int:
+        """The current stream of the device."""
+        import torch
+
+        return int(torch.cuda.current_stream(self.device).cuda_stream)
+
+    def match(self, comparisons: Sequence[Comparison]) -> list[Matching]:
+        """Match each, all with features on the device, by one native call."""
+        import torch
+
+        size = sum(
+            _core.cuda_comparison_bytes(len(c.pairs.track_boxes), len(c.pairs.boxes))
+            for c in comparisons
+        )
+        if size > len(self._buffers[0]):
+            size += size // 4  # the next frames may have a few more
+            host = torch.empty(size, dtype=torch.uint8, pin_memory=True)
+            there = torch.empty(size, dtype=torch.uint8, device=self.device)
+            self._buffers = (host.numpy(), there)
+        arguments = [c.arguments for c in comparisons]
+        found = _core.associate_cuda(arguments, *self._buffers, self.stream())
+        return [Matching(match, PairCosts(*costs)) for match, costs in found]
+
+
+def match_together(comparisons: Sequence[Comparison]) -> list[Matching]:
+    """Match each; those on one CUDA device by one native call."""
+    found: dict[int, Matching] = {}
+    on: dict[Any, tuple[CudaWork, list[int]]] = {}
+    for i, comparison in enumerate(comparisons):
+        if comparison.cuda is None:
+            found[i] = comparison.match()
+        else:
+            on.setdefault(comparison.cuda.device, (comparison.cuda, []))[1].append(i)
+    for cuda, these in on.values():
+        found.update(zip(these, cuda.match([comparisons[i] for i in these]), strict=True))
+    return [found[i] for i in range(len(comparisons))]
+
+
 class RowPool:
     """Hands out row numbers of a table that grows, and takes them back."""
 
@@ -59,6 +136,9 @@ class FeatureTable(ABC):
 
     dim: int
     device: str
+    _values: Any
+    _norms: Any
+    _cuda: CudaWork | None = None
 
     @staticmethod
     def like(embeddings: ArrayLike) -> FeatureTable:
@@ -73,8 +153,7 @@ class FeatureTable(ABC):
             ValueError: A row is not finite; it is named.
         """
 
-    @abstractmethod
-    def match(
+    def compare(
         self,
         pairs: BoxPairs,
         reach: npt.NDArray[np.float32],
@@ -82,8 +161,8 @@ class FeatureTable(ABC):
         rows: Rows,
         embeddings: Embeddings,
         params: _core.PairParams,
-    ) -> Matching:
-        """Match by appearance and motion (SSL-MOT, eq. 6-7).
+    ) -> Comparison:
+        """What to match by appearance and motion (SSL-MOT, eq. 6-7).
 
         Args:
             pairs: The boxes of both sides.
@@ -93,6 +172,24 @@ class FeatureTable(ABC):
             embeddings: Features of the detections.
             params: Settings of the cost.
         """
+        return Comparison(
+            pairs,
+            (
+                pairs.track_boxes,
+                reach,
+                pairs.boxes,
+                params,
+                self._values,
+                self._norms,
+                rows,
+                embeddings.values,
+                embeddings.norms,
+                pairs.track_classes,
+                pairs.classes,
+                min_affinity,
+            ),
+            self._cuda,
+        )
 
     @abstractmethod
     def take(self, rows: Rows) -> Embeddings:
@@ -126,7 +223,7 @@ class FeatureTable(ABC):
 
 
 class HostFeatures(FeatureTable):
-    """In NumPy arrays, matched by one native call."""
+    """In NumPy arrays."""
 
     def __init__(self, embeddings: npt.NDArray[np.float32]) -> None:
         self.dim, self.device = embeddings.shape[1], "cpu"
@@ -138,31 +235,6 @@ class HostFeatures(FeatureTable):
     ) -> Embeddings:
         norms = _core.row_norms(embeddings, name)
         return Embeddings(embeddings, norms, norms >= _core.SMALLEST_NORM)
-
-    def match(  # noqa: D102
-        self,
-        pairs: BoxPairs,
-        reach: npt.NDArray[np.float32],
-        min_affinity: npt.NDArray[np.float32],
-        rows: Rows,
-        embeddings: Embeddings,
-        params: _core.PairParams,
-    ) -> Matching:
-        match, costs = _core.associate(
-            pairs.track_boxes,
-            reach,
-            pairs.boxes,
-            params,
-            self._values,
-            self._norms,
-            rows,
-            embeddings.values,
-            embeddings.norms,
-            pairs.track_classes,
-            pairs.classes,
-            min_affinity,
-        )
-        return Matching(match, PairCosts(*costs))
 
     def take(self, rows: Rows) -> Embeddings:  # noqa: D102
         norms = self._norms[rows]
@@ -190,7 +262,7 @@ class HostFeatures(FeatureTable):
 
 
 class CudaFeatures(FeatureTable):
-    """In torch tensors on CUDA, compared there; the host sifts the boxes and assigns the pairs."""
+    """In torch tensors on CUDA."""
 
     def __init__(self, embeddings: Any) -> None:
         import torch
@@ -202,8 +274,7 @@ class CudaFeatures(FeatureTable):
         # The norms once more, in page-locked memory, and when they have arrived there: whoever asks
         # for them later finds them, and need not wait for the device.
         self._norms_here, self._arrived = torch.zeros(0), cuda.Event()
-        # What frames are sent in, and their costs come back in.
-        self._buffers = (np.empty(0, np.uint8), embeddings.new_empty(0, dtype=torch.uint8))
+        self._cuda: CudaWork = CudaWork(embeddings.device)
 
     def prepare(  # noqa: D102 - see FeatureTable
         self, embeddings: Any, name: str = "embeddings"
@@ -220,40 +291,6 @@ class CudaFeatures(FeatureTable):
                 f"got NaN, inf or more in row {row}"
             )
         return Embeddings(embeddings, norms, lengths >= _core.SMALLEST_NORM)
-
-    def match(  # noqa: D102
-        self,
-        pairs: BoxPairs,
-        reach: npt.NDArray[np.float32],
-        min_affinity: npt.NDArray[np.float32],
-        rows: Rows,
-        embeddings: Embeddings,
-        params: _core.PairParams,
-    ) -> Matching:
-        import torch
-
-        size = _core.cuda_frame_bytes(len(pairs.track_boxes), len(pairs.boxes))
-        if size > len(self._buffers[0]):
-            size += size // 4  # the next frames may have a few more
-            host = torch.empty(size, dtype=torch.uint8, pin_memory=True)
-            self._buffers = (host.numpy(), self._values.new_empty(size, dtype=torch.uint8))
-        match, costs = _core.associate_cuda(
-            pairs.track_boxes,
-            reach,
-            pairs.boxes,
-            params,
-            self._values,
-            self._norms,
-            rows,
-            embeddings.values,
-            embeddings.norms,
-            pairs.track_classes,
-            pairs.classes,
-            min_affinity,
-            *self._buffers,
-            self._stream(),
-        )
-        return Matching(match, PairCosts(*costs))
 
     def take(self, rows: Rows) -> Embeddings:  # noqa: D102
         (row,) = self._upload(rows)
@@ -278,7 +315,7 @@ class CudaFeatures(FeatureTable):
             embeddings.norms,
             column,
             share,
-            self._stream(),
+            self._cuda.stream(),
         )
         self._send_norms()
 
@@ -297,12 +334,6 @@ class CudaFeatures(FeatureTable):
         (row,) = self._upload(rows)
         self._norms.index_fill_(0, row, 0)
         self._send_norms()
-
-    def _stream(self) -> int:
-        """The current stream of the table's device."""
-        import torch
-
-        return int(torch.cuda.current_stream(self._values.device).cuda_stream)
 
     def _upload(self, *arrays: npt.NDArray[Any]) -> list[Any]:
         """Arrays on the device, the larger numbers first, by one copy that nobody waits for."""

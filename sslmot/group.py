@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
+from sslmot.features import match_together
 from sslmot.inputs import check_frame, read_detections
 from sslmot.tracker import Tracker
 from sslmot.tracks import Tracks
@@ -80,11 +81,12 @@ class TrackerGroup:
         for i, tracker in enumerate(self.trackers):
             with _named(i):
                 scenes.append(tracker._see(frames[i], dets[i], embeddings[i], extracted[i]))
-        rounds = [t._first_round(scene) for t, scene in zip(self.trackers, scenes, strict=True)]
+        first = [t._first_round(scene) for t, scene in zip(self.trackers, scenes, strict=True)]
+        matchings = match_together(first)
         matches = []
         for i, tracker in enumerate(self.trackers):
             with _named(i):
-                matches.append(tracker._match(scenes[i], rounds[i]))
+                matches.append(tracker._match(scenes[i], matchings[i]))
         # Nothing can be refused from here on.
         return [
             tracker._follow(scene, *found)

@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from sslmot import _core
-from sslmot.association import BoxPairs, Match, Matching, match_by_motion
+from sslmot.association import BoxPairs, Match, Matching
 from sslmot.camera import Affine, View, camera_motion, look, warp
 from sslmot.config import TrackerConfig
 from sslmot.data.tracklets import iou
 from sslmot.evidence import Evidence, Named, Round, Stage
-from sslmot.features import Embeddings, FeatureTable, RowPool
+from sslmot.features import Comparison, Embeddings, FeatureTable, RowPool
 from sslmot.gallery import Gallery
 from sslmot.inputs import Detections, check_embeddings, check_frame, read_detections, to_numpy
 from sslmot.motion import ConstantVelocity, MotionModel, Stationary, to_centre, to_corners
@@ -186,7 +186,7 @@ class Tracker:
                 before; nothing has changed then.
         """
         scene = self._see(frame, dets, embeddings)
-        match, rounds = self._match(scene, self._first_round(scene))
+        match, rounds = self._match(scene, self._first_round(scene).match())
         # Nothing can be refused from here on.
         return self._follow(scene, match, rounds)
 
@@ -290,16 +290,13 @@ class Tracker:
             visible = visible & (_core.hidden_shares(boxes) <= self.config.max_hidden)
         return visible
 
-    def _first_round(self, scene: Scene) -> Round:
-        """Match by appearance and motion, or by motion alone where there are no features."""
+    def _first_round(self, scene: Scene) -> Comparison:
+        """What to match by appearance and motion, or by motion alone where no features are."""
         pairs = scene.pairs
         if np.count_nonzero(scene.faint):
             # Whom a faint detection continues is asked when the others have chosen.
             pairs = pairs._replace(classes=np.where(scene.faint, _NO_CLASS, pairs.classes))
-        matching = self._compare(scene.stage, slice(None), pairs, scene.features, scene.looks)
-        return Round(
-            scene.stage, np.arange(len(self._table)), np.arange(len(scene.faint)), matching
-        )
+        return self._compare(scene.stage, slice(None), pairs, scene.features, scene.looks)
 
     def _compare(
         self,
@@ -308,18 +305,25 @@ class Tracker:
         pairs: BoxPairs,
         features: FeatureTable | None,
         looks: Embeddings | None,
-    ) -> Matching:
-        """Match some tracks with detections, whose boxes and looks are given."""
+    ) -> Comparison:
+        """Some tracks and detections to match, whose boxes and looks are given."""
         c, table = self.config, self._table
         if stage == "motion" or features is None or looks is None:
-            return match_by_motion(pairs, c.motion_reach, self._by_motion)
+            return Comparison.by_motion(pairs, c.motion_reach, self._by_motion)
         least = np.where(table.misses[tracks] > 0, self._lost_affinity, self._min_affinity)
         reach, rows = pairs.each(c.appearance_reach), table.feature_rows[tracks]
-        return features.match(pairs, reach, least, rows, looks, self._by_both)
+        return features.compare(pairs, reach, least, rows, looks, self._by_both)
 
-    def _match(self, scene: Scene, first: Round) -> tuple[Match, list[Round]]:
-        """The detection of each track (T,), -1 for none, and the rounds that found them."""
-        table, match, rounds = self._table, first.matching.match, [first]
+    def _match(self, scene: Scene, matching: Matching) -> tuple[Match, list[Round]]:
+        """The detection of each track (T,), -1 for none, and the rounds that found them.
+
+        Args:
+            scene: The frame.
+            matching: Of the first round.
+        """
+        table, match = self._table, matching.match
+        everyone, everything = np.arange(len(table)), np.arange(len(scene.faint))
+        rounds = [Round(scene.stage, everyone, everything, matching)]
         # What is left may continue a track that was seen in the frame before.
         tracks = ((match < 0) & (table.misses == 0)).nonzero()[0]
         if not len(tracks) or not np.count_nonzero(scene.free(match)):
@@ -331,7 +335,7 @@ class Tracker:
             if len(some) and len(others):
                 looks = None if scene.looks is None else scene.looks.take(others)
                 pairs = scene.pairs.take(some, others)
-                matching = self._compare(stage, some, pairs, scene.features, looks)
+                matching = self._compare(stage, some, pairs, scene.features, looks).match()
                 made = matching.match >= 0
                 match[some[made]] = others[matching.match[made]]
                 rounds.append(Round(stage, some, others, matching))
@@ -428,7 +432,8 @@ class Tracker:
         reach = (c.appearance_reach + c.walk * missing.misses).astype(np.float32)
         least = pairs.each(c.lost_affinity)
         looks = features.take(table.feature_rows[rows])
-        return features.match(pairs, reach, least, missing.feature_rows, looks, self._by_looks)
+        lost = missing.feature_rows
+        return features.compare(pairs, reach, least, lost, looks, self._by_looks).match()
 
     def _resemble_anyone(self, table: TrackTable, rows: Rows) -> npt.NDArray[np.bool_]:
         """Which of some tracks look like somebody who is missing: (N,)."""

@@ -7,7 +7,7 @@ from scipy.optimize import linear_sum_assignment
 
 from sslmot import _core
 from sslmot.association import BoxPairs
-from sslmot.features import FeatureTable, RowPool
+from sslmot.features import Comparison, FeatureTable, RowPool, match_together
 
 SETTINGS = {
     "tau": 0.5,
@@ -71,14 +71,14 @@ def test_matching_is_the_optimum_of_eq_7(device, t, n, d, extent, reach):
     features, embeddings, pairs = people_seen_again(rng, t, n, d, extent)
     rows = rng.permutation(t)
     table = table_of(device, features[np.argsort(rows)])
-    match, costs = table.match(
+    match, costs = table.compare(
         pairs,
         pairs.each(reach),
         pairs.each(SETTINGS["min_affinity"]),
         rows,
         table.prepare(on(device, embeddings)),
         _core.PairParams(**SETTINGS),
-    )
+    ).match()
     cost = reference.cost(
         features,
         embeddings,
@@ -113,15 +113,16 @@ def test_a_box_that_is_no_number_reaches_the_solver(device):
     table = table_of(device, features)
     described = table.prepare(on(device, embeddings))
     for reach in (1.0, np.inf):
+        comparison = table.compare(
+            pairs,
+            pairs.each(reach),
+            pairs.each(0.3),
+            np.arange(20),
+            described,
+            _core.PairParams(**SETTINGS),
+        )
         with pytest.raises(ValueError, match="row 4"):
-            table.match(
-                pairs,
-                pairs.each(reach),
-                pairs.each(0.3),
-                np.arange(20),
-                described,
-                _core.PairParams(**SETTINGS),
-            )
+            comparison.match()
 
 
 @pytest.mark.parametrize(("t", "n"), [(0, 0), (0, 3), (3, 0)])
@@ -131,17 +132,68 @@ def test_nobody_to_match(device, t, n, reach):
     table = FeatureTable.like(on(device, np.ones((1, 8), np.float32)))
     table.grow(4)
     table.store(np.arange(t), table.prepare(on(device, features)), np.arange(t), alike(0.0, t))
-    match, costs = table.match(
+    match, costs = table.compare(
         pairs,
         pairs.each(reach),
         pairs.each(0.3),
         np.arange(t),
         table.prepare(on(device, embeddings)),
         _core.PairParams(**SETTINGS),
-    )
+    ).match()
     assert match.tolist() == [-1] * t
     assert costs.row_begin.tolist() == [0] * (t + 1)
     assert len(costs.costs) == 0
+
+
+# Few candidates, many, all, and none of them; other widths, and a frame without features.
+CAMERAS = [
+    (90, 97, 130, 3000, 1.0),
+    (40, 35, 64, 300, 1.5),
+    (33, 20, 31, 900, np.inf),
+    (0, 5, 8, 300, 1.0),
+    (5, 0, 8, 300, np.inf),
+    (50, 60, 512, 1500, 0.5),
+    (30, 30, 0, 300, 1.0),
+]
+
+
+@pytest.mark.parametrize("order", [CAMERAS, CAMERAS[::-1], CAMERAS[:1], CAMERAS[3:5], []])
+def test_cameras_match_together_as_each_alone(device, order, monkeypatch):
+    params = _core.PairParams(**SETTINGS)
+
+    def compare(t, n, d, extent, reach):
+        rng = np.random.default_rng([t, n])
+        features, embeddings, pairs = people_seen_again(rng, t, n, d or 1, extent)
+        if not d:
+            return Comparison.by_motion(pairs, reach, params)
+        table = FeatureTable.like(on(device, np.ones((1, d), np.float32)))
+        table.grow(t)
+        table.store(np.arange(t), table.prepare(on(device, features)), np.arange(t), alike(0.0, t))
+        described = table.prepare(on(device, embeddings))
+        return table.compare(
+            pairs, pairs.each(reach), pairs.each(0.3), np.arange(t), described, params
+        )
+
+    comparisons = [compare(*camera) for camera in order]
+    alone = [comparison.match() for comparison in comparisons]
+    native, calls = _core.associate_cuda, []
+
+    def counted(frames, *work):
+        calls.append(len(frames))
+        return native(frames, *work)
+
+    monkeypatch.setattr(_core, "associate_cuda", counted)
+    together = match_together(comparisons)
+    described = sum(d > 0 for _, _, d, _, _ in order)
+    assert calls == ([described] if described and device == "cuda" else [])
+    assert len(together) == len(order)
+    for (match, costs), (expected, expected_costs), (t, n, *_) in zip(
+        together, alone, order, strict=True
+    ):
+        np.testing.assert_array_equal(match, expected)
+        for got, wanted in zip(costs, expected_costs, strict=True):
+            np.testing.assert_array_equal(got, wanted)
+        assert (match >= 0).sum() >= min(t, n) / 5
 
 
 def test_a_frame_works_on_the_current_stream(device):
@@ -155,12 +207,12 @@ def test_a_frame_works_on_the_current_stream(device):
     params = _core.PairParams(**SETTINGS)
     table = table_of(device, features)
     args = (pairs, pairs.each(1.5), pairs.each(0.3), rows)
-    expected = table.match(*args, table.prepare(last), params).match
+    expected = table.compare(*args, table.prepare(last), params).match().match
     torch.cuda.synchronize()
     with torch.cuda.stream(torch.cuda.Stream()):
         torch.cuda._sleep(50_000_000)
         late = torch.zeros_like(last).copy_(last)
-        match = table.match(*args, table.prepare(late), params).match
+        match = table.compare(*args, table.prepare(late), params).match().match
     np.testing.assert_array_equal(match, expected)
     assert (match >= 0).sum() > 20
 
@@ -178,7 +230,7 @@ def test_torch_waits_for_nothing(device):
     torch.cuda.set_sync_debug_mode("error")
     try:
         args = (pairs, pairs.each(1.5), pairs.each(0.3), rows, described)
-        table.match(*args, _core.PairParams(**SETTINGS))
+        table.compare(*args, _core.PairParams(**SETTINGS)).match()
         table.store(rows, described, rows, alike(0.5, 30))
         table.forget(rows[:3])
         table.grow(64)
@@ -214,12 +266,10 @@ def test_a_frame_on_cuda_checks_where_features_are(change, message):
         "track_classes": classes,
         "detection_classes": classes,
         "min_affinity": norms,
-        "host": buffer,
-        "device": buffer,
-        "stream": 0,
     }
+    frame = tuple({**args, **change}.values())
     with pytest.raises(ValueError, match=message):
-        _core.associate_cuda(**{**args, **change})
+        _core.associate_cuda([frame], buffer, buffer, 0)
 
 
 @pytest.mark.parametrize("deltas", [(0.0, 0.5), (0.9, 1.0)])

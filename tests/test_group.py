@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 import sslmot
 from sslmot import ColorHistogram, Gallery, Tracker, TrackerGroup
+from sslmot.features import HostFeatures
 
 PERSON = np.float32([40, 40, 80, 140, 0.95])
 
@@ -60,6 +61,36 @@ def test_embeddings_on_each_device(device):
             alone, dets, features, group.step(None, dets, embeddings=there), strict=True
         ):
             same(tracks, tracker.step(None, boxes, embeddings=z))
+
+
+class Device:
+    """Stands in for a CUDA device: matches on the CPU, and counts."""
+
+    device = "cuda:0"
+
+    def __init__(self):
+        self.calls = []
+
+    def match(self, comparisons):
+        self.calls.append(len(comparisons))
+        return [c._replace(cuda=None).match() for c in comparisons]
+
+
+def test_cameras_on_one_device_are_compared_in_one_call(monkeypatch):
+    device, rng = Device(), np.random.default_rng(0)
+    group, alone = TrackerGroup([Tracker() for _ in range(4)]), [Tracker() for _ in range(4)]
+    people = (1, 2, 3, 2)
+    dets = [[PERSON + 200 * k for k in range(n)] for n in people]
+    for t in range(3):
+        given = [np.eye(8)[:n] + rng.normal(0, 0.1, (n, 8)) for n in people]
+        given[3] = None  # a camera without features is not asked
+        with monkeypatch.context() as patch:
+            patch.setattr(HostFeatures, "_cuda", device)
+            found = group.step(None, dets, embeddings=given)
+        assert device.calls == [3] * (t + 1)
+        for tracker, boxes, z, tracks in zip(alone, dets, given, found, strict=True):
+            same(tracks, tracker.step(None, boxes, embeddings=z))
+    assert [len(tracks.ids) for tracks in found] == [*people]
 
 
 class Together(ColorHistogram):
