@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import venv
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -162,17 +163,39 @@ def run(command, limit, env, log):
     return outcome, time.monotonic() - begin
 
 
+# That the package is the one that was built, with kernels for a GPU that is there.
+CHECK = "import sslmot; from sslmot import _core; print(sslmot.__file__, _core.cuda_device_count())"
+CHECK += "; assert '{work}' in sslmot.__file__ and _core.cuda_device_count() > 0"
+
+
+def environment(work):
+    """A Python with this one's packages, but for their sslmot: the one to be built goes there.
+
+    A package that is installed for development stays out of it: what finds that is a .pth file of
+    the packages' folder, and those of a folder that a .pth file names are not read.
+    """
+    venv.create(work / "venv", with_pip=False)
+    python = work / "venv" / "bin" / "python"
+    [site] = (work / "venv" / "lib").glob("python*/site-packages")
+    packages = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
+    (site / "packages.pth").write_text("\n".join(packages) + "\n")
+    return str(python)
+
+
 def stages(capability, work):
     """Name, command and limit in seconds of each stage, in the order of what matters most."""
-    python = [sys.executable, "-m"]
+    built = environment(work)
+    python = [built, "-m"]
     architecture = capability.replace(".", "") + "-real"
     tests = ["pytest", "-q", "-p", "no:cacheprovider", "--continue-on-collection-errors"]
     # Benchmarks that are all skipped make no file, and say so: that is no error.
     tests += ["-W", "ignore::pytest_benchmark.logger.PytestBenchmarkWarning"]
-    pip = ["pip", "install", "--no-build-isolation", "--no-deps", "--target", str(work / "site")]
+    pip = [sys.executable, "-m", "pip", "--python", built, "install"]
+    pip += ["--no-build-isolation", "--no-deps"]
     settings = ["CUDA=ON", f"CMAKE_CUDA_ARCHITECTURES={architecture}"]
     cmake = [part for setting in settings for part in ("-C", f"cmake.define.{setting}")]
-    yield "build", [*python, *pip, *cmake, "-C", f"build-dir={work / 'build'}", "."], 180
+    yield "build", [*pip, *cmake, "-C", f"build-dir={work / 'build'}", "."], 180
+    yield "check", [built, "-c", CHECK.format(work=work)], 60
     yield "tests", [*python, *tests, "tests", "-k", "cuda", f"--junitxml={work / 'tests.xml'}"], 180
     for file in sorted((ROOT / "benchmarks").glob("test_*.py")):
         result = f"--benchmark-json={work / file.stem}.json"
@@ -187,9 +210,8 @@ def stages(capability, work):
 
 def measure(report, work, write, limit):
     """Run all stages and fill the report."""
-    # The package that was built, and not the folder `sslmot` beside this one.
-    path = os.pathsep.join(filter(None, [str(work / "site"), os.environ.get("PYTHONPATH")]))
-    env = {**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
+    # Not the folder `sslmot` beside this one, which lacks the native core (from Python 3.11 on).
+    env = {**os.environ, "PYTHONSAFEPATH": "1"}
     env |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
     end = time.monotonic() + limit
     for name, command, most in stages(report["versions"]["compute_cap"], work):

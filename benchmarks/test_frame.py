@@ -116,7 +116,7 @@ def test_frame(benchmark, stages, all_cores, capsys, device, name, people):
         step(*next(frames))
     whole = perf_counter() - start
     spent["association"] = whole - sum(spent.values())
-    per_second = 1 / benchmark.stats.stats.median
+    per_second = 6 / whole if benchmark.stats is None else 1 / benchmark.stats.stats.median
     shares = {stage: round(time / whole, 3) for stage, time in spent.items()}
     benchmark.extra_info.update(frames_per_second=round(per_second, 1), shares=shares)
     with capsys.disabled():

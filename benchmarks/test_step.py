@@ -110,7 +110,7 @@ def identity_f1(results, persons):
 @pytest.mark.parametrize("people", FRAMES)
 def test_step(benchmark, people, method):
     if method.package and (obstacle := method.obstacle()):
-        pytest.skip(f"{method.package} is of no use here: {obstacle}; pip install sslmot[peers]")
+        pytest.skip(f"{method.package} is of no use here: {obstacle}; see peers in pyproject.toml")
     benchmark.group = f"step, people: {people}; D = {DIM}"
     benchmark.name = method.title
     rounds = min(FRAMES[people], max(5, frames_in(SECONDS, method, people) - WARM_UP))

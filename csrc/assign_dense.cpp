@@ -116,7 +116,7 @@ SSLMOT_SIMD_CLONES void lower(const Cost* cost, int64_t row, int64_t n, double* 
 // The matching and its dual prices. In a matrix with more columns than rows a price is never
 // positive, and zero while its column is free.
 template <class Cost>
-class Matcher {
+class RowMatcher {
   public:
     void solve(const Cost* cost, int64_t rows, int64_t columns, int32_t* match) {
         cost_ = cost, columns_ = columns;
@@ -229,7 +229,7 @@ class Matcher {
 
 template <class Cost>
 void match_rows(const Cost* cost, int64_t rows, int64_t columns, int32_t* match) {
-    thread_local Matcher<Cost> matcher;
+    thread_local RowMatcher<Cost> matcher;
     if (rows > 0) matcher.solve(cost, rows, columns, match);
 }
 

@@ -592,7 +592,7 @@ PYBIND11_MODULE(_core, m) {
           "(N, 4), (N, 5) or (N, 6) float32 or float64, taken apart: boxes (N, 4) float32, scores\n"
           "(N,) float32, classes (N,) int32, and the first row that is refused, -1 for none: a\n"
           "number that is not finite or above 1e9, x2 < x1, y2 < y1, or a class that is no\n"
-          "integer. From that row on nothing is written.");
+          "integer. From that row on the arrays are of no use.");
 
     m.def("predict", &predict_boxes, py::arg("state"), py::arg("misses"),
           "Where tracks of a Kalman filter (T, 5, 4) float32 are expected: (T, 4) float32 xyxy.\n\n"

@@ -71,8 +71,8 @@ SSLMOT_HOST_DEVICE inline float cosine(float dot, float track_norm, float detect
 }
 
 // e^x for x <= 0, to two units in the last place, in plain arithmetic: a loop over pairs becomes
-// vectors, as it would not around a call. What is too small for a normal float32 is the smallest;
-// a NaN stays one.
+// vectors, as it would not around a call. Below e^-87 it is e^-87, which is next to nothing; a NaN
+// stays one.
 SSLMOT_HOST_DEVICE inline float exp_negative(float x) {
     // x = n ln 2 + r with |r| <= ln 2 / 2; a float32 near 1.5 * 2^23 has no room for a fraction.
     constexpr float rounder = 12582912.0F, log2_e = 1.44269504F;

@@ -188,7 +188,8 @@ class Encoder:
     Attributes:
         config: As given.
         network: The trainable part; calling the encoder puts it in eval mode, and runs a copy with
-            folded normalisations, which follows changes of its weights in place.
+            folded normalisations, made anew when a weight changes (but for what is written to its
+            ``data``, which does not tell).
         metadata: What the file said beside config and calibration: str -> str.
         calibration: Fields of :class:`~sslmot.TrackerConfig` that fit its features, see
             :mod:`sslmot.calibrate`; none where the file says none. (The file that comes with the
@@ -430,29 +431,32 @@ class Encoder:
 
     def _inference(self) -> Callable[[Tensor], Tensor]:
         """What describes crops, made anew where a weight has changed."""
-        if self._folded is None or self._folded.state != _state(self._folded.tensors):
+        dtype = torch.bfloat16 if self.bfloat16 else torch.float32
+        weights = [*self.network.parameters(), *self.network.buffers()]
+        made_of = dtype, [(id(w), w.data_ptr(), w._version) for w in weights]
+        if self._folded is None or self._folded.made_of != made_of:
             device = self.device
-            dtype = torch.bfloat16 if self.bfloat16 else torch.float32
             network = self.folded(dtype, for_cpu=device.type == "cpu")
             run: Callable[[Tensor], Tensor] = network
             if device.type == "cuda":
                 run = GraphedNetwork(network, (3, *self.config.crop_size), device, self.batch_size)
-            tensors = [*self.network.parameters(), *self.network.buffers()]
-            self._folded = _Folded(tensors, _state(tensors), run)
+            self._folded = _Folded(weights, made_of, run)
         return self._folded.run
 
 
 class _Folded(NamedTuple):
-    """A network for inference, and which weights it was made of."""
+    """A network for inference, and which weights it was made of.
 
-    tensors: list[Tensor]
-    state: list[tuple[int, int]]
+    Attributes:
+        weights: Kept, so that no other tensor has their places.
+        made_of: The type of the convolutions; of each weight who and where it is, and how often it
+            was written to.
+        run: The network.
+    """
+
+    weights: list[Tensor]
+    made_of: tuple[torch.dtype, list[tuple[int, int, int]]]
     run: Callable[[Tensor], Tensor]
-
-
-def _state(tensors: list[Tensor]) -> list[tuple[int, int]]:
-    """Another one after each change: where tensors are, and how often they were written to."""
-    return [(tensor.data_ptr(), tensor._version) for tensor in tensors]
 
 
 def computes_in_bfloat16(device: torch.device) -> bool:

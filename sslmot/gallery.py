@@ -102,15 +102,26 @@ class Gallery:
             dim: Width of the features, if known.
 
         Raises:
+            ValueError: As :meth:`expect`.
+        """
+        self.expect(encoder, dim)
+        self.encoder = encoder
+
+    def expect(self, encoder: str, dim: int | None = None) -> None:
+        """Ask whether the features of an encoder may come next; changes nothing.
+
+        Args:
+            encoder: As for the constructor.
+            dim: Width of the features, if known.
+
+        Raises:
             ValueError: The gallery is for the features of another encoder, or of another width.
         """
         _expect_text("encoder", encoder)
         width = self._samples.shape[2]
         if self._rows and dim not in (None, width):
             raise ValueError(f"dim: expected {width}, as the gallery's features have, got {dim}")
-        if not self.encoder and not self._rows:
-            self.encoder = encoder
-        elif encoder != self.encoder:
+        if (self.encoder or self._rows) and encoder != self.encoder:
             raise ValueError(
                 f"encoder: expected {self.encoder!r}, whose features the gallery holds, "
                 f"got {encoder!r}: features of two encoders do not compare"

@@ -20,7 +20,8 @@ class GraphedNetwork:
     """Runs a network for inference from one CUDA graph for each of a few batch sizes.
 
     A small batch is done before the host has launched the kernels of the next layers one by one.
-    A graph is captured when a batch first needs it, and rows of zeros fill the batch up.
+    A graph is captured when a batch first needs it, and rows of zeros fill the batch up. Calls are
+    for one thread and one stream at a time: all go through the same memory.
 
     Args:
         network: (N, ...) float32 -> (N, D), each row by itself; its weights stay where they are.

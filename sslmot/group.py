@@ -9,18 +9,20 @@ from typing import Any
 
 from sslmot.features import match_together
 from sslmot.inputs import check_frame, read_detections
+from sslmot.scene import Scene
 from sslmot.tracker import Tracker
 from sslmot.tracks import Tracks
-from sslmot.types import ArrayLike, Boxes, FeatureExtractor
+from sslmot.types import ArrayLike, Boxes, FeatureExtractor, FramesExtractor
 
 
 class TrackerGroup:
     """Tracks several videos, a frame of each at a time.
 
     Each is tracked by its own tracker, as if it were alone; what they save is passes: the boxes of
-    all frames go through an :class:`~sslmot.Encoder` together, and features on CUDA are compared
-    in one launch. Identities of different trackers have nothing to do with each other, unless the
-    trackers share a :class:`~sslmot.Gallery`.
+    all frames go through an :class:`~sslmot.Encoder` together (or another extractor that takes
+    several frames, see :class:`~sslmot.types.FramesExtractor`), and features on CUDA are compared
+    by one call, with one wait. Identities of different trackers have nothing to do with each other,
+    unless the trackers share a :class:`~sslmot.Gallery`.
 
     Args:
         trackers: One a video. Those that would each make the default encoder share one.
@@ -67,8 +69,9 @@ class TrackerGroup:
 
         Raises:
             ValueError: The number of frames, detections or embeddings is not that of the videos,
-                or one is not as :meth:`Tracker.step` expects it; the video is named, and nothing
-                has changed in any.
+                one is not as :meth:`Tracker.step` expects it, or trackers that share a gallery have
+                features of different encoders or widths; the video is named, and nothing has
+                changed in any.
         """
         n = len(self)
         frames = [None] * n if frames is None else frames
@@ -81,6 +84,7 @@ class TrackerGroup:
         for i, tracker in enumerate(self.trackers):
             with _named(i):
                 scenes.append(tracker._see(frames[i], dets[i], embeddings[i], extracted[i]))
+        self._expect_shared_galleries(scenes)
         first = [t._first_round(scene) for t, scene in zip(self.trackers, scenes, strict=True)]
         matchings = match_together(first)
         matches = []
@@ -111,16 +115,35 @@ class TrackerGroup:
                 check_frame(frames[i], tracker._frame_size)
             if tracker._extractor is None:
                 tracker._extractor = self._default_extractor
-            if hasattr(tracker.extractor, "describe_frames"):
+            if isinstance(tracker.extractor, FramesExtractor):
                 asked.setdefault(id(tracker.extractor), []).append(i)
         for videos in asked.values():
             extractor: Any = self.trackers[videos[0]].extractor
             features = extractor.describe_frames(
                 [frames[i] for i in videos], [boxes[i] for i in videos]
             )
+            if len(features) != len(videos):
+                raise ValueError(
+                    f"features of {type(extractor).__name__}: expected those of {len(videos)} "
+                    f"frames, got {len(features)}"
+                )
             for i, rows in zip(videos, features, strict=True):
                 found[i] = rows
         return found
+
+    def _expect_shared_galleries(self, scenes: Sequence[Scene]) -> None:
+        """Check that features of those who share a gallery compare, before one fills it."""
+        first: dict[int, tuple[int, str, int]] = {}
+        for i, (tracker, scene) in enumerate(zip(self.trackers, scenes, strict=True)):
+            if tracker.gallery is None or scene.looks is None:
+                continue
+            kind = scene.model, int(scene.looks.values.shape[1])
+            video, *other = first.setdefault(id(tracker.gallery), (i, *kind))
+            if kind != tuple(other):
+                raise ValueError(
+                    f"video {i}: expected features of the encoder {other[0]!r} and width "
+                    f"{other[1]}, as video {video} has, which shares its gallery, got {kind}"
+                )
 
     @cached_property
     def _default_extractor(self) -> FeatureExtractor:

@@ -21,7 +21,7 @@ class InferenceNetwork(nn.Module):
         backbone: Copied, as it is and where it is.
         projection: Likewise; None where the backbone's feature is asked for.
         crop_size: Height and width of all crops to come, pixels.
-        dtype: Of the convolutions; what follows the maps is float32.
+        dtype: Of convolutions and averages; what follows is float32.
         for_cpu: Whether to choose what oneDNN is fast at.
     """
 
@@ -48,16 +48,18 @@ class InferenceNetwork(nn.Module):
                 module.to(dtype)
         to_channels_last: dict[str, Any] = {"memory_format": torch.channels_last}
         self.backbone.to(**to_channels_last)
-        # An average is a product with what each pixel of the map adds to each part of it.
-        pixels = []
-        for down in (32,) if backbone.parts == 1 else (8, 16, 32):
-            h, w = -(-height // down), -(-width // down)
-            eye = torch.eye(h * w, device=backbone.conv1.weight.device)
-            pixels.append(eye.reshape(h * w, 1, h, w))
+        # An average is a product with what each pixel of the map adds to each part of it, which is
+        # what its row adds times what its column adds.
+        downs = (32,) if backbone.parts == 1 else (8, 16, 32)
+        device = backbone.conv1.weight.device
+        rows = [torch.eye(-(-height // down), device=device) for down in downs]
+        columns = [torch.eye(-(-width // down), device=device) for down in downs]
+        by_row = backbone.averages([x[:, None, :, None] for x in rows])
+        by_column = backbone.averages([x[:, None, None, :] for x in columns])
         weights = [
-            nn.Parameter(w.to(dtype), requires_grad=False) for w in backbone.averages(pixels)
+            (r[:, None] * c).flatten(0, 1).to(dtype) for r, c in zip(by_row, by_column, strict=True)
         ]
-        self.weights = nn.ParameterList(weights)
+        self.weights = nn.ParameterList(nn.Parameter(w, requires_grad=False) for w in weights)
 
     def forward(self, crops: Tensor) -> Tensor:
         """Describe crops: (N, 3, height, width) float32 -> (N, D) float32.

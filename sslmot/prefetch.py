@@ -20,7 +20,7 @@ def prefetch(items: Iterable[T], ahead: int = 2) -> Iterator[T]:
         ahead: So many items wait at most.
 
     Yields:
-        The items, in order. The thread ends with this generator.
+        The items, in order. The thread ends with this generator, as soon as the source lets it.
     """
     waiting: queue.Queue[T | object] = queue.Queue(ahead)
     errors: list[BaseException] = []
@@ -53,4 +53,5 @@ def prefetch(items: Iterable[T], ahead: int = 2) -> Iterator[T]:
             raise errors[0]
     finally:
         over.set()
-        thread.join()
+        # No longer, should the source be waiting for a camera: an interrupt is not to hang on it.
+        thread.join(timeout=1)

@@ -28,6 +28,7 @@ class Scene:
         pairs: Boxes of both sides, of tracks where they are expected.
         features: What is known of the looks of all tracks; None if nothing ever was.
         looks: Features of the detections; None where there are none in this frame.
+        model: Whose features they are, as a gallery keeps it.
         faint: (N,) which score too low to start a track.
         visible: (N,) of which the looks are known, and not those of somebody in front.
     """
@@ -40,6 +41,7 @@ class Scene:
     pairs: BoxPairs
     features: FeatureTable | None
     looks: Embeddings | None
+    model: str
     faint: npt.NDArray[np.bool_]
     visible: npt.NDArray[np.bool_]
 

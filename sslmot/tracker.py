@@ -210,7 +210,7 @@ class Tracker:
         if frame is not None:
             frame = check_frame(frame, size)
             size = (int(frame.shape[0]), int(frame.shape[1]))
-        features, looks = self._describe(frame, detections, embeddings, extracted)
+        features, looks, model = self._describe(frame, detections, embeddings, extracted)
         view, moved = self._look(frame, detections.boxes)
         table = self._table
         state = table.state if moved is None else warp(table.state, moved)
@@ -218,11 +218,15 @@ class Tracker:
         pairs = BoxPairs(expected, table.classes, detections.boxes, detections.classes)
         faint = detections.scores < self.config.low_score
         visible = self._visible(detections.boxes, looks)
-        return Scene(size, view, moved, state, detections, pairs, features, looks, faint, visible)
+        return Scene(
+            size, view, moved, state, detections, pairs, features, looks, model, faint, visible
+        )
 
     def _follow(self, scene: Scene, match: Match, rounds: list[Round]) -> Tracks:
         """Move the tracks to their detections, and see who is new, who is back, and who is gone."""
         self._frame_size, self._view, self._features = scene.size, scene.view, scene.features
+        if self.gallery is not None and scene.looks is not None:
+            self.gallery.bind(scene.model, scene.looks.values.shape[1])
         if scene.moved is not None:
             self._table.state = scene.state
             for table in (self._table, self._lost):
@@ -244,8 +248,8 @@ class Tracker:
         detections: Detections,
         embeddings: ArrayLike | None,
         extracted: ArrayLike | None,
-    ) -> tuple[FeatureTable | None, Embeddings | None]:
-        """The detections' features, and the table of the tracks' ones that they compare with."""
+    ) -> tuple[FeatureTable | None, Embeddings | None, str]:
+        """The table of the tracks' features, those of the detections, and whose they are."""
         n, table = len(detections.boxes), self._features
         name = "embeddings"
         model = ""
@@ -253,7 +257,7 @@ class Tracker:
             if self.gallery is not None and frame is None and n > 0:
                 raise ValueError("embeddings: expected them, or a frame, with a gallery, got none")
             if frame is None or n == 0:
-                return table, None
+                return table, None, model
             model = getattr(self.extractor, "fingerprint", "")
             # A copy: what an extractor does to its boxes must not reach the caller's.
             embeddings = (
@@ -263,16 +267,15 @@ class Tracker:
         like = (table.dim, table.device) if table is not None else None
         checked = check_embeddings(embeddings, n, like, name)
         if n == 0:
-            return table, None
+            return table, None, model
         if table is None:
             table = FeatureTable.like(checked)
             table.grow(self._rows.size)
         described = table.prepare(checked, name)
         if self.gallery is not None:
-            # Of every frame: another tracker may have filled it since the last. And last, since it
-            # may name an encoder to an empty gallery.
-            self.gallery.bind(model, checked.shape[1])
-        return table, described
+            # Of every frame: another tracker may have filled it since the last.
+            self.gallery.expect(model, checked.shape[1])
+        return table, described, model
 
     def _look(self, frame: ArrayLike | None, boxes: Boxes) -> tuple[View | None, Affine | None]:
         """What to keep of a frame, and how the camera moved since the one before."""

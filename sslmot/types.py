@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -39,5 +40,24 @@ class FeatureExtractor(Protocol):
 
         Returns:
             (N, D) float32: NumPy, or a torch tensor on any device. Rows need no normalisation.
+        """
+        ...
+
+
+@runtime_checkable
+class FramesExtractor(FeatureExtractor, Protocol):
+    """A :class:`FeatureExtractor` that takes several frames at once, which a group asks for."""
+
+    def describe_frames(
+        self, frames: Sequence[ArrayLike], boxes: Sequence[Boxes]
+    ) -> Sequence[ArrayLike]:
+        """Describe the boxes of several frames, such as those of several cameras.
+
+        Args:
+            frames: As for a call, of any sizes.
+            boxes: Of each frame.
+
+        Returns:
+            Of each frame what a call returns.
         """
         ...

@@ -114,7 +114,7 @@ def test_a_stage_that_fails_or_hangs_is_recorded(tmp_path, monkeypatch):
         "test_cost": f"open(r'{tmp_path / 'test_cost.json'}', 'w').write({benchmarks()!r})",
         "late": "pass",
     }
-    limits = {"slow": 1.2}
+    limits = {"slow": 5}
 
     def stages(capability, work):
         assert capability == "9.0"
@@ -140,9 +140,24 @@ def test_a_stage_that_fails_or_hangs_is_recorded(tmp_path, monkeypatch):
 
 def test_the_stages(tmp_path):
     stages = {name: command for name, command, _ in gpu_report.stages("9.0", tmp_path)}
-    assert list(stages)[:2] == ["build", "tests"]
+    assert list(stages)[:3] == ["build", "check", "tests"]
     assert "cmake.define.CMAKE_CUDA_ARCHITECTURES=90-real" in stages["build"]
     assert {"test_cost", "test_step", "test_assignment"} <= set(stages)
+
+
+def test_what_is_tested_is_what_was_built(tmp_path):
+    """Neither this clone's folder nor a package installed for development stands in for it."""
+    python = gpu_report.environment(tmp_path)
+
+    def run(code):
+        env = {**os.environ, "PYTHONSAFEPATH": "1"}
+        return subprocess.run([python, "-c", code], env=env, capture_output=True, text=True)
+
+    assert run("import numpy, pytest").returncode == 0
+    [site] = (tmp_path / "venv" / "lib").glob("python*/site-packages")
+    (site / "sslmot").mkdir()
+    (site / "sslmot" / "__init__.py").write_text("")
+    assert str(site) in run("import sslmot; print(sslmot.__file__)").stdout
 
 
 def test_without_a_gpu_the_reason_is_in_the_file(tmp_path, monkeypatch, capsys):

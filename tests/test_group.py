@@ -166,6 +166,40 @@ def test_nothing_changes_where_one_is_refused(frames, dets, embeddings, message)
         same(tracks, expected)
 
 
+def test_trackers_that_share_a_gallery_bring_features_that_compare():
+    gallery = Gallery()
+    group = TrackerGroup([Tracker(gallery=gallery), Tracker(gallery=gallery)])
+    with pytest.raises(ValueError, match=r"video 1: expected features .* width 8, as video 0 has"):
+        group.step(None, [[PERSON]] * 2, embeddings=[np.ones((1, 8)), np.ones((1, 16))])
+    assert len(gallery) == 0
+    # Nothing is left of what was refused.
+    tracks = group.step(None, [[PERSON]] * 2, embeddings=[np.ones((1, 16)), -np.ones((1, 16))])
+    assert [t.ids.tolist() for t in tracks] == [[1], [2]]
+
+
+def test_a_refused_step_names_no_encoder_to_a_gallery():
+    class Named(Together):
+        fingerprint = "A"
+
+    gallery = Gallery()
+    group = TrackerGroup([Tracker(gallery=gallery, extractor=Named()), Tracker(gallery=gallery)])
+    nan = np.full((1, 512), np.nan, np.float32)
+    with pytest.raises(ValueError, match="video 1: embeddings: expected finite"):
+        group.step([pictures(0, 1)[0], None], [[PERSON]] * 2, embeddings=[None, nan])
+    assert gallery.encoder == ""
+
+
+def test_an_extractor_that_forgets_a_frame_is_told():
+    class Forgetful(Together):
+        def describe_frames(self, frames, boxes):
+            return super().describe_frames(frames, boxes)[:-1]
+
+    extractor = Forgetful()
+    group = TrackerGroup([Tracker(extractor=extractor) for _ in range(2)])
+    with pytest.raises(ValueError, match="Forgetful: expected those of 2 frames, got 1"):
+        group.step(pictures(0, 2), [[PERSON]] * 2)
+
+
 def test_reset_starts_all_again():
     group = TrackerGroup([Tracker(), Tracker()])
     for _ in range(2):

@@ -108,6 +108,11 @@ def test_a_change_of_the_weights_is_followed():
     def replaced():
         conv.weight.data = conv.weight.data * 1.5
 
+    def parameter_replaced():
+        encoder.network.backbone.conv1.weight = torch.nn.Parameter(
+            encoder.network.backbone.conv1.weight.detach() * 1.5
+        )
+
     other = trained(SMALL, seed=1).network.state_dict()
     for change in (
         lambda: encoder.network.train()(crops),  # running statistics alone
@@ -115,12 +120,17 @@ def test_a_change_of_the_weights_is_followed():
         lambda: encoder.network.load_state_dict(other),
         in_inference_mode,
         replaced,
+        parameter_replaced,
+        lambda: encoder.network.load_state_dict(trained(SMALL).network.state_dict(), assign=True),
+        lambda: setattr(encoder, "network", trained(SMALL, seed=2).network),
     ):
         change()
         after = encoder.describe(crops)
         assert not torch.allclose(after, before, atol=1e-3)
         torch.testing.assert_close(after, plain(encoder, crops), atol=1e-4, rtol=1e-4)
         before = after
+    encoder.bfloat16 = not encoder.bfloat16
+    assert not torch.equal(encoder.describe(crops), before)
 
 
 def test_describing_leaves_random_numbers_and_the_network_alone():
