@@ -74,7 +74,7 @@ class TrackerConfig(Settings):
     motion_reach: float = 0.6
     rescue: bool = True
     delta: float = 0.9
-    max_hidden: float = 0.7
+    max_hidden: float = 0.9
     low_score: float = 0.5
     birth_overlap: float = 0.4
     sure_score: float = 0.9

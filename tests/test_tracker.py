@@ -162,7 +162,7 @@ class TestMatching:
     def test_rescue_by_motion_of_who_is_hidden(self):
         """What is seen of a box mostly behind another says nothing against who was there."""
         z = np.eye(3, dtype=np.float32)
-        behind, front = at(0), at(8) + np.float32([0, 0, 0, 20])
+        behind, front = at(0), at(2) + np.float32([0, 0, 0, 20])
         frames = [np.vstack([behind, front])] * 3
         features = [z[[0, 1]], z[[0, 1]], z[[2, 1]]]
         assert run(Tracker(), frames, features)[-1] == [1, 2]
@@ -308,7 +308,7 @@ class TestFaint:
 
     def test_a_look_that_is_hidden_does_not(self):
         """Nor where the track itself was never seen clearly; unless nobody asks motion."""
-        behind, front = at(0, score=SURE), at(8, score=SURE) + np.float32([0, 0, 0, 20, 0])
+        behind, front = at(0, score=SURE), at(2, score=SURE) + np.float32([0, 0, 0, 20, 0])
         away, faint = front + np.float32([60, 0, 60, 0, 0]), at(0, score=FAINT)
         frames = [*[np.vstack([behind, away])] * 3, np.vstack([faint, front])]
         features = [*[Z[:2]] * 3, Z[[3, 1]]]
