@@ -18,7 +18,7 @@ from time import perf_counter
 import numpy as np
 import pytest
 
-from sslmot import Tracker
+from sslmot import Tracker, TrackerGroup
 from sslmot.crowd import Crowd, CrowdConfig
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install sslmot[encoder]")
@@ -116,7 +116,7 @@ def test_frame(benchmark, stages, all_cores, capsys, device, name, people):
         step(*next(frames))
     whole = perf_counter() - start
     spent["association"] = whole - sum(spent.values())
-    per_second = 6 / whole if benchmark.stats is None else 1 / benchmark.stats.stats.median
+    per_second = 6 / whole if benchmark.disabled else 1 / benchmark.stats.stats.median
     shares = {stage: round(time / whole, 3) for stage, time in spent.items()}
     benchmark.extra_info.update(frames_per_second=round(per_second, 1), shares=shares)
     with capsys.disabled():
@@ -125,3 +125,49 @@ def test_frame(benchmark, stages, all_cores, capsys, device, name, people):
 
     # Random weights still tell who stands still; the encoder of the package knows people.
     assert right / seen > (0.9 if name == "resnet18" else 0.6)
+
+
+CAMERAS, EACH = 4, 5
+
+
+@pytest.mark.parametrize("way", ["a group", "one after another"])
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_cameras(benchmark, all_cores, device, way):
+    """Four cameras of five people each, as a group and each alone: the same identities."""
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    benchmark.group = f"{CAMERAS} cameras of {EACH} people, {device}"
+    describer = encoder("resnet18", device)
+    trackers = [Tracker(extractor=describer) for _ in range(CAMERAS)]
+    group = TrackerGroup(trackers) if way == "a group" else None
+    # The same scene, each camera's turn of it and its own few of the people.
+    scenes = [to_and_fro(CAMERAS * EACH) for _ in trackers]
+    frames, owners, right, seen = [], {}, 0, 0
+
+    def setup():
+        frames[:] = [next(scene) for scene in scenes]
+        pictures = [picture for picture, _, _ in frames]
+        few = [slice(i * EACH, (i + 1) * EACH) for i in range(CAMERAS)]
+        return (pictures, [b[some] for (_, b, _), some in zip(frames, few, strict=True)]), {}
+
+    def step(pictures, boxes):
+        nonlocal right, seen
+        if group:
+            results = group.step(pictures, boxes)
+        else:
+            results = [
+                t.step(frame, some)
+                for t, frame, some in zip(trackers, pictures, boxes, strict=True)
+            ]
+        for i, tracks in enumerate(results):
+            for row, identity in zip(tracks.detection_index, tracks.ids.tolist(), strict=True):
+                person = frames[i][2][i * EACH + row]
+                right += owners.setdefault((i, identity), person) == person
+            seen += len(boxes[i])
+
+    for _ in range(WARM_UP):
+        step(*setup()[0])
+    benchmark.pedantic(step, setup=setup, rounds=20)
+    assert right / seen > 0.9
+    if not benchmark.disabled:
+        benchmark.extra_info["frames_per_second"] = round(CAMERAS / benchmark.stats.stats.median, 1)
