@@ -44,7 +44,8 @@ class TrackerConfig(Settings):
             share of the box lies behind another one, whose lower edge is lower or as low. Until a
             track was seen clearly, what is seen of it stands in.
         low_score: Detections that score less come last: they continue a track that was seen in the
-            frame before and found no other, and start none; -inf for none.
+            frame before and found no other, and start none; -inf for none. The default is for
+            scores between 0 and 1 (not those of DPM, say).
         birth_overlap: Detections that overlap one of a confirmed track of their class by more (IoU)
             start none either; 1 for none.
         sure_score: Detections that score as much are reported at once, where they resemble nobody
