@@ -32,6 +32,7 @@ from torch import Tensor, nn
 from sslmot.graphs import GraphedNetwork
 from sslmot.inference import InferenceNetwork
 from sslmot.resnet import ARCHITECTURES, PARTS, resnet
+from sslmot.uploads import Uploads
 
 SHIPPED = Path(__file__).with_name("weights") / "market1501-resnet18.safetensors"
 """The encoder that comes with the package; its card is ``sslmot/weights/README.md``."""
@@ -362,7 +363,7 @@ class Encoder:
         if len(frames) != len(boxes):
             raise ValueError(f"boxes: expected those of {len(frames)} frames, got {len(boxes)}")
         c = self.config
-        if self.device.type == "cuda" and _core.cuda_device_count() > 0:
+        if self._crops_on_cuda:
             frames = [self._upload(f) if len(b) else f for f, b in zip(frames, boxes, strict=True)]
         counts = [len(some) for some in boxes]
         ends = list(itertools.accumulate(counts))
@@ -379,15 +380,34 @@ class Encoder:
         features = torch.split(torch.cat(parts), counts)
         return [z.numpy() if self.device.type == "cpu" else z for z in features]
 
+    def send(self, frame: ArrayLike) -> None:
+        """Start sending a frame to a network on CUDA; a call with the same array is to follow.
+
+        From the thread that reads frames, while the one before is tracked. On the CPU, and with a
+        frame that is on CUDA, there is nothing to send.
+
+        Args:
+            frame: (H, W, 3) uint8, BGR, left as it is until the call.
+
+        Raises:
+            ValueError: The frame is of another shape or dtype.
+        """
+        frame = check_frame(frame, None)
+        if self._crops_on_cuda and not is_cuda(frame):
+            self._uploads.send(frame)
+
     def _upload(self, frame: ArrayLike) -> Any:
         """A frame on the network's device, which cuts crops out faster than the host does."""
         frame = check_frame(frame, None)
-        if is_cuda(frame):
-            return frame
-        # From pinned memory the copy runs while the host goes on.
-        pinned = torch.empty(frame.shape, dtype=torch.uint8, pin_memory=True)
-        pinned.numpy()[...] = frame
-        return pinned.to(self.device, non_blocking=True)
+        return frame if is_cuda(frame) else self._uploads.take(frame)
+
+    @property
+    def _crops_on_cuda(self) -> bool:
+        return self.device.type == "cuda" and _core.cuda_device_count() > 0
+
+    @cached_property
+    def _uploads(self) -> Uploads:
+        return Uploads(self.device)
 
     def describe(self, crops: Tensor) -> Tensor:
         """Describe crops that are cut and normalised, in one pass.

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +20,7 @@ from sslmot.data.video import Video, frames_with_detections, read_video_detectio
 from sslmot.interpolate import interpolate
 from sslmot.prefetch import prefetch
 from sslmot.tracker import Tracker
-from sslmot.types import Frame
+from sslmot.types import FeatureExtractor, Frame
 
 
 class Speed(NamedTuple):
@@ -133,6 +133,17 @@ def track_video(
     )
 
 
+def _sent(
+    frames: Iterable[tuple[int, Frame | None]], extractor: FeatureExtractor
+) -> Iterator[tuple[int, Frame | None]]:
+    """Frames that are on their way to a GPU already, where the extractor works on one."""
+    send = getattr(extractor, "send", None)
+    for t, frame in frames:
+        if send is not None and frame is not None:
+            send(frame)
+        yield t, frame
+
+
 def _track(
     name: str,
     frames: Iterable[tuple[int, Frame | None]],
@@ -146,7 +157,7 @@ def _track(
 ) -> Speed:
     """Track a clip whose frames, with their numbers, come one by one; it has all detections."""
     if appearance:
-        frames = prefetch(frames)
+        frames = prefetch(_sent(frames, tracker.extractor))
     # To fail now rather than after the last frame.
     output.mkdir(parents=True, exist_ok=True)
     if max_gap is not None:

@@ -367,6 +367,21 @@ def test_frames_are_described_together_as_alone(batch_size, device):
         )
 
 
+def test_a_frame_that_was_sent_is_described_as_any(device):
+    encoder = Encoder(SMALL, device=device, bfloat16=False)
+    rng = np.random.default_rng(0)
+    frames = [rng.integers(0, 255, (120, 160, 3), np.uint8) for _ in range(20)]
+    boxes = np.float32([[0, 5, 40, 90], [50, 5, 90, 100]])
+    alone = [torch.as_tensor(encoder(frame.copy(), boxes)).cpu() for frame in frames]
+    for frame in frames:  # more than are kept
+        encoder.send(frame)
+    for frame, expected in zip(frames, alone, strict=True):
+        found = torch.as_tensor(encoder(frame, boxes)).cpu()
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    with pytest.raises(ValueError, match="frame: expected"):
+        encoder.send(np.zeros((4, 4), np.uint8))
+
+
 def test_as_many_frames_as_boxes():
     with pytest.raises(ValueError, match="boxes: expected those of 1 frames, got 2"):
         Encoder(SMALL).describe_frames([np.zeros((9, 9, 3), np.uint8)], [[], []])

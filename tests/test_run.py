@@ -1,0 +1,44 @@
+"""Frames are read, and sent to where they are described, ahead of their turn."""
+
+import threading
+
+import numpy as np
+
+from sslmot import ColorHistogram, Tracker
+from sslmot.crowd import Crowd, CrowdConfig
+from sslmot.demo import write_crowd
+from sslmot.run import track_sequence
+
+
+class Sending(ColorHistogram):
+    def __init__(self):
+        super().__init__()
+        self.events = []
+
+    def send(self, frame):
+        self.events.append(("sent", id(frame), threading.get_ident()))
+
+    def __call__(self, frame, boxes):
+        self.events.append(("described", id(frame), threading.get_ident()))
+        return super().__call__(frame, boxes)
+
+
+def test_frames_are_sent_before_they_are_described(tmp_path):
+    crowd = Crowd(CrowdConfig(people=4, frames=12, width=320, height=240))
+    sequence, extractor = write_crowd(crowd, tmp_path / "crowd"), Sending()
+    track_sequence(sequence, Tracker(extractor=extractor), tmp_path / "sent")
+    sent = [frame for what, frame, _ in extractor.events if what == "sent"]
+    assert len(sent) == 12
+    waiting = []
+    for what, frame, thread in extractor.events:
+        if what == "sent":
+            waiting.append(frame)
+            assert thread != threading.get_ident()
+        else:
+            # Those before it may have had no boxes.
+            assert frame in waiting
+            del waiting[: waiting.index(frame) + 1]
+            assert thread == threading.get_ident()
+    track_sequence(sequence, Tracker(extractor=ColorHistogram()), tmp_path / "plain")
+    results = [np.loadtxt(tmp_path / way / "crowd.txt", delimiter=",") for way in ("sent", "plain")]
+    np.testing.assert_array_equal(*results)
