@@ -30,8 +30,8 @@ from peers import PEERS, Array, Method, Step
 
 import sslmot
 from sslmot import ColorHistogram, Tracker, TrackerConfig, assign
+from sslmot.association import iou
 from sslmot.data.mot import PEDESTRIAN, Sequence, sequences, write_results, write_sequence
-from sslmot.data.tracklets import iou
 from sslmot.encoder import Encoder
 from sslmot.evaluate import Scores, evaluate
 from sslmot.footage import describe_sequence

@@ -194,8 +194,9 @@ class RowMatcher {
         for (size_t last = path_.size();;) {
             const Step end = path_[last - 1];
             size_t k = 0;
-            while (path_[k].base + static_cast<double>(row(path_[k].row)[end.column]) - end.price !=
-                   end.distance)
+            while (k + 1 < last &&  // the last of them, where none of the others does
+                   path_[k].base + static_cast<double>(row(path_[k].row)[end.column]) - end.price !=
+                       end.distance)
                 ++k;
             owner(end.column) = path_[k].row;
             column(path_[k].row) = end.column;

@@ -38,6 +38,26 @@ def assign(cost: ArrayLike, max_cost: float = np.inf) -> tuple[Rows, Rows]:
     return rows, match[rows].astype(np.int64)
 
 
+def iou(a: Boxes, b: Boxes) -> npt.NDArray[np.float32]:
+    """Intersection over union of each box with each.
+
+    Args:
+        a: (N, 4) float32, xyxy pixels.
+        b: (M, 4) float32.
+
+    Returns:
+        (N, M) float32, 0 to 1; 0 for two boxes without area.
+    """
+    sides = np.minimum(a[:, None, 2:], b[:, 2:]) - np.maximum(a[:, None, :2], b[:, :2])
+    shared = sides.clip(0).prod(axis=2)
+    area_a, area_b = (np.prod(x[:, 2:] - x[:, :2], axis=1) for x in (a, b))
+    union = area_a[:, None] + area_b - shared
+    overlap: npt.NDArray[np.float32] = np.divide(
+        shared, union, out=np.zeros_like(shared), where=union > 0
+    )
+    return overlap
+
+
 class BoxPairs(NamedTuple):
     """The boxes of both sides of a frame, in host memory.
 
@@ -85,13 +105,6 @@ class PairCosts(NamedTuple):
         """What a pair costs that is among these."""
         begin, end = self.row_begin[track], self.row_begin[track + 1]
         return float(self.costs[begin:end][self.columns[begin:end] == detection][0])
-
-    @classmethod
-    def of_matrix(cls, cost: npt.NDArray[np.float32], gate: float) -> PairCosts:
-        """Those of a (T, N) matrix that are below the gate."""
-        rows, columns = (cost < gate).nonzero()
-        begin = np.searchsorted(rows, np.arange(len(cost) + 1))
-        return cls(begin.astype(np.int32), columns.astype(np.int32), cost[rows, columns])
 
 
 class Matching(NamedTuple):

@@ -10,10 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sslmot import _core
-from sslmot.association import BoxPairs, Match, Matching
+from sslmot.association import BoxPairs, Match, Matching, iou
 from sslmot.camera import Affine, View, camera_motion, look, warp
 from sslmot.config import TrackerConfig
-from sslmot.data.tracklets import iou
 from sslmot.evidence import Evidence, Named, Round, Stage
 from sslmot.features import Comparison, Embeddings, FeatureTable, RowPool
 from sslmot.gallery import Gallery

@@ -375,6 +375,8 @@ def test_a_frame_that_was_sent_is_described_as_any(device):
     alone = [torch.as_tensor(encoder(frame.copy(), boxes)).cpu() for frame in frames]
     for frame in frames:  # more than are kept
         encoder.send(frame)
+    if device == "cuda":
+        assert len(encoder._uploads._sent) == 8
     for frame, expected in zip(frames, alone, strict=True):
         found = torch.as_tensor(encoder(frame, boxes)).cpu()
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
+from sslmot.association import iou
 from sslmot.data.mot import Sequence, read_detections
-from sslmot.data.tracklets import iou
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pose_figures import figure, figures
 
+from sslmot.association import iou
 from sslmot.data.crops import cut
 from sslmot.data.mot import Sequence
-from sslmot.data.tracklets import iou
 from sslmot.pose import gate
 from sslmot.pose.gate import full_body
 from sslmot.pose.joints import JOINTS, mirror

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sslmot.association import iou
 from sslmot.data.crops import CropSet
-from sslmot.data.tracklets import in_view_together, iou, link
+from sslmot.data.tracklets import in_view_together, link
 
 
 def iou_loop(a, b):

@@ -14,6 +14,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from sslmot.association import iou
 from sslmot.data.crops import CropSet
 from sslmot.types import Boxes
 
@@ -71,23 +72,3 @@ def in_view_together(crops: CropSet) -> npt.NDArray[np.int64]:
         a, b = tracklets[:-step][together], tracklets[step:][together]
         seen.append(np.unique(a[a < b] * base + b[a < b]))
     return np.column_stack(np.divmod(np.unique(np.concatenate(seen)), base))
-
-
-def iou(a: Boxes, b: Boxes) -> npt.NDArray[np.float32]:
-    """Intersection over union of each box with each.
-
-    Args:
-        a: (N, 4) float32, xyxy pixels.
-        b: (M, 4) float32.
-
-    Returns:
-        (N, M) float32, 0 to 1; 0 for two boxes without area.
-    """
-    sides = np.minimum(a[:, None, 2:], b[:, 2:]) - np.maximum(a[:, None, :2], b[:, :2])
-    shared = sides.clip(0).prod(axis=2)
-    area_a, area_b = (np.prod(x[:, 2:] - x[:, :2], axis=1) for x in (a, b))
-    union = area_a[:, None] + area_b - shared
-    overlap: npt.NDArray[np.float32] = np.divide(
-        shared, union, out=np.zeros_like(shared), where=union > 0
-    )
-    return overlap
