@@ -376,8 +376,9 @@ class Tracker:
         missing = missing.keep((missing.ids > 0) & (missing.misses < c.memory))
         boxes = missing.boxes if scene.moved is None else _moved(missing.boxes, scene.moved)
         reach = (c.appearance_reach + c.walk * (missing.misses + 1)).astype(np.float32)
-        due = match[(match >= 0) & (table.ids == 0)]
-        born = (scene.free(match) & ~scene.faint).nonzero()[0]
+        due = match[(match >= 0) & (table.ids == 0) & (table.matches + 1 >= c.confirm)]
+        sure = (detections.scores >= c.sure_score) | (c.confirm == 0)
+        born = (scene.free(match) & ~scene.faint & sure).nonzero()[0]
         for rows in (due, born):
             _core.candidates(
                 boxes,
