@@ -223,6 +223,7 @@ def test_launches_on_the_current_stream(device):
         ({"boxes": np.array([[0, 0, 1, 1], [0, np.nan, 1, 1]])}, "row 1"),
         ({"boxes": np.array([[0, 0, np.inf, 1]])}, "row 0"),
         ({"size": (0, 64)}, "size: expected"),
+        ({"size": (64, 4097)}, "size: expected .* of 1 to 4096 pixels, got"),
         ({"size": (64,)}, "size: expected"),
         ({"std": (1, 0, 1)}, "std > 0"),
         ({"mean": (0, 0)}, "mean, std: expected 3"),
