@@ -33,7 +33,8 @@ void find_candidates(const BoxSet& tracks, const float* reach, const BoxSet& det
     for (int64_t i = 0; i < tracks.count; ++i) {
         const Box track = make_box(tracks.boxes + 4 * i);
         // |dx| / w <= 2 reach bounds the rectangle; a little slack covers rounding.
-        float half = 2.0F * reach[i] * 1.0001F;
+        const float limit = reach[i];
+        float half = 2.0F * limit * 1.0001F;
         // A box that is no number is everybody's candidate: its cost reports it.
         if (!std::isfinite(track.cx) || !std::isfinite(track.cy)) half = NAN;
         const float dx = half * track.w, dy = half * track.h;
@@ -47,14 +48,18 @@ void find_candidates(const BoxSet& tracks, const float* reach, const BoxSet& det
                 out.columns.reserve(room), out.values.reserve(room);
                 out.columns.resize(room), out.values.resize(room);
             }
+            int32_t* const column = out.columns.data();
+            float* const value = out.values.data();
+            size_t at = found;
             for (size_t k = first; k < last; ++k) {
                 const float d = distance(track, grid.sorted[k], params);
                 const int32_t j = grid.order[k];
-                out.columns[found] = j;
-                out.values[found] = d;
+                column[at] = j;
+                value[at] = d;
                 const bool same = !tracks.classes || tracks.classes[i] == detections.classes[j];
-                found += static_cast<size_t>(!(d > reach[i]) & same);
+                at += static_cast<size_t>(!(d > limit) & same);
             }
+            found = at;
             expect_few_pairs(static_cast<int64_t>(found));
         });
         out.end_row(found);

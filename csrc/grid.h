@@ -16,16 +16,18 @@ struct Point {
 
 // Cells along one axis.
 struct GridAxis {
-    float origin = 0, cells_per_pixel = 0;
+    float origin = 0, end = 0, cells_per_pixel = 0;
     int cells = 1;
 
     void fit(float low, float high, int wanted) {
         const float extent = high - low;
         const bool divisible = extent > 0.0F && std::isfinite(extent);
-        origin = low;
+        origin = low, end = high;
         cells = divisible ? wanted : 1;
         cells_per_pixel = divisible ? static_cast<float>(wanted) / extent : 0.0F;
     }
+    // Whether an interval is sure to hold no point.
+    bool outside(float low, float high) const { return high < origin || low > end; }
     // The cell of a position, rounding outwards what is no number. Compared as floats: what is far
     // outside must not overflow an int.
     int first(float position) const {
@@ -63,6 +65,7 @@ struct Grid {
             y0 = std::min(y0, at.y), y1 = std::max(y1, at.y);
             finite &= std::isfinite(at.x) && std::isfinite(at.y);
         }
+        if (!finite) x0 = y0 = -INFINITY, x1 = y1 = INFINITY;
         // About one item a cell; all in one where a point is no number.
         const int side = finite ? static_cast<int>(std::sqrt(static_cast<double>(n))) : 1;
         x.fit(x0, x1, std::max(side, 1));
@@ -90,6 +93,7 @@ struct Grid {
     // others near it. A side that is NaN is no bound.
     template <class Run>
     void search(Point low, Point high, const Run& run) const {
+        if (x.outside(low.x, high.x) || y.outside(low.y, high.y)) return;
         const int left = x.first(low.x), right = x.last(high.x);
         const int top = y.first(low.y), bottom = y.last(high.y);
         for (int row = top; row <= bottom; ++row) {

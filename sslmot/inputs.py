@@ -104,8 +104,8 @@ def read_detections(dets: ArrayLike) -> Detections:
             come as an empty array of any width.
 
     Raises:
-        ValueError: Wrong shape or dtype, more rows than 32,768, a number that is NaN or above 1e9, a box with x2 < x1 or
-            y2 < y1, or a class that is no integer; the row is named.
+        ValueError: Wrong shape or dtype, more rows than 32,768, a number that is NaN or above 1e9,
+            a box with x2 < x1 or y2 < y1, or a class that is no integer; the row is named.
     """
     array = to_numpy(dets, "dets")
     if array.dtype.kind not in "fiu" or array.dtype.itemsize > 8:
@@ -188,8 +188,9 @@ def check_embeddings(
         or array.shape[1] > WIDEST_FEATURE
         or got_device != (got_device if device is None else device)
     ) and not (n == 0 and 0 in array.shape):
+        width = f"1 to {WIDEST_FEATURE}" if dim is None else dim
         raise ValueError(
-            f"{name}: expected ({n}, {f'1 to {WIDEST_FEATURE}' if dim is None else dim}) float32"
+            f"{name}: expected ({n}, {width}) float32"
             f"{'' if device is None else f' on {device}'}, got {describe(embeddings)}"
         )
     if cuda:

@@ -1,4 +1,4 @@
-"""Inputs made at random, to seek those that crash, hang, take all memory or raise what they must not.
+"""Inputs made at random, in search of those that crash, hang, take all memory or raise wrongly.
 
 ``python -m tests.fuzz --seconds 300``, best under sanitizers (``sanitized.sh``). A module has
 ``TARGETS``: by name what takes a generator, makes one case of it and asks the library. A target
