@@ -131,7 +131,7 @@ def spoil(rng: Generator, given: dict[str, Any], others: int) -> dict[str, Any]:
         return given | {name: np.zeros((others, 4 if name == "dets" else 3), np.float32)}
     if kind == 2:
         return given | {name: Exported(array) if array.dtype != object else Raises(OSError(), "x")}
-    return given | {name: spoiled(rng, array)}
+    return given | {name: spoiled(rng, array, capsules=False)}
 
 
 def check(tracks: Tracks, dets: Any) -> None:

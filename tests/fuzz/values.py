@@ -178,8 +178,15 @@ def _broken_capsule(rng: np.random.Generator, array: np.ndarray) -> Exported:
     return Exported(array, **changes[rng.integers(len(changes))])
 
 
-def spoiled(rng: np.random.Generator, array: np.ndarray) -> Any:
-    """What may stand in an array's place: most of it is to be refused, some is as good."""
+def spoiled(rng: np.random.Generator, array: np.ndarray, *, capsules: bool = True) -> Any:
+    """What may stand in an array's place: most of it is to be refused, some is as good.
+
+    Args:
+        rng: Chooses.
+        array: What was asked for.
+        capsules: Whether there may be broken ones among it. NumPy, by which the Python side reads
+            what others export, trusts them and crashes.
+    """
     errors = (RuntimeError("a"), KeyError(), OSError(), ValueError("b\nc"), TypeError())
     ways: list[Callable[[], Any]] = [
         lambda: array.astype(rng.choice(["f2", "f4", "f8", "i4", "i8", "u1", "?", "c8", "O"])),
@@ -211,8 +218,8 @@ def spoiled(rng: np.random.Generator, array: np.ndarray) -> Any:
             str(rng.choice(["device", "array", "shape", "dtype", "nowhere"])),
         ),
         lambda: Exported(array),
-        lambda: _broken_capsule(rng, array),
-        lambda: _broken_capsule(rng, array),
     ]
+    if capsules:
+        ways += 3 * [lambda: _broken_capsule(rng, array)]
     with np.errstate(all="ignore"):
         return ways[rng.integers(len(ways))]()
