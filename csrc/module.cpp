@@ -14,6 +14,7 @@
 #include "assign.h"
 #include "associate.h"
 #include "associate_cuda.h"
+#include "bind.h"
 #include "cost.h"
 #include "crop.h"
 #include "detections.h"
@@ -25,6 +26,30 @@
 #include "tensor.h"
 
 namespace sslmot {
+
+// Pairs, but for those at a gate, as (row_begin, columns, values).
+py::tuple to_arrays(const Candidates& all, double gate) {
+    const auto kept = [gate](float value) { return !(static_cast<double>(value) >= gate); };
+    const auto count = std::count_if(all.values.begin(), all.values.end(), kept);
+    py::array_t<int32_t> row_begin(static_cast<py::ssize_t>(all.row_begin.size()));
+    py::array_t<int32_t> columns(count);
+    py::array_t<float> values(count);
+    int32_t* begin = row_begin.mutable_data();
+    int32_t* const column = columns.mutable_data();
+    float* const value = values.mutable_data();
+    int32_t found = 0;
+    *begin++ = found;
+    for (size_t i = 0; i + 1 < all.row_begin.size(); ++i) {
+        for (auto e = static_cast<size_t>(all.row_begin[i]);
+             e < static_cast<size_t>(all.row_begin[i + 1]); ++e) {
+            if (!kept(all.values[e])) continue;
+            column[found] = all.columns[e];
+            value[found++] = all.values[e];
+        }
+        *begin++ = found;
+    }
+    return py::make_tuple(row_begin, columns, values);
+}
 
 namespace {
 
@@ -228,30 +253,6 @@ struct FrameBoxes {
     Tensor track_boxes, reach, detection_boxes;
     std::optional<Tensor> track_classes, detection_classes;
 };
-
-// Pairs, but for those at a gate, as (row_begin, columns, values).
-py::tuple to_arrays(const Candidates& all, double gate = NAN) {
-    const auto kept = [gate](float value) { return !(static_cast<double>(value) >= gate); };
-    const auto count = std::count_if(all.values.begin(), all.values.end(), kept);
-    py::array_t<int32_t> row_begin(static_cast<py::ssize_t>(all.row_begin.size()));
-    py::array_t<int32_t> columns(count);
-    py::array_t<float> values(count);
-    int32_t* begin = row_begin.mutable_data();
-    int32_t* const column = columns.mutable_data();
-    float* const value = values.mutable_data();
-    int32_t found = 0;
-    *begin++ = found;
-    for (size_t i = 0; i + 1 < all.row_begin.size(); ++i) {
-        for (auto e = static_cast<size_t>(all.row_begin[i]);
-             e < static_cast<size_t>(all.row_begin[i + 1]); ++e) {
-            if (!kept(all.values[e])) continue;
-            column[found] = all.columns[e];
-            value[found++] = all.values[e];
-        }
-        *begin++ = found;
-    }
-    return py::make_tuple(row_begin, columns, values);
-}
 
 py::tuple candidates(const py::object& track_boxes, const py::object& reach,
                      const py::object& detection_boxes, const PairParams& params,
@@ -600,6 +601,8 @@ PYBIND11_MODULE(_core, m) {
              }),
              py::kw_only(), py::arg("value"), py::arg("velocity"), py::arg("measurement"),
              py::arg("by_score"));
+
+    bind_track_table(m);
 
     m.def("cuda_device_count", &cuda_device_count,
           "Number of CUDA devices at hand: 0 without a driver, or in a build without CUDA.");
