@@ -37,7 +37,7 @@ class Detections(NamedTuple):
     classes: npt.NDArray[np.int32]
 
 
-MOST_DETECTIONS = 2**15
+MOST_DETECTIONS = 2**14
 """In a frame: what compares them with each other takes seconds for more in one place."""
 WIDEST_FEATURE = 2**16
 """Numbers of a feature: a table of tracks has room for many of them at once."""
@@ -104,7 +104,7 @@ def read_detections(dets: ArrayLike) -> Detections:
             come as an empty array of any width.
 
     Raises:
-        ValueError: Wrong shape or dtype, more rows than 32,768, a number that is NaN or above 1e9,
+        ValueError: Wrong shape or dtype, more rows than 16,384, a number that is NaN or above 1e9,
             a box with x2 < x1 or y2 < y1, or a class that is no integer; the row is named.
     """
     array = to_numpy(dets, "dets")

@@ -172,7 +172,7 @@ class Tracker:
             frame: (H, W, 3) uint8, BGR; the extractor describes its boxes. None: no appearance,
                 unless there are embeddings.
             dets: (N, 4), (N, 5) or (N, 6) numbers: xyxy pixels[, score[, class]]. Only a track and
-                a detection of one class may match. At most 32,768, and in all 2**23 pairs of a
+                a detection of one class may match. At most 16,384, and in all 2**23 pairs of a
                 track and a detection within its reach.
             embeddings: (N, D) features of the detections by a model of the caller's, in place of
                 the extractor's. Length does not matter; a row of zeros matches nothing by

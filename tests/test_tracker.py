@@ -763,8 +763,8 @@ class TestLimits:
         disturb(config, before, others, [self.alone], self.message)
 
     def test_too_many_detections(self):
-        many = np.zeros((2**15 + 1, 4), np.float32)
-        message = "dets: expected at most 32768 rows, got 32769"
+        many = np.zeros((2**14 + 1, 4), np.float32)
+        message = "dets: expected at most 16384 rows, got 16385"
         disturb(None, [self.alone], (many, None), [self.alone], message)
 
     def test_features_that_are_too_wide(self):
@@ -774,7 +774,7 @@ class TestLimits:
 
     def test_many_births_beside_many_tracks(self):
         """Most of either are far apart: no pair of them is made."""
-        n = 20_000
+        n = 16_000
         corner = 100 * np.stack(np.divmod(np.arange(n), 200), axis=1)
         boxes = np.hstack([corner, corner + 10]).astype(np.float32)
         tracker = Tracker()

@@ -21,7 +21,7 @@ PATH=$PWD/.venv/bin:$PATH .venv/bin/python -m pip --disable-pip-version-check \
 export UBSAN_OPTIONS=print_stacktrace=1
 # Memory is bounded by the fuzzer itself, so what was freed must not wait for long.
 export ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=16
-export TSAN_OPTIONS=suppressions=$PWD/tests/fuzz/threads.supp:halt_on_error=1
+export TSAN_OPTIONS=halt_on_error=1
 case $sanitize in
   thread) runtime=libtsan.so ;;
   *) runtime=libasan.so ;;

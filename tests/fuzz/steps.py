@@ -281,7 +281,7 @@ def group(rng: Generator) -> None:
 def crowd(rng: Generator) -> None:
     """Thousands of boxes: apart, on piles, more than a step may have; births beside tracks."""
     settings = config(rng)
-    n = int(rng.choice([1000, 5000, 20_000, 32_768, 32_769]))
+    n = int(rng.choice([1000, 5000, 10_000, 16_384, 16_385]))
     apart = 100.0 * np.stack(np.divmod(np.arange(n), 200), axis=1)
     corner = apart if chance(rng, 0.6) else np.zeros((n, 2))
     dets = np.hstack([corner, corner + 40])
