@@ -196,7 +196,8 @@ PairList put_candidates(const std::vector<const Comparison*>& comparisons, Buffe
         auto column = found.columns.begin();
         for (size_t i = 0; i + 1 < found.row_begin.size(); ++i)
             for (int32_t e = found.row_begin[i]; e < found.row_begin[i + 1]; ++e)
-                *pair++ = {x.row(static_cast<int64_t>(i)), *column++, static_cast<int32_t>(k)};
+                *pair++ = {x.row(static_cast<int64_t>(i)), static_cast<int32_t>(y.row(*column++)),
+                           static_cast<int32_t>(k)};
     }
     return list;
 }
@@ -221,6 +222,7 @@ CostProblem put_all(const Comparison& c, Buffers& buffers) {
     q.track_norms = c.track_features.norms;
     q.detection_norms = c.detection_features.norms;
     q.track_rows = buffers.put(c.track_features.rows, t);
+    q.detection_rows = buffers.put(c.detection_features.rows, n);
     q.track_boxes = buffers.put(c.tracks.boxes, 4 * t);
     q.detection_boxes = buffers.put(c.detections.boxes, 4 * n);
     q.reach = buffers.put(c.reach, t);
@@ -250,8 +252,8 @@ int64_t cuda_comparison_bytes(int64_t tracks, int64_t detections) {
     // All arrays of put_all and the costs, each rounded up to 16 bytes. Candidates need less:
     // Sides, and ListedPair and a cosine for one in kSparse pairs at most. As few pairs are
     // candidates, and all are compared only where many of them are, these are few too.
-    constexpr int64_t arrays = 8;
-    const int64_t track = 8 + 16 + 4 + 4 + 4, detection = 16 + 4;
+    constexpr int64_t arrays = 9;
+    const int64_t track = 8 + 16 + 4 + 4 + 4, detection = 8 + 16 + 4;
     const int64_t pairs = std::min(tracks * detections, kSparse * kMostPairs);
     return track * tracks + detection * detections + 4 * pairs + 16 * arrays;
 }

@@ -65,7 +65,7 @@ std::unique_ptr<BoundStep> prepare(const TrackTable& table, const py::object& bo
         embeddings.expect("float32", {n, dim ? dim : -1}).expect_on_cpu();
         norms.expect("float32", {n}).expect_on_cpu();
         step->embeddings = {embeddings.data<const float>(), norms.data<const float>(),
-                            embeddings.shape(1)};
+                            norms.data<const float>(), embeddings.shape(1)};
         step->embeddings_ = embeddings_, step->norms_ = norms_;
     }
     if (!affine_.is_none()) {
@@ -94,7 +94,7 @@ py::tuple rounds_of(const BoundStep& step, double gate_motion, double gate_both)
 py::list newcomers_of(const BoundStep& step) {
     py::list all;
     for (const Newcomer& some : step.newcomers)
-        all.append(py::make_tuple(
+        if (some.id) all.append(py::make_tuple(
             some.id, some.detection, name_of(some.stage),
             std::isnan(some.affinity) ? py::object(py::none()) : py::object(py::float_(some.affinity))));
     return all;
@@ -140,7 +140,7 @@ void bind_track_table(py::module_& m) {
         .def("associate",
              [](const TrackTable& table, BoundStep& step) {
                  const py::gil_scoped_release release;
-                 table.associate(step);
+                 TrackTable::associate({&table}, {&step});
              })
         .def("identify",
              [](const TrackTable& table, BoundStep& step) {

@@ -27,10 +27,11 @@ struct CostProblem {
     PairParams params;
     float* cost;  // out: (B, T, N)
 
-    // What cost_cuda alone takes, and needs not: where each track's features are, (B, T) rows of a
-    // table that then stands in track_features with its own number of rows; and norms of the rows
-    // on either side, which are measured otherwise.
+    // What cost_cuda alone takes, and needs not: where the features of either side are, (B, T) and
+    // (B, N) rows of a table that then stands in track_features or detection_features with its own
+    // number of rows; and norms of these rows, which are measured otherwise.
     const int64_t* track_rows;
+    const int64_t* detection_rows;
     const float* track_norms;
     const float* detection_norms;
 };

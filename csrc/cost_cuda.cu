@@ -200,8 +200,11 @@ __global__ void __launch_bounds__(kThreads, Product::kResident)
     const auto detection_at = [&](int i) {
         return first_col + i < q.detections ? problem * q.detections + first_col + i : -1;
     };
-    const auto feature_row = [&](int64_t track) {
+    const auto track_row = [&](int64_t track) {
         return q.track_rows ? q.track_rows[track] : track;
+    };
+    const auto detection_row = [&](int64_t detection) {
+        return q.detection_rows ? q.detection_rows[detection] : detection;
     };
 
     Product product;
@@ -215,9 +218,9 @@ __global__ void __launch_bounds__(kThreads, Product::kResident)
             const int64_t box = at < kRows ? track_at(at) : detection_at(at - kRows);
             rows[i] = nullptr;
             if (box >= 0 && at < kRows)
-                rows[i] = static_cast<const T*>(q.track_features) + feature_row(box) * q.dim;
+                rows[i] = static_cast<const T*>(q.track_features) + track_row(box) * q.dim;
             if (box >= 0 && at >= kRows)
-                rows[i] = static_cast<const T*>(q.detection_features) + box * q.dim;
+                rows[i] = static_cast<const T*>(q.detection_features) + detection_row(box) * q.dim;
         }
         const auto load = [&](int64_t begin) {
 #pragma unroll
@@ -262,7 +265,7 @@ __global__ void __launch_bounds__(kThreads, Product::kResident)
             boxes[thread] = make_box((is_track ? q.track_boxes : q.detection_boxes) + 4 * box);
             const float* const known = is_track ? q.track_norms : q.detection_norms;
             if (q.appearance && known) {
-                norms[thread] = known[is_track ? feature_row(box) : box];
+                norms[thread] = known[is_track ? track_row(box) : detection_row(box)];
             } else if (q.appearance) {
                 float sum = 0.0F;
                 for (int i = 0; i < kChunks / kLanes; ++i) sum += squares[thread][i];

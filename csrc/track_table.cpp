@@ -85,6 +85,10 @@ bool contains(const Container& values, int64_t value) {
     return std::find(values.begin(), values.end(), value) != values.end();
 }
 
+bool any(const std::vector<uint8_t>& flags) {
+    return std::find(flags.begin(), flags.end(), 1) != flags.end();
+}
+
 // Whether each detection has no track.
 std::vector<uint8_t> free_detections(const Step& step) {
     std::vector<uint8_t> free(step.scores.size(), 1);
@@ -134,7 +138,8 @@ void TrackTable::prepare(Step& step) const {
     step.low.resize(n), step.visible.assign(n, 0);
     for (size_t j = 0; j < n; ++j) step.low[j] = step.scores[j] < settings_.low_score;
     if (!step.described()) return;
-    for (size_t j = 0; j < n; ++j) step.visible[j] = step.embeddings.norms[j] >= kSmallestNorm;
+    for (size_t j = 0; j < n; ++j)
+        step.visible[j] = step.embeddings.norms_here[j] >= kSmallestNorm;
     if (settings_.max_hidden < 1.0F) {
         std::vector<float> hidden(n);
         find_hidden(step.boxes.data(), static_cast<int64_t>(n), hidden.data());
@@ -142,84 +147,128 @@ void TrackTable::prepare(Step& step) const {
     }
 }
 
-Round TrackTable::compare(const Step& step, Stage stage, std::vector<int64_t> tracks,
-                          std::vector<int64_t> detections, bool all) const {
-    Round round{stage, std::move(tracks), std::move(detections), {}, {}};
-    const size_t count = round.tracks.size();
-    round.match.resize(count);
+bool TrackTable::known(const Step& step, int64_t slot) const {
+    if (dim_ == 0) return false;
+    return (step.device ? step.device->norms_here[slot] : norms_[static_cast<size_t>(slot)]) > 0.0F;
+}
 
+void TrackTable::compare(Job& job, const Step& step, bool all) const {
+    Round& round = job.round;
+    const size_t count = round.tracks.size();
+    round.match.assign(count, -1);
     // All tracks and detections are where they are; some are gathered.
-    std::vector<float> track_boxes, boxes;
-    std::vector<int32_t> track_classes, classes;
     if (!all) {
-        track_boxes = take(step.predicted, round.tracks, 4);
-        track_classes = take(tracks_.classes, round.tracks);
-        boxes = take(step.boxes, round.detections, 4);
-        classes = take(step.classes, round.detections);
-    } else if (std::count(step.low.begin(), step.low.end(), 1)) {
+        job.track_boxes = take(step.predicted, round.tracks, 4);
+        job.track_classes = take(tracks_.classes, round.tracks);
+        job.boxes = take(step.boxes, round.detections, 4);
+        job.classes = take(step.classes, round.detections);
+    } else if (any(step.low)) {
         // A low-score detection is asked when the others have their tracks.
-        classes = step.classes;
-        for (size_t j = 0; j < classes.size(); ++j)
-            if (step.low[j]) classes[j] = kNoClass;
+        job.classes = step.classes;
+        for (size_t j = 0; j < job.classes.size(); ++j)
+            if (step.low[j]) job.classes[j] = kNoClass;
     }
-    Comparison c{};
-    c.tracks = {all ? step.predicted.data() : track_boxes.data(),
-                all ? tracks_.classes.data() : track_classes.data(), static_cast<int64_t>(count)};
-    c.detections = {all ? step.boxes.data() : boxes.data(),
-                    classes.empty() ? step.classes.data() : classes.data(),
+    Comparison& c = job.comparison;
+    c.tracks = {all ? step.predicted.data() : job.track_boxes.data(),
+                all ? tracks_.classes.data() : job.track_classes.data(),
+                static_cast<int64_t>(count)};
+    c.detections = {all ? step.boxes.data() : job.boxes.data(),
+                    job.classes.empty() ? step.classes.data() : job.classes.data(),
                     static_cast<int64_t>(round.detections.size())};
     c.pairs = &round.pairs;
     c.match = round.match.data();
-    std::vector<float> reach, least;
-    std::vector<int64_t> slots;
-    if (stage == Stage::motion) {
+    if (round.stage == Stage::motion) {
         c.params = settings_.by_motion;
-        reach.assign(count, settings_.motion_reach);
+        job.reach.assign(count, settings_.motion_reach);
     } else {
         c.params = settings_.by_both;
-        reach.assign(count, settings_.appearance_reach);
-        least.reserve(count), slots.reserve(count);
+        job.reach.assign(count, settings_.appearance_reach);
+        job.min_affinity.reserve(count), job.slots.reserve(count);
         for (const int64_t row : round.tracks) {
             const auto i = static_cast<size_t>(row);
-            least.push_back(tracks_.time_since_update[i] > 0 ? settings_.lost_affinity
-                                                             : settings_.min_affinity);
-            slots.push_back(tracks_.slots[i]);
+            job.min_affinity.push_back(tracks_.time_since_update[i] > 0 ? settings_.lost_affinity
+                                                                        : settings_.min_affinity);
+            job.slots.push_back(tracks_.slots[i]);
         }
-        c.min_affinity = least.data();
-        c.track_features = {features_.data(), norms_.data(), slots.data(), step.embeddings.dim};
+        c.min_affinity = job.min_affinity.data();
+        c.track_features = table_features(step, job.slots.data());
         c.detection_features = {step.embeddings.values, step.embeddings.norms,
                                 all ? nullptr : round.detections.data(), step.embeddings.dim};
     }
-    c.reach = reach.data();
-    if (stage == Stage::appearance && dim_ == 0) {
-        // Nothing is known of any track yet.
-        std::fill(round.match.begin(), round.match.end(), -1);
-        round.pairs.clear();
-        for (size_t i = 0; i < count; ++i) round.pairs.end_row();
-        return round;
-    }
-    ::sslmot::associate(c);
-    return round;
+    c.reach = job.reach.data();
 }
 
-void TrackTable::associate(Step& step) const {
-    const Stage stage = step.described() ? Stage::appearance : Stage::motion;
-    step.rounds.push_back(
-        compare(step, stage, range(tracks_.size()), range(step.scores.size()), true));
-    step.match = step.rounds.front().match;
-    more_rounds(step);
-    find_births(step);
+void TrackTable::first_round(Job& job, const Step& step) const {
+    job.round.stage = step.described() ? Stage::appearance : Stage::motion;
+    job.round.tracks = range(tracks_.size());
+    job.round.detections = range(step.scores.size());
+    compare(job, step, true);
+}
+
+FeatureSet TrackTable::table_features(const Step& step, const int64_t* slots) const {
+    if (step.device) return {step.device->values, step.device->norms, slots, step.device->dim};
+    return {features_.data(), norms_.data(), slots, dim_};
+}
+
+void TrackTable::run(const Comparison& c, const Step& step) const {
+    if (c.track_features.dim == 0 && c.detection_features.dim > 0) {
+        // Nothing is known of any track yet, so nothing matches by appearance.
+        c.pairs->clear();
+        for (int64_t i = 0; i < c.tracks.count; ++i) c.pairs->end_row();
+    } else if (step.device && c.track_features.data) {
+        associate_cuda({c}, step.device->work);
+    } else {
+        ::sslmot::associate(c);
+    }
+}
+
+void TrackTable::associate(const std::vector<const TrackTable*>& tables,
+                           const std::vector<Step*>& steps) {
+    std::vector<Job> jobs(tables.size());
+    std::vector<uint8_t> done(tables.size(), 0);
+    for (size_t k = 0; k < tables.size(); ++k) {
+        if (steps[k]->device) wait_cuda(steps[k]->device->work);
+        tables[k]->first_round(jobs[k], *steps[k]);
+    }
+    for (size_t k = 0; k < tables.size(); ++k) {
+        if (done[k]) continue;
+        const DeviceFeatures* const device = steps[k]->device;
+        if (!device || jobs[k].comparison.track_features.dim == 0) {
+            tables[k]->run(jobs[k].comparison, *steps[k]);
+            continue;
+        }
+        // Those on the same device go together, in the buffers of the first.
+        std::vector<Comparison> together;
+        int64_t bytes = 0;
+        for (size_t m = k; m < tables.size(); ++m) {
+            const Comparison& c = jobs[m].comparison;
+            if (!steps[m]->device || c.track_features.dim == 0) continue;
+            const CudaWork& work = steps[m]->device->work;
+            const int64_t more = cuda_comparison_bytes(c.tracks.count, c.detections.count);
+            if (done[m] || work.device_id != device->work.device_id ||
+                work.stream != device->work.stream || bytes + more > device->work.size)
+                continue;
+            together.push_back(c), bytes += more, done[m] = 1;
+        }
+        associate_cuda(together, device->work);
+    }
+    for (size_t k = 0; k < tables.size(); ++k) {
+        steps[k]->match = jobs[k].round.match;
+        steps[k]->rounds.push_back(std::move(jobs[k].round));
+        tables[k]->more_rounds(*steps[k]);
+        tables[k]->find_births(*steps[k]);
+    }
 }
 
 void TrackTable::more_rounds(Step& step) const {
     // What is left may continue a track that was seen in the frame before.
-    std::vector<int64_t> tracks, known, unknown;
+    std::vector<int64_t> tracks, clear, unclear;
     for (size_t i = 0; i < tracks_.size(); ++i)
         if (step.match[i] < 0 && tracks_.time_since_update[i] == 0)
             tracks.push_back(static_cast<int64_t>(i));
     if (tracks.empty()) return;
     std::vector<uint8_t> free = free_detections(step);
-    if (std::count(free.begin(), free.end(), 1) == 0) return;
+    if (!any(free)) return;
 
     const auto again = [&](Stage stage, const std::vector<int64_t>& some, auto allowed) {
         std::vector<int64_t> rows, others;
@@ -228,7 +277,11 @@ void TrackTable::more_rounds(Step& step) const {
         for (size_t j = 0; j < free.size(); ++j)
             if (free[j] && allowed(j)) others.push_back(static_cast<int64_t>(j));
         if (rows.empty() || others.empty()) return;
-        Round round = compare(step, stage, std::move(rows), std::move(others), false);
+        Job job;
+        Round& round = job.round;
+        round.stage = stage, round.tracks = std::move(rows), round.detections = std::move(others);
+        compare(job, step, false);
+        run(job.comparison, step);
         for (size_t i = 0; i < round.match.size(); ++i) {
             if (round.match[i] < 0) continue;
             const int64_t j = round.detections[static_cast<size_t>(round.match[i])];
@@ -239,19 +292,18 @@ void TrackTable::more_rounds(Step& step) const {
     };
     for (const int64_t row : tracks) {
         const auto i = static_cast<size_t>(row);
-        const bool seen = tracks_.feature_updates[i] > 0 && dim_ > 0 &&
-                          norms_[static_cast<size_t>(tracks_.slots[i])] > 0.0F;
-        (seen ? known : unknown).push_back(row);
+        const bool seen = tracks_.feature_updates[i] > 0 && known(step, tracks_.slots[i]);
+        (seen ? clear : unclear).push_back(row);
     }
     // Motion alone decides where appearance says little: it is unknown, or the box is hidden.
     const auto rescue = [&](bool low) {
         if (!step.described() || !settings_.rescue) return;
-        again(Stage::motion, unknown, [&](size_t j) { return step.low[j] == low; });
-        again(Stage::motion, known,
+        again(Stage::motion, unclear, [&](size_t j) { return step.low[j] == low; });
+        again(Stage::motion, clear,
               [&](size_t j) { return step.low[j] == low && !step.visible[j]; });
     };
     rescue(false);
-    if (std::count(step.low.begin(), step.low.end(), 1) == 0) return;
+    if (!any(step.low)) return;
     again(step.rounds.front().stage, tracks, [&](size_t j) { return step.low[j] != 0; });
     rescue(true);
 }
@@ -300,29 +352,79 @@ std::vector<size_t> TrackTable::missing(const Step& step) const {
     return rows;
 }
 
-void TrackTable::preview_features(const Step& step, std::vector<float>& values,
-                                  std::vector<float>& norms) const {
-    const auto dim = static_cast<size_t>(step.described() ? step.embeddings.dim : dim_);
-    values.assign(step.newcomers.size() * dim, 0.0F), norms.assign(step.newcomers.size(), 0.0F);
-    for (size_t k = 0; k < step.newcomers.size(); ++k) {
-        const Newcomer& newcomer = step.newcomers[k];
-        float delta = 0.0F;
+void TrackTable::preview_features(Step& step) const {
+    std::vector<int64_t> from;
+    FeatureUpdates updates;
+    for (const Newcomer& newcomer : step.newcomers) {
         bool taken = step.described();
+        from.push_back(-1), updates.shares.push_back(0.0F);
         if (newcomer.track >= 0) {
             const auto i = static_cast<size_t>(newcomer.track);
-            const auto slot = static_cast<size_t>(tracks_.slots[i]);
-            if (dim_ > 0 && norms_[slot] > 0.0F) {
-                std::copy_n(&features_[slot * dim], dim, &values[k * dim]);
-                norms[k] = norms_[slot];
-            }
-            delta = share(tracks_.feature_updates[i]);
+            if (dim_ > 0) from.back() = tracks_.slots[i];
+            updates.shares.back() = share(tracks_.feature_updates[i]);
             taken = takes_feature(step, i, newcomer.detection);
         }
-        if (!taken) continue;
-        const auto row = static_cast<int64_t>(k);
-        blend(values.data(), norms.data(), &row, step.embeddings.values, step.embeddings.norms,
-              &newcomer.detection, &delta, 1, step.embeddings.dim);
+        updates.columns.push_back(taken ? newcomer.detection : -1);
     }
+    const Embeddings& e = step.embeddings;
+    if (step.device) {
+        wait_cuda(step.device->work);
+        preview_cuda(*step.device, from, updates, {e.values, e.norms, nullptr, e.dim});
+        return;
+    }
+    const auto dim = static_cast<size_t>(step.described() ? e.dim : dim_);
+    step.features.assign(from.size() * dim, 0.0F), step.feature_norms.assign(from.size(), 0.0F);
+    for (size_t k = 0; k < from.size(); ++k) {
+        if (from[k] >= 0 && known(step, from[k])) {
+            const auto slot = static_cast<size_t>(from[k]);
+            std::copy_n(&features_[slot * dim], dim, &step.features[k * dim]);
+            step.feature_norms[k] = norms_[slot];
+        }
+        if (updates.columns[k] < 0) continue;
+        const auto row = static_cast<int64_t>(k);
+        blend(step.features.data(), step.feature_norms.data(), &row, e.values, e.norms,
+              &updates.columns[k], &updates.shares[k], 1, e.dim);
+    }
+}
+
+std::vector<int32_t> TrackTable::compare_lost(const Step& step, const std::vector<size_t>& lost,
+                                              size_t begin, size_t end, Candidates& pairs) const {
+    std::vector<float> boxes, reach, there;
+    std::vector<int32_t> classes, their_classes, match(lost.size(), -1);
+    std::vector<int64_t> slots, rows;
+    for (const size_t at : lost) {
+        const bool old = at < lost_.size();
+        const TrackColumns& from = old ? lost_ : tracks_;
+        const size_t i = old ? at : at - lost_.size();
+        boxes.insert(boxes.end(), &from.boxes[4 * i], &from.boxes[4 * i] + 4);
+        if (step.moved) move_box(step.camera, &boxes[boxes.size() - 4]);
+        classes.push_back(from.classes[i]), slots.push_back(from.slots[i]);
+        const auto unseen = static_cast<double>(from.time_since_update[i] + 1);
+        reach.push_back(static_cast<float>(static_cast<double>(settings_.appearance_reach) +
+                                           settings_.walk * unseen));
+    }
+    for (size_t k = begin; k < end; ++k) {
+        const Newcomer& newcomer = step.newcomers[k];
+        const auto j = static_cast<size_t>(newcomer.detection);
+        there.insert(there.end(), &step.boxes[4 * j], &step.boxes[4 * j] + 4);
+        their_classes.push_back(newcomer.track < 0
+                                    ? step.classes[j]
+                                    : tracks_.classes[static_cast<size_t>(newcomer.track)]);
+        rows.push_back(static_cast<int64_t>(k));
+    }
+    const std::vector<float> least(lost.size(), settings_.lost_affinity);
+    const bool device = step.device != nullptr;
+    Comparison c{};
+    c.tracks = {boxes.data(), classes.data(), static_cast<int64_t>(lost.size())};
+    c.detections = {there.data(), their_classes.data(), static_cast<int64_t>(rows.size())};
+    c.track_features = table_features(step, slots.data());
+    c.detection_features = {device ? step.device->scratch : step.features.data(),
+                            device ? step.device->scratch_norms : step.feature_norms.data(),
+                            rows.data(), c.track_features.dim};
+    c.reach = reach.data(), c.min_affinity = least.data(), c.params = settings_.by_looks;
+    c.pairs = &pairs, c.match = match.data();
+    run(c, step);
+    return match;
 }
 
 void TrackTable::identify(Step& step, bool features) const {
@@ -330,60 +432,24 @@ void TrackTable::identify(Step& step, bool features) const {
     for (size_t i = 0; i < tracks_.size(); ++i)
         if (tracks_.ids[i] == 0 && step.match[i] >= 0 && tracks_.hits[i] + 1 >= s.confirm)
             step.newcomers.push_back(
-                {static_cast<int64_t>(i), step.match[i], 0, Stage::fresh, NAN});
+                {static_cast<int64_t>(i), step.match[i], 0, Stage::fresh, NAN, false});
     const size_t due = step.newcomers.size();
     for (const int64_t j : step.births)
         if (s.confirm == 0 || step.scores[static_cast<size_t>(j)] >= s.sure_score)
-            step.newcomers.push_back({-1, j, 0, Stage::fresh, NAN});
+            step.newcomers.push_back({-1, j, 0, Stage::fresh, NAN, false});
     if (step.newcomers.empty() || !has_features(step)) return;
     std::vector<size_t> lost;
     if (dim_ > 0) lost = missing(step);
     if (lost.empty() && !features) return;
-    preview_features(step, step.features, step.feature_norms);
+    preview_features(step);
 
-    // Matches some newcomers with the missing, by their looks.
-    const auto dim = step.described() ? step.embeddings.dim : dim_;
-    const auto compare_lost = [&](size_t begin, size_t end, Candidates& pairs) {
-        std::vector<float> boxes, reach, there;
-        std::vector<int32_t> classes, their_classes, match(lost.size());
-        std::vector<int64_t> slots, rows;
-        for (const size_t at : lost) {
-            const bool old = at < lost_.size();
-            const TrackColumns& from = old ? lost_ : tracks_;
-            const size_t i = old ? at : at - lost_.size();
-            boxes.insert(boxes.end(), &from.boxes[4 * i], &from.boxes[4 * i] + 4);
-            if (step.moved) move_box(step.camera, &boxes[boxes.size() - 4]);
-            classes.push_back(from.classes[i]), slots.push_back(from.slots[i]);
-            reach.push_back(static_cast<float>(
-                static_cast<double>(s.appearance_reach) +
-                s.walk * static_cast<double>(from.time_since_update[i] + 1)));
-        }
-        for (size_t k = begin; k < end; ++k) {
-            const auto j = static_cast<size_t>(step.newcomers[k].detection);
-            there.insert(there.end(), &step.boxes[4 * j], &step.boxes[4 * j] + 4);
-            const int64_t row = step.newcomers[k].track;
-            their_classes.push_back(row < 0 ? step.classes[j]
-                                            : tracks_.classes[static_cast<size_t>(row)]);
-            rows.push_back(static_cast<int64_t>(k));
-        }
-        const std::vector<float> least(lost.size(), s.lost_affinity);
-        Comparison c{};
-        c.tracks = {boxes.data(), classes.data(), static_cast<int64_t>(lost.size())};
-        c.detections = {there.data(), their_classes.data(), static_cast<int64_t>(rows.size())};
-        c.track_features = {features_.data(), norms_.data(), slots.data(), dim};
-        c.detection_features = {step.features.data(), step.feature_norms.data(), rows.data(), dim};
-        c.reach = reach.data(), c.min_affinity = least.data(), c.params = s.by_looks;
-        c.pairs = &pairs, c.match = match.data();
-        ::sslmot::associate(c);
-        return match;
-    };
     const auto id_of = [&](size_t at) {
         return at < lost_.size() ? lost_.ids[at] : tracks_.ids[at - lost_.size()];
     };
     Candidates pairs;
     const auto reidentify = [&](size_t begin, size_t end) {
         if (begin == end || lost.empty()) return;
-        const std::vector<int32_t> match = compare_lost(begin, end, pairs);
+        const std::vector<int32_t> match = compare_lost(step, lost, begin, end, pairs);
         std::vector<size_t> left;
         for (size_t i = 0; i < lost.size(); ++i) {
             if (match[i] < 0) {
@@ -404,21 +470,10 @@ void TrackTable::identify(Step& step, bool features) const {
         reidentify(due, step.newcomers.size());
     } else if (due < step.newcomers.size() && !lost.empty()) {
         // A new detection that resembles a lost track waits for a second look.
-        compare_lost(due, step.newcomers.size(), pairs);
-        std::vector<uint8_t> resembles(step.newcomers.size(), 0);
+        compare_lost(step, lost, due, step.newcomers.size(), pairs);
         for (size_t e = 0; e < pairs.columns.size(); ++e)
             if (!(pairs.values[e] >= s.by_looks.gate))
-                resembles[due + static_cast<size_t>(pairs.columns[e])] = 1;
-        size_t kept = due;
-        const auto width = static_cast<size_t>(dim);
-        for (size_t k = due; k < step.newcomers.size(); ++k) {
-            if (resembles[k]) continue;
-            step.newcomers[kept] = step.newcomers[k];
-            std::copy_n(&step.features[k * width], width, &step.features[kept * width]);
-            step.feature_norms[kept++] = step.feature_norms[k];
-        }
-        step.newcomers.resize(kept);
-        step.features.resize(kept * width), step.feature_norms.resize(kept);
+                step.newcomers[due + static_cast<size_t>(pairs.columns[e])].waits = true;
     }
 }
 
@@ -426,7 +481,7 @@ void TrackTable::name(Step& step, const int64_t* known, int64_t first_id) const 
     step.next_id = std::max(next_id_, first_id);
     for (size_t k = 0; k < step.newcomers.size(); ++k) {
         Newcomer& newcomer = step.newcomers[k];
-        if (newcomer.id) continue;
+        if (newcomer.id || newcomer.waits) continue;
         if (known && known[k]) {
             newcomer.id = known[k], newcomer.stage = Stage::gallery;
             step.ended.push_back(known[k]);  // it may be missing here
@@ -442,18 +497,18 @@ void TrackTable::read_feature(int64_t slot, float* out) const {
     if (dim_ > 0 && norms_[at] > 0.0F) std::copy_n(&features_[at * dim], dim, out);
 }
 
-void TrackTable::reserve_slots(size_t more) {
-    if (free_slots_.size() < more) {
-        // Twice as many, so that a growing crowd moves its features seldom.
-        const size_t size = norms_.size();
-        const size_t grown = std::max({size_t{64}, 2 * size, size + more - free_slots_.size()});
-        free_slots_.reserve(grown);
-        features_.reserve(grown * static_cast<size_t>(dim_));
-        norms_.resize(grown, 0.0F);
-        for (size_t slot = grown; slot-- > size;) free_slots_.push_back(static_cast<int64_t>(slot));
-    }
-    free_slots_.reserve(norms_.size());  // so that giving back cannot fail
-    features_.resize(norms_.size() * static_cast<size_t>(dim_), 0.0F);
+size_t TrackTable::slots_with(size_t more) const {
+    // Twice as many, so that a growing crowd moves its features seldom.
+    const size_t size = norms_.size(), free = free_slots_.size();
+    return free >= more ? size : std::max({size_t{64}, 2 * size, size + more - free});
+}
+
+void TrackTable::reserve_slots(size_t more, int64_t dim) {
+    const size_t size = norms_.size(), grown = slots_with(more);
+    free_slots_.reserve(grown);  // so that giving back cannot fail
+    features_.resize(grown * static_cast<size_t>(dim), 0.0F);
+    norms_.resize(grown, 0.0F);
+    for (size_t slot = grown; slot-- > size;) free_slots_.push_back(static_cast<int64_t>(slot));
 }
 
 Report TrackTable::commit(Step& step) {
@@ -463,16 +518,19 @@ Report TrackTable::commit(Step& step) {
     const size_t n = step.scores.size(), count = tracks_.size(), numbers = state_numbers();
 
     // All that can fail comes first: memory.
-    if (dim_ == 0 && step.described()) dim_ = step.embeddings.dim;
-    reserve_slots(step.births.size());
+    const int64_t dim = dim_ > 0 || !step.described() ? dim_ : step.embeddings.dim;
+    reserve_slots(step.births.size(), step.device ? 0 : dim);
     TrackColumns &next = spare_tracks_, &lost = spare_lost_;
     next.clear(), lost.clear();
     next.reserve(count + step.births.size(), numbers);
     lost.reserve(lost_.size() + count, numbers);
-    std::vector<int64_t> freed, rows, columns, updated, shown, who(n, 0);
-    std::vector<float> shares, moved_state = step.state, moved_boxes = tracks_.boxes;
+    std::vector<int64_t> freed, cleared, rows, columns, who(n, 0);
+    std::vector<float> moved_state = step.state, moved_boxes = tracks_.boxes;
+    FeatureUpdates updates;
     freed.reserve(count + lost_.size()), rows.reserve(count), columns.reserve(count);
-    updated.reserve(count + n), shown.reserve(count + n), shares.reserve(count + n);
+    cleared.reserve(step.births.size());
+    updates.slots.reserve(count + n), updates.columns.reserve(count + n);
+    updates.shares.reserve(count + n);
     Report report;
     report.ids.reserve(n), report.detections.reserve(n);
     step.ids = tracks_.ids;
@@ -525,8 +583,8 @@ Report TrackTable::commit(Step& step) {
                           tracks_.hits[i] + (j >= 0) >= std::max<int64_t>(s.confirm, 1) &&
                           unseen <= s.memory;
         if (j >= 0 && takes_feature(step, i, j)) {
-            updated.push_back(tracks_.slots[i]), shown.push_back(j);
-            shares.push_back(share(tracks_.feature_updates[i]));
+            updates.slots.push_back(tracks_.slots[i]), updates.columns.push_back(j);
+            updates.shares.push_back(share(tracks_.feature_updates[i]));
         }
         if (j >= 0 && id > 0) who[static_cast<size_t>(j)] = id;
         if (!followed && !kept) {
@@ -549,8 +607,7 @@ Report TrackTable::commit(Step& step) {
     auto newcomer = step.newcomers.begin();
     for (const int64_t detection : step.births) {
         const auto j = static_cast<size_t>(detection);
-        const int64_t slot = free_slots_.back();
-        free_slots_.pop_back();
+        const int64_t slot = free_slots_[free_slots_.size() - 1 - cleared.size()];
         const bool clear = step.described() && step.visible[j] && !step.low[j];
         next.ids.push_back(0), next.hits.push_back(0), next.time_since_update.push_back(0);
         next.feature_updates.push_back(clear), next.slots.push_back(slot);
@@ -564,9 +621,10 @@ Report TrackTable::commit(Step& step) {
             std::fill_n(state + 16, 4, first_velocity_var * square);
         }
         next.state.insert(next.state.end(), state, state + numbers);
-        norms_[static_cast<size_t>(slot)] = 0.0F;
+        cleared.push_back(slot);
         if (step.described())
-            updated.push_back(slot), shown.push_back(detection), shares.push_back(0.0F);
+            updates.slots.push_back(slot), updates.columns.push_back(detection),
+                updates.shares.push_back(0.0F);
         // Newcomers are in the order of births, after those that are tracks.
         while (newcomer != step.newcomers.end() &&
                (newcomer->track >= 0 || newcomer->detection < detection))
@@ -578,14 +636,21 @@ Report TrackTable::commit(Step& step) {
         if (who[j])
             report.ids.push_back(who[j]), report.detections.push_back(static_cast<int64_t>(j));
 
-    // From here on nothing fails.
-    blend(features_.data(), norms_.data(), updated.data(), step.embeddings.values,
-          step.embeddings.norms, shown.data(), shares.data(), static_cast<int64_t>(updated.size()),
-          dim_);
-    for (const int64_t slot : freed) {
-        norms_[static_cast<size_t>(slot)] = 0.0F;
-        free_slots_.push_back(slot);
+    const FeatureSet embeddings{step.embeddings.values, step.embeddings.norms, nullptr, dim};
+    if (step.device) {
+        wait_cuda(step.device->work);
+        update_cuda(*step.device, cleared, updates, embeddings);
     }
+    // From here on nothing fails.
+    dim_ = dim;
+    if (!step.device) {
+        for (const int64_t slot : cleared) norms_[static_cast<size_t>(slot)] = 0.0F;
+        blend(features_.data(), norms_.data(), updates.slots.data(), embeddings.data,
+              embeddings.norms, updates.columns.data(), updates.shares.data(),
+              static_cast<int64_t>(updates.slots.size()), dim);
+    }
+    free_slots_.resize(free_slots_.size() - cleared.size());
+    for (const int64_t slot : freed) free_slots_.push_back(slot);
     std::swap(tracks_, next), std::swap(lost_, lost);
     next_id_ = std::max(next_id_, step.next_id);
     ++version_;

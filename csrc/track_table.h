@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "associate.h"
+#include "device_features.h"
 #include "gate.h"
 #include "motion.h"
 #include "pair.h"
@@ -49,10 +50,11 @@ struct TrackColumns {
     void append(const TrackColumns& from, size_t i, size_t numbers);
 };
 
-// Features of the detections of a frame, in host memory; no data where there are none.
+// Features of the detections of a frame; no values where there are none.
 struct Embeddings {
-    const float* values = nullptr;  // (N, dim)
-    const float* norms = nullptr;   // (N)
+    const float* values = nullptr;      // (N, dim), in host memory or on the device
+    const float* norms = nullptr;       // (N), beside them
+    const float* norms_here = nullptr;  // (N), in host memory
     int64_t dim = 0;
 };
 
@@ -81,6 +83,7 @@ struct Newcomer {
     int64_t id;  // 0 until it has one
     Stage stage;
     float affinity;  // to the lost track that it is, NaN where it is none
+    bool waits;      // a new detection that resembles a lost track, and gets no identity yet
 };
 
 // One frame on its way through a tracker.
@@ -90,6 +93,7 @@ struct Step {
     std::vector<float> boxes, scores;  // (N, 4) xyxy pixels, (N)
     std::vector<int32_t> classes;
     Embeddings embeddings;
+    const DeviceFeatures* device = nullptr;  // where features are, if not in host memory
     bool moved = false;
     CameraMotion camera{};
     std::vector<float> state, predicted;  // (T, kState) moved with the camera, (T, 4)
@@ -102,7 +106,8 @@ struct Step {
     // From identify.
     std::vector<Newcomer> newcomers;
     std::vector<int64_t> ended;   // ids whose old tracks end, since another track has them now
-    std::vector<float> features, feature_norms;  // of newcomers, as they will be after this frame
+    // Of newcomers, as they will be after this frame; on a device they are in its scratch.
+    std::vector<float> features, feature_norms;
     int64_t next_id = 0;          // after this frame
     // From commit.
     std::vector<int64_t> ids;  // (T), of the tracks in this frame
@@ -126,7 +131,9 @@ class TrackTable {
     void prepare(Step& step) const;
     // Runs the rounds of matching, and finds the detections that start tracks. Throws
     // std::invalid_argument where a cost is NaN, std::length_error where too many pairs are near.
-    void associate(Step& step) const;
+    // The first rounds of several cameras whose features are on one device are one comparison.
+    static void associate(const std::vector<const TrackTable*>& tables,
+                          const std::vector<Step*>& steps);
     // Finds the tracks that get their identity in this frame, and those that are lost tracks seen
     // again. With `features` those of the others are left in the step for a gallery.
     void identify(Step& step, bool features) const;
@@ -142,6 +149,8 @@ class TrackTable {
     size_t size() const { return tracks_.size(); }
     int64_t next_id() const { return next_id_; }
     int64_t feature_dim() const { return dim_; }
+    // Slots of the feature table once `more` tracks have started.
+    size_t slots_with(size_t more) const;
     const TrackColumns& tracks() const { return tracks_; }
     const TrackColumns& lost() const { return lost_; }
     // Numbers of a track's state.
@@ -153,16 +162,29 @@ class TrackTable {
     // The tracks with an identity that this frame leaves without a detection, the longest lost
     // first: rows of lost_, then of tracks_ (counted on).
     std::vector<size_t> missing(const Step& step) const;
-    Round compare(const Step& step, Stage stage, std::vector<int64_t> tracks,
-                  std::vector<int64_t> detections, bool all) const;
+    // A round to be matched, and what its comparison points to.
+    struct Job {
+        Round round;
+        Comparison comparison{};
+        std::vector<float> track_boxes, boxes, reach, min_affinity;
+        std::vector<int32_t> track_classes, classes;
+        std::vector<int64_t> slots;
+    };
+    void compare(Job& job, const Step& step, bool all) const;
+    void first_round(Job& job, const Step& step) const;
+    bool known(const Step& step, int64_t slot) const;
     void more_rounds(Step& step) const;
     void find_births(Step& step) const;
-    void preview_features(const Step& step, std::vector<float>& values,
-                          std::vector<float>& norms) const;
+    void preview_features(Step& step) const;
+    // The missing (some rows as from missing) and some newcomers, matched by their looks.
+    std::vector<int32_t> compare_lost(const Step& step, const std::vector<size_t>& lost,
+                                      size_t begin, size_t end, Candidates& pairs) const;
     bool takes_feature(const Step& step, size_t track, int64_t detection) const;
     float share(int64_t updates) const;
     bool has_features(const Step& step) const { return dim_ > 0 || step.described(); }
-    void reserve_slots(size_t more);
+    void reserve_slots(size_t more, int64_t dim);
+    FeatureSet table_features(const Step& step, const int64_t* slots) const;
+    void run(const Comparison& comparison, const Step& step) const;
 
     TrackSettings settings_;
     uint64_t version_ = 0;
