@@ -370,6 +370,8 @@ def test_command_makes_the_folder_before_it_describes(clip, tmp_path, capsys, mo
     assert str(tmp_path / "taken") in message
 
 
+@pytest.mark.processor
+@pytest.mark.slow
 def test_command_on_real_footage(data_root, tmp_path, capsys):
     sequence = data_root / "MOT17" / "train" / "MOT17-09-FRCNN"
     if not (sequence / "img1").is_dir():
