@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 
-from sslmot import ColorHistogram, Gallery, Tracker, TrackerConfig, TrackerGroup, Tracks
+from sslmot import ColorHistogram, Gallery, Tracker, TrackerConfig, TrackerGroup
 
 from .draws import uniform
 from .extractors import Patches, Together
 from .people import Moment, Street, labelled
 from .pictures import Look, Pictures, shaken, still
+from .recording import Scenes
 from .refusals import Failing, refuse, refuse_frames, refuse_group
 from .settings import CONFIGS, IMPATIENT, NO_CAMERA, config, gallery
 
-Scenes: TypeAlias = Iterator[tuple[str, Tracks]]
-
 STREET = Street("street")
 SQUARE = Street("square", people=7, frames=50, width=320, height=180, jumps=0.005, false=0.3)
-LONG = Street("long", people=4, frames=480, gaps=((30, 0.25), (110, 0.4)), false=0.1, copies=0.02)
+LONG = Street("long", people=4, frames=400, gaps=((30, 0.25), (100, 0.4)), false=0.1, copies=0.02)
 
 
 @cache
@@ -35,6 +33,8 @@ def configured(name: str) -> Scenes:
     """One setting: the street by looks and motion, and by motion alone."""
     looks, motion = Tracker(config(name)), Tracker(config(name))
     for moment in moments(STREET):
+        yield "detections", moment.dets
+        yield "features", moment.looks
         yield "looks", looks.step(None, moment.dets, embeddings=moment.looks)
         yield "motion", motion.step(None, moment.dets)
 
@@ -70,14 +70,16 @@ def gaps() -> Scenes:
     trackers = {
         "default": Tracker(),
         "motion": Tracker(TrackerConfig()),
+        "motion, re-update": Tracker(config("reupdate")),
         "no memory": Tracker(config("no memory")),
         "impatient": Tracker(TrackerConfig(**IMPATIENT)),  # type: ignore[arg-type]
         "walk": Tracker(config("walk")),
+        "no walk": Tracker(config("no walk")),
         "paper": Tracker(config("paper")),
     }
     for moment in moments(LONG):
         for name, tracker in trackers.items():
-            looks = None if name == "motion" else moment.looks
+            looks = None if "motion" in name else moment.looks
             yield name, tracker.step(None, moment.dets, embeddings=looks)
 
 
@@ -199,6 +201,7 @@ def cameras() -> Scenes:
             frame, dets = pictures.show(t, moment, looking(SQUARE, t))
             if t in (23, 24):  # a cut to black
                 frame[:] = 0
+            yield "pixels", frame
             for name, tracker in trackers.items():
                 given = name in ("looks", "no camera", "no motion")
                 looks = moment.looks if given else None
@@ -231,8 +234,8 @@ def group_frames() -> Scenes:
 def dark() -> Scenes:
     """Frames that are black: nothing is told apart, and no camera moves."""
     histogram, looks = Tracker(extractor=ColorHistogram()), Tracker()
-    frame = np.zeros((STREET.height, STREET.width, 3), np.uint8)
-    for moment in moments(STREET)[:50]:
+    frame = np.zeros((180, 320, 3), np.uint8)
+    for moment in moments(STREET)[:30]:
         yield "looks", looks.step(frame, moment.dets, embeddings=moment.looks)
         # Boxes of one colour cost the same: people stand apart, so that places decide.
         apart = moment.dets[(moment.people >= 0) & (moment.people % 5 == 0)]
@@ -270,7 +273,7 @@ def refused_frames() -> Scenes:
     for t, moment in enumerate(moments(SQUARE)[:40]):
         frame, dets = pictures.show(t, moment, shaken(SQUARE, t))
         yield "without", plain.step(frame, dets)
-        if t and t % 4 == 0:
+        if t % 10 == 5:
             refuse_frames(asked, frame, dets, failing)
         yield "with", asked.step(frame, dets)
 

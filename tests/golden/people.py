@@ -47,15 +47,15 @@ class Street:
         false: Mean number of detections a frame where nobody is.
         copies: Share of people who are detected a second time, beside themselves.
         unknown: Share of looks that are zeros.
-        jumps: Share of people who jump, up to two widths.
+        jumps: Share of people who jump, mostly a few widths.
         blur: Largest noise of a look; a look itself is about 58 in each dimension.
     """
 
     name: str
     people: int = 12
     frames: int = 70
-    width: int = 640
-    height: int = 360
+    width: int = 400
+    height: int = 260
     dim: int = 32
     speed: int = 4
     misses: float = 0.04
@@ -103,7 +103,7 @@ class Street:
             yield self._detect(of, people, centres, sizes, faces)
 
             jump = uniform(of("jumps"), n) < self.jumps
-            place = place + velocity + (jump[:, None] * size[:, :1] * bell(of("far"), n, 2)).astype(
+            place = place + velocity + (jump[:, None] * size[:, :1] * bell(of("far"), n, 2) * 3).astype(
                 np.int64
             )
             outside = (place < 0) | (place >= limit)

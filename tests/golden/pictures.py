@@ -68,7 +68,7 @@ class Pictures:
 
 def shaken(street: Street, t: int) -> Look:
     """A pan with shakes, and a zoom in the second half."""
-    dx, dy = (integers(f"{street.name}/shake/{t}", 2) % 9 - 4).tolist()
+    dx, dy = (integers(f"{street.name}/shake/{t}", 2) % 49 - 24).tolist()
     zoom = 256 - max(0, t - street.frames // 2) // 2
     return Look(_MARGIN + dx + 2 * (t % 60), _MARGIN + dy, zoom)
 

@@ -39,9 +39,9 @@ CONFIGS: dict[str, dict[str, object]] = {
     "potential_patience": {"potential_patience": 8},
     "no potential_patience": {"potential_patience": 0},
     "memory": {"memory": 12, "patience": 4},
-    "no memory": {"memory": 0},
-    "walk": {"walk": 1.0, "patience": 2},
-    "no walk": {"walk": 0.0, "patience": 2},
+    "no memory": {"memory": 0, "patience": 4},
+    "walk": {"walk": 1.0, "patience": 3},
+    "no walk": {"walk": 0.0, "patience": 3},
     "no motion": {"motion": "none"},
     "no motion, delta": {"motion": "none", "delta": 0.3},
     "score_noise": {"score_noise": 0.95},
@@ -85,3 +85,7 @@ def changed() -> set[str]:
         for name, value in kwargs.items()
         if value != default[name]
     }
+
+
+STAGES = ("appearance", "motion", "new", "recognised", "gallery")
+"""How a detection gets its identity, as `Tracks.explain` says it; recorded by position."""
