@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 
-class Patches:
-    """Mean colours of twelve patches of a box, two beside each other."""
+class Strips:
+    """Mean colours of five strips of a box."""
 
     def __call__(
         self, frame: npt.NDArray[np.uint8], boxes: npt.NDArray[np.float32]
@@ -15,16 +15,13 @@ class Patches:
         h, w = frame.shape[:2]
         rows = []
         for x1, y1, x2, y2 in boxes.astype(int).clip(0, (w, h, w, h)).tolist():
-            means = [
-                patch.sum(axis=(0, 1), dtype=np.int64) // max(patch.shape[0] * patch.shape[1], 1)
-                for strip in np.array_split(frame[y1:y2, x1:x2], 6, axis=0)
-                for patch in np.array_split(strip, 2, axis=1)
-            ]
+            strips = np.array_split(frame[y1:y2, x1:x2].astype(np.int64), 5, axis=0)
+            means = [s.sum(axis=(0, 1)) // max(s.shape[0] * s.shape[1], 1) for s in strips]
             rows.append(np.concatenate(means) - 110)
         return np.array(rows, np.float32)
 
 
-class Together(Patches):
+class Together(Strips):
     """The same for several frames at once, as a group asks for them."""
 
     def describe_frames(

@@ -12,7 +12,7 @@ import numpy as np
 from sslmot import ColorHistogram, Gallery, Tracker, TrackerConfig, TrackerGroup
 
 from .draws import uniform
-from .extractors import Patches, Together
+from .extractors import Strips, Together
 from .people import Moment, Street, labelled
 from .pictures import Look, Pictures, shaken, still
 from .recording import Scenes
@@ -20,8 +20,8 @@ from .refusals import Failing, refuse, refuse_frames, refuse_group
 from .settings import CONFIGS, IMPATIENT, NO_CAMERA, config, gallery
 
 STREET = Street("street")
-SQUARE = Street("square", people=7, frames=50, width=320, height=180, jumps=0.005, false=0.3)
-LONG = Street("long", people=4, frames=400, gaps=((30, 0.25), (100, 0.4)), false=0.1, copies=0.02)
+SQUARE = Street("square", people=6, frames=36, width=320, height=180, jumps=0.005, false=0.3)
+LONG = Street("long", people=4, frames=300, gaps=((30, 0.25), (100, 0.4)), false=0.1, copies=0.02)
 
 
 @cache
@@ -181,7 +181,7 @@ def groups() -> Scenes:
             yield f"motion, {camera}", tracks
 
 
-SQUARE = Street("square", people=7, frames=50, width=320, height=180, jumps=0.005, false=0.3)
+SQUARE = Street("square", people=6, frames=36, width=320, height=180, jumps=0.005, false=0.3)
 
 
 def cameras() -> Scenes:
@@ -193,20 +193,20 @@ def cameras() -> Scenes:
             "no camera": Tracker(TrackerConfig(**NO_CAMERA)),  # type: ignore[arg-type]
             "no motion": Tracker(config("no motion")),
             "histogram": Tracker(extractor=ColorHistogram()),
-            "function": Tracker(extractor=Patches().__call__),
+            "function": Tracker(extractor=Strips().__call__),
         }
         if looking is still:
             del trackers["no camera"], trackers["no motion"]
         for t, moment in enumerate(moments(SQUARE)):
             frame, dets = pictures.show(t, moment, looking(SQUARE, t))
-            if t in (23, 24):  # a cut to black
+            if t in (15, 16):  # a cut to black
                 frame[:] = 0
             yield "pixels", frame
             for name, tracker in trackers.items():
                 given = name in ("looks", "no camera", "no motion")
                 looks = moment.looks if given else None
                 # Now and then there is no frame.
-                shown = None if given and t % 23 == 20 else frame
+                shown = None if given and t % 13 == 10 else frame
                 yield f"{part}, {name}", tracker.step(shown, dets, embeddings=looks)
 
 
@@ -220,7 +220,7 @@ def group_frames() -> Scenes:
             Tracker(extractor=ColorHistogram()),
         ]
     )
-    for t, moment in enumerate(moments(SQUARE)[:40]):
+    for t, moment in enumerate(moments(SQUARE)[:20]):
         views = [
             pictures.show(t, moment, look)
             for look in (shaken(SQUARE, t), still(SQUARE, t), Look(180, 150, 200))
@@ -269,8 +269,8 @@ def refused_frames() -> Scenes:
     """Likewise with frames and an extractor, which may fail too."""
     pictures = Pictures(SQUARE)
     failing = Failing()
-    plain, asked = Tracker(extractor=Patches()), Tracker(extractor=failing)
-    for t, moment in enumerate(moments(SQUARE)[:40]):
+    plain, asked = Tracker(extractor=Strips()), Tracker(extractor=failing)
+    for t, moment in enumerate(moments(SQUARE)[:20]):
         frame, dets = pictures.show(t, moment, shaken(SQUARE, t))
         yield "without", plain.step(frame, dets)
         if t % 10 == 5:

@@ -53,12 +53,10 @@ class Scene:
         self.reasons.append(reason)
 
     def pack(self) -> npt.NDArray[np.int16]:
-        """Counts of the frames, their detections, their identities, their reasons."""
-        counts = [len(ids) for ids in self.ids]
-        detections = [detection for ids in self.ids for detection in ids]
-        identities = [identity for ids in self.ids for identity in ids.values()]
-        reasons = [number for reason in self.reasons for number in reason]
-        numbers = np.array([len(counts), *counts, *detections, *identities, *reasons])
+        """Of all frames: how many detections, the identity of each or 0, the reasons."""
+        rows = [[ids.get(d, 0) for d in range(max(ids, default=-1) + 1)] for ids in self.ids]
+        counts = [len(row) for row in rows]
+        numbers = np.concatenate([[len(rows)], counts, *rows, *self.reasons])
         assert (abs(numbers) < 2**15).all()
         return numbers.astype("<i2")
 
@@ -66,8 +64,8 @@ class Scene:
     def unpack(cls, packed: npt.NDArray[np.int16]) -> Scene:
         numbers = iter(packed.tolist())
         counts = [next(numbers) for _ in range(next(numbers))]
-        detections = [[next(numbers) for _ in range(count)] for count in counts]
-        ids = [{detection: next(numbers) for detection in frame} for frame in detections]
+        rows = [[next(numbers) for _ in range(count)] for count in counts]
+        ids = [{d: identity for d, identity in enumerate(row) if identity} for row in rows]
         reasons = [tuple(next(numbers) for _ in range(3)) if frame else () for frame in ids]
         return cls(ids, reasons)
 

@@ -9,11 +9,11 @@ import numpy as np
 
 from sslmot import Tracker, TrackerGroup
 
-from .extractors import Patches
+from .extractors import Strips
 
 
-class Failing(Patches):
-    """The extractor `Patches`, which does otherwise when it is told to."""
+class Failing(Strips):
+    """The extractor `Strips`, which does otherwise when it is told to."""
 
     instead: Any = None
 
@@ -86,7 +86,7 @@ def refuse_frames(tracker: Tracker, frame: np.ndarray, dets: np.ndarray, failing
         _expect_refusal(tracker, frame, wrong)
     for wrong in _frames(frame):
         _expect_refusal(tracker, wrong, dets)
-    for instead in (ValueError("no idea"), *_looks(Patches()(frame, dets[:, :4]))):
+    for instead in (ValueError("no idea"), *_looks(Strips()(frame, dets[:, :4]))):
         failing.instead = instead
         _expect_refusal(tracker, frame, dets)
     failing.instead = None
