@@ -86,7 +86,7 @@ class Clip:
         boxes = boxes + np.rint(sides * bell(f"{self.name}/{t}/jitter", len(who), 4)) / 32
         n = int(uniform(f"{self.name}/{t}/ghosts", 1)[0] < 0.3)
         corner = integers(f"{self.name}/{t}/where", n, 2) % (1000, 500)
-        boxes = np.concatenate((boxes, np.concatenate((corner, corner + (40, 100)), 1)))
+        boxes = np.concatenate((boxes, np.column_stack((corner, corner + np.array((40, 100))))))
         who = np.concatenate((who, np.full(n, -1)))
         scores = (integers(f"{self.name}/{t}/scores", len(who)) % 96 + 32) / 128
         rows = order(f"{self.name}/{t // 8}/order", len(who))  # the same for some frames

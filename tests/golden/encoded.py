@@ -41,7 +41,11 @@ def _described(clip: Clip, every: int, folder: Path) -> dict[str, np.ndarray]:
 def given(clip: Clip, every: int, folder: Path) -> Scenes:
     """Features that were made before, with frames and without."""
     features = _described(clip, every, folder)
-    trackers = {"frames": Tracker(), "no frames": Tracker(), "paper": Tracker(TrackerConfig.paper())}
+    trackers = {
+        "frames": Tracker(),
+        "no frames": Tracker(),
+        "paper": Tracker(TrackerConfig.paper()),
+    }
     for t, (dets, _) in enumerate(clip.detections()):
         if t % every == 0:
             frame, looks = clip.frame(t), features.get(str(t))

@@ -103,8 +103,10 @@ class Street:
             yield self._detect(of, people, centres, sizes, faces)
 
             jump = uniform(of("jumps"), n) < self.jumps
-            place = place + velocity + (jump[:, None] * size[:, :1] * bell(of("far"), n, 2) * 3).astype(
-                np.int64
+            place = (
+                place
+                + velocity
+                + (jump[:, None] * size[:, :1] * bell(of("far"), n, 2) * 3).astype(np.int64)
             )
             outside = (place < 0) | (place >= limit)
             velocity = np.where(outside, -velocity, velocity)
@@ -120,7 +122,9 @@ class Street:
         scores = np.where(faint, scores - 0.4, scores)
         blur = 10 + (self.blur - 10) * uniform(of("blur"), n, 1)
         looks = np.where((people < 0)[:, None], 0, faces[people])
-        looks = np.rint(looks + (blur + 58 * (people < 0)[:, None]) * bell(of("noise"), n, self.dim))
+        looks = np.rint(
+            looks + (blur + 58 * (people < 0)[:, None]) * bell(of("noise"), n, self.dim)
+        )
         looks[uniform(of("unknown"), n) < self.unknown] = 0
         rows = order(of("order"), n)
         dets = np.column_stack(((corners + jitter) / _UNIT, scores)).astype(np.float32)

@@ -15,7 +15,7 @@ _BLOCK = 6  # pixels of the place that have one colour
 
 
 class Look(NamedTuple):
-    """Where the camera looks: the first pixel of the place, and pixels of it in 256 of a picture."""
+    """Where the camera looks: its first pixel, and how many pixels of the place 256 show."""
 
     x: int
     y: int

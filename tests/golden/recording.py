@@ -207,6 +207,9 @@ def _dump(about: dict[str, object]) -> str:
     """JSON with a line for each scene."""
     lines = json.dumps(about, indent=1).split("\n")
     text = "\n".join(lines)
-    return text.replace('{\n   "frames"', '{"frames"').replace(',\n   "hash"', ', "hash"').replace(
-        '"\n  }', '"}'
-    ) + "\n"
+    return (
+        text.replace('{\n   "frames"', '{"frames"')
+        .replace(',\n   "hash"', ', "hash"')
+        .replace('"\n  }', '"}')
+        + "\n"
+    )
