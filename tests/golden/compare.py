@@ -31,9 +31,8 @@ def run(*command: str | Path, **how: Any) -> str:
     return done.stdout or ""
 
 
-def build(commit: str, folder: Path) -> Path:
-    """Check out a commit, and build it; the Python that has it."""
-    run("git", "worktree", "add", "--quiet", "--detach", folder, commit, cwd=ROOT)
+def build(folder: Path) -> Path:
+    """Build a checkout; the Python that has it."""
     environment = WORK / "environment"
     run(sys.executable, "-m", "venv", "--without-pip", environment)
     python = environment / "bin" / "python"
@@ -73,12 +72,12 @@ def main() -> int:
     if found.returncode:
         parser.error(f"commit: expected one of this repository, got {name!r}")
     commit, base = found.stdout.strip(), WORK / "base"
-    if base.exists():
-        run("git", "worktree", "remove", "--force", base, cwd=ROOT)
     shutil.rmtree(WORK, ignore_errors=True)
     WORK.mkdir(parents=True)
+    # By force, since one that was interrupted may have left its name.
+    run("git", "worktree", "add", "--quiet", "--force", "--detach", base, commit, cwd=ROOT)
     try:
-        python = build(commit, base)
+        python = build(base)
         scenes = base / GOLDEN
         if not (scenes / "__main__.py").is_file():
             print(f"{name} has no {GOLDEN}: both run the scenes of this checkout")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .draws import bell, integers, order, uniform
+
+Rows = npt.NDArray[np.int64]
 
 _UNIT = 16
 """Places are whole numbers of 1/16 pixel: sums of them are exact."""
@@ -103,16 +105,15 @@ class Street:
             yield self._detect(of, people, centres, sizes, faces)
 
             jump = uniform(of("jumps"), n) < self.jumps
-            place = (
-                place
-                + velocity
-                + (jump[:, None] * size[:, :1] * bell(of("far"), n, 2) * 3).astype(np.int64)
-            )
+            far = 3 * size[:, :1] * bell(of("far"), n, 2)
+            place = place + velocity + np.where(jump[:, None], far, 0).astype(np.int64)
             outside = (place < 0) | (place >= limit)
             velocity = np.where(outside, -velocity, velocity)
             place = place.clip(0, limit - 1)
 
-    def _detect(self, of, people, centres, sizes, faces) -> Moment:  # type: ignore[no-untyped-def]
+    def _detect(
+        self, of: Callable[[str], str], people: Rows, centres: Rows, sizes: Rows, faces: Rows
+    ) -> Moment:
         """Boxes with jitter, scores, and looks with noise, in any order."""
         n = len(people)
         corners = np.concatenate((centres - sizes // 2, centres + sizes // 2), 1)
@@ -121,10 +122,9 @@ class Street:
         faint = uniform(of("faint"), n) < self.faint
         scores = np.where(faint, scores - 0.4, scores)
         blur = 10 + (self.blur - 10) * uniform(of("blur"), n, 1)
-        looks = np.where((people < 0)[:, None], 0, faces[people])
-        looks = np.rint(
-            looks + (blur + 58 * (people < 0)[:, None]) * bell(of("noise"), n, self.dim)
-        )
+        false = (people < 0)[:, None]
+        noise = np.where(false, blur + 58, blur) * bell(of("noise"), n, self.dim)
+        looks = np.rint(np.where(false, 0, faces[people]) + noise)
         looks[uniform(of("unknown"), n) < self.unknown] = 0
         rows = order(of("order"), n)
         dets = np.column_stack(((corners + jitter) / _UNIT, scores)).astype(np.float32)

@@ -1,7 +1,6 @@
 """What sources of scenes gave, kept in two files, and the first difference of two recordings.
 
-``identities.npz`` has an array of whole numbers a scene, ``identities.json`` its hash, its length,
-checksums of what the trackers were given, and the versions of what made it.
+``identities.npz`` has an array of whole numbers a scene, ``identities.json`` its hash, checksums of what the trackers were given, and the versions of what made it.
 """
 
 from __future__ import annotations
@@ -138,13 +137,10 @@ class Recording:
             "recording": self.name,
             "versions": self.versions,
             "checksums": self.checksums,
-            "scenes": {
-                name: {"frames": len(self.scenes[name].ids), "hash": digest}
-                for name, digest in digests.items()
-            },
+            "scenes": digests,
         }
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "identities.json").write_text(_dump(about))
+        (folder / "identities.json").write_text(json.dumps(about, indent=1) + "\n")
         packed = {name: self.scenes[name].pack() for name in digests}
         np.savez_compressed(folder / "identities.npz", **packed)
 
@@ -159,7 +155,7 @@ class Recording:
         with np.load(folder / "identities.npz", allow_pickle=False) as file:
             scenes = {name: Scene.unpack(file[name]) for name in file.files}
         found = cls(scenes, about["checksums"], about["versions"])
-        if {name: scene["hash"] for name, scene in about["scenes"].items()} != found.digests():
+        if about["scenes"] != found.digests():
             raise ValueError(f"{folder}: expected identities.npz to be that of identities.json")
         return found
 
@@ -201,15 +197,3 @@ def _digest(packed: npt.NDArray[np.int16]) -> str:
 
 def _listed(versions: dict[str, str]) -> str:
     return ", ".join(f"{name} {version}" for name, version in versions.items())
-
-
-def _dump(about: dict[str, object]) -> str:
-    """JSON with a line for each scene."""
-    lines = json.dumps(about, indent=1).split("\n")
-    text = "\n".join(lines)
-    return (
-        text.replace('{\n   "frames"', '{"frames"')
-        .replace(',\n   "hash"', ', "hash"')
-        .replace('"\n  }', '"}')
-        + "\n"
-    )
