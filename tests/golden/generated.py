@@ -21,7 +21,7 @@ from .settings import CONFIGS, IMPATIENT, NO_CAMERA, config, gallery
 
 STREET = Street("street")
 SQUARE = Street("square", people=6, frames=36, width=320, height=180, jumps=0.005, false=0.3)
-LONG = Street("long", people=4, frames=300, gaps=((30, 0.25), (100, 0.4)), false=0.1, copies=0.02)
+LONG = Street("long", people=4, frames=240, gaps=((30, 0.25), (100, 0.4)), false=0.1, copies=0.02)
 
 
 @cache

@@ -1,6 +1,7 @@
 """What sources of scenes gave, kept in two files, and the first difference of two recordings.
 
-``identities.npz`` has an array of whole numbers a scene, ``identities.json`` its hash, checksums of what the trackers were given, and the versions of what made it.
+``identities.npz`` has an array of whole numbers a scene, ``identities.json`` its hash, checksums of
+what the trackers were given, and the versions of what made it.
 """
 
 from __future__ import annotations
