@@ -46,6 +46,7 @@ CONFIGS: dict[str, dict[str, object]] = {
     "no motion, delta": {"motion": "none", "delta": 0.3},
     "score_noise": {"score_noise": 0.95},
     "reupdate": {"reupdate": True},
+    "forgetful": {"confirm": 0, "patience": 2, "memory": 20},
     "paper": {},
     "paper, confirm 2": {"confirm": 2, "patience": 10},
     "paper, stricter": {"min_affinity": 0.6, "max_cost": 0.7, "delta": 0.8},
