@@ -56,7 +56,9 @@ def main() -> int:
         print(f"{clip}: skipped, not in {data}")
     if arguments.record is not None:
         got.save(arguments.record)
-        print(f"{arguments.record}: recording {got.name}; CHANGELOG.md says why it is a new one")
+        print(f"{arguments.record}: recording {got.name}")
+        if arguments.record == HERE:
+            print("Name it in CHANGELOG.md, and say why it is a new one.")
         return 0
     expected = Recording.load()
     scenes = {s for s in {*expected.scenes, *got.scenes} if s.split("/")[0] in got.checksums}

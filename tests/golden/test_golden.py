@@ -11,6 +11,7 @@ import pytest
 
 from sslmot import TrackerConfig
 
+from . import compare
 from .clips import CLIPS, clips
 from .generated import SOURCES
 from .recording import Recording, Scene, Scenes
@@ -159,3 +160,21 @@ class TestDifference:
         (tmp_path / "identities.json").write_bytes(kept)
         with pytest.raises(ValueError, match="to be that of"):
             Recording.load(tmp_path)
+
+    @pytest.mark.parametrize(("identity", "code"), [(1, 0), (2, 1)])
+    def test_of_two_commits(self, identity, code, tmp_path, monkeypatch, capsys):
+        monkeypatch.setattr(compare, "WORK", tmp_path)
+        other = Scene([{0: identity}], [(0, 2, -1)])
+        Recording({"a/b": Scene([{0: 1}], [(0, 2, -1)])}, {"a": {}}).save(tmp_path / "before")
+        Recording({"a/b": other, "a/c": other}, {"a": {}}).save(tmp_path / "now")
+        assert compare.report("v1") == code
+        told = capsys.readouterr().out
+        assert "only here, not compared: a/c" in told
+        assert f"1 scenes compared with v1: {code} differ" in told
+
+    def test_of_two_commits_without_a_scene_in_common(self, tmp_path, monkeypatch, capsys):
+        monkeypatch.setattr(compare, "WORK", tmp_path)
+        for part, name in (("before", "a/b"), ("now", "a/c")):
+            Recording({name: self.SCENE}, {"a": {}}).save(tmp_path / part)
+        assert compare.report("v1") == 1
+        assert "expected scenes that both have" in capsys.readouterr().out
