@@ -47,6 +47,8 @@ CONFIGS: dict[str, dict[str, object]] = {
     "score_noise": {"score_noise": 0.95},
     "reupdate": {"reupdate": True},
     "forgetful": {"confirm": 0, "patience": 2, "memory": 20},
+    "returning": {"patience": 1, "walk": 0.3, "lost_affinity": 0.25},
+    "returning, memory": {"patience": 1, "walk": 0.3, "lost_affinity": 0.25, "memory": 9},
     "paper": {},
     "paper, confirm 2": {"confirm": 2, "patience": 10},
     "paper, stricter": {"min_affinity": 0.6, "max_cost": 0.7, "delta": 0.8},
