@@ -325,6 +325,7 @@ def test_command_on_a_sequence_and_a_video(clip, tmp_path, capsys):
     assert video.min_affinity == pytest.approx(sequence.min_affinity, rel=0.2)
 
 
+@pytest.mark.slow
 def test_command_writes_the_encoder_with_its_calibration(clip, tmp_path, capsys):
     torch = pytest.importorskip("torch")
     from sslmot.encoder import Encoder, EncoderConfig

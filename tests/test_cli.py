@@ -188,6 +188,7 @@ def test_train_on_a_sequence_and_score_the_encoder(crowd, tmp_path, monkeypatch,
     assert scores["--histogram"] > 0.9
 
 
+@pytest.mark.slow
 def test_settings_of_a_training_from_a_file(crowd, tmp_path, monkeypatch):
     pytest.importorskip("kornia")
     from sslmot.learn.config import TrainConfig

@@ -107,6 +107,7 @@ def test_the_samples_show_source_pose_generated_and_true(run, data):
 
 
 @pytest.mark.processor
+@pytest.mark.slow
 def test_it_learns_to_show_the_person_in_the_pose(data, tmp_path, device):
     # At TINY's width of 8 some seeds end in a generator that ignores its input, on some processors.
     config = dataclasses.replace(

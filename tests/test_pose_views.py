@@ -278,6 +278,7 @@ def test_images_alone_need_no_poses(config, data, folder):
     assert not torch.equal(first, second)
 
 
+@pytest.mark.slow
 def test_a_run_with_poses(config, data, folder, tmp_path):
     crops, _ = data
     config = dataclasses.replace(config, views="auto", epochs=1)

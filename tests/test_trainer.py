@@ -140,7 +140,8 @@ def test_a_finished_run_resumes_to_its_encoder(run):
 
 
 @pytest.mark.parametrize(
-    "method", ["simsiam", "byol", pytest.param("barlow", marks=pytest.mark.slow)]
+    "method",
+    ["simsiam", *(pytest.param(name, marks=pytest.mark.slow) for name in ("byol", "barlow"))],
 )
 def test_every_method_trains(method, crops, tmp_path):
     feature = "backbone" if method == "byol" else "projection"
@@ -153,7 +154,12 @@ def test_every_method_trains(method, crops, tmp_path):
 
 @pytest.mark.parametrize(
     ("sampler", "loss"),
-    [("tracklet", "contrast"), ("pairs", "acd"), ("identities", "contrast"), ("identities", "acd")],
+    [
+        ("tracklet", "contrast"),
+        ("pairs", "acd"),
+        ("identities", "contrast"),
+        pytest.param("identities", "acd", marks=pytest.mark.slow),
+    ],
 )
 def test_every_sampler_trains(sampler, loss, crops, tmp_path):
     config = dataclasses.replace(TINY, sampler=sampler, loss=loss, head="norm", epochs=1)
@@ -190,7 +196,8 @@ def test_learning_lowers_the_loss(crops, tmp_path):
     )
     encoder = trainer.train(crops, config, tmp_path / "run", device="cpu")
     loss = scalars(tmp_path / "run")["loss"]
-    assert loss[-1] < 0.7 * loss[0]
+    # Of seeds 0 to 2 with AVX2 and without, the largest share is .69.
+    assert loss[-1] < 0.85 * loss[0]
     z = np.stack([encoder(image, [[0, 0, 32, 64]])[0] for image in crops.images])
     z /= np.linalg.norm(z, axis=1, keepdims=True)
     similar = z @ z.T - 2 * np.eye(len(z))
@@ -198,6 +205,7 @@ def test_learning_lowers_the_loss(crops, tmp_path):
     assert (who[similar.argmax(axis=1)] == who).mean() > 0.9
 
 
+@pytest.mark.slow
 def test_it_starts_from_given_weights(run, crops, tmp_path):
     torchvision = {
         **resnet("resnet18").state_dict(),
