@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
-import math
 import os
+import re
 
 import numpy as np
 
@@ -27,6 +27,7 @@ NEW_CAPSULE = ctypes.pythonapi.PyCapsule_New
 NEW_CAPSULE.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
 NEW_CAPSULE.restype = ctypes.py_object
 
+PLACE = "sslmot::{anonymous}::"  # of the kernels, in their names
 CUDA = 2  # as DLPack numbers devices
 TYPES = {  # and types: code and bits
     "float32": (2, 32),
@@ -90,6 +91,8 @@ class Array:
         stored = to_bfloat16(array) if self.dtype == "bfloat16" else array.astype(self.dtype)
         stored = np.ascontiguousarray(stored)
         self._like, self._skip, self._device = stored, skip, device
+        self.shape = stored.shape
+        self.strides = tuple(step // stored.itemsize for step in stored.strides)
         self._data = library.device_allocate(stored.nbytes, skip)
         copy(self._data, stored.ctypes.data, stored.nbytes)
 
@@ -108,11 +111,10 @@ class Array:
     def __dlpack__(self, stream):
         assert stream == -1  # the caller brings a stream of its own
         code, bits = TYPES[self.dtype]
-        shape = self._like.shape
-        self._shape = (ctypes.c_int64 * len(shape))(*shape)
-        self._tensor = Tensor(
-            self._data, CUDA, self._device, len(shape), code, bits, 1, self._shape, None, 0
-        )
+        numbers = ctypes.c_int64 * len(self.shape)
+        self._shape, self._strides = numbers(*self.shape), numbers(*self.strides)
+        place = self._data, CUDA, self._device
+        self._tensor = Tensor(*place, len(self.shape), code, bits, 1, self._shape, self._strides)
         return NEW_CAPSULE(ctypes.addressof(self._tensor), b"dltensor", None)
 
 
@@ -122,10 +124,6 @@ def set_device(major=8, multiprocessors=1, seed=0):
 
 
 def history():
-    """What was launched, copied and waited for since the last call, a line each."""
-    return library.device_history().decode().splitlines()
-
-
-def multiprocessors_for(tiles):
-    """So many that `tiles` tiles of pairs are just enough to occupy them."""
-    return math.floor(4 * tiles / 3)
+    """What was launched, copied and waited for since the last call, each with its device."""
+    lines = library.device_history().decode().splitlines()
+    return [re.sub(r".*kernel = (.*?); .*(?= on)", r"\1", x.replace(PLACE, "")) for x in lines]

@@ -1,0 +1,25 @@
+"""The CUDA kernels, without a GPU: compiled for the CPU under sanitizers, then run by cases.py."""
+
+from __future__ import annotations
+
+import shutil
+
+import building
+import pytest
+
+
+@pytest.fixture(scope="session")
+def kernels():
+    for tool in ("cmake", "ninja", "g++"):
+        if shutil.which(tool, path=building.PATH) is None:
+            pytest.skip(f"no {tool} to compile the CUDA kernels for the CPU with")
+    pytest.importorskip("pybind11")
+    return building.build("cuda_on_cpu")
+
+
+@pytest.mark.parametrize("what", ["TestDevice", "TestCost", "TestAssociate", "TestBlend", "TestCrop"])
+def test_kernels(kernels, what):
+    run = building.run_cases(kernels, "-k", what)
+    assert run.returncode == 0, run.stdout[-20000:]
+    assert " passed" in run.stdout
+    assert " skipped" not in run.stdout
