@@ -29,7 +29,6 @@ def build(target):
         "SSLMOT_CUDA_ON_CPU": "ON",
         "CUDA": "OFF",
         "CMAKE_BUILD_TYPE": "None",
-        "CMAKE_CXX_COMPILER": "g++",
         "CMAKE_CXX_FLAGS": "-O1",
         "pybind11_DIR": pybind11.get_cmake_dir(),
         "Python_EXECUTABLE": sys.executable,
@@ -40,7 +39,11 @@ def build(target):
         ["cmake", "--build", str(BUILD), "--target", target],
     ):
         done = subprocess.run(
-            command, env={**os.environ, "PATH": PATH}, text=True, capture_output=True, check=False
+            command,
+            env={**os.environ, "PATH": PATH, "CXX": "g++"},
+            text=True,
+            capture_output=True,
+            check=False,
         )
         if done.returncode != 0:
             raise RuntimeError(f"{' '.join(command)}\n{done.stdout[-20000:]}{done.stderr}")

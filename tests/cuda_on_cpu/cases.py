@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import reference
 from crop_reference import crop_reference
-from device import Array, _core, history, in_precision, set_device
+from device import Array, _core, history, in_precision, library, set_device
 
 SETTINGS = {
     "tau": 0.4,
@@ -104,6 +104,39 @@ def cost(dtype, z, y, track_boxes, boxes, skip=0, dev=0, **optional):
         *features, Array(track_boxes, device=dev), Array(boxes, device=dev), PARAMS, out, **there
     )
     return out.numpy()
+
+
+class TestDevice:
+    """The device itself, by kernels with faults."""
+
+    @pytest.mark.parametrize(
+        ("which", "message"),
+        [
+            (0, "deadlock: of 64 threads, 40 wait at the barrier of line 9, 24 returned"),
+            (1, "deadlock: of 64 threads, 40 wait at the barrier of line 14, 24 wait at the"),
+            (2, "deadlock: of 64 threads, 32 wait for their warp at line 20, 32 returned"),
+            (3, "lanes of a warp wait at lines 2[57] and 2[57]"),
+            (4, "shuffle: lane 0 reads lane 16, which takes no part"),
+        ],
+    )
+    def test_faults_are_reported(self, which, message):
+        for seed in SEEDS:
+            set_device(seed=seed)
+            out = Array(np.zeros(64, np.float32))
+            library.launch_fault(which, out.pointer)
+            with pytest.raises(RuntimeError, match=message):
+                out.numpy()
+            assert (Array(np.ones(3, np.float32)).numpy() == 1).all()  # and it goes on
+
+    def test_shared_memory_begins_as_nan_in_each_block(self):
+        out = Array(np.zeros(64, np.float32))
+        library.launch_fault(5, out.pointer)
+        assert np.isnan(out.numpy()).all()
+
+    def test_bfloat16_is_rounded_to_even(self):
+        x = np.float32([1, 1 + 2**-8, 1 + 3 * 2**-8, -3.14159, 1e-40, np.inf])
+        expected = np.float32([1, 1, 1 + 2**-6, -3.140625, 2**-133, np.inf])
+        np.testing.assert_array_equal(in_precision("bfloat16", x), expected)
 
 
 class TestCost:
@@ -374,7 +407,7 @@ class TestBlend:
         rows = np.array([2, 0, 7, 14, 3, 11], np.int64)
         columns = np.array([1, 2, 3, 8, 4, 5], np.int64)
         features[5], features[8] = -2 * table[11], 0
-        delta = np.float32([0.9, 0.2, 0.9, 0.5, 0.0, 0.5])
+        delta = np.float32([0.9, 1.0, 0.9, 0.0, 0.0, 0.5])
         expected = blended(table, norms, rows, features, columns, delta)
         known = np.linalg.norm(features, axis=1).astype(np.float32)
         answers = []

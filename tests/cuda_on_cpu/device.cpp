@@ -28,6 +28,11 @@ extern "C" {
 
 namespace cuda_on_cpu {
 
+const int mutant = [] {
+    const char* number = std::getenv("CUDA_ON_CPU_MUTANT");
+    return number ? std::atoi(number) : 0;
+}();
+
 namespace {
 
 constexpr unsigned kMostThreads = 1024;

@@ -21,6 +21,7 @@ library.device_allocate.restype = ctypes.c_void_p
 library.device_free.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 library.device_copy.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
 library.device_copy.restype = ctypes.c_char_p
+library.launch_fault.argtypes = [ctypes.c_int, ctypes.c_void_p]
 library.device_history.restype = ctypes.c_char_p
 
 NEW_CAPSULE = ctypes.pythonapi.PyCapsule_New
@@ -93,16 +94,16 @@ class Array:
         self._like, self._skip, self._device = stored, skip, device
         self.shape = stored.shape
         self.strides = tuple(step // stored.itemsize for step in stored.strides)
-        self._data = library.device_allocate(stored.nbytes, skip)
-        copy(self._data, stored.ctypes.data, stored.nbytes)
+        self.pointer = library.device_allocate(stored.nbytes, skip)
+        copy(self.pointer, stored.ctypes.data, stored.nbytes)
 
     def __del__(self):
-        library.device_free(self._data, self._skip)
+        library.device_free(self.pointer, self._skip)
 
     def numpy(self):
         """Waits for the device and brings the array back."""
         here = np.empty_like(self._like)
-        copy(here.ctypes.data, self._data, here.nbytes)
+        copy(here.ctypes.data, self.pointer, here.nbytes)
         return here
 
     def __dlpack_device__(self):
@@ -113,7 +114,7 @@ class Array:
         code, bits = TYPES[self.dtype]
         numbers = ctypes.c_int64 * len(self.shape)
         self._shape, self._strides = numbers(*self.shape), numbers(*self.strides)
-        place = self._data, CUDA, self._device
+        place = self.pointer, CUDA, self._device
         self._tensor = Tensor(*place, len(self.shape), code, bits, 1, self._shape, self._strides)
         return NEW_CAPSULE(ctypes.addressof(self._tensor), b"dltensor", None)
 

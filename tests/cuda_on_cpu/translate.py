@@ -1,13 +1,16 @@
 """CUDA source -> C++: what no C++ compiler knows, kernel<<<...>>>(...), becomes a call.
 
-And shared memory tells the device where it is, so that it can be filled before each block.
+And shared memory tells the device where it is, so that it can be filled before each block. With
+--mutants the faults of mutants.py are in it, to be turned on one by one.
 """
 
 from __future__ import annotations
 
+import argparse
 import re
-import sys
 from pathlib import Path
+
+from mutants import with_mutants
 
 LAUNCH = re.compile(r"(\w+(?:<[\w:, ]+>)?)<<<(.*?)>>>\(", re.DOTALL)
 SHARED = re.compile(r"__shared__ [\w: ]+? (\w+)(?:\[[^;]+\])*;")
@@ -28,5 +31,12 @@ def translate(source: str, name: str) -> str:
 
 
 if __name__ == "__main__":
-    origin, target = (Path(path) for path in sys.argv[1:])
-    target.write_text(translate(origin.read_text(), str(origin)))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("source", type=Path)
+    parser.add_argument("target", type=Path)
+    parser.add_argument("--mutants", action="store_true")
+    args = parser.parse_args()
+    code = args.source.read_text()
+    if args.mutants:
+        code = with_mutants(args.source.name, code)
+    args.target.write_text(translate(code, str(args.source)))

@@ -39,6 +39,8 @@ namespace cuda_on_cpu {
 constexpr unsigned kWarp = 32;
 constexpr unsigned kWholeWarp = 0xffffffffU;
 
+extern const int mutant;  // which fault of mutants.py is on, 0 for none
+
 // Ends the launch with an error, from within a thread of a block.
 [[noreturn]] void fail(const std::string& what);
 
