@@ -51,30 +51,23 @@ def build(target):
     return module
 
 
-def run_cases(module, *arguments, mutant=0, seconds=300):
-    """Runs pytest on cases.py, under the address sanitizer's run time."""
+def environment(module):
+    """Variables of a process that can load the module: the sanitizer's run time comes first."""
     libraries = [
         subprocess.run(
             ["g++", f"-print-file-name={name}"], text=True, capture_output=True, check=True
         ).stdout.strip()
         for name in ("libasan.so", "libstdc++.so")
     ]
-    environment = {
+    return {
         **os.environ,
         "LD_PRELOAD": " ".join(libraries),
         "ASAN_OPTIONS": "detect_leaks=0",
         "UBSAN_OPTIONS": "print_stacktrace=1",
         "CUDA_ON_CPU": str(module),
-        "CUDA_ON_CPU_MUTANT": str(mutant),
     }
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short"]
-        + [*arguments, str(HERE / "cases.py")],
-        cwd=ROOT,
-        env=environment,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        timeout=seconds,
-        check=False,
-    )
+
+
+def pytest_arguments(*arguments):
+    """What pytest is given to run cases.py."""
+    return ["-q", "-p", "no:cacheprovider", "--tb=short", *arguments, str(HERE / "cases.py")]

@@ -28,10 +28,7 @@ extern "C" {
 
 namespace cuda_on_cpu {
 
-const int mutant = [] {
-    const char* number = std::getenv("CUDA_ON_CPU_MUTANT");
-    return number ? std::atoi(number) : 0;
-}();
+int mutant = 0;
 
 namespace {
 
@@ -69,7 +66,8 @@ class Grid {
         body_ = body;
         threads_.resize(threads);
         while (fibers_.size() < threads)
-            fibers_.push_back(std::make_unique<Fiber>(enter_, static_cast<unsigned>(fibers_.size())));
+            fibers_.push_back(
+                std::make_unique<Fiber>(enter_, static_cast<unsigned>(fibers_.size())));
         random_.seed(seed);
         gridDim = {blocks, 1, 1};
         std::vector<unsigned> order(blocks);
@@ -152,8 +150,8 @@ class Grid {
     }
 
     unsigned count(State state) const {
-        return static_cast<unsigned>(std::count_if(threads_.begin(), threads_.end(),
-                                                   [=](const Thread& t) { return t.state == state; }));
+        return static_cast<unsigned>(std::count_if(
+            threads_.begin(), threads_.end(), [=](const Thread& t) { return t.state == state; }));
     }
 
     // Nothing can run: all must stand at one barrier.
@@ -165,7 +163,8 @@ class Grid {
             fault_ = "block " + std::to_string(blockIdx.x) + ": deadlock: of " +
                      std::to_string(threads_.size()) + " threads";
             std::map<std::pair<State, int>, unsigned> where;
-            for (const Thread& t : threads_) ++where[{t.state, t.state == State::done ? 0 : t.line}];
+            for (const Thread& t : threads_)
+                ++where[{t.state, t.state == State::done ? 0 : t.line}];
             for (const auto& [place, n] : where) {
                 const auto [state, line] = place;
                 fault_ += ", " + std::to_string(n);
@@ -315,6 +314,8 @@ const char* cudaGetErrorString(cudaError_t error) {
 EXPORT void device_set(int compute_capability, int processors, uint64_t shuffle) {
     major = compute_capability, multiprocessors = processors, seed = shuffle;
 }
+
+EXPORT void device_mutant(int number) { mutant = number; }
 
 // Exactly so many bytes, `skip` bytes behind a multiple of 256.
 EXPORT void* device_allocate(size_t bytes, size_t skip) {

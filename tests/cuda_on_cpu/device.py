@@ -1,4 +1,4 @@
-"""The emulated device, from Python: arrays in its memory, which the real bindings take for CUDA's."""
+"""The emulated device, from Python: arrays in its memory, which the bindings take for CUDA's."""
 
 from __future__ import annotations
 

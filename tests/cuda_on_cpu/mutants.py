@@ -36,7 +36,9 @@ MUTANTS = [
     Mutant("cost_cuda.cu", "place(«kTile + col», k)", "col"),
     Mutant("cost_cuda.cu", "dots + «thread / kGroup * kTile * kTile» + row", "0"),
     Mutant("cost_cuda.cu", "+ «row * kTile + col»;", "row * kTile"),
-    Mutant("cost_cuda.cu", "((row / 4) ^ («k / 4 % kEdge»))", "0", "where a number lies, not which"),
+    Mutant(
+        "cost_cuda.cu", "((row / 4) ^ («k / 4 % kEdge»))", "0", "where a number lies, not which"
+    ),
     # Products by tensor cores.
     Mutant("cost_cuda.cu", "«nvcuda::wmma::fill_fragment(sums_[i][j], 0.0F);»", ""),
     Mutant("cost_cuda.cu", "for (int k = «begin»; k < begin + share; k += kSquare)", "0"),
@@ -91,7 +93,11 @@ MUTANTS = [
     Mutant("cost_cuda.cu", "boxes[row], boxes[«kRows + col»]", "col"),
     Mutant("cost_cuda.cu", "q.cost[track * q.detections + «first_col» + col]", "0"),
     # Launches of costs.
-    Mutant("cost_cuda.cu", "if («4 * blocks < 3 * multiprocessors»)", "4 * blocks <= 3 * multiprocessors"),
+    Mutant(
+        "cost_cuda.cu",
+        "if («4 * blocks < 3 * multiprocessors»)",
+        "4 * blocks <= 3 * multiprocessors",
+    ),
     Mutant("cost_cuda.cu", "if («major >= 8»)", "true"),
     Mutant("cost_cuda.cu", "        «q.batch» * tiles(q.tracks", "1"),
     # Cosines of candidates.
@@ -106,12 +112,20 @@ MUTANTS = [
     Mutant("associate_cuda.cu", "k = «lane * Chunk<float>::kSize»; k", "0"),
     Mutant("associate_cuda.cu", "k < «of.dim»; k += kWarp", "of.dim - 1"),
     Mutant("associate_cuda.cu", "if («lane == 0») cosines", "true", ALIKE),
-    Mutant("associate_cuda.cu", "«whole_chunks<float>(x.data, x.dim) && whole_chunks<float>(y.data, x.dim)»", "true"),
+    Mutant(
+        "associate_cuda.cu",
+        "«whole_chunks<float>(x.data, x.dim) && whole_chunks<float>(y.data, x.dim)»",
+        "true",
+    ),
     Mutant(
         *("associate_cuda.cu", "min<int64_t>(blocks, «1 << 20»)", "1"),
         "a small grid walks over all pairs",
     ),
-    Mutant("associate_cuda.cu", "«check_cuda(cudaStreamSynchronize(stream()), \"comparison of features\");»", ""),
+    Mutant(
+        "associate_cuda.cu",
+        '«check_cuda(cudaStreamSynchronize(stream()), "comparison of features");»',
+        "",
+    ),
     # Updates.
     Mutant("associate_cuda.cu", "if («!known && old_norm > 0.0F») return;", "false"),
     Mutant("associate_cuda.cu", "keep = «old_norm > 0.0F» ?", "true"),
@@ -124,7 +138,9 @@ MUTANTS = [
     Mutant("associate_cuda.cu", "if («thread % kWarp == 0») squares", "true", ALIKE),
     Mutant("associate_cuda.cu", "unit = «length > kSmallestMix»;", "length > 0.0F"),
     Mutant("associate_cuda.cu", "if («thread == 0») table_norms", "false"),
-    Mutant("associate_cuda.cu", "if («thread == 0») table_norms", "true", "all threads write the same"),
+    Mutant(
+        "associate_cuda.cu", "if («thread == 0») table_norms", "true", "all threads write the same"
+    ),
     # Crops.
     Mutant("crop_cuda.cu", "; «i < pixels»;", "i <= pixels"),
     Mutant("crop_cuda.cu", "; «i < pixels»;", "i < pixels - 1"),
@@ -146,7 +162,7 @@ MUTANTS = [
 
 
 def with_mutants(file, source):
-    """The source with its mutants in it, of which a variable turns one on: number k is MUTANTS[k - 1].
+    """The source with its mutants in it. A variable turns one on: number k is MUTANTS[k - 1].
 
     Raises:
         ValueError: A place is not in the source, or is there more than once.

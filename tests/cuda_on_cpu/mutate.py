@@ -6,13 +6,18 @@ but for those of which nothing can be seen: by those it must pass.
 
 from __future__ import annotations
 
+import os
 import re
-import subprocess
+import signal
 import sys
+import tempfile
 import time
 
 import building
+import pytest
 from mutants import MUTANTS
+
+SECONDS = 300  # after which a mutant is taken to run for ever
 
 # Cases that look at what a file does.
 CASES = {
@@ -24,7 +29,10 @@ CASES = {
 SIGNS = [  # of how a fault was seen, the first that is in the output
     (r"SUMMARY: AddressSanitizer: ([\w-]+)", "address: {}"),
     (r"runtime error: (.*)", "undefined: {}"),
-    (r"E +RuntimeError: .*?(deadlock|shuffle: lane|lanes of a warp|mask|invalid \w+)", "device: {}"),
+    (
+        r"E +RuntimeError: .*?(deadlock|shuffle: lane|lanes of a warp|mask|invalid \w+)",
+        "device: {}",
+    ),
     (r"Mismatched elements: (\d+)", "wrong numbers"),
     (r"E +(\w+Error|Failed|assert)", "{}"),
     (r"(Fatal Python error: .*)", "{}"),
@@ -39,42 +47,62 @@ def seen(output):
     return "ended without a word"
 
 
+def run_cases(mutant, choice):
+    """Runs the chosen cases with a mutant turned on, up to the first that fails.
+
+    Returns:
+        The exit status, a negative signal where it was killed by one, and what was printed.
+    """
+    with tempfile.TemporaryFile("w+") as log:
+        child = os.fork()  # not a new process: to load everything takes longer than most mutants
+        if child == 0:
+            os.dup2(log.fileno(), 1)
+            os.dup2(log.fileno(), 2)
+            signal.alarm(SECONDS)
+            device.library.device_mutant(mutant)
+            os._exit(pytest.main(building.pytest_arguments("-x", "-k", choice)))
+        _, status = os.waitpid(child, 0)
+        log.seek(0)
+        return os.waitstatus_to_exitcode(status), log.read()
+
+
 def main():
-    """Runs all mutants.
+    """Runs all mutants, or those whose numbers are given.
 
     Returns:
         The exit status: 1 where a fault was missed, or where a harmless change was taken for one.
     """
+    chosen = [int(number) for number in sys.argv[1:]] or range(1, len(MUTANTS) + 1)
     start = time.perf_counter()
-    module = building.build("cuda_on_cpu_mutants")
-    print(f"built in {time.perf_counter() - start:.0f} s", flush=True)
-    run = building.run_cases(module, "-x")
-    if run.returncode != 0:
-        print(run.stdout)
+    status, output = run_cases(0, "Test")
+    if status != 0:
+        print(output)
         return 1
-    wrong = faults = 0
-    for number, mutant in enumerate(MUTANTS, 1):
-        try:
-            run = building.run_cases(module, "-x", "-k", CASES[mutant.file], mutant=number)
-            caught, how = run.returncode != 0, seen(run.stdout) if run.returncode else ""
-            if run.returncode not in (0, 1) and how == "ended without a word":
-                how = f"ended by {run.returncode}"
-        except subprocess.TimeoutExpired:
-            caught, how = True, "never ends"
-        as_expected = caught != bool(mutant.harmless)
-        wrong += not as_expected
-        faults += not mutant.harmless
-        verdict = how if caught else f"passes: {mutant.harmless or 'MISSED'}"
-        if caught and mutant.harmless:
-            verdict = f"TAKEN FOR A FAULT: {how}"
+    wrong = 0
+    for number in chosen:
+        mutant = MUTANTS[number - 1]
+        status, output = run_cases(number, CASES[mutant.file])
+        how = "never ends" if status == -signal.SIGALRM else seen(output)
+        if status == 0:
+            verdict = f"passes: {mutant.harmless}" if mutant.harmless else "MISSED"
+        else:
+            verdict = f"TAKEN FOR A FAULT: {how}" if mutant.harmless else how
+        wrong += (status == 0) != bool(mutant.harmless)
         place = " ".join(mutant.place.split())
-        print(f"{number:3} {mutant.file:17} {place} -> {mutant.becomes or 'gone'}: {verdict}", flush=True)
+        change = f"{mutant.file:17} {place} -> {mutant.becomes or 'gone'}"
+        print(f"{number:3} {change}: {verdict}", flush=True)
+    harmless = sum(bool(MUTANTS[number - 1].harmless) for number in chosen)
     print(
-        f"{faults} faults and {len(MUTANTS) - faults} harmless changes, {wrong} not as expected;"
+        f"{len(chosen) - harmless} faults, {harmless} harmless changes, {wrong} not as expected;"
         f" {time.perf_counter() - start:.0f} s"
     )
     return int(wrong > 0)
 
 
 if __name__ == "__main__":
+    if "CUDA_ON_CPU" not in os.environ:  # again, with the sanitizer's run time
+        variables = building.environment(building.build("cuda_on_cpu_mutants"))
+        os.execve(sys.executable, [sys.executable, *sys.argv], variables)
+    import device
+
     sys.exit(main())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 
 import building
 import pytest
@@ -17,9 +19,18 @@ def kernels():
     return building.build("cuda_on_cpu")
 
 
-@pytest.mark.parametrize("what", ["TestDevice", "TestCost", "TestAssociate", "TestBlend", "TestCrop"])
+@pytest.mark.parametrize(
+    "what", ["TestDevice", "TestCost", "TestAssociate", "TestBlend", "TestCrop"]
+)
 def test_kernels(kernels, what):
-    run = building.run_cases(kernels, "-k", what)
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", *building.pytest_arguments("-k", what)],
+        cwd=building.ROOT,
+        env=building.environment(kernels),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
     assert run.returncode == 0, run.stdout[-20000:]
-    assert " passed" in run.stdout
     assert " skipped" not in run.stdout

@@ -20,7 +20,12 @@ struct uint3 {
 extern uint3 threadIdx, blockIdx, gridDim;
 
 using cudaStream_t = struct CUstream_st*;
-enum cudaError_t { cudaSuccess, cudaErrorInvalidConfiguration, cudaErrorInvalidDevice, cudaErrorLaunchFailure };
+enum cudaError_t {
+    cudaSuccess,
+    cudaErrorInvalidConfiguration,
+    cudaErrorInvalidDevice,
+    cudaErrorLaunchFailure
+};
 enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2 };
 enum cudaDeviceAttr { cudaDevAttrMultiProcessorCount = 16, cudaDevAttrComputeCapabilityMajor = 75 };
 
@@ -39,7 +44,7 @@ namespace cuda_on_cpu {
 constexpr unsigned kWarp = 32;
 constexpr unsigned kWholeWarp = 0xffffffffU;
 
-extern const int mutant;  // which fault of mutants.py is on, 0 for none
+extern int mutant;  // which fault of mutants.py is on, 0 for none
 
 // Ends the launch with an error, from within a thread of a block.
 [[noreturn]] void fail(const std::string& what);
@@ -48,7 +53,8 @@ extern const int mutant;  // which fault of mutants.py is on, 0 for none
 // exchanges what all of them brought, by lane; null where a lane is not in the mask.
 void meet(int line, unsigned mask, void* mine, void (*exchange)(void* const* lanes));
 
-// Shared memory of a block: the first thread that comes by fills it with bytes 0xFF, NaNs as float32.
+// Shared memory of a block: the first thread that comes by fills it with bytes 0xFF, NaNs as
+// float32.
 void share(void* first, size_t size);
 
 void enqueue(const char* kernel, unsigned grid, unsigned threads, std::function<void()> thread);
@@ -56,7 +62,8 @@ void enqueue(const char* kernel, unsigned grid, unsigned threads, std::function<
 // kernel<<<grid, threads, shared, stream>>>(...) as translate.py writes it.
 class Launch {
   public:
-    Launch(unsigned grid, unsigned threads, size_t, cudaStream_t) : grid_(grid), threads_(threads) {}
+    Launch(unsigned grid, unsigned threads, size_t, cudaStream_t)
+        : grid_(grid), threads_(threads) {}
 
     // Arguments become the kernel's parameters at once, and each thread has a copy of its own.
     template <auto kernel, class... Args>
