@@ -8,6 +8,7 @@ import sys
 
 import building
 import pytest
+from mutants import MUTANTS, with_mutants
 
 
 @pytest.fixture(scope="session")
@@ -34,3 +35,12 @@ def test_kernels(kernels, what):
     )
     assert run.returncode == 0, run.stdout[-20000:]
     assert " skipped" not in run.stdout
+
+
+@pytest.mark.parametrize("file", sorted({mutant.file for mutant in MUTANTS}))
+def test_the_places_of_all_mutants_are_in_the_sources(file):
+    source = (building.ROOT / "csrc" / file).read_text()
+    changed = with_mutants(file, source)
+    assert changed.count("::cuda_on_cpu::mutant ==") == sum(m.file == file for m in MUTANTS)
+    with pytest.raises(ValueError, match="expected once, found 0 times"):
+        with_mutants(file, source.replace(";", " ;"))
