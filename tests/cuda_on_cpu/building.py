@@ -69,5 +69,5 @@ def environment(module):
 
 
 def pytest_arguments(*arguments):
-    """What pytest is given to run cases.py."""
-    return ["-q", "-p", "no:cacheprovider", "--tb=short", *arguments, str(HERE / "cases.py")]
+    """What pytest is given to run cases.py; -s, as a sanitizer's last words are not to be lost."""
+    return ["-q", "-s", "-p", "no:cacheprovider", "--tb=short", *arguments, str(HERE / "cases.py")]

@@ -33,7 +33,8 @@ SIGNS = [  # of how a fault was seen, the first that is in the output
         r"E +RuntimeError: .*?(deadlock|shuffle: lane|lanes of a warp|mask|invalid \w+)",
         "device: {}",
     ),
-    (r"Mismatched elements: (\d+)", "wrong numbers"),
+    (r"(nan location mismatch)", "NaN"),
+    (r"(Not equal to tolerance|Arrays are not equal)", "wrong numbers"),
     (r"E +(\w+Error|Failed|assert)", "{}"),
     (r"(Fatal Python error: .*)", "{}"),
 ]
