@@ -80,15 +80,15 @@ class Grid {
         if (shared_.insert(first).second) std::memset(first, 0xFF, size);
     }
 
-    void barrier(int line) { wait(State::at_barrier, line); }
+    void barrier(int line) {
+        threads_[threadIdx.x] = {State::at_barrier, line, 0, nullptr};
+        Fiber::stop();
+    }
 
     void meet(int line, unsigned mask, void* mine, void (*exchange)(void* const*)) {
         const unsigned lane = threadIdx.x % kWarp, first = threadIdx.x - lane;
         if (!(mask >> lane & 1)) fail("line " + std::to_string(line) + ": a lane not in its mask");
-        threads_[threadIdx.x].mask = mask;
-        threads_[threadIdx.x].mine = mine;
-        threads_[threadIdx.x].state = State::at_meeting;
-        threads_[threadIdx.x].line = line;
+        threads_[threadIdx.x] = {State::at_meeting, line, mask, mine};
         void* lanes[kWarp] = {};
         bool complete = true;
         for (unsigned i = 0; i < kWarp; ++i) {
@@ -122,12 +122,6 @@ class Grid {
     void make_ready(unsigned thread) {
         threads_[thread].state = State::ready;
         ready_.push_back(thread);
-    }
-
-    void wait(State state, int line) {
-        threads_[threadIdx.x].state = state;
-        threads_[threadIdx.x].line = line;
-        Fiber::stop();
     }
 
     void run_block(unsigned block) {
@@ -284,7 +278,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t) {
         try {
             next();
         } catch (const std::runtime_error& error) {
-            work.clear();
+            work.clear();  // as on CUDA, nothing runs after a fault
             fault = error.what();
             return fail_call(cudaErrorLaunchFailure);
         }
