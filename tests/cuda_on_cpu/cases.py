@@ -402,12 +402,13 @@ class TestBlend:
         lengths = np.linalg.norm(table, axis=1)
         table /= np.where(lengths > 0, lengths, 1)[:, None]
         norms = (lengths > 0).astype(np.float32)
-        # The fourth row (unknown) meets a feature and the seventh (unknown) none; a known one meets
-        # none, and another its opposite.
-        rows = np.array([2, 0, 7, 14, 3, 11], np.int64)
+        # Known meets known, unknown known, unknown unknown, and known unknown; then a feature that
+        # replaces all, and one that is the opposite.
+        rows = np.array([2, 0, 7, 13, 3, 11], np.int64)
         columns = np.array([1, 2, 3, 8, 4, 5], np.int64)
         features[5], features[8] = -2 * table[11], 0
         delta = np.float32([0.9, 1.0, 0.9, 0.0, 0.0, 0.5])
+        assert norms[rows].tolist() == [1, 0, 0, 1, 1, 1]
         expected = blended(table, norms, rows, features, columns, delta)
         known = np.linalg.norm(features, axis=1).astype(np.float32)
         answers = []
