@@ -30,8 +30,8 @@ LONGEST_CASE = 5.0
 """Seconds of the processor, so that what else runs on the machine makes no fault."""
 MOST_MEMORY = 512 * 2**20
 """Bytes that a case may add to what the process had. The largest step allowed takes 300 MiB."""
-HANG = 60.0
-"""Seconds after which a case is given up that holds Python's lock, or never returns."""
+HANG = 120.0
+"""Seconds, of the clock, after which a case is given up that holds Python's lock, or never returns."""
 
 
 @dataclass
