@@ -32,7 +32,7 @@ the same work takes a few times as long."""
 MOST_MEMORY = 512 * 2**20
 """Bytes that a case may add to what the process had. The largest step allowed takes 300 MiB."""
 HANG = 120.0
-"""Seconds, of the clock, after which a case is given up that holds Python's lock, or never returns."""
+"""Seconds of the clock after which a case is given up that never returns."""
 
 
 @dataclass
