@@ -282,8 +282,9 @@ void solve_sparse(const int32_t* row_begin, const int32_t* column, const Cost* c
         thread_local Pairs<Cost> turned;
         if (flipped) {
             turned.row_begin.assign(static_cast<size_t>(columns) + 1, 0);
-            turned.count = 0;
-            turned.make_room(row_begin[rows]);
+            const auto pairs = static_cast<size_t>(row_begin[rows]);
+            if (pairs > turned.column.size())
+                turned.column.resize(pairs), turned.cost.resize(pairs);
             thread_local std::vector<int32_t> next;
             for (int32_t e = 0; e < row_begin[rows]; ++e)
                 ++turned.row_begin[static_cast<size_t>(column[e]) + 1];

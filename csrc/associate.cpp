@@ -77,7 +77,9 @@ void associate(const Comparison& c) {
     // Where many of all pairs are candidates it is cheaper to compare all: products in blocks read
     // each feature once a block instead of once a pair.
     bool all = x.data && std::all_of(c.reach, c.reach + t, [](float r) { return r == INFINITY; });
-    if (!all) {
+    if (all) {
+        expect_few_pairs(t * n);
+    } else {
         find_candidates(c.tracks, c.reach, c.detections, c.params, *c.pairs);
         all = x.data && 4 * static_cast<int64_t>(column.size()) > t * n;
     }

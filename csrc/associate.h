@@ -29,7 +29,8 @@ struct Comparison {
     int32_t* match;     // out: (tracks), the detection of each or -1
 };
 
-// Throws std::invalid_argument where a cost is NaN.
+// Throws std::invalid_argument where a cost is NaN, std::length_error where more than kMostPairs
+// are within reach.
 void associate(const Comparison& comparison);
 
 // Its two steps after the candidates are found. Turns their distances into costs, in place, by the

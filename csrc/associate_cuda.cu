@@ -157,13 +157,17 @@ class Buffers {
     int64_t used_ = 0, uploaded_ = 0;
 };
 
-// Finds the pairs within reach. Whether these are to be compared one by one; else all are.
+// Finds the pairs within reach; throws where they are too many. Whether these are to be compared
+// one by one; else all are.
 bool list_candidates(const Comparison& c) {
     const int64_t t = c.tracks.count, n = c.detections.count;
     // With an unlimited reach all pairs are candidates: no need to list them.
     const bool limited =
         std::any_of(c.reach, c.reach + t, [](float r) { return std::isfinite(r); });
-    if (!limited && t * n > 0) return false;
+    if (!limited && t * n > 0) {
+        expect_few_pairs(t * n);
+        return false;
+    }
     find_candidates(c.tracks, c.reach, c.detections, c.params, *c.pairs);
     return kSparse * static_cast<int64_t>(c.pairs->columns.size()) <= t * n;
 }
@@ -244,10 +248,12 @@ void read_costs(const Comparison& c, const float* cost) {
 
 int64_t cuda_comparison_bytes(int64_t tracks, int64_t detections) {
     // All arrays of put_all and the costs, each rounded up to 16 bytes. Candidates need less:
-    // Sides, and ListedPair and a cosine for one in kSparse pairs at most.
+    // Sides, and ListedPair and a cosine for one in kSparse pairs at most. As few pairs are
+    // candidates, and all are compared only where many of them are, these are few too.
     constexpr int64_t arrays = 8;
     const int64_t track = 8 + 16 + 4 + 4 + 4, detection = 16 + 4;
-    return track * tracks + detection * detections + 4 * tracks * detections + 16 * arrays;
+    const int64_t pairs = std::min(tracks * detections, kSparse * kMostPairs);
+    return track * tracks + detection * detections + 4 * pairs + 16 * arrays;
 }
 
 void associate_cuda(const std::vector<Comparison>& comparisons, const CudaWork& work) {

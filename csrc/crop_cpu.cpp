@@ -30,9 +30,10 @@ Pixel load(const float* from) {
 // How a row of a box becomes a row of a crop: the columns of the box, alike for all of its rows.
 struct Columns {
     int64_t left = 0, span = 0;        // what is read of a row of the frame, in pixels
-    int64_t taps = 0;                  // of each column; those with fewer have weights of 0
-    std::vector<int64_t> first;        // of each column, in pixels from `left`
-    std::vector<float> weights, sums;  // (width, taps), and the sum over the taps
+    int64_t begin = 0, end = 0;        // the columns that read any of it: the others are padding
+    int64_t taps = 0;                  // of each of these; those with fewer have weights of 0
+    std::vector<int64_t> first;        // likewise, in pixels from `left`
+    std::vector<float> weights, sums;  // (end - begin, taps), and the sum over the taps
 };
 
 void set_columns(const float* box, int64_t width, int64_t length, Columns& columns) {
@@ -47,7 +48,12 @@ void set_columns(const float* box, int64_t width, int64_t length, Columns& colum
     columns.first.clear();
     columns.weights.clear();
     columns.sums.clear();
-    for (const CropTaps& taps : all) {
+    const auto some = [](const CropTaps& taps) { return taps.count > 0; };
+    const auto begin = std::find_if(all.begin(), all.end(), some);
+    const auto end = std::find_if_not(begin, all.end(), some);
+    columns.begin = begin - all.begin(), columns.end = end - all.begin();
+    for (auto column = begin; column != end; ++column) {
+        const CropTaps& taps = *column;
         columns.first.push_back(taps.first - columns.left);
         float sum = 0.0F;
         for (int64_t k = 0; k < columns.taps; ++k) {
@@ -68,13 +74,15 @@ struct Planes {
 SSLMOT_SIMD_CLONES
 void finish_row(const float* line, const Columns& columns, float row_sum, const Planes& planes) {
     const int64_t taps = columns.taps;
-    const size_t width = columns.first.size();
+    const size_t count = columns.first.size();
     const float* weight = columns.weights.data();
     const int64_t* first = columns.first.data();
     const float* sums = columns.sums.data();
     const Pixel offset = planes.offset * row_sum, scale = planes.scale;
-    float *const a = planes.row[0], *const b = planes.row[1], *const c = planes.row[2];
-    for (size_t x = 0; x < width; ++x, weight += taps) {
+    const int64_t begin = columns.begin;
+    float *const a = planes.row[0] + begin, *const b = planes.row[1] + begin,
+                 *const c = planes.row[2] + begin;
+    for (size_t x = 0; x < count; ++x, weight += taps) {
         const float* from = line + 3 * first[x];
         Pixel sum = {};
         for (int64_t k = 0; k < taps; ++k) sum += weight[k] * load(from + 3 * k);
@@ -117,7 +125,11 @@ void crop_cpu(const CropFrame& frame, const float* boxes, int64_t n, CropFormat 
                 row_sum += first + second;
             }
             finish_row(line.data(), columns, row_sum, planes);
-            for (float*& row : planes.row) row += width;
+            for (float*& row : planes.row) {
+                std::fill(row, row + columns.begin, 0.0F);
+                std::fill(row + columns.end, row + width, 0.0F);
+                row += width;
+            }
         }
     }
 }

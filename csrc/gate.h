@@ -2,13 +2,19 @@
 #pragma once
 
 #include <cstdint>
-#include <limits>
 #include <stdexcept>
 #include <vector>
 
 #include "pair.h"
 
 namespace sslmot {
+
+// Pairs of one comparison. All that are near are kept at once, and those of a crowd in one place
+// are as many as tracks times detections: more would take memory, and seconds, without bound.
+constexpr int64_t kMostPairs = int64_t{1} << 23;
+
+// Throws std::length_error where there are more.
+void expect_few_pairs(int64_t pairs);
 
 // Candidate pairs, row by row: those of track i are columns[row_begin[i] .. row_begin[i + 1]).
 struct Candidates {
@@ -22,11 +28,7 @@ struct Candidates {
         values.clear();
     }
     void end_row() { end_row(columns.size()); }
-    void end_row(size_t found) {
-        if (found > std::numeric_limits<int32_t>::max())
-            throw std::length_error("pairs: expected fewer than 2^31 within reach");
-        row_begin.push_back(static_cast<int32_t>(found));
-    }
+    void end_row(size_t found) { row_begin.push_back(static_cast<int32_t>(found)); }
 };
 
 struct BoxSet {
@@ -36,7 +38,8 @@ struct BoxSet {
 };
 
 // Pairs of one class whose distance is at most the track's reach. Cost grows with the pairs that
-// are near, not with tracks x detections: detections are sorted into a grid first.
+// are near, not with tracks x detections: detections are sorted into a grid first. Throws
+// std::length_error where there are more than kMostPairs.
 void find_candidates(const BoxSet& tracks, const float* reach, const BoxSet& detections,
                      const PairParams& params, Candidates& out);
 

@@ -2,8 +2,10 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <optional>
 #include <string>
 #include <tuple>
@@ -19,6 +21,7 @@
 #include "gate.h"
 #include "hidden.h"
 #include "motion.h"
+#include "overlap.h"
 #include "tensor.h"
 
 namespace sslmot {
@@ -26,6 +29,11 @@ namespace sslmot {
 namespace {
 
 constexpr int64_t kAny = -1;
+// Columns that assign_pairs makes room for: it has no more than a pair each, but for columns that
+// nothing can match.
+constexpr int64_t kMostColumns = int64_t{1} << 20;
+// Sides of a crop, and of the frame that it is cut out of: with them the work of a crop is bounded.
+constexpr int64_t kLargestCrop = 4096, kLargestFrame = 65535;
 
 void* to_stream(uintptr_t stream) { return reinterpret_cast<void*>(stream); }
 
@@ -168,8 +176,9 @@ py::array_t<int32_t> assign_pairs(const py::object& row_begin_, const py::object
     const bool wide = costs.dtype() == "float64";
     costs.expect(wide ? "float64" : "float32", {columns.shape(0)}).expect_on_cpu();
     expect_gate(gate);
-    if (n_columns < 0)
-        throw py::value_error("n_columns: expected 0 or more, got " + std::to_string(n_columns));
+    if (n_columns < 0 || n_columns > kMostColumns)
+        throw py::value_error("n_columns: expected 0 to " + std::to_string(kMostColumns) +
+                              ", got " + std::to_string(n_columns));
     const auto* begin = row_begin.data<const int32_t>();
     bool rising = begin[0] == 0 && begin[row_begin.size() - 1] == columns.size();
     for (int64_t i = 0; i + 1 < row_begin.size(); ++i) rising &= begin[i] <= begin[i + 1];
@@ -222,22 +231,26 @@ struct FrameBoxes {
 
 // Pairs, but for those at a gate, as (row_begin, columns, values).
 py::tuple to_arrays(const Candidates& all, double gate = NAN) {
-    thread_local Candidates pairs;
-    pairs.clear();
+    const auto kept = [gate](float value) { return !(static_cast<double>(value) >= gate); };
+    const auto count = std::count_if(all.values.begin(), all.values.end(), kept);
+    py::array_t<int32_t> row_begin(static_cast<py::ssize_t>(all.row_begin.size()));
+    py::array_t<int32_t> columns(count);
+    py::array_t<float> values(count);
+    int32_t* begin = row_begin.mutable_data();
+    int32_t* const column = columns.mutable_data();
+    float* const value = values.mutable_data();
+    int32_t found = 0;
+    *begin++ = found;
     for (size_t i = 0; i + 1 < all.row_begin.size(); ++i) {
         for (auto e = static_cast<size_t>(all.row_begin[i]);
              e < static_cast<size_t>(all.row_begin[i + 1]); ++e) {
-            if (static_cast<double>(all.values[e]) >= gate) continue;
-            pairs.columns.push_back(all.columns[e]);
-            pairs.values.push_back(all.values[e]);
+            if (!kept(all.values[e])) continue;
+            column[found] = all.columns[e];
+            value[found++] = all.values[e];
         }
-        pairs.end_row();
+        *begin++ = found;
     }
-    const auto array = [](const auto& values) {
-        using T = typename std::decay_t<decltype(values)>::value_type;
-        return py::array_t<T>(static_cast<py::ssize_t>(values.size()), values.data());
-    };
-    return py::make_tuple(array(pairs.row_begin), array(pairs.columns), array(pairs.values));
+    return py::make_tuple(row_begin, columns, values);
 }
 
 py::tuple candidates(const py::object& track_boxes, const py::object& reach,
@@ -251,6 +264,23 @@ py::tuple candidates(const py::object& track_boxes, const py::object& reach,
                         found);
     }
     return to_arrays(found);
+}
+
+py::array_t<float> largest_overlaps(const py::object& boxes_, const py::object& others_,
+                                    const py::object& classes_, const py::object& other_classes_) {
+    const Tensor boxes(boxes_, "boxes"), others(others_, "others");
+    boxes.expect("float32", {kAny, 4}).expect_on_cpu();
+    others.expect("float32", {kAny, 4}).expect_on_cpu();
+    const Tensor classes(classes_, "classes"), other_classes(other_classes_, "other_classes");
+    classes.expect("int32", {boxes.shape(0)}).expect_on_cpu();
+    other_classes.expect("int32", {others.shape(0)}).expect_on_cpu();
+    py::array_t<float> overlap(boxes.shape(0));
+    float* out = overlap.mutable_data();
+    const py::gil_scoped_release release;
+    find_overlaps(
+        {boxes.data<const float>(), classes.data<const int32_t>(), boxes.shape(0)},
+        {others.data<const float>(), other_classes.data<const int32_t>(), others.shape(0)}, out);
+    return overlap;
 }
 
 // Rows into a table of features, checked to lie in it.
@@ -365,11 +395,20 @@ py::tuple read_detections_of(const py::object& rows_) {
     return py::make_tuple(boxes, scores, classes, refused);
 }
 
+void expect_misses(const Tensor& misses, int64_t tracks) {
+    misses.expect("int64", {tracks}).expect_on_cpu();
+    const auto* count = misses.data<const int64_t>();
+    for (int64_t i = 0; i < tracks; ++i)
+        if (count[i] < 0)
+            throw py::value_error("misses: expected 0 or more, got " + std::to_string(count[i]) +
+                                  " at " + std::to_string(i));
+}
+
 py::array_t<float> predict_boxes(const py::object& state_, const py::object& misses_) {
     const Tensor state(state_, "state");
     state.expect("float32", {kAny, 5, 4}).expect_on_cpu();
     const Tensor misses(misses_, "misses");
-    misses.expect("int64", {state.shape(0)}).expect_on_cpu();
+    expect_misses(misses, state.shape(0));
     py::array_t<float> boxes({static_cast<py::ssize_t>(state.shape(0)), py::ssize_t{4}});
     float* out = boxes.mutable_data();
     const py::gil_scoped_release release;
@@ -386,7 +425,7 @@ void observe_boxes(const py::object& state_, const py::object& last_, const py::
     const Tensor last(last_, "last");
     last.expect("float32", {tracks, 4}).expect_on_cpu().expect_writable();
     const Tensor misses(misses_, "misses");
-    misses.expect("int64", {tracks}).expect_on_cpu();
+    expect_misses(misses, tracks);
     const Tensor boxes(boxes_, "boxes");
     boxes.expect("float32", {kAny, 4}).expect_on_cpu();
     const Tensor scores(scores_, "scores");
@@ -400,6 +439,18 @@ void observe_boxes(const py::object& state_, const py::object& last_, const py::
     const py::gil_scoped_release release;
     observe(state.data<float>(), last.data<float>(), misses.data<const int64_t>(), seen, noise,
             reupdate);
+}
+
+int64_t comparison_bytes(int64_t tracks, int64_t detections) {
+    constexpr int64_t most = std::numeric_limits<int32_t>::max();
+    const auto expect = [](const char* name, int64_t count) {
+        if (count < 0 || count > most)
+            throw py::value_error(std::string(name) + ": expected 0 to " + std::to_string(most) +
+                                  ", got " + std::to_string(count));
+    };
+    expect("tracks", tracks);
+    expect("detections", detections);
+    return cuda_comparison_bytes(tracks, detections);
 }
 
 // Of the arguments of associate, in their order.
@@ -443,6 +494,11 @@ py::list associate_frames_cuda(const std::vector<FrameArguments>& arguments,
 py::array_t<float> hidden_shares(const py::object& boxes_) {
     const Tensor boxes(boxes_, "boxes");
     boxes.expect("float32", {kAny, 4}).expect_on_cpu();
+    const auto* number = boxes.data<const float>();
+    for (int64_t k = 0; k < boxes.size(); ++k)  // a NaN cannot be sorted
+        if (std::isnan(number[k]))
+            throw py::value_error("boxes: expected numbers, got NaN in row " +
+                                  std::to_string(k / 4));
     py::array_t<float> share(boxes.shape(0));
     float* out = share.mutable_data();
     const py::gil_scoped_release release;
@@ -494,7 +550,12 @@ void crop(const py::object& frame_, const py::object& boxes_, const py::object& 
     frame.expect("uint8", {kAny, kAny, 3}, true).expect_with(out);
     const Tensor boxes(boxes_, "boxes");
     boxes.expect("float32", {out.shape(0), 4}).expect_with(out);
-    if (out.shape(2) < 1 || out.shape(3) < 1) out.fail("crops of at least one pixel");
+    for (const size_t side : {size_t{2}, size_t{3}})
+        if (out.shape(side) < 1 || out.shape(side) > kLargestCrop)
+            out.fail("crops with sides of 1 to " + std::to_string(kLargestCrop) + " pixels");
+    for (const size_t side : {size_t{0}, size_t{1}})
+        if (frame.shape(side) < 1 || frame.shape(side) > kLargestFrame)
+            frame.fail("a frame with sides of 1 to " + std::to_string(kLargestFrame) + " pixels");
     CropFormat format{out.shape(2), out.shape(3), {}, {}, bgr_to_rgb};
     for (size_t c = 0; c < 3; ++c) {
         if (!(std::isfinite(mean[c]) && std::isfinite(std[c]) && std[c] > 0.0F))
@@ -564,7 +625,8 @@ PYBIND11_MODULE(_core, m) {
     m.def("candidates", &candidates, py::arg("track_boxes"), py::arg("reach"),
           py::arg("detection_boxes"), py::arg("params"), py::arg("track_classes") = py::none(),
           py::arg("detection_classes") = py::none(),
-          "Pairs of one class within each track's reach: (row_begin, columns, distances).");
+          "Pairs of one class within each track's reach: (row_begin, columns, distances).\n\n"
+          "Raises ValueError where there are more than MOST_PAIRS; so does associate.");
 
     m.def("assign", &assign, py::arg("cost"), py::arg("gate"),
           "Minimum-cost matching of a dense (T, N) matrix, float32 or float64: (T,) int32, the\n"
@@ -587,6 +649,12 @@ PYBIND11_MODULE(_core, m) {
         "Track i has the feature table[rows[i]], of norm table_norms[rows[i]]. Without table and\n"
         "embeddings motion alone decides.");
 
+    m.attr("MOST_PAIRS") = kMostPairs;
+    m.def("largest_overlaps", &largest_overlaps, py::arg("boxes"), py::arg("others"),
+          py::arg("classes"), py::arg("other_classes"),
+          "Of each box (N, 4) float32 xyxy the largest intersection over union with one of the\n"
+          "others (M, 4) of its class, int32: (N,) float32.");
+
     m.attr("LARGEST_NUMBER") = kLargestNumber;
     m.def("read_detections", &read_detections_of, py::arg("rows"),
           "(N, 4), (N, 5) or (N, 6) float32 or float64, taken apart: boxes (N, 4) float32, scores\n"
@@ -596,7 +664,8 @@ PYBIND11_MODULE(_core, m) {
 
     m.def("predict", &predict_boxes, py::arg("state"), py::arg("misses"),
           "Where tracks of a Kalman filter (T, 5, 4) float32 are expected: (T, 4) float32 xyxy.\n\n"
-          "State is of each track's last detection, `misses` (T,) int64 frames before the last.");
+          "State is of each track's last detection, `misses` (T,) int64, 0 or more, the frames\n"
+          "since.");
 
     m.def("observe", &observe_boxes, py::arg("state"), py::arg("last"), py::arg("misses"),
           py::arg("rows"), py::arg("boxes"), py::arg("columns"), py::arg("scores"),
@@ -606,7 +675,7 @@ PYBIND11_MODULE(_core, m) {
           "scores (N,) float32, of each detection: the higher, the smaller its measured variance.\n"
           "With `reupdate` a missed track is taken along the line from its last box.");
 
-    m.def("cuda_comparison_bytes", &cuda_comparison_bytes, py::arg("tracks"), py::arg("detections"),
+    m.def("cuda_comparison_bytes", &comparison_bytes, py::arg("tracks"), py::arg("detections"),
           "Bytes that a comparison can need of each buffer of associate_cuda.");
 
     m.def("associate_cuda", &associate_frames_cuda, py::arg("comparisons"), py::arg("host"),

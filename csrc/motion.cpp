@@ -58,7 +58,7 @@ static_assert(sizeof(Filter) == 20 * sizeof(float));
 void predict(const float* state, int64_t tracks, const int64_t* misses, float* boxes) {
     for (int64_t i = 0; i < tracks; ++i) {
         const float *value = state + 20 * i, *velocity = value + 4;
-        const auto frames = static_cast<float>(misses[i] + 1);
+        const auto frames = static_cast<float>(static_cast<double>(misses[i]) + 1.0);
         const float cx = value[0] + frames * velocity[0], cy = value[1] + frames * velocity[1];
         const float w = next_size(value[2], velocity[2]), h = next_size(value[3], velocity[3]);
         float* box = boxes + 4 * i;
@@ -77,7 +77,7 @@ void observe(float* state, float* last, const int64_t* misses, const Observation
             noise.measurement * noise.measurement * (1.0F - noise.by_score * score);
         Filter f;
         std::memcpy(&f, state + 20 * row, sizeof f);
-        const int64_t frames = misses[row] + 1;
+        const int64_t frames = std::min(misses[row], kMostMisses) + 1;
         for (int64_t t = 1; t <= frames; ++t) {
             if (t == 2 && !reupdate) f.velocity[2] = f.velocity[3] = 0.0F;
             f.move(noise);

@@ -17,8 +17,8 @@ struct MotionNoise {
 };
 
 // state: (tracks, 5, 4): value, velocity, var(value), cov(value, velocity), var(velocity).
-// misses: (tracks), frames since the last detection, this one not counted. boxes: out, (tracks, 4)
-// xyxy pixels. A size changes in the first frame alone, to no less than half.
+// misses: (tracks), 0 or more, frames since the last detection, this one not counted. boxes: out,
+// (tracks, 4) xyxy pixels. A size changes in the first frame alone, to no less than half.
 void predict(const float* state, int64_t tracks, const int64_t* misses, float* boxes);
 
 // Detections taken in, in place: for i in 0..n, track rows[i] gets boxes[columns[i]].
@@ -29,6 +29,10 @@ struct Observations {
     const int64_t* columns;  // (n)
     int64_t n;
 };
+
+// More frames without detection are taken as so many where a track is seen again: nothing is known
+// of its place any more, and every frame takes time.
+constexpr int64_t kMostMisses = 100'000;
 
 // last: (tracks, 4) xyxy pixels, the last detections, which become these. With `reupdate`, a track
 // that was missed is taken along the straight line from there to the new detection, frame by frame,

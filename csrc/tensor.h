@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "dlpack.h"
@@ -139,36 +140,72 @@ class Tensor {
             const bool whole = array.itemsize() > 0 && array.strides(k) % array.itemsize() == 0;
             strides_.push_back(whole ? array.strides(k) / array.itemsize() : -1);
         }
+        expect_size();
+    }
+
+    // What memory can hold, lest a product of sizes overflow. An array without numbers takes none,
+    // whatever its other sizes: these are bounded, as results are made to their measure.
+    void expect_size() const {
+        const bool empty = std::find(shape_.begin(), shape_.end(), 0) != shape_.end();
+        const int64_t most = int64_t{1} << (empty ? 24 : 48);
+        int64_t product = 1;
+        for (const int64_t s : shape_) {
+            if (s < 0 || s > most / product)
+                fail(empty ? "fewer rows without numbers" : "an array that memory can hold");
+            product *= std::max<int64_t>(s, 1);
+        }
+    }
+
+    std::string no_array(const py::object& object) const {
+        return name_ + ": expected an array (NumPy, or any with __dlpack__), got " +
+               std::string(py::str(py::type::of(object).attr("__name__")));
+    }
+
+    // What an exporter gives: a capsule with a tensor in it. Whatever a foreign object raises means
+    // that it is no array.
+    py::object capsule_of(const py::object& object) const {
+        try {
+            const auto place = object.attr("__dlpack_device__")().cast<std::pair<int, int>>();
+            // On CUDA -1 says: no synchronisation, the caller passes the stream.
+            py::object capsule = place.first == kDLCUDA
+                                     ? object.attr("__dlpack__")(py::arg("stream") = -1)
+                                     : object.attr("__dlpack__")();
+            if (PyCapsule_IsValid(capsule.ptr(), "dltensor")) return capsule;
+        } catch (py::error_already_set& error) {
+            if (!error.matches(PyExc_Exception) || error.matches(PyExc_MemoryError)) throw;
+            const std::string cause = error.what();
+            const std::string text =
+                no_array(object) + " (" + cause.substr(0, cause.find('\n')) + ")";
+            py::raise_from(error, PyExc_ValueError, text.c_str());
+            throw py::error_already_set();
+        } catch (const py::cast_error&) {  // a device that is no pair of numbers
+        }
+        throw py::value_error(no_array(object));
     }
 
     void view_dlpack(const py::object& object) {
-        if (!py::hasattr(object, "__dlpack__") || !py::hasattr(object, "__dlpack_device__"))
-            throw py::value_error(name_ +
-                                  ": expected an array (NumPy, or any with __dlpack__), got " +
-                                  std::string(py::str(py::type::of(object).attr("__name__"))));
-        const auto place = object.attr("__dlpack_device__")().cast<std::pair<int, int>>();
-        // On CUDA -1 says: no synchronisation, the caller passes the stream.
-        const py::object capsule = place.first == kDLCUDA
-                                       ? object.attr("__dlpack__")(py::arg("stream") = -1)
-                                       : object.attr("__dlpack__")();
+        py::object capsule = capsule_of(object);
         const auto* managed =
             static_cast<const DLManagedTensor*>(PyCapsule_GetPointer(capsule.ptr(), "dltensor"));
-        if (!managed) throw py::error_already_set();
         const DLTensor& t = managed->dl_tensor;
         if (t.device.device_type != kDLCPU && t.device.device_type != kDLCUDA &&
             t.device.device_type != kDLCUDAHost)
             throw py::value_error(name_ + ": expected an array on the CPU or on CUDA");
+        if (t.ndim < 0 || t.ndim > 64 || (t.ndim > 0 && !t.shape))
+            throw py::value_error(no_array(object));
         cuda_ = t.device.device_type == kDLCUDA;
         device_id_ = cuda_ ? t.device.device_id : 0;
         dtype_ = t.dtype.lanes == 1 ? dtype_name(kind_of(t.dtype.code), t.dtype.bits) : "vectors";
         data_ = static_cast<char*>(t.data) + t.byte_offset;
         item_size_ = static_cast<size_t>(std::max(t.dtype.bits / 8, 1));
         shape_.assign(t.shape, t.shape + t.ndim);
+        expect_size();
+        if (!t.data && size() > 0) throw py::value_error(no_array(object));
         strides_.resize(shape_.size());
         int64_t step = 1;
         for (size_t k = shape_.size(); k-- > 0; step *= shape_[k])
             strides_[k] = t.strides ? t.strides[k] : step;
-        keep_ = capsule;  // unconsumed: dropping it gives the memory back to its owner
+        keep_ = std::move(capsule);  // unconsumed: dropping it gives the memory back to its owner
     }
 
     std::string name_;

@@ -9,6 +9,7 @@ LARGEST_NORM: float
 SMALLEST_NORM: float
 SMALLEST_MIX: float
 LARGEST_NUMBER: float
+MOST_PAIRS: int
 
 class PairParams:
     def __init__(
@@ -73,6 +74,9 @@ def associate(
     npt.NDArray[np.int32],
     tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.float32]],
 ]: ...
+def largest_overlaps(
+    boxes: Any, others: Any, classes: Any, other_classes: Any
+) -> npt.NDArray[np.float32]: ...
 def read_detections(
     rows: Any,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.int32], int]: ...

@@ -53,8 +53,8 @@ def crop(
         ValueError: An argument has a wrong shape, dtype or range. Boxes in CUDA memory are not
             checked for NaN: such a box has no area.
     """
-    if len(size) != 2 or min(size) < 1:
-        raise ValueError(f"size: expected (height, width), 1 pixel or more, got {size}")
+    if len(size) != 2 or not 1 <= min(size) <= max(size) <= 4096:
+        raise ValueError(f"size: expected (height, width) of 1 to 4096 pixels, got {size}")
     if len(mean) != 3 or len(std) != 3 or not (np.isfinite([*mean, *std]).all() and min(std) > 0):
         raise ValueError(f"mean, std: expected 3 finite numbers each, std > 0, got {mean}, {std}")
     if not 0 < middle <= 1:

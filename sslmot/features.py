@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from sslmot import _core
 from sslmot.association import BoxPairs, Matching, PairCosts
-from sslmot.inputs import is_cuda, to_numpy
+from sslmot.inputs import is_cuda, of_video, to_numpy
 from sslmot.types import ArrayLike, Features, Rows
 
 
@@ -96,12 +96,13 @@ class CudaWork:
 
 
 def match_together(comparisons: Sequence[Comparison]) -> list[Matching]:
-    """Match each; those on one CUDA device by one native call."""
+    """Match each, one a video; those on one CUDA device by one native call."""
     found: dict[int, Matching] = {}
     on: dict[Any, tuple[CudaWork, list[int]]] = {}
     for i, comparison in enumerate(comparisons):
         if comparison.cuda is None:
-            found[i] = comparison.match()
+            with of_video(i):
+                found[i] = comparison.match()
         else:
             on.setdefault(comparison.cuda.device, (comparison.cuda, []))[1].append(i)
     for cuda, these in on.values():

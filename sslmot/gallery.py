@@ -19,6 +19,7 @@ from sslmot.inputs import check_embeddings, describe, to_numpy
 from sslmot.types import ArrayLike, Features
 
 _LAST = 2**62  # no id is larger
+_MOST_COSINES = 2**22  # of features and samples, at a time
 _LENGTH_ERROR = 1e-3  # of what a file calls a unit vector
 
 
@@ -279,9 +280,13 @@ class Gallery:
 
     def _similarity(self, unit: Features) -> npt.NDArray[np.float32]:
         """Of N features and each row: (N, identities), the cosine of its most similar sample."""
-        n, dim = len(self), unit.shape[1]
-        cosines = (unit @ self._samples[:n].reshape(-1, dim).T).reshape(-1, n, self.samples)
-        best: npt.NDArray[np.float32] = np.where(self._filled(), cosines, -np.inf).max(axis=2)
+        n, dim, filled = len(self), unit.shape[1], self._filled()
+        samples = self._samples[:n].reshape(-1, dim)
+        best = np.empty((len(unit), n), np.float32)
+        step = max(_MOST_COSINES // len(samples), 1)
+        for i in range(0, len(unit), step):
+            cosines = (unit[i : i + step] @ samples.T).reshape(-1, n, self.samples)
+            best[i : i + step] = np.where(filled, cosines, -np.inf).max(axis=2)
         return best
 
     def _remember(self, identity: int, feature: Features) -> None:

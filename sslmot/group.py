@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
 from sslmot.features import match_together
-from sslmot.inputs import check_frame, read_detections
+from sslmot.inputs import check_frame, of_video, read_detections
 from sslmot.scene import Scene
 from sslmot.tracker import Tracker
 from sslmot.tracks import Tracks
@@ -82,14 +81,14 @@ class TrackerGroup:
         extracted = self._extract(frames, dets, embeddings)
         scenes = []
         for i, tracker in enumerate(self.trackers):
-            with _named(i):
+            with of_video(i):
                 scenes.append(tracker._see(frames[i], dets[i], embeddings[i], extracted[i]))
         self._expect_shared_galleries(scenes)
         first = [t._first_round(scene) for t, scene in zip(self.trackers, scenes, strict=True)]
         matchings = match_together(first)
         matches = []
         for i, tracker in enumerate(self.trackers):
-            with _named(i):
+            with of_video(i):
                 matches.append(tracker._match(scenes[i], matchings[i]))
         # Nothing can be refused from here on.
         return [
@@ -108,7 +107,7 @@ class TrackerGroup:
         asked: dict[int, list[int]] = {}
         boxes: dict[int, Boxes] = {}
         for i, tracker in enumerate(self.trackers):
-            with _named(i):
+            with of_video(i):
                 boxes[i] = read_detections(dets[i]).boxes
                 if frames[i] is None or embeddings[i] is not None or not len(boxes[i]):
                     continue
@@ -150,12 +149,3 @@ class TrackerGroup:
         from sslmot.encoder import Encoder
 
         return Encoder.load()
-
-
-@contextmanager
-def _named(video: int) -> Iterator[None]:
-    """Say in errors which video they are about."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(f"video {video}: {error}") from error

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +12,15 @@ import numpy.typing as npt
 
 from sslmot import _core
 from sslmot.types import ArrayLike, Boxes, Scores
+
+
+@contextmanager
+def of_video(number: int) -> Iterator[None]:
+    """Say in errors which of several videos they are about."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"video {number}: {error}") from error
 
 
 class Detections(NamedTuple):
@@ -26,6 +37,12 @@ class Detections(NamedTuple):
     classes: npt.NDArray[np.int32]
 
 
+MOST_DETECTIONS = 2**14
+"""In a frame: what compares them with each other takes seconds for more in one place."""
+WIDEST_FEATURE = 2**16
+"""Numbers of a feature: a table of tracks has room for many of them at once."""
+
+
 def is_cuda(array: ArrayLike) -> bool:
     """Whether an array is a torch tensor on CUDA; torch is never imported for the question."""
     torch = sys.modules.get("torch")
@@ -34,10 +51,13 @@ def is_cuda(array: ArrayLike) -> bool:
 
 def describe(array: Any) -> str:
     """What came, for an error: shape, dtype and device of an array, or the type of the rest."""
-    if not isinstance(getattr(array, "shape", None), tuple) or not hasattr(array, "dtype"):
-        return type(array).__name__
-    dtype = str(array.dtype).removeprefix("torch.")
-    return f"{tuple(array.shape)} {dtype} on {getattr(array, 'device', 'cpu')}"
+    try:
+        dtype = str(array.dtype).removeprefix("torch.")
+        if isinstance(array.shape, tuple):
+            return f"{tuple(array.shape)} {dtype} on {getattr(array, 'device', 'cpu')}"
+    except Exception:  # a foreign object may raise anything
+        pass
+    return type(array).__name__
 
 
 def to_numpy(array: ArrayLike, name: str) -> npt.NDArray[Any]:
@@ -59,15 +79,11 @@ def to_numpy(array: ArrayLike, name: str) -> npt.NDArray[Any]:
             return np.from_dlpack(array)
         if isinstance(array, (list, tuple)):
             return np.asarray(array, np.float64)
-    except (
-        TypeError,
-        ValueError,
-        OverflowError,
-        AttributeError,
-        RuntimeError,
-        BufferError,
-    ) as error:
-        # Ragged lists, lists of words, tensors that are sparse or without memory.
+    except MemoryError:
+        raise
+    except Exception as error:
+        # Ragged lists, lists of words, tensors that are sparse or without memory; and a foreign
+        # object may raise anything.
         raise ValueError(
             f"{name}: expected an array of numbers, got {describe(array)} ({error})"
         ) from error
@@ -88,8 +104,8 @@ def read_detections(dets: ArrayLike) -> Detections:
             come as an empty array of any width.
 
     Raises:
-        ValueError: Wrong shape or dtype, a number that is NaN or above 1e9, a box with x2 < x1 or
-            y2 < y1, or a class that is no integer; the row is named.
+        ValueError: Wrong shape or dtype, more rows than 16,384, a number that is NaN or above 1e9,
+            a box with x2 < x1 or y2 < y1, or a class that is no integer; the row is named.
     """
     array = to_numpy(dets, "dets")
     if array.dtype.kind not in "fiu" or array.dtype.itemsize > 8:
@@ -102,6 +118,8 @@ def read_detections(dets: ArrayLike) -> Detections:
             "dets: expected (N, 4), (N, 5) or (N, 6): x1, y1, x2, y2[, score[, class]], "
             f"got {describe(dets)}"
         )
+    if len(array) > MOST_DETECTIONS:
+        raise ValueError(f"dets: expected at most {MOST_DETECTIONS} rows, got {len(array)}")
     narrow = array.dtype == np.float32 or array.dtype == np.float16
     rows = to_native(array, np.float32 if narrow else np.float64)
     boxes, scores, classes, refused = _core.read_detections(rows)
@@ -148,7 +166,8 @@ def check_embeddings(
     """Check features of ``n`` boxes; gives float32 NumPy, or a float32 torch tensor on CUDA.
 
     Args:
-        embeddings: (n, D) of any floating dtype; of no detections, empty in any shape.
+        embeddings: (n, D) of any floating dtype, D up to 65,536; of no detections, empty in any
+            shape.
         n: Number of detections.
         like: (D, device) of the features before, None for the first.
         name: What to call them in errors.
@@ -166,10 +185,12 @@ def check_embeddings(
         or len(array) != n
         or not floating
         or array.shape[1] != (max(array.shape[1], 1) if dim is None else dim)
+        or array.shape[1] > WIDEST_FEATURE
         or got_device != (got_device if device is None else device)
     ) and not (n == 0 and 0 in array.shape):
+        width = f"1 to {WIDEST_FEATURE}" if dim is None else dim
         raise ValueError(
-            f"{name}: expected ({n}, {'D' if dim is None else dim}) float32"
+            f"{name}: expected ({n}, {width}) float32"
             f"{'' if device is None else f' on {device}'}, got {describe(embeddings)}"
         )
     if cuda:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sslmot import _core
-from sslmot.association import BoxPairs, Match, Matching, iou
+from sslmot.association import BoxPairs, Match, Matching
 from sslmot.camera import Affine, View, camera_motion, look, warp
 from sslmot.config import TrackerConfig
 from sslmot.evidence import Evidence, Named, Round, Stage
@@ -172,10 +172,11 @@ class Tracker:
             frame: (H, W, 3) uint8, BGR; the extractor describes its boxes. None: no appearance,
                 unless there are embeddings.
             dets: (N, 4), (N, 5) or (N, 6) numbers: xyxy pixels[, score[, class]]. Only a track and
-                a detection of one class may match.
+                a detection of one class may match. At most 16,384, and in all 2**23 pairs of a
+                track and a detection within its reach.
             embeddings: (N, D) features of the detections by a model of the caller's, in place of
                 the extractor's. Length does not matter; a row of zeros matches nothing by
-                appearance. On CUDA they stay there.
+                appearance. On CUDA they stay there. D is at most 65,536.
 
         Returns:
             The confirmed tracks with a detection in this frame.
@@ -229,7 +230,7 @@ class Tracker:
         if scene.moved is not None:
             self._table.state = scene.state
             for table in (self._table, self._lost):
-                table.boxes = to_corners(warp(to_centre(table.boxes)[:, None], scene.moved)[:, 0])
+                table.boxes = _moved(table.boxes, scene.moved)
         self._update(scene, match)
         born, births = self._bear(scene, match)
         known = self._table.ids.copy()
@@ -323,6 +324,12 @@ class Tracker:
             scene: The frame.
             matching: Of the first round.
         """
+        match, rounds = self._all_rounds(scene, matching)
+        self._expect_few_resemblances(scene, match)
+        return match, rounds
+
+    def _all_rounds(self, scene: Scene, matching: Matching) -> tuple[Match, list[Round]]:
+        """Match what the first round left."""
         table, match = self._table, matching.match
         everyone, everything = np.arange(len(table)), np.arange(len(scene.faint))
         rounds = [Round(scene.stage, everyone, everything, matching)]
@@ -355,6 +362,33 @@ class Tracker:
             rescue(scene.faint)
         return match, rounds
 
+    def _expect_few_resemblances(self, scene: Scene, match: Match) -> None:
+        """Check that those who may turn out to be somebody missing can be compared with them.
+
+        That comes after the first changes, so it is asked before. Who is asked for here are at
+        least those who are compared then.
+        """
+        c, table, detections = self.config, self._table, scene.detections
+        everyone = len(table) + len(self._lost)
+        if scene.features is None or everyone * len(detections.boxes) <= _core.MOST_PAIRS:
+            return
+        missing = self._lost.extend(table.keep(match < 0))
+        missing = missing.keep((missing.ids > 0) & (missing.misses < c.memory))
+        boxes = missing.boxes if scene.moved is None else _moved(missing.boxes, scene.moved)
+        reach = (c.appearance_reach + c.walk * (missing.misses + 1)).astype(np.float32)
+        due = match[(match >= 0) & (table.ids == 0) & (table.matches + 1 >= c.confirm)]
+        sure = (detections.scores >= c.sure_score) | (c.confirm == 0)
+        born = (scene.free(match) & ~scene.faint & sure).nonzero()[0]
+        for rows in (due, born):
+            _core.candidates(
+                boxes,
+                reach,
+                detections.boxes[rows],
+                self._by_looks,
+                missing.classes,
+                detections.classes[rows],
+            )
+
     def _update(self, scene: Scene, match: Match) -> None:
         """Move matched tracks to their detections, and take in how they look."""
         table = self._table
@@ -383,9 +417,11 @@ class Tracker:
         born = (scene.free(match) & ~scene.faint).nonzero()[0]
         if len(born) and self.config.birth_overlap < 1:
             known = match[(match >= 0) & (self._table.ids > 0)]
-            overlap = iou(detections.boxes[born], detections.boxes[known])
-            overlap *= detections.classes[born, None] == detections.classes[known]
-            born = born[overlap.max(axis=1, initial=0) <= self.config.birth_overlap]
+            boxes, _, classes = detections
+            overlap = _core.largest_overlaps(
+                boxes[born], boxes[known], classes[born], classes[known]
+            )
+            born = born[overlap <= self.config.birth_overlap]
         if not len(born):
             return born, None
         births = TrackTable.births(
@@ -545,3 +581,8 @@ class Tracker:
             if self._features is not None:
                 self._features.forget(rows)
             self._rows.give_back(rows)
+
+
+def _moved(boxes: Boxes, by: Affine) -> Boxes:
+    """(N, 4) xyxy boxes, moved with the camera."""
+    return to_corners(warp(to_centre(boxes)[:, None], by)[:, 0])

@@ -231,9 +231,16 @@ def test_errors_of_the_dense_form(args, message):
         _core.assign(*args)
 
 
-def test_a_negative_number_of_columns_is_refused():
-    with pytest.raises(ValueError, match="n_columns: expected 0 or more, got -1"):
-        _core.assign_pairs(np.int32([0, 0]), np.int32([]), np.zeros(0), -1, 1.0)
+@pytest.mark.parametrize("number", [-1, 2**20 + 1, 2**62])
+def test_a_number_of_columns_that_is_none_or_takes_all_memory_is_refused(number):
+    with pytest.raises(ValueError, match=f"n_columns: expected 0 to 1048576, got {number}"):
+        _core.assign_pairs(np.int32([0, 0]), np.int32([]), np.zeros(0), number, 1.0)
+
+
+def test_an_empty_matrix_of_countless_rows_is_refused():
+    """It takes no memory, but its result would."""
+    with pytest.raises(ValueError, match="cost: expected fewer rows without numbers"):
+        _core.assign(np.empty((2**40, 0), np.float32), 1.0)
 
 
 @pytest.mark.parametrize(

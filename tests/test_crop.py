@@ -6,6 +6,7 @@ from crop_reference import crop_reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sslmot import _core
 from sslmot.crops import IMAGENET_MEAN, IMAGENET_STD, crop
 
 HEIGHT, WIDTH = 61, 83
@@ -222,6 +223,7 @@ def test_launches_on_the_current_stream(device):
         ({"boxes": np.array([[0, 0, 1, 1], [0, np.nan, 1, 1]])}, "row 1"),
         ({"boxes": np.array([[0, 0, np.inf, 1]])}, "row 0"),
         ({"size": (0, 64)}, "size: expected"),
+        ({"size": (64, 4097)}, "size: expected .* of 1 to 4096 pixels, got"),
         ({"size": (64,)}, "size: expected"),
         ({"std": (1, 0, 1)}, "std > 0"),
         ({"mean": (0, 0)}, "mean, std: expected 3"),
@@ -232,3 +234,30 @@ def test_errors_name_the_argument(change, message):
     arguments = {"frame": FRAME, "boxes": np.zeros((1, 4), np.float32)} | change
     with pytest.raises(ValueError, match=message):
         crop(**arguments)
+
+
+class TestSizes:
+    """What bounds the work of a crop; the native core is asked, as its caller has the memory."""
+
+    def cut(self, frame_size, crop_size, box):
+        out = np.full((1, 3, *crop_size), 7, np.float32)
+        frame = np.full((*frame_size, 3), 255, np.uint8)
+        _core.crop(frame, np.float32([box]), out, (0, 0, 0), (1, 1, 1), False)
+        return out
+
+    @pytest.mark.parametrize("crop_size", [(4097, 1), (1, 2**20)])
+    def test_crops_that_are_too_large_are_refused(self, crop_size):
+        with pytest.raises(ValueError, match="out: expected crops with sides of 1 to 4096 pixels"):
+            self.cut((1, 1), crop_size, (0, 0, 1, 1))
+
+    @pytest.mark.parametrize("frame_size", [(65536, 1), (1, 2**20), (0, 4), (4, 0)])
+    def test_frames_that_are_too_large_or_empty_are_refused(self, frame_size):
+        with pytest.raises(ValueError, match="frame: expected a frame with sides of 1 to 65535"):
+            self.cut(frame_size, (1, 1), (0, 0, 1, 1))
+
+    def test_a_box_far_larger_than_the_frame(self):
+        """A few columns of the crop read all of the frame; the others are padding."""
+        out = self.cut((4, 65535), (2, 4096), (-1e9, 0, 1e9, 4))
+        assert (out[..., :2046] == 0).all()
+        assert (out[..., 2050:] == 0).all()
+        assert out[..., 2046:2050].sum() > 0

@@ -139,3 +139,41 @@ def test_classes_on_one_side_are_refused(missing):
     box = np.float32([[0, 0, 1, 1]])
     with pytest.raises(ValueError, match="the same of both sides or of neither"):
         _core.candidates(box, np.float32([1]), box, params(), **given_classes)
+
+
+def pile(n):
+    return np.tile(np.float32([[0, 0, 10, 20]]), (n, 1))
+
+
+class TestLimit:
+    """Pairs take memory: more than MOST_PAIRS are refused."""
+
+    side = int(_core.MOST_PAIRS**0.5) + 1
+
+    @pytest.mark.parametrize("reach", [0.5, np.inf])
+    @pytest.mark.parametrize("features", [False, True])
+    def test_a_pile_is_refused(self, reach, features):
+        n = self.side
+        boxes, reach = pile(n), np.full(n, reach, np.float32)
+        message = f"dets: expected at most {_core.MOST_PAIRS} pairs"
+        with pytest.raises(ValueError, match=message):
+            _core.candidates(boxes, reach, boxes, params())
+        ones = np.ones(n, np.float32)
+        looks = (ones[:, None], ones, np.arange(n), ones[:, None], ones) if features else ()
+        with pytest.raises(ValueError, match=message):
+            _core.associate(boxes, reach, boxes, params(), *looks)
+
+    def test_piles_of_two_classes_count_alone(self):
+        n = self.side
+        boxes, classes = pile(n), np.arange(n, dtype=np.int32) % 2
+        _, columns, _ = _core.candidates(
+            boxes, np.full(n, 0.5, np.float32), boxes, params(), classes, classes
+        )
+        assert len(columns) == (n // 2) ** 2 + (n - n // 2) ** 2
+
+    def test_many_that_are_apart_are_matched(self):
+        n = 30_000
+        corner = 100 * np.stack(np.divmod(np.arange(n), 200), axis=1)
+        boxes = np.hstack([corner, corner + 10]).astype(np.float32)
+        match, _ = _core.associate(boxes, np.full(n, 0.5, np.float32), boxes, params())
+        np.testing.assert_array_equal(match, np.arange(n))

@@ -235,3 +235,13 @@ def test_a_tracker_comes_once():
     with pytest.raises(ValueError, match="once, got one twice"):
         TrackerGroup([tracker, tracker])
     assert len(TrackerGroup([tracker])) == 1
+
+
+def test_a_pile_is_named_by_its_video():
+    pile = np.tile(PERSON[:4], (int(sslmot._core.MOST_PAIRS**0.5) + 1, 1))
+    group = TrackerGroup([Tracker(), Tracker()])
+    for _ in range(2):
+        group.step(None, [pile[:1], pile])
+        with pytest.raises(ValueError, match="video 1: dets: expected at most"):
+            group.step(None, [pile[:1], pile])
+        group.reset()

@@ -67,3 +67,11 @@ def test_who_is_in_front():
 def test_arguments_of_another_kind(boxes, message):
     with pytest.raises(ValueError, match=message):
         _core.hidden_shares(boxes)
+
+
+def test_a_box_that_is_no_number_is_refused():
+    """It has no place in the order that boxes are swept in."""
+    boxes = np.zeros((40, 4), np.float32)
+    boxes[7, 2] = np.nan
+    with pytest.raises(ValueError, match="boxes: expected numbers, got NaN in row 7"):
+        _core.hidden_shares(boxes)

@@ -222,6 +222,7 @@ BAD_STATES = [
     ({"misses": np.zeros(3, np.int64)}, r"misses: expected int64 \(2,\), got int64 \(3,\)"),
     ({"misses": np.zeros(2, bool)}, r"misses: expected int64 \(2,\), got bool"),
     ({"misses": np.zeros(4, np.int64)[::2]}, "misses: expected contiguous int64"),
+    ({"misses": np.array([3, -1])}, "misses: expected 0 or more, got -1 at 1"),
 ]
 
 
@@ -261,3 +262,25 @@ def test_observe_checks_its_arguments(change, message):
     with pytest.raises(ValueError, match=f"^{message}"):
         _core.observe(**given)
     np.testing.assert_array_equal(given["state"], before)
+
+
+# Counts beyond any video.
+
+
+def test_the_largest_number_of_misses_is_predicted():
+    state = np.ones((1, 5, 4), np.float32)
+    boxes = _core.predict(state, np.array([2**63 - 1]))
+    np.testing.assert_allclose(boxes[0], np.full(4, 2.0**63), rtol=1e-6)
+
+
+@pytest.mark.parametrize("reupdate", [False, True])
+@pytest.mark.parametrize("misses", [10**9, 2**63 - 1])
+def test_misses_beyond_a_limit_are_taken_as_the_limit(misses, reupdate):
+    """Work does not grow with a number that the caller writes."""
+    states = []
+    for count in (100_000, misses):
+        given = arguments() | {"misses": np.array([count, 0]), "reupdate": reupdate}
+        _core.observe(**given)
+        states.append(given["state"])
+    np.testing.assert_array_equal(*states)
+    assert np.isfinite(states[0]).all()

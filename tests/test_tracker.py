@@ -719,3 +719,125 @@ def test_assign_is_public():
     rows, columns = sslmot.assign(np.array([[1.0, 2.0], [0.5, 9.0]]), max_cost=5)
     assert rows.tolist() == [0, 1]
     assert columns.tolist() == [1, 0]
+
+
+def disturb(config, before, bad, after, message):
+    """Two trackers see the same frames; one is also given a bad one, and cannot be told apart."""
+    plain, disturbed = Tracker(config), Tracker(config)
+    for dets, z in before:
+        plain.step(None, dets, embeddings=z)
+        disturbed.step(None, dets, embeddings=z)
+    with pytest.raises(ValueError, match=message):
+        disturbed.step(None, bad[0], embeddings=bad[1])
+    for dets, z in after:
+        one = plain.step(None, dets, embeddings=z)
+        other = disturbed.step(None, dets, embeddings=z)
+        np.testing.assert_array_equal(one.ids, other.ids)
+        same_table(plain, disturbed)
+
+
+class TestLimits:
+    """A step whose work has no bound is refused before anything changes."""
+
+    pile = np.tile(PERSON, (int(sslmot._core.MOST_PAIRS**0.5) + 1, 1))
+    corner = 100 * np.stack(np.divmod(np.arange(len(pile)), 60), axis=1)
+    apart = np.hstack([corner, corner + 10]).astype(np.float32)
+    looks = np.ones((len(pile), 3), np.float32)
+    alone = (at(0), np.ones((1, 3), np.float32))
+    message = "^dets: expected at most 8388608 pairs of a track and a detection within its reach"
+
+    def test_a_pile_on_a_pile(self):
+        config = TrackerConfig(birth_overlap=1.0, max_hidden=1.0)
+        first = (self.pile, self.looks)
+        disturb(config, [first], first, [self.alone], self.message)
+
+    def test_more_who_are_new_than_can_be_compared_with_the_missing(self):
+        """Tracks are matched first, and those who were lost come after the first changes."""
+        config = TrackerConfig(patience=0, appearance_reach=0.1, walk=1e6)
+        crowd, others = (self.apart, self.looks), (self.apart + 9000, self.looks)
+        disturb(config, [crowd, crowd, ([], None)], others, [self.alone], self.message)
+
+    def test_more_potential_tracks_than_can_be_compared_with_the_missing(self):
+        config = TrackerConfig(patience=0, appearance_reach=0.1, walk=1e6, sure_score=2.0)
+        crowd, others = (self.apart, self.looks), (self.apart + 9000, self.looks)
+        before = [crowd, crowd, ([], None), others]
+        disturb(config, before, others, [self.alone], self.message)
+
+    def test_too_many_detections(self):
+        many = np.zeros((2**14 + 1, 4), np.float32)
+        message = "dets: expected at most 16384 rows, got 16385"
+        disturb(None, [self.alone], (many, None), [self.alone], message)
+
+    def test_features_that_are_too_wide(self):
+        wide = np.ones((1, 2**16 + 1), np.float32)
+        with pytest.raises(ValueError, match=r"embeddings: expected \(1, 1 to 65536\) float32"):
+            Tracker().step(None, at(0), embeddings=wide)
+
+    def test_many_births_beside_many_tracks(self):
+        """Most of either are far apart: no pair of them is made."""
+        n = 16_000
+        corner = 100 * np.stack(np.divmod(np.arange(n), 200), axis=1)
+        boxes = np.hstack([corner, corner + 10]).astype(np.float32)
+        tracker = Tracker()
+        np.testing.assert_array_equal(tracker.step(None, boxes[::2]).ids, np.arange(1, n // 2 + 1))
+        ids = tracker.step(None, boxes).ids
+        np.testing.assert_array_equal(ids[::2], np.arange(1, n // 2 + 1))
+        np.testing.assert_array_equal(ids[1::2], np.arange(n // 2 + 1, n + 1))
+
+
+class Broken:
+    """Looks like an array until it is read."""
+
+    def __init__(self, error, where):
+        self.error, self.where = error, where
+
+    def act(self, where, value):
+        if where == self.where:
+            raise self.error
+        return value
+
+    def __dlpack_device__(self):
+        return self.act("device", (1, 0))
+
+    def __dlpack__(self, **_):
+        return self.act("array", "no capsule")
+
+    @property
+    def dtype(self):
+        return self.act("dtype", np.float32)
+
+    @property
+    def shape(self):
+        return self.act("shape", (1, 4))
+
+
+ERRORS = [RuntimeError("gone"), KeyError(), ZeroDivisionError("one\ntwo"), OSError(), ValueError()]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("where", ["device", "array", "nowhere", "dtype", "shape"])
+def test_objects_that_fail_to_be_arrays_are_named(error, where):
+    broken = Broken(error, where)
+    with pytest.raises(ValueError, match=r"^dets: expected an array of numbers, got "):
+        Tracker().step(None, broken)
+    with pytest.raises(ValueError, match=r"^embeddings: expected an array of numbers, got "):
+        Tracker().step(None, at(0), embeddings=broken)
+    with pytest.raises(ValueError, match=r"^frame: expected an array of numbers, got "):
+        Tracker().step(broken, at(0))
+    with pytest.raises(ValueError, match=r"^boxes: expected an array \(NumPy, or any.*got Broken"):
+        sslmot._core.hidden_shares(broken)
+
+
+@pytest.mark.parametrize("device", ["cpu", (1,), (1, "0"), None, (2**40, 0), 7])
+def test_a_device_that_is_none_is_named(device):
+    class Odd(Broken):
+        def __dlpack_device__(self):
+            return device
+
+    with pytest.raises(ValueError, match=r"^boxes: expected an array .*got Odd"):
+        sslmot._core.hidden_shares(Odd(None, "nowhere"))
+
+
+def test_an_interruption_is_no_error_of_an_argument():
+    with pytest.raises(KeyboardInterrupt):
+        sslmot._core.hidden_shares(Broken(KeyboardInterrupt(), "device"))

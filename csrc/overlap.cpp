@@ -1,0 +1,63 @@
+#include "overlap.h"
+
+#include <algorithm>
+
+#include "grid.h"
+
+namespace sslmot {
+
+namespace {
+
+struct Corners {
+    float x1, y1, x2, y2;
+
+    explicit Corners(const float* xyxy = nullptr)
+        : x1(xyxy ? xyxy[0] : 0),
+          y1(xyxy ? xyxy[1] : 0),
+          x2(xyxy ? xyxy[2] : 0),
+          y2(xyxy ? xyxy[3] : 0) {}
+    Point point() const { return {x1, y1}; }
+};
+
+// In the order of iou in sslmot/association.py, to the same bits.
+float iou(const Corners& a, const Corners& b) {
+    const float w = std::min(a.x2, b.x2) - std::max(a.x1, b.x1);
+    const float h = std::min(a.y2, b.y2) - std::max(a.y1, b.y1);
+    if (!(w > 0.0F && h > 0.0F)) return 0.0F;
+    const float shared = w * h;
+    const float area_a = (a.x2 - a.x1) * (a.y2 - a.y1);
+    const float area_b = (b.x2 - b.x1) * (b.y2 - b.y1);
+    const float sum = area_a + area_b;
+    const float both = sum - shared;
+    return both > 0.0F ? shared / both : 0.0F;
+}
+
+}  // namespace
+
+void find_overlaps(const BoxSet& boxes, const BoxSet& others, float* overlap) {
+    thread_local Grid<Corners> grid;  // keeps its memory from frame to frame
+    float widest = 0, highest = 0;
+    grid.build(others.count, [&](int64_t j) {
+        const Corners other(others.boxes + 4 * j);
+        widest = std::max(widest, other.x2 - other.x1);
+        highest = std::max(highest, other.y2 - other.y1);
+        return other;
+    });
+    // Who begins farther to the left ends before a box begins; a little slack covers rounding.
+    widest *= 1.0001F, highest *= 1.0001F;
+    for (int64_t i = 0; i < boxes.count; ++i) {
+        const Corners box(boxes.boxes + 4 * i);
+        float most = 0;
+        const Point low{box.x1 - widest, box.y1 - highest}, high{box.x2, box.y2};
+        grid.search(low, high, [&](size_t first, size_t last) {
+            for (size_t k = first; k < last; ++k) {
+                const int32_t j = grid.order[k];
+                if (boxes.classes && boxes.classes[i] != others.classes[j]) continue;
+                most = std::max(most, iou(box, grid.sorted[k]));
+            }
+        });
+        overlap[i] = most;
+    }
+}
+
+}  // namespace sslmot

@@ -1,0 +1,170 @@
+"""Runs cases: each by itself, watched from outside, with bounds on its time and memory.
+
+The cases run in a child process. It notes in shared memory which case it is about to run, so that
+the parent can name it when the child is killed by a signal or a sanitizer, or does not come back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import resource
+import signal
+import struct
+import sys
+import time
+import traceback
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .errors import Rejections
+
+Target = Callable[[np.random.Generator], None]
+
+LONGEST_CASE = 20.0 if "san.so" in os.environ.get("LD_PRELOAD", "") else 5.0
+"""Seconds of the processor, so that what else runs on the machine makes no fault. Under sanitizers
+the same work takes a few times as long."""
+MOST_MEMORY = 512 * 2**20
+"""Bytes that a case may add to what the process had. The largest step allowed takes 300 MiB."""
+HANG = 120.0
+"""Seconds of the clock after which a case is given up that never returns."""
+
+
+@dataclass
+class Tally:
+    """What was done of a target."""
+
+    cases: int = 0
+    rejected: int = 0
+    seconds: float = 0.0
+    longest: float = 0.0
+    most_memory: int = 0
+
+
+class Note:
+    """The case that is running, in memory that the parent sees."""
+
+    _FORMAT = struct.Struct("=d?200s")
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, self._FORMAT.size)
+
+    def write(self, case: str, *, told: bool = False) -> None:
+        """Say that a case begins, or that its fault was told."""
+        self._FORMAT.pack_into(self._memory, 0, time.monotonic(), told, case.encode())
+
+    def read(self) -> tuple[float, bool, str]:
+        """When it began, whether its fault was told, and which it is."""
+        began, told, case = self._FORMAT.unpack_from(self._memory)
+        return began, told, case.rstrip(b"\0").decode()
+
+
+def generator(seed: int, name: str, number: int) -> np.random.Generator:
+    """The generator of one case."""
+    return np.random.default_rng([seed, zlib.crc32(name.encode()), number])
+
+
+def run_case(target: Target, seed: int, name: str, number: int, tally: Tally) -> None:
+    """Run one case.
+
+    Raises:
+        AssertionError: It took too long, or too much memory.
+        Exception: Whatever the target does not expect.
+    """
+    _forget_peak()
+    rejected, memory, began = Rejections.count, _peak(), time.process_time()
+    target(generator(seed, name, number))
+    seconds, memory = time.process_time() - began, _peak() - memory
+    tally.cases += 1
+    tally.rejected += Rejections.count > rejected
+    tally.seconds += seconds
+    tally.longest = max(tally.longest, seconds)
+    tally.most_memory = max(tally.most_memory, memory)
+    assert seconds <= LONGEST_CASE, f"expected at most {LONGEST_CASE} s, took {seconds:.1f}"
+    assert memory <= MOST_MEMORY, f"expected at most {MOST_MEMORY} bytes, took {memory}"
+
+
+def fuzz(targets: dict[str, Target], seconds: float, seed: int) -> bool:
+    """Run cases of all targets for some time, an equal share each. Whether there was no fault."""
+    note = Note()
+    return _watched(note, lambda: _run(targets, seconds, seed, note), seed)
+
+
+def repeat(target: Target, seed: int, name: str, number: int) -> bool:
+    """Run one case again. Whether there was no fault."""
+    note = Note()
+
+    def run() -> bool:
+        note.write(f"{name}:{number}")
+        run_case(target, seed, name, number, Tally())
+        return True
+
+    return _watched(note, run, seed)
+
+
+def _run(targets: dict[str, Target], seconds: float, seed: int, note: Note) -> bool:
+    tallies = {name: Tally() for name in targets}
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        name = min(tallies, key=lambda name: tallies[name].seconds)
+        number = tallies[name].cases
+        note.write(f"{name}:{number}")
+        run_case(targets[name], seed, name, number, tallies[name])
+    print(f"{'target':<24}{'cases':>9}{'rejected':>9}{'a minute':>10}{'longest':>10}{'memory':>10}")
+    for name, t in tallies.items():
+        rate = 60 * t.cases / max(t.seconds, 1e-9)
+        print(
+            f"{name:<24}{t.cases:>9}{t.rejected:>9}{rate:>10.0f}{1e3 * t.longest:>7.0f} ms"
+            f"{t.most_memory / 2**20:>6.0f} MiB"
+        )
+    print("no fault in", sum(t.cases for t in tallies.values()), "cases")
+    return True
+
+
+def _watched(note: Note, run: Callable[[], bool], seed: int) -> bool:
+    """Run in a child process, and say of which case it was the end."""
+    note.write("the start")
+    sys.stdout.flush()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            status = 0 if run() else 1
+        except BaseException:
+            case = note.read()[2]
+            print(f"fault in {case}, seed {seed}\n{traceback.format_exc()}", flush=True)
+            note.write(case, told=True)
+        finally:
+            sys.stdout.flush()
+            os._exit(status)  # leave what the parent has open alone
+    while True:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        began, told, case = note.read()
+        if ended:
+            break
+        if time.monotonic() - began > HANG:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            print(f"fault in {case}, seed {seed}: it did not end in {HANG:.0f} s")
+            return False
+        time.sleep(0.05)
+    if status != 0 and not told:
+        how = f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else "an abort"
+        print(f"fault in {case}, seed {seed}: the process ended by {how}")
+    return status == 0
+
+
+def _peak() -> int:
+    """Most memory that the process had since the last call of ``_forget_peak``, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _forget_peak() -> None:
+    """Let the peak be what the process has now, where the system can; else peaks only grow."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")

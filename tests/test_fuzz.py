@@ -1,0 +1,84 @@
+"""A few cases of every fuzz target, and whether the fuzzer notices each kind of fault."""
+
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+from fuzz import harness, native, steps, threads
+
+TARGETS = native.TARGETS | steps.TARGETS
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_targets_have_no_fault(name):
+    cases = 3 if name in ("native.pile", "steps.crowd") else 15
+    for number in range(cases):
+        TARGETS[name](harness.generator(1, name, number))
+
+
+def test_threads_do_not_disturb_each_other():
+    threads.together(threads.film, [0, 1])
+    threads.together(threads.calls, [0, 1])
+
+
+def raises(rng):
+    raise KeyError("odd")
+
+
+def is_killed(rng):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def takes_long(rng):
+    end = time.process_time() + 0.2
+    while time.process_time() < end:
+        pass
+
+
+def takes_memory(rng):
+    np.ones(2**25)
+
+
+def hangs(rng):
+    time.sleep(60)
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (raises, "KeyError: 'odd'"),
+        (is_killed, "the process ended by signal 9"),
+        (takes_long, "AssertionError: expected at most 0.1 s, took 0.2"),
+        (takes_memory, "AssertionError: expected at most 1048576 bytes, took"),
+        (hangs, "it did not end in"),
+    ],
+)
+def test_a_fault_is_told_with_its_case(target, message, capfd, monkeypatch):
+    monkeypatch.setattr(harness, "LONGEST_CASE", 0.1 if target is takes_long else 100)
+    monkeypatch.setattr(harness, "MOST_MEMORY", 2**20 if target is takes_memory else 2**40)
+    monkeypatch.setattr(harness, "HANG", 1.0 if target is hangs else 100)
+    assert not harness.fuzz({"bad": target}, 100, 7)
+    told = capfd.readouterr().out
+    assert "fault in bad:0, seed 7" in told
+    assert message in told
+    assert not harness.repeat(target, 7, "bad", 0)
+
+
+def test_a_case_is_the_same_when_repeated():
+    seen = []
+
+    def note(rng):
+        seen.append(rng.integers(10**9))
+
+    for number in (3, 4, 3):
+        harness.run_case(note, 5, "note", number, harness.Tally())
+    assert seen[0] == seen[2] != seen[1]
+
+
+def test_time_is_shared_and_told(capfd):
+    assert harness.fuzz({"one": lambda rng: None, "two": lambda rng: None}, 0.2, 1)
+    told = capfd.readouterr().out
+    assert told.splitlines()[1].startswith("one")
+    assert "no fault in" in told
