@@ -4,6 +4,7 @@
 # make test-processors  what trains, or compares with measured figures, with other instructions
 # make fuzz             random input under address and undefined-behaviour sanitizers: SECONDS, SEED
 # make compare          identities beside those of another commit, on this machine: BASE
+# make mutants          faults put into the CUDA kernels: the tests must see each
 # make lint             ruff, mypy, clang-format
 # make bench            benchmarks
 #
@@ -21,7 +22,7 @@ PYTEST = OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n au
 # What torch may use of the processor, and oneDNN under it. Only a processor with AVX-512 runs that.
 PROCESSORS := default avx2 $(shell grep -qs avx512bw /proc/cpuinfo && echo avx512)
 
-.PHONY: demo test test-slow test-processors fuzz compare lint bench clean
+.PHONY: demo test test-slow test-processors fuzz compare mutants lint bench clean
 
 demo: $(VENV)/demo.installed
 	$(BIN)/sslmot demo --output demo
@@ -38,11 +39,23 @@ test-processors: $(VENV)/test.installed
 	  ATEN_CPU_CAPABILITY=$$processor ONEDNN_MAX_CPU_ISA=AVX2 $(PYTEST) -q -m processor || exit 1; \
 	done
 
+SECONDS ?= 300
+fuzz: $(VENV)/test.installed
+	OMP_NUM_THREADS=1 tests/fuzz/sanitized.sh -m tests.fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+	SANITIZE=thread OMP_NUM_THREADS=1 tests/fuzz/sanitized.sh -m tests.fuzz.threads
+
+compare: $(VENV)/test.installed
+	OMP_NUM_THREADS=1 $(BIN)/python tests/golden/compare.py $(BASE)
+
+mutants: $(VENV)/test.installed
+	$(BIN)/python tests/cuda_on_cpu/mutate.py
+
 lint: $(VENV)/lint.installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run -Werror csrc/*
+	$(BIN)/clang-format --dry-run -Werror csrc/* $(wildcard tests/cuda_on_cpu/*.cpp \
+	  tests/cuda_on_cpu/*.h tests/cuda_on_cpu/*.cu tests/cuda_on_cpu/include/*)
 
 bench: $(VENV)/benchmark.installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest benchmarks \
