@@ -30,6 +30,7 @@ void find_hidden(const float* boxes, int64_t n, float* share) {
         for (size_t b = a + 1; b < sorted.size() && sorted[b][0] < sorted[a][2]; ++b) {
             float& left = share[(sorted[a] - boxes) / 4];
             float& right = share[(sorted[b] - boxes) / 4];
+            if (left >= 1.0F && right >= 1.0F) continue;  // in a pile of equal boxes all soon are
             left = std::max(left, covered(sorted[a], sorted[b]));
             right = std::max(right, covered(sorted[b], sorted[a]));
         }

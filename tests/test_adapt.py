@@ -66,6 +66,7 @@ def some(crops, chosen):
     return CropSet(*columns, crops.clip_names)
 
 
+@pytest.mark.processor
 def test_the_encoder_has_changed(adapted, weights, footage):
     before, after = (Encoder.load(path, device="cpu") for path in (weights, adapted))
     assert after.config == before.config
@@ -81,6 +82,7 @@ def test_the_file_says_what_it_has_learned_from(adapted, crops):
     assert (about["crops"], about["clips"]) == (len(crops), ["street.mp4, frames 1-30"])
 
 
+@pytest.mark.slow
 def test_the_same_footage_gives_the_same_encoder(adapted, crops, weights, tmp_path):
     again = adapt(crops, tmp_path / "again", weights, epochs=1, device="cpu")
     assert again == tmp_path / "again" / "encoder.safetensors"
@@ -88,6 +90,7 @@ def test_the_same_footage_gives_the_same_encoder(adapted, crops, weights, tmp_pa
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.slow
 def test_the_command(footage, weights, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("small.safetensors").symlink_to(weights)

@@ -325,6 +325,7 @@ def test_command_on_a_sequence_and_a_video(clip, tmp_path, capsys):
     assert video.min_affinity == pytest.approx(sequence.min_affinity, rel=0.2)
 
 
+@pytest.mark.slow
 def test_command_writes_the_encoder_with_its_calibration(clip, tmp_path, capsys):
     torch = pytest.importorskip("torch")
     from sslmot.encoder import Encoder, EncoderConfig
@@ -370,6 +371,8 @@ def test_command_makes_the_folder_before_it_describes(clip, tmp_path, capsys, mo
     assert str(tmp_path / "taken") in message
 
 
+@pytest.mark.processor
+@pytest.mark.slow
 def test_command_on_real_footage(data_root, tmp_path, capsys):
     sequence = data_root / "MOT17" / "train" / "MOT17-09-FRCNN"
     if not (sequence / "img1").is_dir():

@@ -109,6 +109,7 @@ def crowd():
 
 @pytest.mark.parametrize("boxed", [True, False], ids=["boxes", "no boxes"])
 @pytest.mark.parametrize("camera", CAMERAS)
+@pytest.mark.processor
 def test_a_camera_in_front_of_the_generated_crowd(crowd, camera, boxed):
     rng, filmed = np.random.default_rng(0), []
     for t, (frame, boxes) in enumerate(crowd):
@@ -306,6 +307,7 @@ def test_the_camera_of_mot17_09_stands(sequence):
         assert camera_motion(before, now) is None
 
 
+@pytest.mark.processor
 def test_known_motions_of_real_frames(sequence):
     detections, rng, errors = sequence.detections(), np.random.default_rng(0), []
     for t in range(1, sequence.length, 60):

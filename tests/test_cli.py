@@ -162,6 +162,7 @@ def test_track_with_an_encoder(crowd, tmp_path):
 TRAIN = "--backbone resnet18 --crop-size 64 32 --batch-size 8 --epochs 1 --device cpu"
 
 
+@pytest.mark.slow
 def test_train_on_a_sequence_and_score_the_encoder(crowd, tmp_path, monkeypatch, capsys):
     pytest.importorskip("kornia")
     from sslmot.learn.config import TrainConfig
@@ -187,6 +188,7 @@ def test_train_on_a_sequence_and_score_the_encoder(crowd, tmp_path, monkeypatch,
     assert scores["--histogram"] > 0.9
 
 
+@pytest.mark.slow
 def test_settings_of_a_training_from_a_file(crowd, tmp_path, monkeypatch):
     pytest.importorskip("kornia")
     from sslmot.learn.config import TrainConfig
@@ -199,6 +201,7 @@ def test_settings_of_a_training_from_a_file(crowd, tmp_path, monkeypatch):
     assert (config.sampler, config.epochs, config.learning_rate) == ("tracklet", 1, 0.01)
 
 
+@pytest.mark.slow
 def test_train_on_a_video(crowd, video, tmp_path, monkeypatch):
     pytest.importorskip("kornia")
     monkeypatch.chdir(tmp_path)
@@ -352,6 +355,7 @@ def test_real_frames_with_the_default_appearance(data_root, tmp_path):
     assert found > 0.8 * sum(len(detections[t]) for t in range(2, 21))
 
 
+@pytest.mark.slow
 def test_demo(tmp_path, capsys):
     demo(tmp_path, people=8, frames=45, seed=1)
     out, _ = capsys.readouterr()

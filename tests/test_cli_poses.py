@@ -39,6 +39,7 @@ def photographs(data_root, tmp_path_factory):
 TINY = "--pairs flip --width 4 --blocks 1 --epochs 1 --batch-size 8"
 
 
+@pytest.mark.slow
 def test_from_photographs_to_an_encoder(photographs, pose_model, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     model = ["--pose-model", pose_model]

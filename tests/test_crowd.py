@@ -188,6 +188,7 @@ def test_boxes_of_partly_hidden_people_are_cropped():
     assert whole[0] + 1 < x1 < x2
 
 
+@pytest.mark.slow
 def test_people_often_vanish_and_come_back():
     crowd = Crowd(CrowdConfig(width=320, height=180))
     seen = np.full((len(crowd), crowd.config.people + 1), np.nan)

@@ -486,6 +486,7 @@ def umask():
     return mask
 
 
+@pytest.mark.slow
 def test_resnet101_round_trip(tmp_path):
     config = EncoderConfig("resnet101", (32, 32), projection=None, feature="backbone")
     encoder = Encoder(config, device="cpu")

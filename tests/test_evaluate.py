@@ -88,6 +88,7 @@ def mot17(data_root: Path) -> Path:
 
 
 @pytest.mark.parametrize("score", [0.1, 0.5, 0.9])
+@pytest.mark.slow
 def test_agreement_on_mot17(mot17: Path, tmp_path: Path, score: float) -> None:
     sequence = Sequence.open(mot17 / NINE)
     write_results(tmp_path / f"{NINE}.txt", greedy_iou_tracks(sequence, score))
@@ -96,6 +97,7 @@ def test_agreement_on_mot17(mot17: Path, tmp_path: Path, score: float) -> None:
     assert 25 < scores.idsw < 40
 
 
+@pytest.mark.processor
 def test_agreement_on_the_sequences_that_motmetrics_ships(tmp_path: Path) -> None:
     data = Path(motmetrics.__file__).parent / "data"
     for name in ("TUD-Campus", "TUD-Stadtmitte"):

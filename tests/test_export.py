@@ -47,6 +47,7 @@ CONFIGS = [
 
 @pytest.mark.parametrize("config", CONFIGS)
 @pytest.mark.parametrize("format", RUN)
+@pytest.mark.processor
 def test_features_are_those_of_the_encoder(format, config, tmp_path, device):
     if format == "onnx":
         pytest.importorskip("onnx")

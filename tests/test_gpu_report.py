@@ -106,6 +106,7 @@ def test_benchmarks_become_a_table():
     assert "7 passed, 1 failed, 2 skipped.\n- a::b: no" in text
 
 
+@pytest.mark.slow
 def test_a_stage_that_fails_or_hangs_is_recorded(tmp_path, monkeypatch):
     script = {
         "build": "print('built')",

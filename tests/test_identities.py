@@ -429,6 +429,8 @@ def pairs_right(labels, people, cameras):
     return right[joined], right[joined & across]
 
 
+@pytest.mark.processor
+@pytest.mark.slow
 def test_on_market1501(data_root, tmp_path):
     """The first sequence of each camera; the labels check, and nothing else."""
     for path in (data_root / "Market-1501" / "bounding_box_train").glob("*s1_*.jpg"):

@@ -57,6 +57,7 @@ def plain(encoder, crops):
         EncoderConfig("resnet18", crop_size=(32, 64), projection=None, feature="backbone"),
     ],
 )
+@pytest.mark.processor
 def test_features_are_those_of_the_network(config):
     encoder = trained(config)
     crops = crops_of(config)
@@ -67,6 +68,7 @@ def test_features_are_those_of_the_network(config):
     torch.testing.assert_close(got / scale, expected / scale, atol=2e-5, rtol=0)
 
 
+@pytest.mark.processor
 def test_the_encoder_of_the_package():
     """In float32 exactly, in bfloat16 nearly: the README's figures hold with both."""
     frame = Crowd(CrowdConfig(people=8, width=640, height=360)).frame(0)

@@ -9,6 +9,7 @@ from sslmot.data.labelled import read_labelled
 from sslmot.data.market1501 import read_market1501
 
 
+@pytest.mark.slow
 def test_people_of_a_sequence(data_root):
     root = data_root / "MOT17" / "train"
     with pytest.warns(UserWarning, match="no frames of MOT17-02-FRCNN, .*: left out"):
@@ -24,6 +25,7 @@ def test_people_of_a_sequence(data_root):
         np.testing.assert_array_equal(crops.images[row], image)
 
 
+@pytest.mark.slow
 def test_people_of_market1501(data_root):
     crops, identities = read_labelled(data_root / "Market-1501", (32, 16))
     data = read_market1501(data_root / "Market-1501", (32, 16))

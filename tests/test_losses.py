@@ -210,6 +210,7 @@ def test_any_shape(seed, n, more, width):
     ],
     ids=["acd", "rows", "contrast", "cosine", "mse", "barlow"],
 )
+@pytest.mark.processor
 def test_gradients(loss, related):
     p, z, relation = tensors(*draw(0, n=3, m=5, width=4))
     p.requires_grad_()

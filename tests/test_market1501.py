@@ -84,6 +84,7 @@ def test_nothing_there(tmp_path, root):
         read_market1501(root, (8, 4), "test")
 
 
+@pytest.mark.slow
 def test_the_real_data_set(data_root):
     folder = data_root / "Market-1501"
     if not folder.is_dir():

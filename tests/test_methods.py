@@ -246,6 +246,7 @@ def test_a_backbone_of_ones_own(name):
         ("barlow", {}),
     ],
 )
+@pytest.mark.processor
 def test_a_few_steps_lower_the_loss(name, options):
     method = make(name, **options)
     batch = views()
@@ -263,6 +264,8 @@ def test_a_few_steps_lower_the_loss(name, options):
 
 
 @names
+@pytest.mark.processor
+@pytest.mark.slow
 def test_autocast(name):
     # In bfloat16 torch's convolution gives NaN at times as the gradient from maps one pixel wide.
     method, batch = make(name), views(64, 32)

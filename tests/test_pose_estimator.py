@@ -144,6 +144,7 @@ t.estimate(t.crop_set(t.images(64 * 200)), Slow(), Path(sys.argv[1]))
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on(tmp_path):
     run = subprocess.Popen(
         [sys.executable, "-c", KILLED, str(tmp_path)], stdout=subprocess.PIPE, text=True,
@@ -245,6 +246,7 @@ def people(data_root, tmp_path_factory):
     return read_image_folder(few, (128, 64)).images
 
 
+@pytest.mark.processor
 def test_people_have_their_heads_up_and_their_feet_down(blazepose, people):
     joints = blazepose(people)
     assert joints.shape == (len(people), 18, 3)
@@ -258,6 +260,7 @@ def test_people_have_their_heads_up_and_their_feet_down(blazepose, people):
         assert 0.2 < middle[name][0] < 0.8
 
 
+@pytest.mark.processor
 def test_a_flipped_crop_has_mirrored_joints(blazepose, people):
     joints = blazepose(people)
     full = full_body(joints)
@@ -266,6 +269,7 @@ def test_a_flipped_crop_has_mirrored_joints(blazepose, people):
     assert np.median(away) < 2  # pixels
 
 
+@pytest.mark.processor
 def test_nobody_is_in_noise_and_nothing_is_sure(blazepose):
     plain = np.full((2, 128, 64, 3), 127, np.uint8)
     joints = blazepose(np.concatenate([plain, images(4, (128, 64))]))
@@ -280,6 +284,7 @@ def test_the_answer_does_not_depend_on_the_company(blazepose, people):
     assert blazepose(people[:0]).shape == (0, 18, 3)
 
 
+@pytest.mark.processor
 def test_a_larger_crop_of_the_same_shows_the_same(blazepose, people):
     full = people[full_body(blazepose(people))]
     double = full.repeat(2, axis=1).repeat(2, axis=2)

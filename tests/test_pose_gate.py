@@ -119,6 +119,7 @@ def test_wrong_joints():
         full_body(np.zeros((3, 17, 3), np.float32))
 
 
+@pytest.mark.processor
 def test_people_pass_and_background_does_not(data_root):
     pytest.importorskip("torch")
     pytest.importorskip("ai_edge_litert")

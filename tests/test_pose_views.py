@@ -254,6 +254,7 @@ def test_gated_poses_want_a_full_body(config, data, folder):
         trainer._Trainer(some, gated, folder, "cpu", False)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_the_poses_that_it_began_with(config, data, folder, tmp_path):
     crops, joints = data
     poses = tmp_path / "poses"
@@ -277,6 +278,7 @@ def test_images_alone_need_no_poses(config, data, folder):
     assert not torch.equal(first, second)
 
 
+@pytest.mark.slow
 def test_a_run_with_poses(config, data, folder, tmp_path):
     crops, _ = data
     config = dataclasses.replace(config, views="auto", epochs=1)

@@ -359,6 +359,7 @@ def test_extractors_that_give_something_else(market, features, message):
         evaluate_reid(market, lambda frame, boxes: features)
 
 
+@pytest.mark.processor
 def test_histogram_on_market(data_root):
     (row,) = evaluate_reid(data_root / "Market-1501", ColorHistogram())
     assert (row.name, row.gap, row.scores.queries) == ("Market-1501", None, 1947)
@@ -467,6 +468,7 @@ def test_no_data(tmp_path):
         evaluate_reid(tmp_path, Spy(), gaps=(3,))
 
 
+@pytest.mark.processor
 def test_histogram_on_mot17(data_root):
     root = data_root / "MOT17" / "train"
     if not Sequence.open(root / NINE).has_frames:

@@ -698,6 +698,7 @@ assert not loaded, loaded
 class TestMot17:
     """The real sequences, with public detections and motion alone."""
 
+    @pytest.mark.processor
     def test_motion_alone_beats_the_peers(self, data_root, tmp_path):
         """Each figure is the best of the open trackers at their defaults: docs/quality.md."""
         from sslmot.evaluate import evaluate

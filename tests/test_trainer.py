@@ -98,6 +98,7 @@ def test_the_curves_can_be_read(run):
     assert 0 < curves["speed/waiting_for_data"][0] < 1
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_encoder(run, crops, tmp_path):
     trainer.train(crops, TINY, tmp_path / "again", device="cpu")
     other = dataclasses.replace(TINY, seed=1)
@@ -110,6 +111,7 @@ def test_the_same_seed_gives_the_same_encoder(run, crops, tmp_path):
     assert not torch.equal(first["backbone.conv1.weight"], third["backbone.conv1.weight"])
 
 
+@pytest.mark.processor
 def test_a_resumed_run_goes_as_one_never_interrupted(run, crops, tmp_path, monkeypatch):
     class Stop(BaseException):
         pass
@@ -137,7 +139,10 @@ def test_a_finished_run_resumes_to_its_encoder(run):
     assert all(torch.equal(before[k], state[k]) for k in before)
 
 
-@pytest.mark.parametrize("method", ["simsiam", "byol", "barlow"])
+@pytest.mark.parametrize(
+    "method",
+    ["simsiam", *(pytest.param(name, marks=pytest.mark.slow) for name in ("byol", "barlow"))],
+)
 def test_every_method_trains(method, crops, tmp_path):
     feature = "backbone" if method == "byol" else "projection"
     config = dataclasses.replace(TINY, method=method, epochs=1, feature=feature)
@@ -147,8 +152,15 @@ def test_every_method_trains(method, crops, tmp_path):
     assert encoder.dim == width
 
 
-@pytest.mark.parametrize("sampler", ["tracklet", "pairs", "identities"])
-@pytest.mark.parametrize("loss", ["acd", "contrast"])
+@pytest.mark.parametrize(
+    ("sampler", "loss"),
+    [
+        ("tracklet", "contrast"),
+        ("pairs", "acd"),
+        ("identities", "contrast"),
+        pytest.param("identities", "acd", marks=pytest.mark.slow),
+    ],
+)
 def test_every_sampler_trains(sampler, loss, crops, tmp_path):
     config = dataclasses.replace(TINY, sampler=sampler, loss=loss, head="norm", epochs=1)
     trainer.train(crops, config, tmp_path / "run", device="cpu")
@@ -167,6 +179,8 @@ def test_the_sampler_follows_the_crops(linked, sampler, crops, tmp_path):
     assert TrainConfig.load(tmp_path / "run" / "config.yaml").sampler == sampler
 
 
+@pytest.mark.processor
+@pytest.mark.slow
 def test_learning_lowers_the_loss(crops, tmp_path):
     config = TrainConfig(
         backbone="resnet18",
@@ -182,7 +196,8 @@ def test_learning_lowers_the_loss(crops, tmp_path):
     )
     encoder = trainer.train(crops, config, tmp_path / "run", device="cpu")
     loss = scalars(tmp_path / "run")["loss"]
-    assert loss[-1] < 0.7 * loss[0]
+    # Of seeds 0 to 2 with AVX2 and without, the largest share is .69.
+    assert loss[-1] < 0.85 * loss[0]
     z = np.stack([encoder(image, [[0, 0, 32, 64]])[0] for image in crops.images])
     z /= np.linalg.norm(z, axis=1, keepdims=True)
     similar = z @ z.T - 2 * np.eye(len(z))
@@ -190,6 +205,7 @@ def test_learning_lowers_the_loss(crops, tmp_path):
     assert (who[similar.argmax(axis=1)] == who).mean() > 0.9
 
 
+@pytest.mark.slow
 def test_it_starts_from_given_weights(run, crops, tmp_path):
     torchvision = {
         **resnet("resnet18").state_dict(),
@@ -254,6 +270,8 @@ def test_more_in_a_batch_than_there_are_crops(crops, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.processor
+@pytest.mark.slow
 def test_a_run_that_collapses_stops(crops, tmp_path):
     config = dataclasses.replace(TINY, learning_rate=100.0, epochs=20, loss="mse")
     with pytest.raises(CollapseError, match=r"collapsed in epoch \d+"):
@@ -296,6 +314,7 @@ SETTINGS = ["--paper", "--backbone", "resnet18", "--crop-size", "64", "32", "--b
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
 
+@pytest.mark.slow
 def test_two_processes_make_one_run(crops, tmp_path):
     folder = write_images(tmp_path / "images", crops)
     launch = [
@@ -320,6 +339,7 @@ def test_two_processes_make_one_run(crops, tmp_path):
     assert np.isfinite(scalars(tmp_path / "run")["loss"]).all()
 
 
+@pytest.mark.slow
 def test_a_killed_run_loses_an_epoch_at_most(crops, tmp_path):
     folder, run = write_images(tmp_path / "images", crops), tmp_path / "run"
     command = [sys.executable, "-m", "sslmot", "train"]

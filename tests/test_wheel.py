@@ -6,6 +6,8 @@ import venv
 import zipfile
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 
 TRACK = """
@@ -24,6 +26,7 @@ assert "torch" not in sys.modules
 """
 
 
+@pytest.mark.slow
 def test_wheel_in_an_environment_of_its_own(tmp_path):
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     subprocess.run(

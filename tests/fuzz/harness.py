@@ -26,12 +26,13 @@ from .errors import Rejections
 
 Target = Callable[[np.random.Generator], None]
 
-LONGEST_CASE = 5.0
-"""Seconds of the processor, so that what else runs on the machine makes no fault."""
+LONGEST_CASE = 20.0 if "san.so" in os.environ.get("LD_PRELOAD", "") else 5.0
+"""Seconds of the processor, so that what else runs on the machine makes no fault. Under sanitizers
+the same work takes a few times as long."""
 MOST_MEMORY = 512 * 2**20
 """Bytes that a case may add to what the process had. The largest step allowed takes 300 MiB."""
-HANG = 60.0
-"""Seconds after which a case is given up that holds Python's lock, or never returns."""
+HANG = 120.0
+"""Seconds of the clock after which a case is given up that never returns."""
 
 
 @dataclass

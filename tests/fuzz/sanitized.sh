@@ -22,10 +22,10 @@ export UBSAN_OPTIONS=print_stacktrace=1
 # Memory is bounded by the fuzzer itself, so what was freed must not wait for long.
 export ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=16
 export TSAN_OPTIONS=halt_on_error=1
-case $sanitize in
-  thread) runtime=libtsan.so ;;
-  *) runtime=libasan.so ;;
-esac
-# Address space layout randomisation may put a library where a sanitizer keeps its shadow.
+runtime=libasan.so run=()
+if [ "$sanitize" = thread ]; then
+  # Randomised addresses may put a library where ThreadSanitizer keeps its notes.
+  runtime=libtsan.so run=(setarch -R)
+fi
 LD_PRELOAD="$(g++ -print-file-name=$runtime) $(g++ -print-file-name=libstdc++.so)" \
-  exec setarch -R $venv/bin/python -P "$@"
+  exec "${run[@]}" $venv/bin/python -P "$@"
