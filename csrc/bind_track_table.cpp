@@ -2,6 +2,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
 #include <string>
@@ -43,12 +44,59 @@ const char* name_of(Stage stage) {
 
 // A step and what its pointers point to.
 struct BoundStep : Step {
-    py::object embeddings_, norms_;
+    py::object embeddings_, norms_, norms_here_, device_;
 };
 
-std::unique_ptr<BoundStep> prepare(const TrackTable& table, const py::object& boxes_,
+// Features on CUDA, and the tensors that hold them.
+struct BoundDevice : DeviceFeatures {
+    std::vector<py::object> tensors;
+};
+
+// A table, and what its tracker keeps beside it from frame to frame. Both change in commit alone.
+struct BoundTable : TrackTable {
+    using TrackTable::TrackTable;
+    py::object context = py::none();
+};
+
+std::unique_ptr<BoundDevice> device_features(const py::object& values_, const py::object& norms_,
+                                             const py::object& norms_here_,
+                                             const py::object& scratch_,
+                                             const py::object& scratch_norms_,
+                                             const py::object& host_, const py::object& device_,
+                                             uintptr_t stream) {
+    const Tensor values(values_, "values"), norms(norms_, "norms");
+    const Tensor norms_here(norms_here_, "norms_here"), scratch(scratch_, "scratch");
+    const Tensor scratch_norms(scratch_norms_, "scratch_norms");
+    const Tensor host(host_, "host"), device(device_, "device");
+    values.expect("float32", {-1, -1});
+    if (!values.cuda()) values.fail("an array on CUDA");
+    const int64_t slots = values.shape(0), dim = values.shape(1);
+    norms.expect("float32", {slots}).expect_with(values);
+    norms_here.expect("float32", {slots}).expect_on_cpu().expect_writable();
+    scratch.expect("float32", {-1, dim}).expect_with(values);
+    scratch_norms.expect("float32", {scratch.shape(0)}).expect_with(values);
+    host.expect("uint8", {-1}).expect_on_cpu().expect_writable();
+    device.expect("uint8", {host.size()}).expect_with(values);
+    auto bound = std::make_unique<BoundDevice>();
+    static_cast<DeviceFeatures&>(*bound) = {
+        values.data<float>(),
+        norms.data<float>(),
+        norms_here.data<float>(),
+        scratch.data<float>(),
+        scratch_norms.data<float>(),
+        slots,
+        scratch.shape(0),
+        dim,
+        {host.data<unsigned char>(), device.data<unsigned char>(), host.size(), values.device_id(),
+         reinterpret_cast<void*>(stream)}};
+    bound->tensors = {values_, norms_, norms_here_, scratch_, scratch_norms_, host_, device_};
+    return bound;
+}
+
+std::unique_ptr<BoundStep> prepare(const BoundTable& table, const py::object& boxes_,
                                    const py::object& scores_, const py::object& classes_,
                                    const py::object& embeddings_, const py::object& norms_,
+                                   const py::object& norms_here_, const py::object& device_,
                                    const py::object& affine_, float zoom) {
     auto step = std::make_unique<BoundStep>();
     const Tensor boxes(boxes_, "boxes"), scores(scores_, "scores"), classes(classes_, "classes");
@@ -59,14 +107,25 @@ std::unique_ptr<BoundStep> prepare(const TrackTable& table, const py::object& bo
     step->boxes.assign(boxes.data<const float>(), boxes.data<const float>() + 4 * n);
     step->scores.assign(scores.data<const float>(), scores.data<const float>() + n);
     step->classes.assign(classes.data<const int32_t>(), classes.data<const int32_t>() + n);
-    if (!embeddings_.is_none() && n > 0) {
+    if (!device_.is_none()) {
+        const auto& device = device_.cast<const BoundDevice&>();
+        if (device.slots < static_cast<int64_t>(table.slots_with(step->scores.size())) ||
+            device.rows < n)
+            throw py::value_error("device: expected room for all tracks, got too little");
+        step->device = &device, step->device_ = device_;
+    }
+    if (!embeddings_.is_none()) {
         const Tensor embeddings(embeddings_, "embeddings"), norms(norms_, "norms");
+        const Tensor norms_here(norms_here_, "norms_here");
         const int64_t dim = table.feature_dim();
-        embeddings.expect("float32", {n, dim ? dim : -1}).expect_on_cpu();
-        norms.expect("float32", {n}).expect_on_cpu();
+        embeddings.expect("float32", {n, dim ? dim : -1});
+        norms.expect("float32", {n}).expect_with(embeddings);
+        norms_here.expect("float32", {n}).expect_on_cpu();
+        if (embeddings.cuda() != (step->device != nullptr))
+            embeddings.fail("an array where the table's features are");
         step->embeddings = {embeddings.data<const float>(), norms.data<const float>(),
-                            norms.data<const float>(), embeddings.shape(1)};
-        step->embeddings_ = embeddings_, step->norms_ = norms_;
+                            norms_here.data<const float>(), embeddings.shape(1)};
+        step->embeddings_ = embeddings_, step->norms_ = norms_, step->norms_here_ = norms_here_;
     }
     if (!affine_.is_none()) {
         const Tensor affine(affine_, "affine");
@@ -78,6 +137,83 @@ std::unique_ptr<BoundStep> prepare(const TrackTable& table, const py::object& bo
     const py::gil_scoped_release release;
     table.prepare(*step);
     return step;
+}
+
+void associate_steps(const std::vector<const BoundTable*>& tables,
+                     const std::vector<BoundStep*>& steps) {
+    if (tables.size() != steps.size()) throw py::value_error("steps: expected one of each table");
+    const std::vector<const TrackTable*> all(tables.begin(), tables.end());
+    const std::vector<Step*> their(steps.begin(), steps.end());
+    const py::gil_scoped_release release;
+    TrackTable::associate(all, their);
+}
+
+py::array_t<int64_t> unnamed(const BoundTable& table, const BoundStep& step, bool births) {
+    const std::vector<size_t> rows = table.unnamed(step, births);
+    return array(std::vector<int64_t>(rows.begin(), rows.end()));
+}
+
+void name(const BoundTable& table, BoundStep& step, bool births, const py::object& known_,
+          int64_t first_id) {
+    if (known_.is_none()) return table.name(step, births, nullptr, first_id);
+    const Tensor known(known_, "known");
+    const auto count = static_cast<int64_t>(table.unnamed(step, births).size());
+    known.expect("int64", {count}).expect_on_cpu();
+    table.name(step, births, known.data<const int64_t>(), first_id);
+}
+
+py::tuple commit(BoundTable& table, BoundStep& step, const py::object& context) {
+    const Report report = table.commit(step);
+    table.context = context;
+    return py::make_tuple(array(report.ids), array(report.detections));
+}
+
+// (ids, slots) of the tracks that this frame leaves without a detection for the first time.
+py::tuple just_lost(const BoundTable& table, const BoundStep& step) {
+    std::vector<int64_t> ids, slots;
+    const TrackColumns& tracks = table.tracks();
+    for (size_t i = 0; i < tracks.size(); ++i) {
+        const int64_t id = tracks.ids[i];
+        const bool over = std::find(step.ended.begin(), step.ended.end(), id) != step.ended.end();
+        if (step.match[i] < 0 && tracks.time_since_update[i] == 0 && id > 0 && !over)
+            ids.push_back(id), slots.push_back(tracks.slots[i]);
+    }
+    return py::make_tuple(array(ids), array(slots));
+}
+
+// Identities that have a detection in this frame.
+py::array_t<int64_t> in_view(const BoundTable& table, const BoundStep& step) {
+    std::vector<int64_t> ids;
+    for (size_t i = 0; i < table.size(); ++i)
+        if (step.match[i] >= 0 && table.tracks().ids[i] > 0) ids.push_back(table.tracks().ids[i]);
+    for (const Newcomer& some : step.newcomers)
+        if (some.id) ids.push_back(some.id);
+    return array(ids);
+}
+
+py::dict columns_of(const TrackColumns& tracks) {
+    py::dict d;
+    const auto count = static_cast<int64_t>(tracks.size());
+    d["ids"] = array(tracks.ids), d["hits"] = array(tracks.hits);
+    d["time_since_update"] = array(tracks.time_since_update);
+    d["feature_updates"] = array(tracks.feature_updates), d["slots"] = array(tracks.slots);
+    d["classes"] = array(tracks.classes), d["boxes"] = array(tracks.boxes, 4);
+    d["state"] = array(tracks.state, count ? static_cast<int64_t>(tracks.state.size()) / count : 4);
+    return d;
+}
+
+py::array_t<float> read_features(const BoundTable& table, const py::object& slots_) {
+    const Tensor slots(slots_, "slots");
+    slots.expect("int64", {-1}).expect_on_cpu();
+    const auto dim = static_cast<py::ssize_t>(table.feature_dim());
+    py::array_t<float> out({static_cast<py::ssize_t>(slots.size()), dim});
+    for (int64_t k = 0; k < slots.size(); ++k) {
+        const int64_t slot = slots.data<const int64_t>()[k];
+        if (slot < 0 || slot >= static_cast<int64_t>(table.slots_with(0)))
+            throw py::value_error("slots: expected those of tracks, got " + std::to_string(slot));
+        table.read_feature(slot, out.mutable_data() + k * dim);
+    }
+    return out;
 }
 
 py::tuple rounds_of(const BoundStep& step, double gate_motion, double gate_both) {
@@ -94,16 +230,19 @@ py::tuple rounds_of(const BoundStep& step, double gate_motion, double gate_both)
 py::list newcomers_of(const BoundStep& step) {
     py::list all;
     for (const Newcomer& some : step.newcomers)
-        if (some.id) all.append(py::make_tuple(
-            some.id, some.detection, name_of(some.stage),
-            std::isnan(some.affinity) ? py::object(py::none()) : py::object(py::float_(some.affinity))));
+        if (some.id)
+            all.append(py::make_tuple(some.id, some.detection, name_of(some.stage),
+                                      std::isnan(some.affinity)
+                                          ? py::object(py::none())
+                                          : py::object(py::float_(some.affinity))));
     return all;
 }
 
 }  // namespace
 
 void bind_track_table(py::module_& m) {
-    py::class_<TrackSettings>(m, "TrackSettings", "The settings of a tracker, as TrackTable takes them.")
+    py::class_<TrackSettings>(m, "TrackSettings",
+                              "The settings of a tracker, as TrackTable takes them.")
         .def(py::init([](const PairParams& by_both, const PairParams& by_motion,
                          const PairParams& by_looks, float min_affinity, float lost_affinity,
                          float appearance_reach, float motion_reach, double walk, bool rescue,
@@ -111,10 +250,26 @@ void bind_track_table(py::module_& m) {
                          float sure_score, int64_t confirm, int64_t patience,
                          int64_t potential_patience, int64_t memory, bool kalman,
                          const MotionNoise& noise, bool reupdate) {
-                 return TrackSettings{by_both,       by_motion,  by_looks,  min_affinity,
-                                      lost_affinity, appearance_reach, motion_reach, walk, rescue,
-                                      delta, max_hidden, low_score, birth_overlap, sure_score,
-                                      confirm, patience, potential_patience, memory, kalman, noise,
+                 return TrackSettings{by_both,
+                                      by_motion,
+                                      by_looks,
+                                      min_affinity,
+                                      lost_affinity,
+                                      appearance_reach,
+                                      motion_reach,
+                                      walk,
+                                      rescue,
+                                      delta,
+                                      max_hidden,
+                                      low_score,
+                                      birth_overlap,
+                                      sure_score,
+                                      confirm,
+                                      patience,
+                                      potential_patience,
+                                      memory,
+                                      kalman,
+                                      noise,
                                       reupdate};
              }),
              py::kw_only(), py::arg("by_both"), py::arg("by_motion"), py::arg("by_looks"),
@@ -122,39 +277,74 @@ void bind_track_table(py::module_& m) {
              py::arg("motion_reach"), py::arg("walk"), py::arg("rescue"), py::arg("delta"),
              py::arg("max_hidden"), py::arg("low_score"), py::arg("birth_overlap"),
              py::arg("sure_score"), py::arg("confirm"), py::arg("patience"),
-             py::arg("potential_patience"), py::arg("memory"), py::arg("kalman"),
-             py::arg("noise"), py::arg("reupdate"));
+             py::arg("potential_patience"), py::arg("memory"), py::arg("kalman"), py::arg("noise"),
+             py::arg("reupdate"));
 
     py::class_<BoundStep>(m, "Step", "One frame on its way through a TrackTable.")
         .def_property_readonly("match", [](const BoundStep& s) { return array(s.match); })
         .def_property_readonly("ids", [](const BoundStep& s) { return array(s.ids); })
         .def_property_readonly("boxes", [](const BoundStep& s) { return array(s.boxes, 4); })
-        .def_property_readonly("predicted", [](const BoundStep& s) { return array(s.predicted, 4); })
+        .def_property_readonly("predicted",
+                               [](const BoundStep& s) { return array(s.predicted, 4); })
+        .def_property_readonly("newcomer_ids",
+                               [](const BoundStep& s) {
+                                   std::vector<int64_t> ids;
+                                   for (const Newcomer& some : s.newcomers) ids.push_back(some.id);
+                                   return array(ids);
+                               })
+        .def_property_readonly("features",
+                               [](const BoundStep& s) {
+                                   const auto n = static_cast<int64_t>(s.feature_norms.size());
+                                   const auto all = static_cast<int64_t>(s.features.size());
+                                   return array(s.features, n ? all / n : 1);
+                               })
         .def("rounds", &rounds_of, py::arg("motion_gate"), py::arg("gate"))
         .def("newcomers", &newcomers_of);
 
-    py::class_<TrackTable>(m, "TrackTable", "All that is kept of tracks between frames.")
+    py::class_<BoundDevice>(m, "DeviceFeatures", "The feature table of a tracker on CUDA.")
+        .def(py::init(&device_features), py::arg("values"), py::arg("norms"), py::arg("norms_here"),
+             py::arg("scratch"), py::arg("scratch_norms"), py::arg("host"), py::arg("device"),
+             py::arg("stream"));
+
+    py::class_<BoundTable>(m, "TrackTable", "All that is kept of tracks between frames.")
         .def(py::init<const TrackSettings&>(), py::arg("settings"))
         .def("prepare", &prepare, py::arg("boxes"), py::arg("scores"), py::arg("classes"),
-             py::arg("embeddings"), py::arg("norms"), py::arg("affine"), py::arg("zoom"))
-        .def("associate",
-             [](const TrackTable& table, BoundStep& step) {
-                 const py::gil_scoped_release release;
-                 TrackTable::associate({&table}, {&step});
+             py::arg("embeddings") = py::none(), py::arg("norms") = py::none(),
+             py::arg("norms_here") = py::none(), py::arg("device") = py::none(),
+             py::arg("affine") = py::none(), py::arg("zoom") = 1.0F)
+        .def(
+            "identify",
+            [](const BoundTable& table, BoundStep& step, bool features) {
+                const py::gil_scoped_release release;
+                table.identify(step, features);
+            },
+            py::arg("step"), py::arg("features"))
+        .def("unnamed", &unnamed, py::arg("step"), py::arg("births"))
+        .def("name", &name, py::arg("step"), py::arg("births"), py::arg("known") = py::none(),
+             py::arg("first_id") = 1)
+        .def("commit", &commit, py::arg("step"), py::arg("context"))
+        .def("reset",
+             [](BoundTable& table) {
+                 table.reset();
+                 table.context = py::none();
              })
-        .def("identify",
-             [](const TrackTable& table, BoundStep& step) {
-                 const py::gil_scoped_release release;
-                 table.identify(step, false);
-                 table.name(step, nullptr, 1);
-             })
-        .def("commit",
-             [](TrackTable& table, BoundStep& step) {
-                 const Report report = table.commit(step);
-                 return py::make_tuple(array(report.ids), array(report.detections));
-             })
-        .def("reset", &TrackTable::reset)
-        .def("__len__", &TrackTable::size);
+        .def("in_view", &in_view, py::arg("step"))
+        .def("just_lost", &just_lost, py::arg("step"))
+        .def("read_features", &read_features, py::arg("slots"))
+        .def("slots_with", &BoundTable::slots_with, py::arg("more"))
+        .def_property_readonly("tracks", [](const BoundTable& t) { return columns_of(t.tracks()); })
+        .def_property_readonly("lost", [](const BoundTable& t) { return columns_of(t.lost()); })
+        .def_property_readonly("feature_dim", &BoundTable::feature_dim)
+        .def_property_readonly("next_id", &BoundTable::next_id)
+        .def_property_readonly("context", [](const BoundTable& t) { return t.context; })
+        .def_property_readonly("lost_count", [](const BoundTable& t) { return t.lost().size(); })
+        .def("__len__", &BoundTable::size);
+
+    m.def("cuda_update_bytes", &cuda_update_bytes, py::arg("updates"),
+          "Bytes that an update of features can need of each buffer of DeviceFeatures.");
+
+    m.def("associate_steps", &associate_steps, py::arg("tables"), py::arg("steps"),
+          "Match the tracks of each table with the detections of its step.");
 }
 
 }  // namespace sslmot

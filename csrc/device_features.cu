@@ -1,5 +1,3 @@
-#include "device_features.h"
-
 #include <cuda_runtime.h>
 
 #include <algorithm>
@@ -7,6 +5,7 @@
 #include <stdexcept>
 
 #include "cuda_device.h"
+#include "device_features.h"
 
 namespace sslmot {
 
@@ -21,9 +20,9 @@ void copy_on_device(const CudaWork& work, float* to, const float* from, int64_t 
 }
 
 void clear_on_device(const CudaWork& work, float* values, int64_t count) {
-    check_cuda(cudaMemsetAsync(values, 0, static_cast<size_t>(count) * sizeof(float),
-                               stream_of(work)),
-               "clearing of features");
+    check_cuda(
+        cudaMemsetAsync(values, 0, static_cast<size_t>(count) * sizeof(float), stream_of(work)),
+        "clearing of features");
 }
 
 // Blends rows of a table with detections' features; the numbers go to the device first.

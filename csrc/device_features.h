@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "associate_cuda.h"
 #include "associate.h"
+#include "associate_cuda.h"
 
 namespace sslmot {
 

@@ -138,8 +138,7 @@ void TrackTable::prepare(Step& step) const {
     step.low.resize(n), step.visible.assign(n, 0);
     for (size_t j = 0; j < n; ++j) step.low[j] = step.scores[j] < settings_.low_score;
     if (!step.described()) return;
-    for (size_t j = 0; j < n; ++j)
-        step.visible[j] = step.embeddings.norms_here[j] >= kSmallestNorm;
+    for (size_t j = 0; j < n; ++j) step.visible[j] = step.embeddings.norms_here[j] >= kSmallestNorm;
     if (settings_.max_hidden < 1.0F) {
         std::vector<float> hidden(n);
         find_hidden(step.boxes.data(), static_cast<int64_t>(n), hidden.data());
@@ -432,11 +431,11 @@ void TrackTable::identify(Step& step, bool features) const {
     for (size_t i = 0; i < tracks_.size(); ++i)
         if (tracks_.ids[i] == 0 && step.match[i] >= 0 && tracks_.hits[i] + 1 >= s.confirm)
             step.newcomers.push_back(
-                {static_cast<int64_t>(i), step.match[i], 0, Stage::fresh, NAN, false});
-    const size_t due = step.newcomers.size();
+                {static_cast<int64_t>(i), step.match[i], 0, Stage::fresh, NAN});
+    const size_t due = step.tentative = step.newcomers.size();
     for (const int64_t j : step.births)
         if (s.confirm == 0 || step.scores[static_cast<size_t>(j)] >= s.sure_score)
-            step.newcomers.push_back({-1, j, 0, Stage::fresh, NAN, false});
+            step.newcomers.push_back({-1, j, 0, Stage::fresh, NAN});
     if (step.newcomers.empty() || !has_features(step)) return;
     std::vector<size_t> lost;
     if (dim_ > 0) lost = missing(step);
@@ -471,20 +470,36 @@ void TrackTable::identify(Step& step, bool features) const {
     } else if (due < step.newcomers.size() && !lost.empty()) {
         // A new detection that resembles a lost track waits for a second look.
         compare_lost(step, lost, due, step.newcomers.size(), pairs);
-        for (size_t e = 0; e < pairs.columns.size(); ++e)
-            if (!(pairs.values[e] >= s.by_looks.gate))
-                step.newcomers[due + static_cast<size_t>(pairs.columns[e])].waits = true;
+        for (size_t i = 0; i < lost.size(); ++i)
+            for (auto e = static_cast<size_t>(pairs.row_begin[i]);
+                 e < static_cast<size_t>(pairs.row_begin[i + 1]); ++e)
+                if (!(pairs.values[e] >= s.by_looks.gate))
+                    step.resemblances.emplace_back(due + static_cast<size_t>(pairs.columns[e]),
+                                                   id_of(lost[i]));
     }
 }
 
-void TrackTable::name(Step& step, const int64_t* known, int64_t first_id) const {
-    step.next_id = std::max(next_id_, first_id);
-    for (size_t k = 0; k < step.newcomers.size(); ++k) {
+std::vector<size_t> TrackTable::unnamed(const Step& step, bool births) const {
+    const size_t begin = births ? step.tentative : 0;
+    const size_t end = births ? step.newcomers.size() : step.tentative;
+    std::vector<size_t> rows;
+    for (size_t k = begin; k < end; ++k) {
+        bool waits = false;
+        for (const auto& [newcomer, id] : step.resemblances)
+            waits |= newcomer == k && !contains(step.ended, id);
+        if (!step.newcomers[k].id && !waits) rows.push_back(k);
+    }
+    return rows;
+}
+
+void TrackTable::name(Step& step, bool births, const int64_t* known, int64_t first_id) const {
+    step.next_id = std::max({step.next_id, next_id_, first_id});
+    for (const size_t k : unnamed(step, births)) {
         Newcomer& newcomer = step.newcomers[k];
-        if (newcomer.id || newcomer.waits) continue;
-        if (known && known[k]) {
-            newcomer.id = known[k], newcomer.stage = Stage::gallery;
-            step.ended.push_back(known[k]);  // it may be missing here
+        const int64_t seen_before = known ? *known++ : 0;
+        if (seen_before) {
+            newcomer.id = seen_before, newcomer.stage = Stage::gallery;
+            step.ended.push_back(seen_before);  // it may be missing here
         } else {
             newcomer.id = step.next_id++;
         }

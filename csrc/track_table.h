@@ -1,10 +1,11 @@
 // All that is kept of tracks between frames, and its verbs: prepare, associate, identify, commit.
 //
-// A step goes through all four. The first three write to the Step alone and may throw; commit writes
-// to the table and cannot be cut in half. So a refused or interrupted step changes nothing.
+// A step goes through all four. The first three write to the Step alone and may throw; commit
+// writes to the table and cannot be cut in half. So a refused or interrupted step changes nothing.
 #pragma once
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "associate.h"
@@ -83,13 +84,12 @@ struct Newcomer {
     int64_t id;  // 0 until it has one
     Stage stage;
     float affinity;  // to the lost track that it is, NaN where it is none
-    bool waits;      // a new detection that resembles a lost track, and gets no identity yet
 };
 
 // One frame on its way through a tracker.
 struct Step {
     // From prepare.
-    uint64_t version = 0;  // of the table that it was prepared for
+    uint64_t version = 0;              // of the table that it was prepared for
     std::vector<float> boxes, scores;  // (N, 4) xyxy pixels, (N)
     std::vector<int32_t> classes;
     Embeddings embeddings;
@@ -97,18 +97,21 @@ struct Step {
     bool moved = false;
     CameraMotion camera{};
     std::vector<float> state, predicted;  // (T, kState) moved with the camera, (T, 4)
-    std::vector<uint8_t> low;      // (N) scores too low to start a track
-    std::vector<uint8_t> visible;  // (N) the feature is known, and not of something in front
+    std::vector<uint8_t> low;             // (N) scores too low to start a track
+    std::vector<uint8_t> visible;         // (N) the feature is known, and not of something in front
     // From associate.
     std::vector<Round> rounds;
     std::vector<int32_t> match;   // (T), the detection of each track, -1 for none
     std::vector<int64_t> births;  // detections that start tracks
     // From identify.
-    std::vector<Newcomer> newcomers;
-    std::vector<int64_t> ended;   // ids whose old tracks end, since another track has them now
+    std::vector<Newcomer> newcomers;  // tentative tracks first, then detections that start tracks
+    size_t tentative = 0;             // how many of them are tracks
+    // Newcomers and the ids of lost tracks that they resemble: they wait for a second look.
+    std::vector<std::pair<size_t, int64_t>> resemblances;
+    std::vector<int64_t> ended;  // ids whose old tracks end, since another track has them now
     // Of newcomers, as they will be after this frame; on a device they are in its scratch.
     std::vector<float> features, feature_norms;
-    int64_t next_id = 0;          // after this frame
+    int64_t next_id = 0;  // after this frame
     // From commit.
     std::vector<int64_t> ids;  // (T), of the tracks in this frame
 
@@ -137,9 +140,11 @@ class TrackTable {
     // Finds the tracks that get their identity in this frame, and those that are lost tracks seen
     // again. With `features` those of the others are left in the step for a gallery.
     void identify(Step& step, bool features) const;
-    // Gives identities to the newcomers that have none: those that a gallery knows (0 for none; null
-    // without a gallery), new ones from `first_id` on for the rest.
-    void name(Step& step, const int64_t* known, int64_t first_id) const;
+    // The newcomers that have no identity yet: tentative tracks, or detections that start tracks.
+    std::vector<size_t> unnamed(const Step& step, bool births) const;
+    // Gives them identities: those that a gallery knows them by (in their order, 0 for none; null
+    // without a gallery), new ones from `first_id` on for the rest. Tentative tracks come first.
+    void name(Step& step, bool births, const int64_t* known, int64_t first_id) const;
     // Takes the step in. Throws std::logic_error for a step that was prepared before another one
     // was taken in, std::bad_alloc; nothing has changed then.
     Report commit(Step& step);

@@ -7,7 +7,6 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from sslmot.motion import State
 from sslmot.types import Boxes, Frame
 
 Affine: TypeAlias = npt.NDArray[np.float32]
@@ -127,23 +126,6 @@ def _edges_stand_still(before: View, now: View) -> bool:
     return bool(steep.any() and np.median(change[steep] / slope[steep]) <= _STILL_EDGES)
 
 
-def warp(state: State, affine: Affine) -> State:
-    """Move tracks with the picture.
-
-    Args:
-        state: (T, K, 4) float32, of any :class:`~sslmot.motion.MotionModel`: boxes as (cx, cy, w,
-            h) in pixels, and with K = 5 their velocities, variances, covariances and variances of
-            the velocities.
-        affine: (2, 3), from the pixels of the frame before to those of this one.
-
-    Returns:
-        A new state, (T, K, 4) float32. Boxes stay upright; their sizes change by the zoom.
-    """
-    linear, shift = affine[:, :2], affine[:, 2]
-    zoom = np.sqrt(np.abs(np.linalg.det(linear))).astype(np.float32)
-    moved: State = state * zoom
-    # What is known of cx is known of cy, equally well: a turn does not change the variances.
-    moved[:, 2:] *= zoom
-    moved[:, :2, :2] = state[:, :2, :2] @ linear.T
-    moved[:, 0, :2] += shift
-    return moved
+def zoom(affine: Affine) -> float:
+    """By what a motion (2, 3) scales sizes."""
+    return float(np.sqrt(np.abs(np.linalg.det(affine[:, :2]))).astype(np.float32))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-from sslmot.features import match_together
+from sslmot import _core
 from sslmot.inputs import check_frame, of_video, read_detections
 from sslmot.scene import Scene
 from sslmot.tracker import Tracker
@@ -82,19 +82,28 @@ class TrackerGroup:
         scenes = []
         for i, tracker in enumerate(self.trackers):
             with of_video(i):
-                scenes.append(tracker._see(frames[i], dets[i], embeddings[i], extracted[i]))
+                scenes.append(tracker._prepare(frames[i], dets[i], embeddings[i], extracted[i]))
         self._expect_shared_galleries(scenes)
-        first = [t._first_round(scene) for t, scene in zip(self.trackers, scenes, strict=True)]
-        matchings = match_together(first)
-        matches = []
-        for i, tracker in enumerate(self.trackers):
+        self._associate(scenes)
+        for i, (tracker, scene) in enumerate(zip(self.trackers, scenes, strict=True)):
             with of_video(i):
-                matches.append(tracker._match(scenes[i], matchings[i]))
+                tracker._identify(scene)
         # Nothing can be refused from here on.
-        return [
-            tracker._follow(scene, *found)
-            for tracker, scene, found in zip(self.trackers, scenes, matches, strict=True)
-        ]
+        return [t._commit(scene) for t, scene in zip(self.trackers, scenes, strict=True)]
+
+    def _associate(self, scenes: Sequence[Scene]) -> None:
+        """Match each video; those with features on one CUDA device by one native call."""
+        on: dict[Any, list[int]] = {}
+        for i, (tracker, scene) in enumerate(zip(self.trackers, scenes, strict=True)):
+            if scene.device is not None:
+                on.setdefault(scene.device.device, []).append(i)
+                continue
+            with of_video(i):
+                _core.associate_steps([tracker._table], [scene.step])
+        for these in on.values():
+            _core.associate_steps(
+                [self.trackers[i]._table for i in these], [scenes[i].step for i in these]
+            )
 
     def _extract(
         self,
@@ -111,7 +120,7 @@ class TrackerGroup:
                 boxes[i] = read_detections(dets[i]).boxes
                 if frames[i] is None or embeddings[i] is not None or not len(boxes[i]):
                     continue
-                check_frame(frames[i], tracker._frame_size)
+                check_frame(frames[i], tracker._context.size)
             if tracker._extractor is None:
                 tracker._extractor = self._default_extractor
             if isinstance(tracker.extractor, FramesExtractor):
@@ -134,9 +143,9 @@ class TrackerGroup:
         """Check that features of those who share a gallery compare, before one fills it."""
         first: dict[int, tuple[int, str, int]] = {}
         for i, (tracker, scene) in enumerate(zip(self.trackers, scenes, strict=True)):
-            if tracker.gallery is None or scene.looks is None:
+            if tracker.gallery is None or scene.width is None:
                 continue
-            kind = scene.model, int(scene.looks.values.shape[1])
+            kind = scene.model, scene.width
             video, *other = first.setdefault(id(tracker.gallery), (i, *kind))
             if kind != tuple(other):
                 raise ValueError(

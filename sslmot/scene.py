@@ -1,62 +1,47 @@
-"""A frame as a tracker sees it, before the detections are matched."""
+"""A frame on its way through a tracker, between the phases of a step."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from sslmot.association import BoxPairs, Match
-from sslmot.camera import Affine, View
-from sslmot.evidence import Stage
-from sslmot.features import Embeddings, FeatureTable
+from sslmot import _core
+from sslmot.camera import View
+from sslmot.features import DeviceTable
 from sslmot.inputs import Detections
-from sslmot.motion import State
 
 
 @dataclass(slots=True)
 class Scene:
-    """A frame of T tracks and N detections, checked.
+    """A frame that was prepared.
 
     Attributes:
-        size: (H, W) of the frame, or of the last one that was given.
-        view: What to keep of it for the camera's motion.
-        moved: How the camera moved since the frame before, None if not.
-        state: (T, K, 4) float32, of the tracks, moved with the camera.
         detections: What was detected.
-        pairs: Boxes of both sides, of tracks where they are expected.
-        features: What is known of the looks of all tracks; None if nothing ever was.
-        looks: Features of the detections; None where there are none in this frame.
-        model: Whose features they are, as a gallery keeps it.
-        faint: (N,) which score too low to start a track.
-        visible: (N,) of which the looks are known, and not those of somebody in front.
+        step: What the table of tracks knows of the frame.
+        device: Where the features of tracks are, None for host memory.
+        context: What is kept for the next frame beside the tracks.
+        model: Whose features the detections have, as a gallery keeps it.
+        width: Of these features, None where there are none.
     """
 
-    size: tuple[int, int] | None
-    view: View | None
-    moved: Affine | None
-    state: State
     detections: Detections
-    pairs: BoxPairs
-    features: FeatureTable | None
-    looks: Embeddings | None
+    step: _core.Step
+    device: DeviceTable | None
+    context: Context
     model: str
-    faint: npt.NDArray[np.bool_]
-    visible: npt.NDArray[np.bool_]
+    width: int | None
 
-    @property
-    def stage(self) -> Stage:
-        """By what the first round matches."""
-        return "motion" if self.looks is None else "appearance"
 
-    @property
-    def clear(self) -> npt.NDArray[np.bool_]:
-        """Which looks are taken in: (N,)."""
-        return self.visible & ~self.faint
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What is kept of a video beside its tracks.
 
-    def free(self, match: Match) -> npt.NDArray[np.bool_]:
-        """Which detections no track has: (N,)."""
-        free = np.ones(len(self.faint) + 1, bool)
-        free[match] = False  # -1, of tracks without one, is the last
-        return free[:-1]
+    Attributes:
+        size: (H, W) of the frames, None before the first.
+        view: Of the last frame, for the camera's motion.
+        device: Where the features of tracks are, None for host memory.
+    """
+
+    size: tuple[int, int] | None = None
+    view: View | None = None
+    device: Any = None
