@@ -43,7 +43,7 @@ def write(path: str | Path, data: bytes) -> None:
 
 
 @contextmanager
-def replacing(path: str | Path) -> Iterator[TextIO]:
+def replacing(path: str | os.PathLike[str]) -> Iterator[TextIO]:
     """Open a text that takes the place of a file when it is complete.
 
     Args:
@@ -148,7 +148,7 @@ def _new_workplace(parent: Path, prefix: str) -> tuple[Path, int]:
         try:
             _lock(lock)
             with suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(lock), os.stat(folder / _LOCK)):
+                if os.path.samestat(os.fstat(lock), (folder / _LOCK).stat()):
                     return folder, lock
         except BlockingIOError:
             pass

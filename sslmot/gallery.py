@@ -210,10 +210,11 @@ class Gallery:
             FileNotFoundError: There is no such file.
             ValueError: It is no gallery, or damaged.
         """
-        members = reading.read_members(path, [f"{name}.npy" for name in _ARRAYS], "a gallery")
+        members = reading.read_members(path, "a gallery")
         try:
-            arrays = map(reading.array_from, members.values())
-            return cls._restored(*arrays)
+            if members.keys() != {f"{name}.npy" for name in _ARRAYS}:
+                raise ValueError(f"arrays {', '.join(members)}")
+            return cls._restored(*(reading.array_from(members[f"{name}.npy"]) for name in _ARRAYS))
         except ValueError as error:
             raise ValueError(f"{path}: expected a gallery, got {error}") from error
 

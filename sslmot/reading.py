@@ -42,6 +42,7 @@ _NPY_HEADER = re.compile(
     rb"\{'descr': '([|<>][biufU]\d{1,8})', 'fortran_order': (False|True), "
     rb"'shape': \(((?:\d{1,18}(?:, \d{1,18})+|\d{1,18},)?)\), \} *\n"
 )
+_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ZIP_ERRORS = (
     ValueError,
     KeyError,
@@ -58,15 +59,21 @@ _ZIP_ERRORS = (
 
 def is_file(path: str | os.PathLike[str]) -> bool:
     """Whether there is a regular file; False too for a name that no file can have."""
-    return os.path.isfile(path)
+    try:
+        return Path(path).is_file()
+    except OSError:  # such as one that is too long
+        return False
 
 
-def read(path: str | os.PathLike[str], most: int | None = None) -> bytes:
+def read(
+    path: str | os.PathLike[str], most: int | None = None, *, head: int | None = None
+) -> bytes:
     """Read a regular file.
 
     Args:
         path: The file.
         most: Bytes it may have; None for any number.
+        head: Bytes to read of it; None for all.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -75,12 +82,12 @@ def read(path: str | os.PathLike[str], most: int | None = None) -> bytes:
     if "\0" in os.fspath(path):
         raise ValueError(f"{os.fspath(path)!r}: expected a path, got one with a null byte")
     # To open a pipe for reading would wait for its writer.
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         mode = os.fstat(file.fileno()).st_mode
         if not stat.S_ISREG(mode):
             kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, socket or device"
             raise ValueError(f"{path}: expected a regular file, got {kind}")
-        data = file.read(-1 if most is None else most + 1)
+        data = file.read(head if head is not None else -1 if most is None else most + 1)
     if most is not None and len(data) > most:
         raise ValueError(f"{path}: expected at most {most} bytes, got more")
     return data
@@ -112,7 +119,7 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     content = _of(path, from_json, read_text(path, MOST_JSON))
     if not isinstance(content, dict):
-        raise ValueError(f"{path}: expected a JSON object, got {type(content).__name__}")
+        raise ValueError(f"{path}: expected a JSON object, got {content!r:.200}")
     return content
 
 
@@ -161,28 +168,33 @@ def _from_yaml(text: str) -> Any:
         raise ValueError(f"expected YAML, got {error}") from error
 
 
-def read_array(
-    path: str | os.PathLike[str], *, mapped: Literal["r", "r+"] | None = None
-) -> npt.NDArray[Any]:
+def read_array(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
     """Read what ``np.save`` wrote: numbers, truth values or texts.
-
-    Args:
-        path: The file.
-        mapped: How to map it into memory; None to read it.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: It is no such array, or has another size than it declares.
     """
-    if mapped is None:
-        return _of(path, array_from, read(path))
-    # Of a file of any size the header alone.
-    if not is_file(path):
-        read(path)
-    with open(path, "rb") as file:
-        start, size = file.read(2**16), os.fstat(file.fileno()).st_size
+    return _of(path, array_from, read(path))
+
+
+def mapped_array(
+    path: str | os.PathLike[str], mode: Literal["r", "r+"] = "r"
+) -> np.memmap[Any, np.dtype[Any]]:
+    """Map what ``np.save`` wrote into memory.
+
+    Args:
+        path: The file.
+        mode: Whether it may be written too.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: As :func:`read_array`.
+    """
+    start = read(path, head=2**16)
+    size = Path(path).stat().st_size
     dtype, shape, order, offset = _of(path, lambda data: _npy_header(data, size), start)
-    return np.memmap(path, dtype, mapped, offset, shape, order)
+    return np.memmap(path, dtype, mode, offset, shape, order)
 
 
 def array_from(data: bytes) -> npt.NDArray[Any]:
@@ -199,14 +211,17 @@ def array_from(data: bytes) -> npt.NDArray[Any]:
 
 
 def read_members(
-    path: str | os.PathLike[str], names: Iterable[str], what: str, most: int | None = None
+    path: str | os.PathLike[str],
+    what: str,
+    names: Iterable[str] | None = None,
+    most: int | None = None,
 ) -> dict[str, bytes]:
     """Read files out of a ZIP archive.
 
     Args:
         path: The archive.
-        names: Of the files in it.
         what: The archive is called in errors, such as "a gallery".
+        names: Of the files in it; None for all of them.
         most: Bytes they may have in all; None for no more than the archive, uncompressed.
 
     Raises:
@@ -217,8 +232,10 @@ def read_members(
     most = len(data) if most is None else most
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            found = [archive.getinfo(name) for name in names]
-            if any(i.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for i in found):
+            found = [archive.getinfo(name) for name in names or archive.namelist()]
+            if any(
+                i.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for i in found
+            ):
                 raise ValueError("an unknown compression")
             if sum(info.file_size for info in found) > most:
                 raise ValueError(f"more than {most} bytes")
@@ -238,11 +255,11 @@ def _npy_header(
     """Dtype, shape, order and offset of an array whose file has so many bytes."""
     start = len(_NPY_MAGIC) + 2
     if not data.startswith(_NPY_MAGIC) or len(data) < start:
-        raise ValueError("expected an array as np.save writes it")
+        raise ValueError("expected an array, got another file")
     (length,) = struct.unpack_from("<H", data, start - 2)
     header = _NPY_HEADER.fullmatch(data, start, start + length)
     if header is None or len(data) < start + length:
-        raise ValueError("expected an array as np.save writes it, got another header")
+        raise ValueError("expected an array, got another header than np.save's")
     try:
         dtype = np.dtype(header[1].decode())
     except TypeError as error:

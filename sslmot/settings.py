@@ -77,10 +77,11 @@ class Settings:
         if value not in choices:
             raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
 
-    def _expect_integer(self, name: str, low: int) -> None:
+    def _expect_integer(self, name: str, low: int, high: int = 2**63 - 1) -> None:
         value = getattr(self, name)
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value < 2**63:
-            raise ValueError(f"{name}: expected an integer of {low} or more, got {value!r}")
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            interval = f"{low} or more" if high == 2**63 - 1 else f"{low} to {high}"
+            raise ValueError(f"{name}: expected an integer of {interval}, got {value!r}")
 
     @staticmethod
     def _expect_crop_size(size: Any, least: tuple[int, int], multiple: int = 1) -> None:

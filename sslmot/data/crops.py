@@ -146,17 +146,14 @@ class CropSet:
             ValueError: A file is damaged, or they do not fit together.
         """
         folder = Path(folder)
-        names = reading.read_json(folder / "names.json")
-        if not all(isinstance(names.get(name), list) for name in _NAMES):
-            raise ValueError(f"{folder / 'names.json'}: expected lists {', '.join(_NAMES)}")
-        fields: dict[str, Any] = {name: tuple(names[name]) for name in _NAMES}
-        fields |= {
-            name: reading.read_array(
-                folder / f"{name}.npy", mapped="r" if name == "images" else None
-            )
-            for name in _ARRAYS
-        }
         try:
+            names = reading.read_json(folder / "names.json")
+            if not all(isinstance(names.get(name), list) for name in _NAMES):
+                raise ValueError(f"no lists {', '.join(_NAMES)} in names.json")
+            fields: dict[str, Any] = {name: tuple(names[name]) for name in _NAMES}
+            for name in _ARRAYS:
+                read = reading.mapped_array if name == "images" else reading.read_array
+                fields[name] = read(folder / f"{name}.npy")
             return cls(**fields)
         except ValueError as error:
             raise ValueError(f"{folder}: expected a saved CropSet, got {error}") from error

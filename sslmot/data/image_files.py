@@ -37,7 +37,7 @@ def read_image(path: str | os.PathLike[str]) -> Frame:
     # Before it is decoded: a few kilobytes can declare gigabytes.
     width, height = _size(data)
     if not 1 <= width * height <= MOST_PIXELS:
-        got = f"{width}x{height}" if width * height else "none"
+        got = f"{width}x{height}" if width * height else "no readable image"
         raise ValueError(
             f"{path}: expected a JPEG, PNG, BMP or WebP of at most {MOST_PIXELS} pixels, got {got}"
         )
@@ -47,9 +47,9 @@ def read_image(path: str | os.PathLike[str]) -> Frame:
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:
-        raise ValueError(f"{path}: expected a readable image, got {error}") from error
+        raise ValueError(f"{path}: expected an image, got no readable image ({error})") from error
     if image is None:
-        raise ValueError(f"{path}: expected a readable image, got one that is damaged")
+        raise ValueError(f"{path}: expected an image, got no readable image")
     return np.asarray(image, np.uint8)
 
 

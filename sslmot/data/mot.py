@@ -124,9 +124,8 @@ class Sequence:
                 value = 0
             # MOT15 holds a sequence of 2.5 frames a second; the other numbers are whole.
             if not (0 < value <= most and (key == "frameRate" or value % 1 == 0)):
-                raise ValueError(
-                    f"{ini}: {key}: expected a positive number up to {most}, got {text}"
-                )
+                limit = f" of at most {most:g}" if value > most else ""
+                raise ValueError(f"{ini}: {key}: expected a positive number{limit}, got {text}")
             return value
 
         return cls(

@@ -81,7 +81,9 @@ class Video:
         capture = cv2.VideoCapture(str(self.path))
         if not capture.isOpened():
             raise ValueError(f"path: expected a video, got {self.path}: OpenCV cannot open it")
-        width, height = (capture.get(p) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+        width, height = (
+            capture.get(p) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
+        )
         if width * height > MOST_PIXELS:
             capture.release()
             raise ValueError(

@@ -146,8 +146,8 @@ class CanonicalPoses:
             FileNotFoundError: There is no such file.
             ValueError: It is another file, or damaged.
         """
-        arrays, notes = tensors.read(path)
+        arrays, notes = tensors.read_arrays(path)
         try:
-            return cls(arrays["joints"].numpy(), float(notes["aspect"]))
+            return cls(arrays["joints"], float(notes["aspect"]))
         except (KeyError, ValueError) as error:
             raise ValueError(f"{path}: expected canonical poses, got {error}") from error
