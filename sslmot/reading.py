@@ -82,12 +82,16 @@ def read(
     if "\0" in os.fspath(path):
         raise ValueError(f"{os.fspath(path)!r}: expected a path, got one with a null byte")
     # To open a pipe for reading would wait for its writer.
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-        mode = os.fstat(file.fileno()).st_mode
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
             kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, socket or device"
             raise ValueError(f"{path}: expected a regular file, got {kind}")
-        data = file.read(head if head is not None else -1 if most is None else most + 1)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            data = file.read(head if head is not None else -1 if most is None else most + 1)
+    finally:
+        os.close(descriptor)
     if most is not None and len(data) > most:
         raise ValueError(f"{path}: expected at most {most} bytes, got more")
     return data

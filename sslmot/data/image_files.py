@@ -57,7 +57,7 @@ def _size(data: bytes) -> tuple[int, int]:
     """Width and height as the header of an image declares them; (0, 0) where it does not."""
     try:
         if data.startswith(b"\x89PNG\r\n\x1a\n") and data[12:16] == b"IHDR":
-            width, height = struct.unpack_from(">II", data, 16)
+            width, height = _png_size(data)
         elif data.startswith(b"\xff\xd8\xff"):
             width, height = _jpeg_size(data)
         elif data.startswith(b"BM"):
@@ -70,6 +70,18 @@ def _size(data: bytes) -> tuple[int, int]:
     except struct.error:  # cut off
         return 0, 0
     return abs(width), abs(height)  # a BMP of negative height is one from top to bottom
+
+
+def _png_size(data: bytes) -> tuple[int, int]:
+    """Look whether all chunks are there: OpenCV allocates what one declares before it reads it."""
+    place, kind = 8, b""
+    while kind != b"IEND":
+        length, kind = struct.unpack_from(">I4s", data, place)
+        place += 12 + length
+        if place > len(data):
+            return 0, 0
+    width, height = struct.unpack_from(">II", data, 16)
+    return width, height
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int]:
