@@ -21,6 +21,9 @@ import numpy as np
 from sslmot import reading
 from sslmot.data.mot import Detector, Sequence, read_results, sequences
 
+MOST_SCORED = 10**6
+"""Frames of a sequence up to the last with a box: TrackEval takes 3 kB for each, box or not."""
+
 COMBINED = "COMBINED"
 """The row of all sequences together: their counts added up, not their scores averaged."""
 
@@ -253,6 +256,14 @@ def _preprocessed(sequence: Sequence, results: Path) -> dict[str, Any]:
     trackeval = _import("trackeval")
     # Only MOT20 differs in what counts as a distractor; MOT15, whose ten columns hold no class,
     # is not preprocessed.
+    # Frames after the last box change no score.
+    found = read_results(results / f"{sequence.name}.txt", sequence.length)
+    frames = [*sequence.ground_truth().frames.tolist(), *(frame for frame, *_ in found)]
+    last = max(frames, default=1)
+    if last > MOST_SCORED:
+        raise ValueError(
+            f"{sequence.path}: expected boxes in frames up to {MOST_SCORED}, got some in {last}"
+        )
     with sequence.ground_truth_path.open(errors="replace") as file:
         columns = file.readline().count(",") + 1
     benchmark = "MOT20" if sequence.name.startswith("MOT20-") else "MOT17"
@@ -265,7 +276,7 @@ def _preprocessed(sequence: Sequence, results: Path) -> dict[str, Any]:
             "TRACKERS_TO_EVAL": [""],
             "TRACKER_SUB_FOLDER": "",
             "SKIP_SPLIT_FOL": True,
-            "SEQ_INFO": {sequence.name: sequence.length},
+            "SEQ_INFO": {sequence.name: last},
         }
     )
     try:

@@ -84,17 +84,16 @@ def read(
     # To open a pipe for reading would wait for its writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        mode = os.fstat(descriptor).st_mode
-        if not stat.S_ISREG(mode):
-            kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, socket or device"
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            kind = "a folder" if stat.S_ISDIR(found.st_mode) else "a pipe, socket or device"
             raise ValueError(f"{path}: expected a regular file, got {kind}")
+        if most is not None and found.st_size > most:
+            raise ValueError(f"{path}: expected at most {most} bytes, got {found.st_size}")
         with os.fdopen(descriptor, "rb", closefd=False) as file:
-            data = file.read(head if head is not None else -1 if most is None else most + 1)
+            return file.read(head)
     finally:
         os.close(descriptor)
-    if most is not None and len(data) > most:
-        raise ValueError(f"{path}: expected at most {most} bytes, got more")
-    return data
 
 
 def read_text(path: str | os.PathLike[str], most: int | None = None) -> str:

@@ -197,7 +197,10 @@ def test_a_damaged_set(tmp_path, damage):
 def test_nothing_is_unpickled(tmp_path):
     crop_set().save(tmp_path / "set")
     np.save(tmp_path / "set" / "clips.npy", np.array([None] * 5), allow_pickle=True)
-    with pytest.raises(ValueError, match=r"expected a saved CropSet, got .*clips\.npy: expected an array as np\.save"):
+    with pytest.raises(
+        ValueError,
+        match=r"expected a saved CropSet, got .*clips\.npy: expected an array as np\.save",
+    ):
         CropSet.load(tmp_path / "set")
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
+import tracemalloc
 from pathlib import Path
 
 import cv2
@@ -12,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sslmot.data.mot import (
+    MOST_FRAMES,
     GroundTruth,
     Sequence,
     read_detections,
@@ -20,6 +23,7 @@ from sslmot.data.mot import (
     write_results,
     write_sequence,
 )
+from sslmot.data.video import read_video_detections
 
 NAMES = [f"MOT17-{number}-FRCNN" for number in ("02", "05", "09", "10", "11")]
 
@@ -477,3 +481,51 @@ def test_sequence_that_would_not_read_back(
 def test_ground_truth_that_would_not_read_back(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"gt\.txt:2: expected a frame from 1 to 1"):
         write_sequence(tmp_path, "crowd", 30, (64, 48), {1: np.empty((0, 5))}, one_person(2))
+
+
+def test_frames_without_detections_take_no_memory(tmp_path: Path) -> None:
+    det = tmp_path / "det.txt"
+    det.write_text(f"{MOST_FRAMES},-1,1,1,5,5,.5\n")
+    tracemalloc.start()
+    detections = read_detections(det, MOST_FRAMES)
+    video = read_video_detections(det)
+    assert tracemalloc.get_traced_memory()[1] < 10**6
+    tracemalloc.stop()
+    assert len(detections) == len(video) == MOST_FRAMES
+    assert detections[3].shape == (0, 5)
+    assert detections[MOST_FRAMES].shape == (1, 5)
+    assert 0 not in detections
+    with pytest.raises(KeyError):
+        detections[MOST_FRAMES + 1]
+    det.write_text("2147483647,-1,1,1,5,5,.5\n")
+    for read in (read_detections, read_video_detections):
+        with pytest.raises(ValueError, match=r"det\.txt:1: expected a frame from 1 to 10000000"):
+            read(det)
+
+
+def test_a_sequence_of_more_frames_than_there_can_be(tmp_path: Path) -> None:
+    path = folder(tmp_path, "crowd")
+    ini = path / "seqinfo.ini"
+    ini.write_text(ini.read_text().replace("seqLength=3", "seqLength=2147483647"))
+    with pytest.raises(ValueError, match=r"seqinfo\.ini: seqLength: .* of at most 1e\+07, got 214"):
+        Sequence.open(path)
+
+
+@pytest.mark.parametrize("name", ["seqinfo.ini", "det/det.txt", "gt/gt.txt", "img1/000001.jpg"])
+def test_a_pipe_is_not_waited_for(tmp_path: Path, name: str) -> None:
+    path = folder(tmp_path, "crowd")
+    (path / name).parent.mkdir(exist_ok=True)
+    (path / name).unlink(missing_ok=True)
+    os.mkfifo(path / name)
+    with pytest.raises(FileNotFoundError, match=name.split("/")[-1]):
+        sequence = Sequence.open(path)
+        sequence.frame(1)
+        sequence.detections()
+        sequence.ground_truth()
+
+
+def test_a_folder_of_frames_that_no_system_has(tmp_path: Path) -> None:
+    path = folder(tmp_path, "crowd")
+    ini = path / "seqinfo.ini"
+    ini.write_text(ini.read_text().replace("imDir=img1", "imDir=" + "a" * 5000))
+    assert not Sequence.open(path).has_frames

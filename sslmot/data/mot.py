@@ -500,6 +500,8 @@ def _read(
             raise ValueError(f"{path}:{line + 1}: expected {expected}, got {lines[line].strip()!r}")
 
     require((np.abs(rows) < 1e30).all(axis=1), "finite numbers")
+    # What follows the box is read as whole numbers, by TrackEval too.
+    require((np.abs(rows[:, 6:]) < 2**31).all(axis=1), "numbers below 2**31 after the box")
     frames, last = rows[:, 0], MOST_FRAMES if length is None else length
     require((frames % 1 == 0) & (frames >= 1) & (frames <= last), f"a frame from 1 to {last}")
     if not ids:

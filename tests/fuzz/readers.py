@@ -33,7 +33,7 @@ NUMBERS = (
     *("10000000", "10000001", "2147483647", "2147483648", "4294967295", "-2147483648"),
     *("9007199254740993", "9223372036854775807", "9223372036854775808", "-9223372036854775808"),
     *("18446744073709551616", "1" + "0" * 30, "9" * 400, "9" * 5000, "0x" + "f" * 5000),
-    *("1_000", "0o17", "1:30:59", "true", "null", "''", "x", "２"),
+    *("1_000", "0o17", "1:30:59", "true", "null", "''", "x", "\uff12"),
 )
 """What numbers become, as text."""
 
@@ -102,7 +102,9 @@ def damage_text(rng: Rng, text: str) -> bytes:
             case 5:
                 lines[i] = lines[i][: int(rng.integers(len(lines[i]) + 1))]
             case 6:
-                lines[i] += str(rng.choice([",", ",1", ";", " ", "\t", "\r", "\x0b", "\0", "#", ":"]))
+                lines[i] += str(
+                    rng.choice([",", ",1", ";", " ", "\t", "\r", "\x0b", "\0", "#", ":"])
+                )
             case 7:
                 lines[i] = lines[i].replace(",", str(rng.choice([" ", ";", ",,", "\t"])))
             case 8:
@@ -211,13 +213,27 @@ def damage_safetensors(rng: Rng, data: bytes) -> bytes:
         case 3:
             header[name] = damage_value(rng, header[name])
         case 4:
-            dtypes = ("F64", "F32", "F16", "BF16", "I64", "I32", "U8", "BOOL", "F8_E4M3", "U64", "C64")
+            dtypes = (
+                "F64",
+                "F32",
+                "F16",
+                "BF16",
+                "I64",
+                "I32",
+                "U8",
+                "BOOL",
+                "F8_E4M3",
+                "U64",
+                "C64",
+            )
             header[name]["dtype"] = str(rng.choice(dtypes))
         case 5:
             begin, end = header[name]["data_offsets"]
             if end > begin:
                 place = int(rng.integers(begin, end))
-                rest[place : place + 8] = rng.choice([b"\xff", b"\x7f", b"\x00"]) * min(8, end - place)
+                rest[place : place + 8] = rng.choice([b"\xff", b"\x7f", b"\x00"]) * min(
+                    8, end - place
+                )
         case 6:
             header = damage_value(rng, header)
         case _:
@@ -240,7 +256,8 @@ def damage_image(rng: Rng, data: bytes) -> bytes:
     elif data.startswith(b"BM"):
         out[18:26] = struct.pack("<II", *(int(n) for n in wide))
     elif data.startswith(b"RIFF"):
-        out[26:30] = struct.pack("<HH", *(int(n) & 0xFFFF for n in wide))
+        place = 21 if data[12:16] == b"VP8L" else 26
+        out[place : place + 4] = struct.pack("<HH", *(int(n) & 0xFFFF for n in wide))
     else:
         place = data.find(b"\xff\xc0") + 5
         out[place : place + 4] = struct.pack(">HH", *(int(n) & 0xFFFF for n in wide))
@@ -646,7 +663,7 @@ def _sequence() -> Path:
     detections, boxes = {}, []
     for t in range(1, n + 1):
         corner = np.array([[5, 4], [30, 8]]) + t
-        box = np.hstack([corner, corner + [12, 30]]).astype(np.float32)
+        box = np.hstack([corner, corner + np.array([12, 30])]).astype(np.float32)
         boxes.append(box)
         detections[t] = np.hstack([box, rng.random((2, 1))]).astype(np.float32)
     truth = GroundTruth(
