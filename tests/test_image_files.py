@@ -65,7 +65,7 @@ def large_webp(_):
 def large_lossless_webp(_):
     data = cv2.imencode(".webp", IMAGE, [cv2.IMWRITE_WEBP_QUALITY, 101])[1].tobytes()
     assert data[12:16] == b"VP8L"
-    return data[:21] + b"\xff" * 3 + data[24:]
+    return data[:21] + b"\xff" * 4 + data[25:]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -511,17 +512,25 @@ def test_a_sequence_of_more_frames_than_there_can_be(tmp_path: Path) -> None:
         Sequence.open(path)
 
 
-@pytest.mark.parametrize("name", ["seqinfo.ini", "det/det.txt", "gt/gt.txt", "img1/000001.jpg"])
-def test_a_pipe_is_not_waited_for(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("seqinfo.ini", lambda sequence: Sequence.open(sequence.path)),
+        ("det/det.txt", Sequence.detections),
+        ("gt/gt.txt", Sequence.ground_truth),
+        ("img1/000001.jpg", lambda sequence: sequence.frame(1)),
+    ],
+)
+def test_a_pipe_is_not_waited_for(
+    tmp_path: Path, name: str, read: Callable[[Sequence], object]
+) -> None:
     path = folder(tmp_path, "crowd")
+    sequence = Sequence.open(path)
     (path / name).parent.mkdir(exist_ok=True)
     (path / name).unlink(missing_ok=True)
     os.mkfifo(path / name)
     with pytest.raises(FileNotFoundError, match=name.split("/")[-1]):
-        sequence = Sequence.open(path)
-        sequence.frame(1)
-        sequence.detections()
-        sequence.ground_truth()
+        read(sequence)
 
 
 def test_a_folder_of_frames_that_no_system_has(tmp_path: Path) -> None:
