@@ -155,11 +155,10 @@ def test_every_damaged_header_is_refused_or_harmless(tmp_path):
         for value in (0, 0x0A, 0x28, 0x39, 0x80, whole[place] ^ 1):
             path.write_bytes(whole[:place] + bytes([value]) + whole[place + 1 :])
             try:
-                array = reading.read_array(path)
+                assert reading.read_array(path).nbytes == 48
             except ValueError as error:
-                assert str(error).startswith(str(path))
-            else:
-                assert array.nbytes == 48
+                if not str(error).startswith(str(path)):
+                    raise
 
 
 def test_members_of_an_archive_are_bounded(tmp_path):
