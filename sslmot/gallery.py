@@ -247,6 +247,7 @@ class Gallery:
             and features.dtype == np.float32
             and features.ndim == 2
             and len(features) == counts.sum()
+            and (abs(features) <= 1 + _LENGTH_ERROR).all()  # or their squares could overflow
             and (abs(np.linalg.norm(features, axis=1) - 1) < _LENGTH_ERROR).all()
         ):
             raise ValueError("numbers that contradict each other")

@@ -4,15 +4,13 @@ import errno
 import fcntl
 import os
 import re
-import resource
-import signal
 import subprocess
 import sys
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
 import torch
+from full_disk import full_disk
 
 from sslmot import files, tensors
 
@@ -97,19 +95,6 @@ def test_where_there_are_no_locks_files_are_written(tmp_path, monkeypatch):
     monkeypatch.setattr(fcntl, "flock", none)
     files.write(tmp_path / "file", b"data")
     assert list(tmp_path.iterdir()) == [tmp_path / "file"]
-
-
-@contextmanager
-def full_disk():
-    """No file may have more than some bytes."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, handler)
 
 
 def lines(path):

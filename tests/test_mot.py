@@ -538,3 +538,12 @@ def test_a_folder_of_frames_that_no_system_has(tmp_path: Path) -> None:
     ini = path / "seqinfo.ini"
     ini.write_text(ini.read_text().replace("imDir=img1", "imDir=" + "a" * 5000))
     assert not Sequence.open(path).has_frames
+
+
+@pytest.mark.parametrize(
+    "line", ["1,-1,1,1,4294967296,5,.5", "1,-1,1,1,5,5,2e9", "1,-1,-2e9,1,5,5,1"]
+)
+def test_detections_that_no_tracker_takes(tmp_path: Path, line: str) -> None:
+    (tmp_path / "det.txt").write_text(line + "\n")
+    with pytest.raises(ValueError, match=r"det\.txt:1: expected"):
+        read_detections(tmp_path / "det.txt")

@@ -256,7 +256,7 @@ def test_damaged_runs(run, tmp_path):
         assert path.read_bytes() == whole[: len(whole) // 2]
         tensors, metadata = tensor_files.read(run / path.name)
         tensor_files.write(path, dict(list(tensors.items())[:1]), metadata)
-        with pytest.raises(ValueError, match=rf"{name}.safetensors: expected .*, got .*'"):
+        with pytest.raises(ValueError, match=rf"{name}.safetensors: expected .*, got "):
             trainer.resume_pngan(copy, device="cpu")
         path.write_bytes(whole)
     checkpoint = copy / "checkpoint.safetensors"

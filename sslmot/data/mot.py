@@ -507,6 +507,9 @@ def _read(
     if not ids:
         boxes = _to_xyxy(rows)
         require((boxes[:, :2] < boxes[:, 2:]).all(axis=1), "a positive width and height")
+        # As a tracker takes them.
+        numbers = np.hstack([boxes, rows[:, 6:]])
+        require((np.abs(numbers) <= 1e9).all(axis=1), "numbers up to 1e9")
         return rows
     require((rows[:, 4:6] >= 0).all(axis=1), "no negative width or height")
     # TrackEval makes tables as long as the largest id.

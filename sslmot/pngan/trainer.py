@@ -122,7 +122,7 @@ def resume_pngan(
     path = output / "pairs.safetensors"
     arrays, _ = tensor_files.read_arrays(path)
     if arrays.keys() != {"joints", "source", "target", "mirrored"}:
-        raise ValueError(f"{path}: expected joints and pairs, got {', '.join(arrays) or 'nothing'}")
+        raise ValueError(f"{path}: expected joints and pairs, got {sorted(arrays)}")
     try:
         joints = arrays.pop("joints")
         pairs = Pairs(**arrays)
