@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.fuzz.readers import TARGETS
+from fuzz.readers import TARGETS
 
 CASES = 15
 """Of each target, but for those that build networks."""
