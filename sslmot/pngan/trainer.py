@@ -119,6 +119,9 @@ def resume_pngan(
         raise FileNotFoundError(f"resume: expected a run with {output / 'config.yaml'}")
     config = PnganConfig.load(output / "config.yaml", whole=True)
     crops = CropSet.load(output / "crops")
+    checkpoint = output / "checkpoint.safetensors"
+    # Before there are networks: a config can ask for any size.
+    saved = Checkpoint.load(checkpoint, config) if checkpoint.exists() else None
     path = output / "pairs.safetensors"
     arrays, _ = tensor_files.read_arrays(path)
     if arrays.keys() != {"joints", "source", "target", "mirrored"}:
@@ -129,8 +132,8 @@ def resume_pngan(
         trainer = _Trainer(crops, joints, pairs, config, output, device, progress)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    if (output / "checkpoint.safetensors").exists():
-        trainer.restore(output / "checkpoint.safetensors")
+    if saved is not None:
+        trainer.restore(checkpoint, saved)
     with naming(output):
         return trainer.run()
 
@@ -334,13 +337,12 @@ class _Trainer:
         _, picture = cv2.imencode(".jpg", grid[..., ::-1])
         write_file(folder / f"epoch-{self.epoch:02d}.jpg", picture.tobytes())
 
-    def restore(self, path: Path) -> None:
+    def restore(self, path: Path, saved: Checkpoint) -> None:
         """Go back to where a checkpoint was written.
 
         Raises:
             ValueError: It is damaged, or of another run.
         """
-        saved = Checkpoint.load(path, self.config)
         for name, network in self.networks.items():
             for k, parameter in network.named_parameters():
                 with torch.no_grad():
