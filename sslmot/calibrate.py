@@ -26,7 +26,6 @@ MOT17-02, 05, 10 and 11 with features made from labels; 3 to 7 % and .65 to .75 
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections import deque
 from dataclasses import dataclass
@@ -35,6 +34,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from sslmot import reading
 from sslmot.config import TrackerConfig
 from sslmot.data.tracklets import link
 
@@ -168,7 +168,7 @@ def fields_from_json(text: str) -> dict[str, float]:
         ValueError: It is no JSON object of `CALIBRATED`, or a field is out of range.
     """
     try:
-        fields = json.loads(text)
+        fields = reading.from_json(text)
     except ValueError:
         fields = None
     if not isinstance(fields, dict) or set(fields) != set(CALIBRATED):

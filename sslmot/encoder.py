@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
-from sslmot import _core
+from sslmot import _core, reading
 from sslmot.calibrate import fields_from_json
 from sslmot.crops import IMAGENET_MEAN, IMAGENET_STD, RGB, crop
 from sslmot.inputs import check_frame, describe, is_cuda
@@ -38,6 +38,7 @@ SHIPPED = Path(__file__).with_name("weights") / "market1501-resnet18.safetensors
 """The encoder that comes with the package; its card is ``sslmot/weights/README.md``."""
 
 _CONFIG_KEY = "sslmot.encoder"  # in the metadata of a file: its EncoderConfig as JSON
+_MOST_LAYERS = 16  # of a projection
 _CALIBRATION_KEY = "sslmot.calibration"  # there may be: thresholds that fit it, as JSON
 
 
@@ -88,6 +89,11 @@ class EncoderConfig:
         _check_numbers("std", self.std, 3, float, 1e-3, 10)
         if self.projection is not None:
             _check_numbers("projection", self.projection, None, int, 1, 16384)
+            if len(self.projection) > _MOST_LAYERS:
+                raise ValueError(
+                    f"projection: expected at most {_MOST_LAYERS} layers, "
+                    f"got {len(self.projection)}"
+                )
         if isinstance(self.parts, bool) or self.parts not in PARTS:
             known = ", ".join(map(str, PARTS))
             raise ValueError(f"parts: expected one of {known}, got {self.parts!r}")
@@ -111,10 +117,10 @@ class EncoderConfig:
         Raises:
             ValueError: It is no JSON object of these fields, or a field is out of range.
         """
-        fields = json.loads(text)
+        fields = reading.from_json(text)
         expected = sorted(cls.__dataclass_fields__)
         if not isinstance(fields, dict) or not set(fields) <= set(expected):
-            raise ValueError(f"config: expected a JSON object of {expected}, got {text}")
+            raise ValueError(f"config: expected a JSON object of {expected}, got {text:.1000}")
         # JSON knows lists alone.
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
@@ -264,26 +270,12 @@ class Encoder:
             calibration = {} if text is None else fields_from_json(text)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
+        # A config can ask for any size: before there is such a network, do the tensors have it?
+        tensor_files.expect(path, tensors, lambda: EncoderNetwork(config))
         encoder = cls(config, device=device, batch_size=batch_size, bfloat16=bfloat16)
         encoder.metadata = metadata
         # Thresholds of one feature are not those of the other.
         encoder.calibration = calibration if config.feature == stored.feature else {}
-        expected = encoder.network.state_dict()
-        if missing := sorted(expected.keys() - tensors.keys()):
-            raise ValueError(
-                f"{path}: expected tensor {missing[0]}, got none ({len(missing)} miss)"
-            )
-        if extra := sorted(tensors.keys() - expected.keys()):
-            raise ValueError(f"{path}: expected no tensor {extra[0]} ({len(extra)} too many)")
-        for name, like in expected.items():
-            got = tensors[name]
-            if got.shape != like.shape or got.is_floating_point() != like.is_floating_point():
-                raise ValueError(
-                    f"{path}: {name}: expected {tuple(like.shape)} {like.dtype}, "
-                    f"got {tuple(got.shape)} {got.dtype}"
-                )
-            if not bool(torch.isfinite(got).all()):
-                raise ValueError(f"{path}: {name}: expected finite numbers, got NaN or inf")
         encoder.network.load_state_dict(tensors)
         return encoder
 

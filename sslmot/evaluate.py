@@ -8,7 +8,6 @@ a second opinion on what that leaves.
 from __future__ import annotations
 
 import importlib
-import json
 import os
 import warnings
 from collections import ChainMap
@@ -19,7 +18,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from sslmot import reading
 from sslmot.data.mot import Detector, Sequence, read_results, sequences
+
+MOST_SCORED = 10**6
+"""Frames of a sequence up to the last with a box: TrackEval takes 3 kB for each, box or not."""
 
 COMBINED = "COMBINED"
 """The row of all sequences together: their counts added up, not their scores averaged."""
@@ -253,7 +256,15 @@ def _preprocessed(sequence: Sequence, results: Path) -> dict[str, Any]:
     trackeval = _import("trackeval")
     # Only MOT20 differs in what counts as a distractor; MOT15, whose ten columns hold no class,
     # is not preprocessed.
-    with sequence.ground_truth_path.open() as file:
+    # Frames after the last box change no score.
+    found = read_results(results / f"{sequence.name}.txt", sequence.length)
+    frames = [*sequence.ground_truth().frames.tolist(), *(frame for frame, *_ in found)]
+    last = max(frames, default=1)
+    if last > MOST_SCORED:
+        raise ValueError(
+            f"{sequence.path}: expected boxes in frames up to {MOST_SCORED}, got some in {last}"
+        )
+    with sequence.ground_truth_path.open(errors="replace") as file:
         columns = file.readline().count(",") + 1
     benchmark = "MOT20" if sequence.name.startswith("MOT20-") else "MOT17"
     dataset = trackeval.datasets.MotChallenge2DBox(
@@ -265,7 +276,7 @@ def _preprocessed(sequence: Sequence, results: Path) -> dict[str, Any]:
             "TRACKERS_TO_EVAL": [""],
             "TRACKER_SUB_FOLDER": "",
             "SKIP_SPLIT_FOL": True,
-            "SEQ_INFO": {sequence.name: sequence.length},
+            "SEQ_INFO": {sequence.name: last},
         }
     )
     try:
@@ -278,17 +289,13 @@ def _preprocessed(sequence: Sequence, results: Path) -> dict[str, Any]:
 
 def _time(path: Path) -> tuple[float, float] | None:
     """Frames and seconds, as ``sslmot track`` leaves them beside its results."""
-    if not path.is_file():
+    if not reading.is_file(path):
         return None
-    try:
-        time = json.loads(path.read_text())
-        frames, seconds = float(time["frames"]), float(time["seconds"])
-        if not seconds > 0:
-            raise ValueError("no time passed")
-    except (ValueError, TypeError, KeyError) as error:
-        expected = '{"frames": int, "seconds": float}'
-        raise ValueError(f"{path}: expected {expected}, got {path.read_text()!r}") from error
-    return frames, seconds
+    time = reading.read_json(path)
+    numbers: list[Any] = [time.get("frames"), time.get("seconds")]
+    if not all(type(n) in (int, float) and 0 < n < 1e15 for n in numbers):
+        raise ValueError(f'{path}: expected {{"frames": int, "seconds": float}}, got {time}')
+    return float(time["frames"]), float(time["seconds"])
 
 
 def _scores(fields: Mapping[str, Any], time: tuple[float, float] | None) -> Scores:

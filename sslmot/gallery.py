@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
-import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sslmot import _core, files
+from sslmot import _core, files, reading
 from sslmot.association import assign
 from sslmot.inputs import check_embeddings, describe, to_numpy
 from sslmot.types import ArrayLike, Features
@@ -21,6 +19,8 @@ from sslmot.types import ArrayLike, Features
 _LAST = 2**62  # no id is larger
 _MOST_COSINES = 2**22  # of features and samples, at a time
 _LENGTH_ERROR = 1e-3  # of what a file calls a unit vector
+_SETTINGS = ("min_similarity", "margin", "capacity", "samples", "encoder")
+_ARRAYS = ("settings", "next_id", "ids", "rows", "counts", "features")  # of a file
 
 
 class Gallery:
@@ -80,8 +80,8 @@ class Gallery:
         # Of each identity its row below, the one seen least recently first.
         self._rows: dict[int, int] = {}
         self._counts = np.zeros(0, np.int64)
-        # (rows, samples, D): of a row the first ``counts``, oldest first, of unit length.
-        self._samples = np.zeros((0, samples, 0), np.float32)
+        # (rows, samples so far, D): of a row the first ``counts``, oldest first, of unit length.
+        self._samples = np.zeros((0, 1, 0), np.float32)
 
     @property
     def next_id(self) -> int:
@@ -190,11 +190,11 @@ class Gallery:
         Args:
             path: In a folder that is there; ``.npz`` by custom.
         """
-        n, names = len(self), ("min_similarity", "margin", "capacity", "samples", "encoder")
+        n = len(self)
         buffer = io.BytesIO()
         np.savez(
             buffer,
-            settings=np.array(json.dumps({name: getattr(self, name) for name in names})),
+            settings=np.array(json.dumps({name: getattr(self, name) for name in _SETTINGS})),
             next_id=np.array(self._next_id, np.int64),
             ids=np.array(list(self._rows), np.int64),
             rows=np.array(list(self._rows.values()), np.int64),
@@ -211,11 +211,12 @@ class Gallery:
             FileNotFoundError: There is no such file.
             ValueError: It is no gallery, or damaged.
         """
-        data = Path(path).read_bytes()
+        members = reading.read_members(path, "a gallery")
         try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as file:
-                return cls._restored(**{name: file[name] for name in file.files})
-        except _UNREADABLE as error:
+            if members.keys() != {f"{name}.npy" for name in _ARRAYS}:
+                raise ValueError(f"arrays {', '.join(members)}")
+            return cls._restored(*(reading.array_from(members[f"{name}.npy"]) for name in _ARRAYS))
+        except ValueError as error:
             raise ValueError(f"{path}: expected a gallery, got {error}") from error
 
     @classmethod
@@ -228,8 +229,11 @@ class Gallery:
         counts: npt.NDArray[Any],
         features: npt.NDArray[Any],
     ) -> Gallery:
-        gallery = cls(**json.loads(str(settings)))
-        n = len(ids)
+        fields = reading.from_json(str(settings))
+        if not isinstance(fields, dict) or fields.keys() != set(_SETTINGS):
+            raise ValueError(f"expected settings {', '.join(_SETTINGS)}, got others")
+        gallery = cls(**fields)
+        n = ids.size
         integers = (next_id, ids, rows, counts)
         if not (
             all(array.dtype == np.int64 for array in integers)
@@ -244,13 +248,15 @@ class Gallery:
             and features.dtype == np.float32
             and features.ndim == 2
             and len(features) == counts.sum()
+            and (abs(features) <= 1 + _LENGTH_ERROR).all()  # or their squares could overflow
             and (abs(np.linalg.norm(features, axis=1) - 1) < _LENGTH_ERROR).all()
         ):
             raise ValueError("numbers that contradict each other")
         gallery._next_id = int(next_id)
         gallery._rows = dict(zip(ids.tolist(), rows.tolist(), strict=True))
         gallery._counts = counts
-        gallery._samples = np.zeros((n, gallery.samples, features.shape[1]), np.float32)
+        most = int(counts.max(initial=0))
+        gallery._samples = np.zeros((n, most, features.shape[1]), np.float32)
         gallery._samples[gallery._filled()] = features
         return gallery
 
@@ -276,7 +282,7 @@ class Gallery:
 
     def _filled(self) -> npt.NDArray[np.bool_]:
         """(identities, samples) where there is a sample."""
-        return np.arange(self.samples) < self._counts[: len(self), None]
+        return np.arange(self._samples.shape[1]) < self._counts[: len(self), None]
 
     def _similarity(self, unit: Features) -> npt.NDArray[np.float32]:
         """Of N features and each row: (N, identities), the cosine of its most similar sample."""
@@ -285,7 +291,8 @@ class Gallery:
         best = np.empty((len(unit), n), np.float32)
         step = max(_MOST_COSINES // len(samples), 1)
         for i in range(0, len(unit), step):
-            cosines = (unit[i : i + step] @ samples.T).reshape(-1, n, self.samples)
+            some = unit[i : i + step]
+            cosines = (some @ samples.T).reshape(len(some), n, -1)
             best[i : i + step] = np.where(filled, cosines, -np.inf).max(axis=2)
         return best
 
@@ -294,7 +301,11 @@ class Gallery:
         if identity not in self._rows:
             self._rows[identity] = self._free_row(len(feature))
         row = self._rows[identity]
-        count, samples = int(self._counts[row]), self._samples[row]
+        count = int(self._counts[row])
+        if count == self._samples.shape[1] < self.samples:
+            more = np.zeros_like(self._samples[:, : self.samples - count])  # twice as many
+            self._samples = np.concatenate([self._samples, more], axis=1)
+        samples = self._samples[row]
         if count < self.samples:
             samples[count] = feature
             self._counts[row] += 1
@@ -312,22 +323,11 @@ class Gallery:
         if n == len(self._counts):
             size = min(max(16, 2 * n), self.capacity)
             # An empty gallery has no width yet.
-            old = self._samples.reshape(n, self.samples, dim)
-            blank = np.zeros((size - n, self.samples, dim), np.float32)
+            old = self._samples.reshape(n, -1, dim) if n else np.zeros((0, 1, dim), np.float32)
+            blank = np.zeros((size - n, *old.shape[1:]), np.float32)
             self._samples = np.concatenate([old, blank])
             self._counts = np.concatenate([self._counts, np.zeros(size - n, np.int64)])
         return n
-
-
-_UNREADABLE = (
-    ValueError,
-    TypeError,  # fields that a gallery lacks, or has not
-    EOFError,
-    RuntimeError,  # ways to compress or encrypt that zipfile does not know
-    zipfile.BadZipFile,
-    zlib.error,
-)
-"""What NumPy and zipfile raise for files of other kinds, cut off or damaged."""
 
 
 def _most_redundant(samples: Features) -> int:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from sslmot import files
 from sslmot.data.mot import FrameResult, Sequence, write_results
 from sslmot.data.video import Video, frames_with_detections, read_video_detections
 from sslmot.interpolate import interpolate
@@ -192,5 +193,6 @@ def _track(
         },
         "version": version("sslmot"),
     }
-    (output / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+    text = json.dumps(record, indent=1) + "\n"
+    files.write(output / f"{name}.json", text.encode())
     return speed

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
-from sslmot import files
+from sslmot import files, reading
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -29,12 +30,12 @@ class Settings:
             ValueError: A field is unknown or out of range.
         """
         expected = ", ".join(field.name for field in dataclasses.fields(cls))
-        if not isinstance(fields, dict):
-            raise ValueError(f"{source}: expected a mapping of {expected}, got {fields!r}")
-        if unknown := [name for name in fields if name not in cls.__dataclass_fields__]:
-            raise ValueError(f"{source}: expected some of {expected}, got {unknown[0]!r}")
         hints = get_type_hints(cls)
         try:
+            if not isinstance(fields, dict):
+                raise ValueError(f"expected a mapping of {expected}, got {fields!r}")
+            if unknown := [name for name in fields if name not in cls.__dataclass_fields__]:
+                raise ValueError(f"expected some of {expected}, got {unknown[0]!r}")
             return cls(**{name: _value(hints[name], value) for name, value in fields.items()})
         except ValueError as error:
             raise ValueError(f"{source}: {error}") from error
@@ -56,13 +57,7 @@ class Settings:
             FileNotFoundError: There is no such file.
             ValueError: It is no YAML, or a field is unknown, out of range or missing.
         """
-        import yaml
-
-        with Path(path).open(encoding="utf-8") as file:
-            try:
-                fields = yaml.safe_load(file)
-            except (yaml.YAMLError, UnicodeDecodeError) as error:
-                raise ValueError(f"{path}: expected YAML, got {error}") from error
+        fields = reading.read_yaml(path)
         config = cls.from_dict({} if fields is None else fields, str(path))
         lacking = [name for name in cls.__dataclass_fields__ if name not in (fields or {})]
         if whole and lacking:
@@ -82,10 +77,11 @@ class Settings:
         if value not in choices:
             raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
 
-    def _expect_integer(self, name: str, low: int) -> None:
+    def _expect_integer(self, name: str, low: int, high: int = 2**63 - 1) -> None:
         value = getattr(self, name)
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value < 2**63:
-            raise ValueError(f"{name}: expected an integer of {low} or more, got {value!r}")
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            interval = f"{low} or more" if high == 2**63 - 1 else f"{low} to {high}"
+            raise ValueError(f"{name}: expected an integer of {interval}, got {value!r}")
 
     @staticmethod
     def _expect_crop_size(size: Any, least: tuple[int, int], multiple: int = 1) -> None:
@@ -110,7 +106,7 @@ class Settings:
         if (
             isinstance(value, bool)
             or not isinstance(value, (int, float))
-            or not (low <= value <= high and value < math.inf)
+            or not low <= value <= min(high, sys.float_info.max)
         ):
             interval = f"{low:g} or more" if high == math.inf else f"{low:g} to {high:g}"
             raise ValueError(f"{name}: expected a number of {interval}{more}, got {value!r}")

@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 import numpy as np
 from tqdm import tqdm
 
+from sslmot import reading
 from sslmot.config import TrackerConfig
 from sslmot.data.mot import Sequence, write_results
 from sslmot.evaluate import Counts, combine, count
@@ -178,6 +179,8 @@ def _fingerprint(extractor: FeatureExtractor) -> str:
 def _study(path: Path, about: Mapping[str, Any]) -> Iterator[optuna.Study]:
     """The study in a file, new or old; an old one must be about the same."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # an interruption is worth no traceback
+    if path.exists() and not reading.is_file(path):
+        raise ValueError(f"{path}: expected a study of Optuna, got no regular file")
     try:
         storage = optuna.storages.RDBStorage(f"sqlite:///{path.resolve()}")
     except SQLAlchemyError as error:

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 
@@ -16,7 +17,8 @@ pytest.importorskip("safetensors")
 from safetensors import safe_open  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
 
-from sslmot import FeatureExtractor  # noqa: E402
+from sslmot import FeatureExtractor, tensors  # noqa: E402
+from sslmot import encoder as encoder_module  # noqa: E402
 from sslmot.encoder import Encoder, EncoderConfig, EncoderNetwork  # noqa: E402
 from sslmot.resnet import resnet  # noqa: E402
 
@@ -598,3 +600,37 @@ def test_without_torch_the_error_says_what_to_install():
         "sys.exit(2)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_sizes_come_from_the_tensors_before_anything_is_allocated(tmp_path, monkeypatch):
+    """A file of 400 bytes must not ask for gigabytes."""
+    path = tmp_path / "small.safetensors"
+    config = json.loads(EncoderConfig("resnet18").to_json())
+    one = {"backbone.conv1.weight": torch.zeros(1)}
+    monkeypatch.setattr(encoder_module, "resnet", on_meta_alone(encoder_module.resnet))
+    for widths, message in (
+        ([16384] * 40, "projection: expected at most 16 layers, got 40"),
+        ([16384] * 16, "expected tensor backbone.bn1.bias, got none"),
+    ):
+        tensors.write(path, one, {"sslmot.encoder": json.dumps(config | {"projection": widths})})
+        with pytest.raises(ValueError, match=rf"^{re.escape(str(path))}: {message}"):
+            Encoder.load(path, "cpu")
+
+
+def on_meta_alone(make):
+    def made(*arguments):
+        network = make(*arguments)
+        assert all(p.is_meta for p in network.parameters())
+        return network
+
+    return made
+
+
+@pytest.mark.parametrize("text", ["[" * 20_000, '{"a": ' * 20_000])
+@pytest.mark.parametrize("key", ["sslmot.encoder", "sslmot.calibration"])
+def test_notes_that_are_too_deep(tmp_path, key, text):
+    path = tmp_path / "deep.safetensors"
+    notes = {"sslmot.encoder": EncoderConfig("resnet18").to_json(), key: text}
+    tensors.write(path, {"a": torch.zeros(1)}, notes)
+    with pytest.raises(ValueError, match=rf"^{re.escape(str(path))}: "):
+        Encoder.load(path, "cpu")

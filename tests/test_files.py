@@ -1,10 +1,18 @@
 """Files and folders are there whole or not at all."""
 
+import errno
+import fcntl
 import os
+import re
+import subprocess
+import sys
 
+import numpy as np
 import pytest
+import torch
+from full_disk import full_disk
 
-from sslmot import files
+from sslmot import files, tensors
 
 
 def test_a_file_is_replaced_when_the_new_one_is_complete(tmp_path, monkeypatch):
@@ -42,3 +50,70 @@ def test_a_folder_has_its_name_when_all_is_in_it(tmp_path):
     assert [entry.name for entry in path.iterdir()] == ["one"]
     with pytest.raises(FileExistsError, match="expected a new or empty folder, got"):
         fill(path)
+
+
+def test_nothing_of_a_writer_that_was_killed_is_left(tmp_path):
+    """The next writer of the same target removes it; that of another one does not."""
+    code = (
+        "import os, sys; from sslmot import files\n"
+        "with files.new_folder(sys.argv[1]) as part:\n"
+        "    (part / 'one').write_text('1')\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    path = tmp_path / "target"
+    killed = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    assert killed.returncode == -9
+    (left,) = tmp_path.iterdir()
+    files.write(tmp_path / "other", b"")
+    assert left.exists()
+    fill(path)
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "other", path]
+
+
+def test_writers_at_work_leave_each_other_alone(tmp_path):
+    path = tmp_path / "target"
+    with files.replacing(path) as slow:
+        slow.write("slow")
+        files.write(path, b"fast")
+        with files.new_folder(tmp_path / "folder") as part:
+            (part / "one").write_text("1")
+        assert path.read_bytes() == b"fast"
+    assert path.read_bytes() == b"slow"
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "folder", path]
+
+
+def test_a_name_as_long_as_names_may_be(tmp_path):
+    path = tmp_path / ("a" * 255)
+    files.write(path, b"data")
+    assert path.read_bytes() == b"data"
+
+
+def test_where_there_are_no_locks_files_are_written(tmp_path, monkeypatch):
+    def none(*_):
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    files.write(tmp_path / "file", b"data")
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
+
+
+def lines(path):
+    with files.replacing(path) as file:
+        file.write("x" * 10_000)
+
+
+def array(path):
+    with files.new_folder(path) as part:
+        np.save(part / "array.npy", np.zeros(10_000))
+
+
+def weights(path):
+    tensors.write(path, {"a": torch.zeros(10_000)}, {})
+
+
+@pytest.mark.parametrize("write", [lambda p: files.write(p, bytes(9999)), lines, array, weights])
+def test_a_full_disk_names_the_path(tmp_path, write):
+    path = tmp_path / "target"
+    with full_disk(), pytest.raises(OSError, match=re.escape(str(path))):
+        write(path)
+    assert list(tmp_path.iterdir()) == []

@@ -6,14 +6,16 @@ import time
 
 import numpy as np
 import pytest
-from fuzz import harness, native, steps, threads
+from fuzz import harness, native, readers, steps, threads
 
-TARGETS = native.TARGETS | steps.TARGETS
+TARGETS = native.TARGETS | readers.TARGETS | steps.TARGETS
+FEW = {"native.pile": 3, "steps.crowd": 3, "resume": 2, "export": 5}
+"""Cases of the targets that take long."""
 
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_targets_have_no_fault(name):
-    cases = 3 if name in ("native.pile", "steps.crowd") else 15
+    cases = FEW.get(name, 15)
     for number in range(cases):
         TARGETS[name](harness.generator(1, name, number))
 

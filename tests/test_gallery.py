@@ -1,7 +1,9 @@
 """The gallery: who is recognised, who is forgotten, and what a file of it keeps."""
 
+import re
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -402,3 +404,28 @@ def test_settings_out_of_range(setting, message):
 def test_no_torch_is_needed():
     code = "import sys, sslmot.gallery; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_settings_of_a_file_allocate_nothing(tmp_path):
+    gallery = Gallery(samples=10**9, capacity=10**9)
+    gallery.add([1, 1, 2], at(0, 50, 90))
+    gallery.save(tmp_path / "gallery.npz")
+    loaded = Gallery.load(tmp_path / "gallery.npz")
+    assert loaded.identify(at(50, 90)).tolist() == [1, 2]
+    for angle in range(9):
+        loaded.add([1], at(10 * angle))
+    assert loaded._samples.nbytes < 10_000
+
+
+def test_a_declared_shape_allocates_nothing(saved):
+    with zipfile.ZipFile(saved) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    large, changes = re.subn(
+        rb"\(3, 2\), \} {12}", b"(1000000000000, 2), }", members["features.npy"]
+    )
+    assert changes == 1
+    with zipfile.ZipFile(saved, "w") as archive:
+        for name, data in (members | {"features.npy": large}).items():
+            archive.writestr(name, data)
+    with pytest.raises(ValueError, match=r"gallery\.npz: expected a gallery, got"):
+        Gallery.load(saved)

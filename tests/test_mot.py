@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -12,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sslmot.data.mot import (
+    MOST_FRAMES,
     GroundTruth,
     Sequence,
     read_detections,
@@ -20,6 +24,7 @@ from sslmot.data.mot import (
     write_results,
     write_sequence,
 )
+from sslmot.data.video import read_video_detections
 
 NAMES = [f"MOT17-{number}-FRCNN" for number in ("02", "05", "09", "10", "11")]
 
@@ -477,3 +482,68 @@ def test_sequence_that_would_not_read_back(
 def test_ground_truth_that_would_not_read_back(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"gt\.txt:2: expected a frame from 1 to 1"):
         write_sequence(tmp_path, "crowd", 30, (64, 48), {1: np.empty((0, 5))}, one_person(2))
+
+
+def test_frames_without_detections_take_no_memory(tmp_path: Path) -> None:
+    det = tmp_path / "det.txt"
+    det.write_text(f"{MOST_FRAMES},-1,1,1,5,5,.5\n")
+    tracemalloc.start()
+    detections = read_detections(det, MOST_FRAMES)
+    video = read_video_detections(det)
+    assert tracemalloc.get_traced_memory()[1] < 10**6
+    tracemalloc.stop()
+    assert len(detections) == len(video) == MOST_FRAMES
+    assert detections[3].shape == (0, 5)
+    assert detections[MOST_FRAMES].shape == (1, 5)
+    assert 0 not in detections
+    with pytest.raises(KeyError):
+        detections[MOST_FRAMES + 1]
+    det.write_text("2147483647,-1,1,1,5,5,.5\n")
+    for read in (read_detections, read_video_detections):
+        with pytest.raises(ValueError, match=r"det\.txt:1: expected a frame from 1 to 10000000"):
+            read(det)
+
+
+def test_a_sequence_of_more_frames_than_there_can_be(tmp_path: Path) -> None:
+    path = folder(tmp_path, "crowd")
+    ini = path / "seqinfo.ini"
+    ini.write_text(ini.read_text().replace("seqLength=3", "seqLength=2147483647"))
+    with pytest.raises(ValueError, match=r"seqinfo\.ini: seqLength: .* of at most 1e\+07, got 214"):
+        Sequence.open(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("seqinfo.ini", lambda sequence: Sequence.open(sequence.path)),
+        ("det/det.txt", Sequence.detections),
+        ("gt/gt.txt", Sequence.ground_truth),
+        ("img1/000001.jpg", lambda sequence: sequence.frame(1)),
+    ],
+)
+def test_a_pipe_is_not_waited_for(
+    tmp_path: Path, name: str, read: Callable[[Sequence], object]
+) -> None:
+    path = folder(tmp_path, "crowd")
+    sequence = Sequence.open(path)
+    (path / name).parent.mkdir(exist_ok=True)
+    (path / name).unlink(missing_ok=True)
+    os.mkfifo(path / name)
+    with pytest.raises(FileNotFoundError, match=name.split("/")[-1]):
+        read(sequence)
+
+
+def test_a_folder_of_frames_that_no_system_has(tmp_path: Path) -> None:
+    path = folder(tmp_path, "crowd")
+    ini = path / "seqinfo.ini"
+    ini.write_text(ini.read_text().replace("imDir=img1", "imDir=" + "a" * 5000))
+    assert not Sequence.open(path).has_frames
+
+
+@pytest.mark.parametrize(
+    "line", ["1,-1,1,1,4294967296,5,.5", "1,-1,1,1,5,5,2e9", "1,-1,-2e9,1,5,5,1"]
+)
+def test_detections_that_no_tracker_takes(tmp_path: Path, line: str) -> None:
+    (tmp_path / "det.txt").write_text(line + "\n")
+    with pytest.raises(ValueError, match=r"det\.txt:1: expected"):
+        read_detections(tmp_path / "det.txt")

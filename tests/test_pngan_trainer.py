@@ -21,6 +21,7 @@ pytest.importorskip("tensorboard")
 
 from sslmot import tensors as tensor_files  # noqa: E402
 from sslmot.data.crops import CropSet  # noqa: E402
+from sslmot.learn.checkpoints import Checkpoint  # noqa: E402
 from sslmot.pngan import trainer  # noqa: E402
 from sslmot.pngan.config import PnganConfig  # noqa: E402
 from sslmot.pngan.generator import PoseGenerator  # noqa: E402
@@ -210,7 +211,8 @@ def test_losses_that_are_not_finite_stop_the_run(data, tmp_path, monkeypatch):
     with pytest.raises(FloatingPointError, match=message):
         trainer.train_pngan(*data, TINY, tmp_path / "run", device="cpu")
     again = trainer._Trainer(*data, TINY, tmp_path / "run", "cpu", False)
-    again.restore(tmp_path / "run" / "checkpoint.safetensors")
+    path = tmp_path / "run" / "checkpoint.safetensors"
+    again.restore(path, Checkpoint.load(path, again.config))
     assert again.epoch == 1
 
 
@@ -264,7 +266,7 @@ def test_damaged_runs(run, tmp_path):
         assert path.read_bytes() == whole[: len(whole) // 2]
         tensors, metadata = tensor_files.read(run / path.name)
         tensor_files.write(path, dict(list(tensors.items())[:1]), metadata)
-        with pytest.raises(ValueError, match=rf"{name}.safetensors: expected .*, got .*'"):
+        with pytest.raises(ValueError, match=rf"{name}.safetensors: expected .*, got "):
             trainer.resume_pngan(copy, device="cpu")
         path.write_bytes(whole)
     checkpoint = copy / "checkpoint.safetensors"

@@ -65,7 +65,7 @@ def test_no_torso_at_all():
 
 
 def test_wrong_vectors():
-    with pytest.raises(ValueError, match="aspect: expected a number above 0, got 0"):
+    with pytest.raises(ValueError, match="aspect: expected a number of 1e-3 to 1e3, got 0"):
         pose_vectors(figure(), 0)
     with pytest.raises(ValueError, match="joints: expected"):
         pose_vectors(figure()[:, :17], 0.5)

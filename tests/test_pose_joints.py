@@ -121,7 +121,7 @@ def test_mirror_is_what_a_flipped_image_gives():
         (np.zeros((18, 3), np.float32), r"got \(18, 3\) float32"),
         (np.zeros((2, 18, 3)), "got .*float64"),
         ([1, 2], "got list"),
-        (np.float32([[[0, 0, 0]] * 18, [[np.nan, 0, 0]] * 18]), "finite numbers, .* in row 1"),
+        (np.float32([[[0, 0, 0]] * 18, [[np.nan, 0, 0]] * 18]), "finite numbers .* in row 1"),
     ],
 )
 def test_wrong_joints(joints, message):

@@ -42,3 +42,18 @@ def test_frames_are_sent_before_they_are_described(tmp_path):
     track_sequence(sequence, Tracker(extractor=ColorHistogram()), tmp_path / "plain")
     results = [np.loadtxt(tmp_path / way / "crowd.txt", delimiter=",") for way in ("sent", "plain")]
     np.testing.assert_array_equal(*results)
+
+
+def test_a_kill_leaves_no_half_of_what_lies_beside_a_result(tmp_path):
+    crowd = Crowd(CrowdConfig(people=2, frames=3, width=160, height=120))
+    sequence = write_crowd(crowd, tmp_path / "crowd")
+    output = tmp_path / "results"
+    track_sequence(sequence, Tracker(), output, appearance=False)
+    record = output / f"{sequence.name}.json"
+    before = record.read_bytes()
+    # What a new record is written to is another file, until it is whole.
+    held = record.open("rb")
+    track_sequence(sequence, Tracker(), output, appearance=False)
+    assert held.read() == before
+    held.close()
+    assert sorted(path.suffix for path in output.iterdir()) == [".json", ".txt"]

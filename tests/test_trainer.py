@@ -1,6 +1,7 @@
 """Runs: what they write, how they resume, what stops them."""
 
 import dataclasses
+import errno
 import json
 import os
 import signal
@@ -16,8 +17,10 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("kornia")
 pytest.importorskip("tensorboard")
 
+from full_disk import full_disk  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
 
+from sslmot import tensors as tensors_file  # noqa: E402
 from sslmot.data.crops import CropSet  # noqa: E402
 from sslmot.encoder import Encoder  # noqa: E402
 from sslmot.learn import trainer  # noqa: E402
@@ -301,6 +304,44 @@ def test_damaged_runs(run, crops, tmp_path):
     dataclasses.replace(TINY, backbone="resnet50").save(copy / "config.yaml")
     with pytest.raises(ValueError, match=r"expected a checkpoint of the run's config.yaml"):
         trainer.resume(copy, device="cpu")
+
+
+def test_notes_and_tensors_of_a_checkpoint_are_checked(run, tmp_path):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    path = copy / "checkpoint.safetensors"
+    tensors, metadata = tensors_file.read(path)
+    notes = json.loads(metadata["sslmot.checkpoint"])
+    for change in ({"epoch": -1}, {"epoch": "2"}, {"step": True}, {"seconds": None}):
+        changed = {"sslmot.checkpoint": json.dumps(notes | change)}
+        tensors_file.write(path, tensors, changed)
+        with pytest.raises(ValueError, match=rf"checkpoint.safetensors: {next(iter(change))}: exp"):
+            trainer.resume(copy, device="cpu")
+    for text in ("[" * 20_000, "[]", "{}"):
+        tensors_file.write(path, tensors, {"sslmot.checkpoint": text})
+        with pytest.raises(ValueError, match=r"checkpoint.safetensors: expected"):
+            trainer.resume(copy, device="cpu")
+    name = next(name for name in tensors if name.startswith("momentum."))
+    for wrong in (torch.zeros(1), torch.full_like(tensors[name], torch.nan)):
+        tensors_file.write(path, tensors | {name: wrong}, metadata)
+        with pytest.raises(ValueError, match=rf"checkpoint.safetensors: {name}: expected"):
+            trainer.resume(copy, device="cpu")
+
+
+def test_a_full_disk_names_the_file(crops, tmp_path, monkeypatch):
+    config = dataclasses.replace(TINY, epochs=1)
+    with full_disk(10**6), pytest.raises(OSError, match=r"too large.*encoder\.safetensors"):
+        trainer.train(crops, config, tmp_path / "run", device="cpu")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    # The curves are written in a thread of TensorBoard's own, whose errors name no file.
+    monkeypatch.setattr(trainer.SummaryWriter, "add_scalar", full)
+    with pytest.raises(OSError, match=rf"No space left.*{tmp_path}/run"):
+        trainer.resume(tmp_path / "run", device="cpu")
 
 
 def write_images(folder, crops):

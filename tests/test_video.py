@@ -168,7 +168,7 @@ def test_detections_beyond_the_end_are_doubtful(video, tmp_path):
         ("inf,-1,1,1,20,40,1\n", r"det\.txt:1: expected"),
         ("1e300,-1,1,1,20,40,1\n", r"det\.txt:1: expected"),
         ("1.5,-1,1,1,20,40,1\n", r"det\.txt:1: expected a frame from 1"),
-        ("1e9,-1,1,1,20,40,1\n", r"expected detections in the \d+ frames of .*1000000000"),
+        ("1e9,-1,1,1,20,40,1\n", r"det\.txt:1: expected a frame from 1 to 10000000"),
         ("1 2 3\n", r"det\.txt:1: expected .* columns"),
     ],
 )

@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sslmot import files, reading
 from sslmot.crops import crop
-from sslmot.files import new_folder
 from sslmot.inputs import describe
 from sslmot.types import ArrayLike, Frame
 
 _ARRAYS = ("images", "clips", "frames", "tracklets")
 _NAMES = ("clip_names", "skipped")
+_LAST = 2**31 - 1  # of frames and tracklets: two of them together are one int64
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +62,8 @@ class CropSet:
                 raise ValueError(f"{name}: expected a tuple of str, got {texts!r}")
         for name, dtype, low, high in (
             ("clips", np.int32, 0, len(self.clip_names) - 1),
-            ("frames", np.int64, -1, None),
-            ("tracklets", np.int64, -1, None),
+            ("frames", np.int64, -1, _LAST),
+            ("tracklets", np.int64, -1, _LAST),
         ):
             array: Any = getattr(self, name)
             if (
@@ -73,10 +74,10 @@ class CropSet:
                 raise ValueError(
                     f"{name}: expected ({len(images)},) {dtype.__name__}, got {describe(array)}"
                 )
-            wrong = array < low if high is None else (array < low) | (array > high)
+            wrong = (array < low) | (array > high)
             if wrong.any():
-                limits = f"{low} or more" if high is None else f"{low} to {high}"
-                raise ValueError(f"{name}: expected {limits}, got {int(array[wrong][0])}")
+                got = int(array[wrong][0])
+                raise ValueError(f"{name}: expected {low} to {high}, got {got}")
 
     def __len__(self) -> int:
         return len(self.images)
@@ -130,7 +131,7 @@ class CropSet:
         folder = Path(folder)
         if folder.exists():
             raise FileExistsError(f"folder: expected a new one, got {folder}, which exists")
-        with new_folder(folder) as part:
+        with files.new_folder(folder) as part:
             for name in _ARRAYS:
                 np.save(part / f"{name}.npy", getattr(self, name), allow_pickle=False)
             names = {name: getattr(self, name) for name in _NAMES}
@@ -146,18 +147,15 @@ class CropSet:
         """
         folder = Path(folder)
         try:
-            names = json.loads((folder / "names.json").read_text())
+            names = reading.read_json(folder / "names.json")
+            if not all(isinstance(names.get(name), list) for name in _NAMES):
+                raise ValueError(f"no lists {', '.join(_NAMES)} in names.json")
             fields: dict[str, Any] = {name: tuple(names[name]) for name in _NAMES}
-            fields |= {
-                name: np.load(
-                    folder / f"{name}.npy",
-                    mmap_mode="r" if name == "images" else None,
-                    allow_pickle=False,
-                )
-                for name in _ARRAYS
-            }
+            for name in _ARRAYS:
+                read = reading.mapped_array if name == "images" else reading.read_array
+                fields[name] = read(folder / f"{name}.npy")
             return cls(**fields)
-        except (ValueError, TypeError, KeyError, EOFError) as error:
+        except ValueError as error:
             raise ValueError(f"{folder}: expected a saved CropSet, got {error}") from error
 
 

@@ -6,16 +6,12 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
 from sslmot.data.crops import CropSet, cut
-from sslmot.types import Frame
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-"""Of the files that are taken for images, in lower or upper case."""
+from sslmot.data.image_files import SUFFIXES, read_image
 
 
 def read_image_folder(root: str | Path, size: tuple[int, int]) -> CropSet:
@@ -75,12 +71,14 @@ def read_images(
     readable = np.zeros(len(paths), np.bool_)
     count = 0
     for i, path in enumerate(tqdm(paths, desc=name, unit=" images", disable=None)):
-        image = _read(path)
-        if image is not None:
-            height, width = image.shape[:2]
-            images[count] = cut(image, [[0, 0, width, height]], size)[0]
-            readable[i] = True
-            count += 1
+        try:
+            image = read_image(path)
+        except (OSError, ValueError):
+            continue
+        height, width = image.shape[:2]
+        images[count] = cut(image, [[0, 0, width, height]], size)[0]
+        readable[i] = True
+        count += 1
     skipped = tuple(str(path) for path, good in zip(paths, readable, strict=True) if not good)
     if skipped:
         warnings.warn(
@@ -89,15 +87,3 @@ def read_images(
             stacklevel=3,
         )
     return images[:count], readable, skipped
-
-
-def _read(path: Path) -> Frame | None:
-    try:
-        data = path.read_bytes()
-        # Without its end marker a JPEG was cut off; OpenCV would paint the rest grey.
-        if data.startswith(b"\xff\xd8") and b"\xff\xd9" not in data[len(data) // 2 :]:
-            return None
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    except (OSError, cv2.error):
-        return None
-    return None if image is None else np.asarray(image, np.uint8)

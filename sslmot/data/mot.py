@@ -11,15 +11,16 @@ from __future__ import annotations
 import configparser
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TextIO, TypeAlias, get_args
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
+from sslmot import files, reading
+from sslmot.data.image_files import read_image
 from sslmot.types import ArrayLike, Boxes, Frame
 
 Detector: TypeAlias = Literal["DPM", "FRCNN", "SDP"]
@@ -27,6 +28,11 @@ Detector: TypeAlias = Literal["DPM", "FRCNN", "SDP"]
 
 PEDESTRIAN = 1
 """The class that MOTChallenge scores."""
+
+MOST_FRAMES = 10**7
+"""Of a clip: four days at 30 frames a second. Those who track or score look at each of them."""
+
+_MOST_INI = 2**16  # bytes of seqinfo.ini
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,27 +111,28 @@ class Sequence:
         ini = _existing(path / "seqinfo.ini", "a sequence")
         parser = configparser.ConfigParser(interpolation=None)
         try:
-            parser.read(ini)
+            parser.read_string(reading.read_text(ini, _MOST_INI))
             fields = parser["Sequence"]
-        except (configparser.Error, KeyError, UnicodeDecodeError) as error:
+        except (configparser.Error, KeyError) as error:
             raise ValueError(f"{ini}: expected a section [Sequence], got {error}") from error
 
-        def positive(key: str) -> float:
+        def positive(key: str, most: float = 2**31 - 1) -> float:
             text = fields.get(key, "nothing")
             try:
                 value = float(text)
             except ValueError:
                 value = 0
             # MOT15 holds a sequence of 2.5 frames a second; the other numbers are whole.
-            if not (0 < value < 2**31 and (key == "frameRate" or value % 1 == 0)):
-                raise ValueError(f"{ini}: {key}: expected a positive number, got {text}")
+            if not (0 < value <= most and (key == "frameRate" or value % 1 == 0)):
+                limit = f" of at most {most:g}" if value > most else ""
+                raise ValueError(f"{ini}: {key}: expected a positive number{limit}, got {text}")
             return value
 
         return cls(
             path=path,
             name=path.name,
             frame_rate=positive("frameRate"),
-            length=int(positive("seqLength")),
+            length=int(positive("seqLength", MOST_FRAMES)),
             width=int(positive("imWidth")),
             height=int(positive("imHeight")),
             image_dir=path / fields.get("imDir", "img1"),
@@ -145,11 +152,11 @@ class Sequence:
     @property
     def has_frames(self) -> bool:
         """Whether the first frame is there."""
-        return self._frame_path(1).is_file()
+        return reading.is_file(self._frame_path(1))
 
-    def detections(self) -> dict[int, npt.NDArray[np.float32]]:
-        """Read the public detections; see `read_detections`."""
-        return read_detections(self.detections_path, self.length)
+    def detections(self) -> EveryFrame:
+        """Read the public detections of frames 1 to ``length``; see `read_detections`."""
+        return EveryFrame(_read_found(self.detections_path, self.length), self.length)
 
     def ground_truth(self) -> GroundTruth:
         """Read the annotations.
@@ -185,21 +192,53 @@ class Sequence:
 
         Raises:
             FileNotFoundError: the file is missing.
-            ValueError: there is no such frame, the file is no image, or its size is not the one
-                of ``seqinfo.ini``.
+            ValueError: there is no such frame, the file is no image that
+                `sslmot.data.image_files` reads, or its size is not the one of ``seqinfo.ini``.
         """
         if not 1 <= t <= self.length:
             raise ValueError(f"t: expected a frame of {self.name}, 1 to {self.length}, got {t}")
         path = _existing(self._frame_path(t), f"frame {t} of {self.name}")
-        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        image = read_image(path)
         expected = (self.height, self.width, 3)
-        if image is None or image.shape != expected:
-            got = "no readable image" if image is None else str(image.shape)
-            raise ValueError(f"{path}: expected an image {expected} as seqinfo.ini says, got {got}")
-        return np.asarray(image, np.uint8)
+        if image.shape != expected:
+            raise ValueError(
+                f"{path}: expected an image {expected} as seqinfo.ini says, got {image.shape}"
+            )
+        return image
 
     def _frame_path(self, t: int) -> Path:
         return self.image_dir / f"{t:06d}{self.image_ext}"
+
+
+class EveryFrame(Mapping[int, npt.NDArray[np.float32]]):
+    """The detections of frames 1 to the last; those without any take no memory.
+
+    Args:
+        found: of each frame that has detections, (N, 5 or 6) float32.
+        length: number of frames.
+
+    Attributes:
+        found: as given.
+    """
+
+    def __init__(self, found: Mapping[int, npt.NDArray[np.float32]], length: int) -> None:
+        self.found = found
+        self._length = length
+        self._nothing = next(iter(found.values()), np.empty((0, 5), np.float32))[:0].copy()
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(1, self._length + 1))
+
+    def __contains__(self, t: object) -> bool:
+        return isinstance(t, int) and 1 <= t <= self._length
+
+    def __getitem__(self, t: int) -> npt.NDArray[np.float32]:
+        if t not in self:
+            raise KeyError(t)
+        return self.found.get(t, self._nothing)
 
 
 def sequences(
@@ -221,7 +260,7 @@ def sequences(
     """
     root = Path(root)
     here = root / "seqinfo.ini"
-    found = [here] if here.is_file() else sorted(root.glob("*/seqinfo.ini"))
+    found = [here] if reading.is_file(here) else sorted(root.glob("*/seqinfo.ini"))
     if not found:
         raise FileNotFoundError(
             f"{root}: expected a sequence (with seqinfo.ini) or a folder of sequences, found "
@@ -245,7 +284,7 @@ def sequences(
 
 def read_detections(
     path: str | os.PathLike[str], length: int | None = None
-) -> dict[int, npt.NDArray[np.float32]]:
+) -> Mapping[int, npt.NDArray[np.float32]]:
     """Read detections as MOTChallenge writes them: ``frame,-1,left,top,width,height,score``.
 
     A file of eight or nine columns holds a class in the eighth (-1 throughout: none). Ten are
@@ -264,16 +303,21 @@ def read_detections(
         FileNotFoundError: there is no such file.
         ValueError: a line is malformed (``path:line: expected ..., got ...``).
     """
-    path = _existing(Path(path), "detections")
-    rows = _read(path, (7, 8, 9, 10), length, ids=False)
+    found = _read_found(Path(path), length)
+    return found if length is None else EveryFrame(found, length)
+
+
+def _read_found(path: Path, length: int | None) -> dict[int, npt.NDArray[np.float32]]:
+    """The detections of those frames that have some."""
+    rows = _read(_existing(path, "detections"), (7, 8, 9, 10), length, ids=False)
     scores = rows[:, 6:7]
     if (scores == -1).all():
         scores = np.ones_like(scores)
     columns: list[npt.NDArray[Any]] = [_to_xyxy(rows), scores]
     if rows.shape[1] in (8, 9) and (rows[:, 7] != -1).any():
         columns.append(rows[:, 7:8])
-    wanted = np.unique(rows[:, 0]).astype(int) if length is None else range(1, length + 1)
-    return _by_frame(rows[:, 0], np.hstack(columns).astype(np.float32), wanted)
+    frames = np.unique(rows[:, 0]).astype(int).tolist()
+    return _by_frame(rows[:, 0], np.hstack(columns).astype(np.float32), frames)
 
 
 def read_results(path: str | os.PathLike[str], length: int | None = None) -> list[FrameResult]:
@@ -318,7 +362,7 @@ def write_results(
             comes twice.
     """
     seen: set[int] = set()
-    with _replacing(Path(path)) as file:
+    with files.replacing(path) as file:
         for frame, *columns in results:
             if frame < 1 or frame in seen:
                 raise ValueError(f"results: expected frames from 1, each once, got {frame}")
@@ -353,7 +397,7 @@ def write_detections(path: str | os.PathLike[str], detections: Mapping[int, Arra
     Raises:
         ValueError: a shape is wrong.
     """
-    with _replacing(Path(path)) as file:
+    with files.replacing(path) as file:
         for frame in sorted(detections):
             rows = np.asarray(detections[frame], np.float64)
             if rows.ndim != 2 or rows.shape[1] not in (5, 6):
@@ -391,16 +435,17 @@ def write_sequence(
     if not length or set(detections) != set(range(1, length + 1)):
         raise ValueError(f"detections: expected frames 1 to their number, got {list(detections)}")
     (path / "det").mkdir(parents=True, exist_ok=True)
-    (path / "seqinfo.ini").write_text(
+    info = (
         f"[Sequence]\nname={name}\nimDir=img1\nframeRate={frame_rate:g}\nseqLength={length}\n"
         f"imWidth={size[0]}\nimHeight={size[1]}\nimExt=.jpg\n"
     )
+    files.write(path / "seqinfo.ini", info.encode())
     write_detections(path / "det" / "det.txt", detections)
     sequence = Sequence.open(path)
     if ground_truth is not None:
         gt = ground_truth
         columns = gt.frames, gt.ids, _formatted(gt.boxes), gt.considered, gt.classes, gt.visibility
-        with _replacing(sequence.ground_truth_path) as file:
+        with files.replacing(sequence.ground_truth_path) as file:
             file.writelines(
                 f"{frame},{i},{box},{considered:d},{category},{visibility:.6g}\n"
                 for frame, i, box, considered, category, visibility in zip(*columns, strict=True)
@@ -412,7 +457,7 @@ def write_sequence(
 
 
 def _existing(path: Path, what: str) -> Path:
-    if not path.is_file():
+    if not reading.is_file(path):
         raise FileNotFoundError(f"{what}: expected a file {path}")
     return path
 
@@ -435,7 +480,7 @@ def _read(
     Args:
         path: the file.
         columns: how many a line may have, all lines the same.
-        length: the last frame there may be.
+        length: the last frame there may be; None for `MOST_FRAMES`.
         ids: whether the second column identifies: once a frame. Such boxes may be flat, since
             scores ignore those; a detection may not.
 
@@ -455,11 +500,16 @@ def _read(
             raise ValueError(f"{path}:{line + 1}: expected {expected}, got {lines[line].strip()!r}")
 
     require((np.abs(rows) < 1e30).all(axis=1), "finite numbers")
-    frames, last = rows[:, 0], 2**31 - 1 if length is None else length
+    # What follows the box is read as whole numbers, by TrackEval too.
+    require((np.abs(rows[:, 6:]) < 2**31).all(axis=1), "numbers below 2**31 after the box")
+    frames, last = rows[:, 0], MOST_FRAMES if length is None else length
     require((frames % 1 == 0) & (frames >= 1) & (frames <= last), f"a frame from 1 to {last}")
     if not ids:
         boxes = _to_xyxy(rows)
         require((boxes[:, :2] < boxes[:, 2:]).all(axis=1), "a positive width and height")
+        # As a tracker takes them.
+        numbers = np.hstack([boxes, rows[:, 6:]])
+        require((np.abs(numbers) <= 1e9).all(axis=1), "numbers up to 1e9")
         return rows
     require((rows[:, 4:6] >= 0).all(axis=1), "no negative width or height")
     # TrackEval makes tables as long as the largest id.
@@ -508,25 +558,11 @@ def _formatted(boxes: npt.NDArray[Any]) -> list[str]:
 
 
 def _by_frame(
-    frames: npt.NDArray[np.float64], rows: npt.NDArray[Any], wanted: Iterable[int]
+    frames: npt.NDArray[np.float64], rows: npt.NDArray[Any], wanted: list[int]
 ) -> dict[int, npt.NDArray[Any]]:
     """The rows of each wanted frame, in the order of the file."""
-    wanted = [int(t) for t in wanted]
     order = np.argsort(frames, kind="stable")
     starts = np.searchsorted(frames[order], wanted, "left")
     ends = np.searchsorted(frames[order], wanted, "right")
     rows = rows[order]
     return {t: rows[start:end] for t, start, end in zip(wanted, starts, ends, strict=True)}
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[TextIO]:
-    """Open a file that takes the place of ``path`` when it is complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            yield file
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -12,8 +12,10 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from sslmot import reading
 from sslmot.data.crops import CropSet, cut
-from sslmot.data.mot import Sequence, read_detections
+from sslmot.data.image_files import MOST_PIXELS
+from sslmot.data.mot import EveryFrame, Sequence, read_detections
 from sslmot.data.tracklets import link
 from sslmot.types import Boxes, Frame
 
@@ -43,7 +45,7 @@ class Video:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        if not self.path.is_file():
+        if not reading.is_file(self.path):
             raise FileNotFoundError(f"path: expected a video file, got {path}")
         capture = self._open()
         # Below 1 where the container does not say.
@@ -79,6 +81,15 @@ class Video:
         capture = cv2.VideoCapture(str(self.path))
         if not capture.isOpened():
             raise ValueError(f"path: expected a video, got {self.path}: OpenCV cannot open it")
+        width, height = (
+            capture.get(p) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
+        )
+        if width * height > MOST_PIXELS:
+            capture.release()
+            raise ValueError(
+                f"path: expected a video of at most {MOST_PIXELS} pixels, got {self.path} of "
+                f"{width:.0f}x{height:.0f}"
+            )
         return capture
 
 
@@ -152,7 +163,7 @@ def frames_with_detections(
     warnings.warn(_too_short(video, t, detections_path, last), stacklevel=2)
 
 
-def read_video_detections(detections_path: str | Path) -> dict[int, npt.NDArray[np.float32]]:
+def read_video_detections(detections_path: str | Path) -> EveryFrame:
     """Read the detections of a video, which say how long it is.
 
     Returns:
@@ -165,8 +176,7 @@ def read_video_detections(detections_path: str | Path) -> dict[int, npt.NDArray[
     found = read_detections(detections_path)
     if not found:
         raise ValueError(f"detections_path: expected detections, got none in {detections_path}")
-    nothing = np.empty((0, 5), np.float32)
-    return {t: found.get(t, nothing) for t in range(1, max(found) + 1)}
+    return EveryFrame(found, max(found))
 
 
 def read_sequence_crops(
@@ -190,8 +200,7 @@ def read_sequence_crops(
         raise FileNotFoundError(
             f"{sequence.name}: expected frames in {sequence.image_dir}, found none"
         )
-    found = {t: rows for t, rows in sequence.detections().items() if len(rows)}
-    detections = _within(found, frames, sequence.detections_path)
+    detections = _within(sequence.detections().found, frames, sequence.detections_path)
     skipped = []
 
     def readable() -> Iterator[tuple[int, Frame]]:

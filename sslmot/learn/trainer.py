@@ -34,8 +34,9 @@ from tqdm import tqdm
 from sslmot import tensors as tensor_files
 from sslmot.data.crops import CropSet
 from sslmot.encoder import Encoder, EncoderConfig, computes_in_bfloat16
-from sslmot.files import new_folder
+from sslmot.files import naming, new_folder
 from sslmot.learn.augment import Augmentation, to_network
+from sslmot.learn.checkpoints import Checkpoint, parameters
 from sslmot.learn.collapse import Health, check, health
 from sslmot.learn.config import TrainConfig
 from sslmot.learn.describe import by_encoder, by_histogram
@@ -55,7 +56,6 @@ from sslmot.pngan.views import PoseViews
 
 Identities: TypeAlias = npt.NDArray[np.int64]
 
-_KEY = "sslmot.checkpoint"  # in the metadata of a checkpoint: what is no tensor, as JSON
 _LOG_EVERY = 10  # steps
 _SOME = 512  # crops that say how features are spread
 _CURVES = ("loss", "affinity/same", "affinity/different")
@@ -112,7 +112,8 @@ def train(
             config = TrainConfig.load(output / "config.yaml", whole=True)
             trainer = _Trainer(crops, config, output, device, progress)
             trainer.start()
-        return trainer.run()
+        with naming(output):
+            return trainer.run()
 
 
 def resume(
@@ -141,7 +142,8 @@ def resume(
             trainer.restore(output / "checkpoint.safetensors")
         else:
             trainer.start()
-        return trainer.run()
+        with naming(output):
+            return trainer.run()
 
 
 def check_output(output: Path, command: str = "sslmot train") -> None:
@@ -446,15 +448,9 @@ class _Trainer:
                 tensors[f"momentum.{name}"] = state["momentum_buffer"]
         if self.identities is not None:
             tensors["identities"] = torch.from_numpy(self.identities)
-        notes = {
-            "epoch": self.epoch,
-            "step": self.step,
-            "seconds": self.seconds,
-            "config": self.config.to_dict(),
-            "poses": self._poses_fingerprint(),
-        }
-        path = self.output / "checkpoint.safetensors"
-        tensor_files.write(path, tensors, {_KEY: json.dumps(notes)})
+        now = (self.epoch, self.step, self.seconds)
+        checkpoint = Checkpoint(self.config, *now, tensors, self._poses_fingerprint())
+        checkpoint.save(self.output / "checkpoint.safetensors")
 
     def _poses_fingerprint(self) -> str:
         return "" if self.poses is None else self.poses.fingerprint
@@ -465,37 +461,27 @@ class _Trainer:
         Raises:
             ValueError: It is damaged, or of another run.
         """
-        tensors, metadata = tensor_files.read(path)
-        if _KEY not in metadata:
-            raise ValueError(f"{path}: expected a checkpoint, got another safetensors file")
-        notes = json.loads(metadata[_KEY])
-        if missing := {"config", "epoch", "step", "seconds", "poses"} - set(notes):
-            raise ValueError(f"{path}: expected {sorted(missing)} in it, got {sorted(notes)}")
-        saved = TrainConfig.from_dict(notes["config"], f"{path}: config")
-        if saved != self.config:
+        saved = Checkpoint.load(path, self.config)
+        if saved.poses != self._poses_fingerprint():
             raise ValueError(
-                f"{path}: expected a checkpoint of the run's config.yaml, got one of {saved}"
+                f"poses: expected in {self.config.poses} what the run began with, got others than "
+                f"{path}"
             )
-        if notes["poses"] != self._poses_fingerprint():
-            raise ValueError(
-                f"poses: expected in {self.config.poses} what the run began with, got others"
-            )
-        state = {
-            k.removeprefix("method."): v for k, v in tensors.items() if k.startswith("method.")
-        }
         try:
-            self.method.load_state_dict(state)
+            self.method.load_state_dict(parameters(saved.tensors, "method."))
         except RuntimeError as error:
             raise ValueError(f"{path}: expected weights of this run, got {error}") from error
         for name, parameter in self.method.named_parameters():
-            buffer = tensors.get(f"momentum.{name}")
-            if buffer is not None:
-                self.optimizer.state[parameter] = {
-                    "momentum_buffer": buffer.to(self.device, memory_format=torch.preserve_format)
-                }
-        if "identities" in tensors:
-            self.identities = tensors["identities"].numpy()
-        self.epoch, self.step, self.seconds = notes["epoch"], notes["step"], notes["seconds"]
+            if f"momentum.{name}" in saved.tensors:
+                buffer = saved.state(path, f"momentum.{name}", parameter)
+                self.optimizer.state[parameter] = {"momentum_buffer": buffer}
+        if "identities" in saved.tensors:
+            like = torch.empty(len(self.crops), dtype=torch.int64)
+            found = saved.state(path, "identities", like)
+            if bool(((found < -1) | (found >= len(like))).any()):
+                raise ValueError(f"{path}: identities: expected -1 to {len(like) - 1}, got others")
+            self.identities = found.numpy()
+        self.epoch, self.step, self.seconds = saved.epoch, saved.step, saved.seconds
 
 
 def _method(config: TrainConfig) -> Method:

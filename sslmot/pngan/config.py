@@ -44,9 +44,10 @@ class PnganConfig(Settings):
 
     def __post_init__(self) -> None:
         self._expect_choice("pairs")
-        for name, low in (("width", 1), ("blocks", 1), ("batch_size", 1), ("epochs", 1),
-                          ("seed", 0)):  # fmt: skip
+        for name, low in (("batch_size", 1), ("epochs", 1), ("seed", 0)):
             self._expect_integer(name, low)
+        for name in ("width", "blocks"):
+            self._expect_integer(name, 1, 1024)
         self._expect_number("learning_rate", 1e-6, 1)
         self._expect_number("l1", 0, math.inf)
         self._expect_crop_size(self.crop_size, (32, 16), multiple=4)

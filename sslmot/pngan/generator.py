@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from sslmot import reading
 from sslmot import tensors as tensor_files
 from sslmot.encoder import computes_in_bfloat16
 from sslmot.inputs import describe
@@ -85,19 +86,15 @@ class PoseGenerator:
         if _KEY not in metadata:
             raise ValueError(f"{path}: expected {_KEY!r} in the metadata, got {sorted(metadata)}")
         try:
-            fields = json.loads(metadata.pop(_KEY))
+            fields = reading.from_json(metadata.pop(_KEY))
         except ValueError as error:
-            raise ValueError(f"{path}: {_KEY}: expected JSON, got {error}") from error
+            raise ValueError(f"{path}: {_KEY}: {error}") from error
         config = PnganConfig.from_dict(fields, f"{path}: {_KEY}")
+        # A config can ask for any size: before there is such a network, do the tensors have it?
+        tensor_files.expect(path, tensors, lambda: Generator(config.width, config.blocks))
         generator = cls(config, device=device, batch_size=batch_size)
         generator.metadata = metadata
-        try:
-            generator.network.load_state_dict(tensors)
-        except RuntimeError as error:
-            raise ValueError(f"{path}: expected the weights of its config, got {error}") from error
-        for name, tensor in tensors.items():
-            if not bool(torch.isfinite(tensor).all()):
-                raise ValueError(f"{path}: {name}: expected finite numbers, got NaN or inf")
+        generator.network.load_state_dict(tensors)
         return generator
 
     def save(self, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:

@@ -31,7 +31,9 @@ from tqdm import tqdm
 
 from sslmot import tensors as tensor_files
 from sslmot.data.crops import CropSet
-from sslmot.files import new_folder
+from sslmot.files import naming, new_folder
+from sslmot.files import write as write_file
+from sslmot.learn.checkpoints import Checkpoint
 from sslmot.learn.trainer import check_output, pick_device
 from sslmot.pngan.config import PnganConfig
 from sslmot.pngan.generator import Images, PoseGenerator, image_tensor, map_tensor
@@ -40,7 +42,6 @@ from sslmot.pngan.pairs import Pairs
 from sslmot.pose.joints import Joints, check_joints, mirror
 from sslmot.pose.maps import pose_maps
 
-_KEY = "sslmot.checkpoint"  # in the metadata of a checkpoint: what is no tensor, as JSON
 _LOG_EVERY = 10  # steps
 _SAMPLES = 8  # pairs
 _CURVES = ("loss/l1", "loss/generator", "loss/discriminator")
@@ -94,7 +95,8 @@ def train_pngan(
         crops.save(part / "crops")
         tensor_files.write(part / "pairs.safetensors", tensors, {})
         config.save(part / "config.yaml")
-    return trainer.run()
+    with naming(output):
+        return trainer.run()
 
 
 def resume_pngan(
@@ -117,16 +119,23 @@ def resume_pngan(
         raise FileNotFoundError(f"resume: expected a run with {output / 'config.yaml'}")
     config = PnganConfig.load(output / "config.yaml", whole=True)
     crops = CropSet.load(output / "crops")
+    checkpoint = output / "checkpoint.safetensors"
+    # Before there are networks: a config can ask for any size.
+    saved = Checkpoint.load(checkpoint, config) if checkpoint.exists() else None
     path = output / "pairs.safetensors"
-    arrays = {name: tensor.numpy() for name, tensor in tensor_files.read(path)[0].items()}
+    arrays, _ = tensor_files.read_arrays(path)
+    if arrays.keys() != {"joints", "source", "target", "mirrored"}:
+        raise ValueError(f"{path}: expected joints and pairs, got {sorted(arrays)}")
     try:
         joints = arrays.pop("joints")
-        trainer = _Trainer(crops, joints, Pairs(**arrays), config, output, device, progress)
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{path}: expected joints and pairs, got {error}") from error
-    if (output / "checkpoint.safetensors").exists():
-        trainer.restore(output / "checkpoint.safetensors")
-    return trainer.run()
+        pairs = Pairs(**arrays)
+        trainer = _Trainer(crops, joints, pairs, config, output, device, progress)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    if saved is not None:
+        trainer.restore(checkpoint, saved)
+    with naming(output):
+        return trainer.run()
 
 
 class _Trainer:
@@ -297,14 +306,8 @@ class _Trainer:
             for k, parameter in network.named_parameters():
                 adam = self.optimizers[name].state[parameter]
                 state |= {f"{name}.{k}.{part}": adam[part] for part in _ADAM}
-        notes = {
-            "epoch": self.epoch,
-            "step": self.step,
-            "seconds": self.seconds,
-            "config": self.config.to_dict(),
-        }
-        path = self.output / "checkpoint.safetensors"
-        tensor_files.write(path, state, {_KEY: json.dumps(notes)})
+        checkpoint = Checkpoint(self.config, self.epoch, self.step, self.seconds, state)
+        checkpoint.save(self.output / "checkpoint.safetensors")
 
     def _describe(self) -> None:
         """Say in the generator's metadata how it has been trained so far."""
@@ -332,37 +335,24 @@ class _Trainer:
         folder = self.output / "samples"
         folder.mkdir(exist_ok=True)
         _, picture = cv2.imencode(".jpg", grid[..., ::-1])
-        (folder / f"epoch-{self.epoch:02d}.jpg").write_bytes(picture.tobytes())
+        write_file(folder / f"epoch-{self.epoch:02d}.jpg", picture.tobytes())
 
-    def restore(self, path: Path) -> None:
+    def restore(self, path: Path, saved: Checkpoint) -> None:
         """Go back to where a checkpoint was written.
 
         Raises:
             ValueError: It is damaged, or of another run.
         """
-        tensors, metadata = tensor_files.read(path)
-        if _KEY not in metadata:
-            raise ValueError(f"{path}: expected a checkpoint, got another safetensors file")
-        notes = json.loads(metadata[_KEY])
-        try:
-            saved = PnganConfig.from_dict(notes["config"], f"{path}: config")
-            if saved != self.config:
-                raise ValueError(
-                    f"{path}: expected a checkpoint of the run's config.yaml, got one of {saved}"
-                )
-            for name, network in self.networks.items():
-                for k, parameter in network.named_parameters():
-                    with torch.no_grad():
-                        parameter.copy_(tensors[f"{name}.{k}"])
-                    adam = {part: tensors[f"{name}.{k}.{part}"] for part in _ADAM}
-                    # Adam counts its steps on the CPU.
-                    self.optimizers[name].state[parameter] = {
-                        part: value if part == "step" else value.to(self.device)
-                        for part, value in adam.items()
-                    }
-            self.epoch, self.step, self.seconds = notes["epoch"], notes["step"], notes["seconds"]
-        except (KeyError, RuntimeError) as error:
-            raise ValueError(f"{path}: expected all of this run, got {error!r}") from error
+        for name, network in self.networks.items():
+            for k, parameter in network.named_parameters():
+                with torch.no_grad():
+                    parameter.copy_(saved.state(path, f"{name}.{k}", parameter))
+                adam = {}
+                for part in _ADAM:
+                    like = torch.zeros(()) if part == "step" else parameter  # counted on the CPU
+                    adam[part] = saved.state(path, f"{name}.{k}.{part}", like)
+                self.optimizers[name].state[parameter] = adam
+        self.epoch, self.step, self.seconds = saved.epoch, saved.step, saved.seconds
         self._describe()
 
 

@@ -22,9 +22,10 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from sslmot import files
+from sslmot import files, reading
 from sslmot.data.crops import CropSet, digests
-from sslmot.files import new_folder
+from sslmot.files import naming, new_folder
+from sslmot.inputs import describe
 from sslmot.pngan.generator import Images, PoseGenerator
 from sslmot.pose.canonical import CanonicalPoses
 from sslmot.pose.gate import full_body
@@ -36,7 +37,7 @@ POSES = 4
 CANONICAL = 8
 """Poses that stand for all of a data set, as in PN-GAN."""
 
-_ARRAYS = ("images", "digests", "full_body")
+_ABOUT_CROPS = ("digests", "full_body")
 _BATCH = 16  # crops at once
 _DONE_EVERY = 16  # batches after which what is done is noted: what a killed run makes again
 
@@ -88,7 +89,9 @@ def make_poses(
     _check_begun(output, about)
     canonical = CanonicalPoses.load(output / "canonical.safetensors")
     targets = canonical.nearest(joints, POSES)
-    images = np.load(output / "images.npy", mmap_mode="r+", allow_pickle=False)
+    images = reading.mapped_array(output / "images.npy", "r+")
+    if images.shape != (len(crops), POSES, height, width, 3) or images.dtype != np.uint8:
+        raise ValueError(f"{output}: expected poses of {len(crops)} crops, got {images.shape}")
     starts = range(_done(output), len(crops), _BATCH)
     with tqdm(
         initial=min(starts.start, len(crops)),
@@ -104,7 +107,8 @@ def make_poses(
             images[rows] = made.reshape(-1, POSES, height, width, 3)
             bar.update(len(made) // POSES)
             if i % _DONE_EVERY == 0 or i == len(starts):
-                images.flush()
+                with naming(output):
+                    images.flush()
                 _write(output / "done.json", {"done": min(start + _BATCH, len(crops))})
 
 
@@ -138,19 +142,27 @@ class PoseViews:
         folder = Path(folder)
         if not (folder / "about.json").is_file():
             raise FileNotFoundError(f"poses: expected a folder of make-poses, got {folder}")
-        about = _read(folder / "about.json")
-        images, known, full = (_array(folder / f"{name}.npy") for name in _ARRAYS)
-        count, size = len(known), list(crops.size)
+        about = reading.read_json(folder / "about.json")
+        images = reading.mapped_array(folder / "images.npy")
+        known, full = (reading.read_array(folder / f"{name}.npy") for name in _ABOUT_CROPS)
+        count, size = len(images) if images.ndim else 0, list(crops.size)
         if about.get("size") != size:
-            raise ValueError(f"poses: expected crops of {about.get('size')}, got {size}")
-        if images.shape != (count, POSES, *size, 3) or known.shape[1:] != (16,):
-            raise ValueError(f"{folder}: expected poses of {count} crops, got {images.shape}")
+            raise ValueError(
+                f"poses: expected crops of {about.get('size')}, got {size} with {folder}"
+            )
+        for name, array, shape, dtype in (
+            ("images", images, (count, POSES, *size, 3), np.uint8),
+            ("digests", known, (count, 16), np.uint8),
+            ("full_body", full, (count,), np.bool_),
+        ):
+            if array.shape != shape or array.dtype != dtype or not count:
+                raise ValueError(f"{folder}: {name}: expected {shape}, got {describe(array)}")
         if (done := _done(folder)) < count:
             raise ValueError(
                 f"poses: expected those of all {count} crops in {folder}, got {done}; "
                 "`sslmot make-poses` goes on where it ended"
             )
-        known = known.view("V16")[:, 0]
+        known = np.ascontiguousarray(known).view("V16")[:, 0]
         order = np.argsort(known, kind="stable")
         wanted = digests(crops.images)
         place = np.searchsorted(known, wanted, sorter=order).clip(max=count - 1)
@@ -200,7 +212,7 @@ def _begin(
 
 
 def _check_begun(output: Path, about: dict[str, Any]) -> None:
-    begun = _read(output / "about.json")
+    begun = reading.read_json(output / "about.json")
     for name, value in about.items():
         if begun.get(name) != value:
             raise ValueError(
@@ -211,25 +223,10 @@ def _check_begun(output: Path, about: dict[str, Any]) -> None:
 
 def _done(folder: Path) -> int:
     path = folder / "done.json"
-    return int(_read(path).get("done", 0)) if path.exists() else 0
-
-
-def _array(path: Path) -> npt.NDArray[Any]:
-    try:
-        array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"{path}: expected an array, got {error}") from error
-    return array
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: expected JSON, got {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: expected a JSON object, got {content!r}")
-    return content
+    done = reading.read_json(path).get("done", 0) if path.exists() else 0
+    if type(done) is not int or done < 0:
+        raise ValueError(f"{path}: expected done to be a number of crops, got {done!r}")
+    return done
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

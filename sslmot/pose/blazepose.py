@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sslmot import reading
 from sslmot.pose.canvas import MARGIN, Canvas
-from sslmot.pose.estimator import fingerprint
+from sslmot.pose.estimator import MOST_BYTES, MOST_SIDE, fingerprint
 from sslmot.pose.joints import Joints, from_blazepose
 
 MOST_INTERPRETERS = 16
@@ -50,7 +51,7 @@ class BlazePose:
             raise ImportError(
                 f"BlazePose needs ai-edge-litert: pip install sslmot[pose] ({error})"
             ) from error
-        model = Path(path).read_bytes()
+        model = reading.read(path, MOST_BYTES)
         self.fingerprint = fingerprint(model, "blazepose", RECIPE, MARGIN)
         try:
             # It lets go of the GIL, and one thread each wastes the least.
@@ -69,7 +70,8 @@ class BlazePose:
         shape = tuple(int(n) for n in given["shape"])
         places = {tuple(map(int, output["shape"])): output["index"] for output in outputs}
         # 39 landmarks of x, y, z, visibility, presence: 33 of the body and 6 for tracking it.
-        if more or len(shape) != 4 or {(1, 195), (1, 1)} - places.keys():
+        right = len(shape) == 4 and all(1 <= side <= MOST_SIDE for side in shape[1:3])
+        if more or not right or {(1, 195), (1, 1)} - places.keys():
             raise ValueError(
                 f"{path}: expected a BlazePose model (outputs (1, 195), (1, 1)), "
                 f"got input {shape}, outputs {', '.join(map(str, places))}"

@@ -29,12 +29,12 @@ def pose_vectors(joints: Joints, aspect: float) -> npt.NDArray[np.float32]:
         (N, 36) float32: x and y of each joint; the same wherever and however large the person is.
 
     Raises:
-        ValueError: The joints have another shape or dtype or are not finite, or the aspect is not
-            above 0.
+        ValueError: The joints have another shape or dtype or are not finite, or the aspect is
+            out of range.
     """
     check_joints(joints)
-    if not 0 < aspect < np.inf:
-        raise ValueError(f"aspect: expected a number above 0, got {aspect}")
+    if not 1e-3 <= aspect <= 1e3:
+        raise ValueError(f"aspect: expected a number of 1e-3 to 1e3, got {aspect}")
     places = joints[..., :2] * np.array([aspect, 1], np.float32)  # in heights of the crop
     hips = places[:, pair("hip")].mean(axis=1, keepdims=True)
     torso = np.linalg.norm(places[:, NECK] - hips[:, 0], axis=1)[:, None, None]
@@ -70,8 +70,8 @@ class CanonicalPoses:
         aspect: Width of those crops by their height.
 
     Raises:
-        ValueError: The joints have another shape or dtype or are not finite, or the aspect is not
-            above 0.
+        ValueError: The joints have another shape or dtype or are not finite, or the aspect is
+            out of range.
     """
 
     joints: Joints
@@ -146,8 +146,8 @@ class CanonicalPoses:
             FileNotFoundError: There is no such file.
             ValueError: It is another file, or damaged.
         """
-        arrays, notes = tensors.read(path)
+        arrays, notes = tensors.read_arrays(path)
         try:
-            return cls(arrays["joints"].numpy(), float(notes["aspect"]))
+            return cls(arrays["joints"], float(notes["aspect"]))
         except (KeyError, ValueError) as error:
             raise ValueError(f"{path}: expected canonical poses, got {error}") from error

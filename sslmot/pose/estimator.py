@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from tqdm import tqdm
 
-from sslmot import tensors
+from sslmot import reading, tensors
 from sslmot.data.crops import CropSet, digests
 from sslmot.pose.joints import JOINTS, Joints, check_joints
 
@@ -20,6 +20,12 @@ BATCH = 64
 
 SAVE_EVERY = 16
 """Batches after which the cache is written: what a killed run loses at most."""
+
+MOST_BYTES = 2**31
+"""Of a model's file."""
+
+MOST_SIDE = 2048
+"""Pixels of a side of a model's input."""
 
 
 class PoseEstimator(Protocol):
@@ -57,7 +63,7 @@ def load_pose_model(path: str | Path) -> PoseEstimator:
     path = Path(path)
     if path.suffix not in (".tflite", ".onnx"):
         raise ValueError(f"path: expected a pose model, .tflite or .onnx, got {path}")
-    if not path.is_file():
+    if not reading.is_file(path):
         raise FileNotFoundError(
             f"path: expected a pose model, found no {path}; `sslmot pose-model extract` gets one"
         )
@@ -127,7 +133,7 @@ class _Cache:
             self._load(self._path)
 
     def _load(self, path: Path) -> None:
-        arrays = {name: tensor.numpy() for name, tensor in tensors.read(path)[0].items()}
+        arrays, _ = tensors.read_arrays(path)
         try:
             digests, self.joints = arrays["digests"], check_joints(arrays["joints"])
             if digests.dtype != np.uint8 or digests.shape != (len(self.joints), 16):

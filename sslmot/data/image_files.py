@@ -1,0 +1,114 @@
+"""One image: a file -> pixels."""
+
+from __future__ import annotations
+
+import os
+import struct
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from sslmot import reading
+from sslmot.types import Frame
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+"""Of the files that are taken for images, in lower or upper case."""
+
+MOST_PIXELS = 2**25
+"""Of an image: one of 8K video has 33 million."""
+
+_MOST_BYTES = 8 * MOST_PIXELS
+_NO_SIZE = (0xC4, 0xC8, 0xCC)  # of JPEG's markers C0 to CF those that begin no frame
+
+
+def read_image(path: str | os.PathLike[str]) -> Frame:
+    """Read a JPEG, PNG, BMP or WebP.
+
+    Returns:
+        (H, W, 3) uint8, BGR.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is no such image, was cut off, or has more than `MOST_PIXELS`.
+    """
+    path = Path(path)
+    data = reading.read(path, _MOST_BYTES)
+    # Before it is decoded: a few kilobytes can declare gigabytes.
+    width, height = _size(data)
+    if not 1 <= width * height <= MOST_PIXELS:
+        got = f"{width}x{height}" if width * height else "no readable image"
+        raise ValueError(
+            f"{path}: expected a JPEG, PNG, BMP or WebP of at most {MOST_PIXELS} pixels, got {got}"
+        )
+    # Without its end marker a JPEG was cut off; OpenCV would paint the rest grey.
+    if data.startswith(b"\xff\xd8") and b"\xff\xd9" not in data[len(data) // 2 :]:
+        raise ValueError(f"{path}: expected a whole JPEG, got one without its end")
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error as error:
+        raise ValueError(f"{path}: expected an image, got no readable image ({error})") from error
+    if image is None:
+        raise ValueError(f"{path}: expected an image, got no readable image")
+    return np.asarray(image, np.uint8)
+
+
+def _size(data: bytes) -> tuple[int, int]:
+    """Width and height as the header of an image declares them; (0, 0) where it does not."""
+    try:
+        if data.startswith(b"\x89PNG\r\n\x1a\n") and data[12:16] == b"IHDR":
+            width, height = _png_size(data)
+        elif data.startswith(b"\xff\xd8\xff"):
+            width, height = _jpeg_size(data)
+        elif data.startswith(b"BM"):
+            old = struct.unpack_from("<I", data, 14) == (12,)
+            width, height = struct.unpack_from("<HH" if old else "<ii", data, 18)
+        elif data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+            width, height = _webp_size(data)
+        else:
+            return 0, 0
+    except struct.error:  # cut off
+        return 0, 0
+    return abs(width), abs(height)  # a BMP of negative height is one from top to bottom
+
+
+def _png_size(data: bytes) -> tuple[int, int]:
+    """Look whether all chunks are there: OpenCV allocates what one declares before it reads it."""
+    place, kind = 8, b""
+    while kind != b"IEND":
+        length, kind = struct.unpack_from(">I4s", data, place)
+        place += 12 + length
+        if place > len(data):
+            return 0, 0
+    width, height = struct.unpack_from(">II", data, 16)
+    return width, height
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int]:
+    """Look for the marker that begins the frame."""
+    place = 2
+    while True:
+        begin, marker, length = struct.unpack_from(">BBH", data, place)
+        if begin != 0xFF:
+            return 0, 0
+        if marker == 0xFF:  # a filling byte
+            place += 1
+        elif 0xC0 <= marker <= 0xCF and marker not in _NO_SIZE:
+            height, width = struct.unpack_from(">HH", data, place + 5)
+            return width, height
+        else:
+            place += 2 + length
+
+
+def _webp_size(data: bytes) -> tuple[int, int]:
+    kind = data[12:16]
+    if kind == b"VP8X":  # two numbers of three bytes
+        low, middle, high = struct.unpack_from("<HHH", data, 24)
+        return (low | (middle & 0xFF) << 16) + 1, (middle >> 8 | high << 8) + 1
+    if kind == b"VP8L":
+        (bits,) = struct.unpack_from("<I", data, 21)
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if kind == b"VP8 ":
+        width, height = struct.unpack_from("<HH", data, 26)
+        return width & 0x3FFF, height & 0x3FFF
+    return 0, 0
