@@ -8,6 +8,7 @@
 #include <string>
 
 #include "bind.h"
+#include "dot.h"
 #include "tensor.h"
 #include "track_table.h"
 
@@ -198,8 +199,88 @@ py::dict columns_of(const TrackColumns& tracks) {
     d["time_since_update"] = array(tracks.time_since_update);
     d["feature_updates"] = array(tracks.feature_updates), d["slots"] = array(tracks.slots);
     d["classes"] = array(tracks.classes), d["boxes"] = array(tracks.boxes, 4);
-    d["state"] = array(tracks.state, count ? static_cast<int64_t>(tracks.state.size()) / count : 4);
+    d["state"] = array(tracks.state, numbers);
     return d;
+}
+
+template <class T>
+std::vector<T> column(const py::dict& d, const char* name, const char* dtype, int64_t count,
+                      int64_t width = 0) {
+    if (!d.contains(name)) throw py::value_error(std::string(name) + ": expected it, got none");
+    const Tensor values(d[name], name);
+    values.expect(dtype, width ? std::vector<int64_t>{count, width} : std::vector<int64_t>{count})
+        .expect_on_cpu();
+    const T* const data = values.data<const T>();
+    return std::vector<T>(data, data + values.size());
+}
+
+TrackColumns columns_from(const py::dict& d, size_t numbers, bool lost) {
+    if (!d.contains("ids")) throw py::value_error("ids: expected them, got none");
+    const Tensor ids(d["ids"], "ids");
+    ids.expect("int64", {-1});
+    const int64_t n = ids.shape(0);
+    TrackColumns c;
+    c.ids = column<int64_t>(d, "ids", "int64", n);
+    c.hits = column<int64_t>(d, "hits", "int64", n);
+    c.time_since_update = column<int64_t>(d, "time_since_update", "int64", n);
+    c.feature_updates = column<int64_t>(d, "feature_updates", "int64", n);
+    c.classes = column<int32_t>(d, "classes", "int32", n);
+    c.boxes = column<float>(d, "boxes", "float32", n, 4);
+    c.state = column<float>(d, "state", "float32", n, static_cast<int64_t>(numbers));
+    constexpr int64_t most = int64_t{1} << 62;
+    const auto expect = [&](const char* name, const std::vector<int64_t>& values, int64_t least) {
+        for (const int64_t value : values)
+            if (value < least || value > most)
+                throw py::value_error(std::string(name) + ": expected " + std::to_string(least) +
+                                      " to 2**62, got " + std::to_string(value));
+    };
+    expect("ids", c.ids, lost ? 1 : 0), expect("hits", c.hits, 0);
+    expect("time_since_update", c.time_since_update, lost ? 1 : 0);
+    expect("feature_updates", c.feature_updates, 0);
+    for (const auto& [name, values] : {std::pair{"boxes", &c.boxes}, std::pair{"state", &c.state}})
+        for (const float value : *values)
+            if (!std::isfinite(value))
+                throw py::value_error(std::string(name) + ": expected finite numbers, got " +
+                                      std::to_string(value));
+    return c;
+}
+
+// The tables are as they were where anything is refused.
+void restore(BoundTable& table, const py::dict& tracks_, const py::dict& lost_,
+             const py::object& features_, int64_t next_id, const py::object& context) {
+    TrackColumns tracks = columns_from(tracks_, table.state_numbers(), false);
+    TrackColumns lost = columns_from(lost_, table.state_numbers(), true);
+    const auto count = static_cast<int64_t>(tracks.size() + lost.size());
+    std::vector<int64_t> ids = tracks.ids;
+    ids.insert(ids.end(), lost.ids.begin(), lost.ids.end());
+    std::sort(ids.begin(), ids.end());
+    for (size_t k = 1; k < ids.size(); ++k)
+        if (ids[k] > 0 && ids[k] == ids[k - 1])
+            throw py::value_error("ids: expected each once, got " + std::to_string(ids[k]) +
+                                  " twice");
+    if (next_id < 1 || (!ids.empty() && next_id <= ids.back()))
+        throw py::value_error("next_id: expected more than all ids, got " +
+                              std::to_string(next_id));
+    std::vector<float> features, norms;
+    int64_t dim = 0;
+    if (!features_.is_none()) {
+        const Tensor values(features_, "features");
+        values.expect("float32", {count, -1}).expect_on_cpu();
+        dim = values.shape(1);
+        features.assign(values.data<const float>(), values.data<const float>() + values.size());
+        norms.resize(static_cast<size_t>(count));
+        row_norms(features.data(), count, dim, norms.data());
+        for (float& norm : norms) {
+            // Of what a file calls a unit vector.
+            if (norm != 0.0F && !(std::fabs(norm - 1.0F) < 1e-3F))
+                throw py::value_error("features: expected rows of length 1 or 0, got " +
+                                      std::to_string(norm));
+            norm = norm > 0.0F ? 1.0F : 0.0F;
+        }
+    }
+    table.restore(std::move(tracks), std::move(lost), std::move(features), std::move(norms), dim,
+                  next_id);
+    table.context = context;
 }
 
 py::array_t<float> read_features(const BoundTable& table, const py::object& slots_) {
@@ -328,6 +409,8 @@ void bind_track_table(py::module_& m) {
                  table.reset();
                  table.context = py::none();
              })
+        .def("restore", &restore, py::arg("tracks"), py::arg("lost"), py::arg("features"),
+             py::arg("next_id"), py::arg("context"))
         .def("in_view", &in_view, py::arg("step"))
         .def("just_lost", &just_lost, py::arg("step"))
         .def("read_features", &read_features, py::arg("slots"))

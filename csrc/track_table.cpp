@@ -672,6 +672,21 @@ Report TrackTable::commit(Step& step) {
     return report;
 }
 
+void TrackTable::restore(TrackColumns tracks, TrackColumns lost, std::vector<float> features,
+                         std::vector<float> norms, int64_t dim, int64_t next_id) {
+    int64_t slot = 0;
+    for (TrackColumns* const columns : {&tracks, &lost}) {
+        columns->slots.clear();
+        while (columns->slots.size() < columns->size()) columns->slots.push_back(slot++);
+    }
+    norms.resize(tracks.size() + lost.size(), 0.0F);
+    std::swap(tracks_, tracks), std::swap(lost_, lost);
+    std::swap(features_, features), std::swap(norms_, norms);
+    free_slots_.clear();
+    dim_ = dim, next_id_ = next_id;
+    ++version_;
+}
+
 void TrackTable::reset() {
     tracks_.clear(), lost_.clear();
     features_.clear(), norms_.clear(), free_slots_.clear();

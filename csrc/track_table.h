@@ -150,6 +150,11 @@ class TrackTable {
     Report commit(Step& step);
 
     void reset();
+    // Takes the place of all tracks, of one feature each (features.size() is that of both columns
+    // times dim; norms are 0 or 1; slots are given anew: those of tracks first, then those of
+    // lost). Throws std::bad_alloc; nothing has changed then.
+    void restore(TrackColumns tracks, TrackColumns lost, std::vector<float> features,
+                 std::vector<float> norms, int64_t dim, int64_t next_id);
 
     size_t size() const { return tracks_.size(); }
     int64_t next_id() const { return next_id_; }

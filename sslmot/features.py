@@ -69,6 +69,17 @@ class DeviceTable:
         self._host: Any = torch.empty(0, dtype=torch.uint8)
         self._there = torch.empty(0, dtype=torch.uint8, device=self.device)
 
+    @classmethod
+    def of(cls, features: Features, device: int) -> DeviceTable:
+        """A table that holds features (n, D), of unit length or zero, in its first slots."""
+        import torch
+
+        values = torch.from_numpy(np.ascontiguousarray(features)).to(f"cuda:{device}")
+        table = cls(values)
+        table._values, table._norms = values, values.any(dim=1).float()
+        table._norms_here = table._norms.cpu().pin_memory()
+        return table
+
     def bind(self, table: _core.TrackTable, detections: int) -> _core.DeviceFeatures:
         """Make room for what a frame can need, and say where it is."""
         import torch

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from sslmot import _core
+from sslmot import _core, state
 from sslmot.camera import Affine, View, camera_motion, look, zoom
 from sslmot.config import TrackerConfig
 from sslmot.evidence import Evidence
@@ -116,6 +119,81 @@ class Tracker:
             self.gallery.add(tracks["ids"][named], features)
         self._table.reset()
 
+    def state_dict(self) -> dict[str, npt.NDArray[Any]]:
+        """All that is kept of the video, as named arrays: a copy.
+
+        A tracker of the same settings, extractor and gallery that loads it goes on to the same bits.
+        """
+        return state.state_of(self._table, self._context)
+
+    def load_state_dict(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Go on from what :meth:`state_dict` gave.
+
+        Raises:
+            ValueError: The arrays are not those of a tracker with these settings; nothing has
+                changed then.
+        """
+        state.restore(self._table, arrays)
+
+    def save(self, path: str | Path) -> None:
+        """Write settings and state as a safetensors file, whole or not at all.
+
+        The extractor and the gallery are not in it.
+        """
+        state.write(path, self.state_dict(), self.config)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        extractor: FeatureExtractor | None = None,
+        weights: str | Path | None = None,
+        gallery: Gallery | None = None,
+    ) -> Tracker:
+        """Read what :meth:`save` wrote: a tracker that goes on.
+
+        Args:
+            path: The file.
+            extractor: As for the constructor.
+            weights: Likewise.
+            gallery: Likewise.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            ValueError: It is no state of a tracker, or damaged.
+        """
+        arrays, config = state.read(path)
+        tracker = cls(config, extractor=extractor, weights=weights, gallery=gallery)
+        try:
+            tracker.load_state_dict(arrays)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+        return tracker
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            "config": self.config,
+            "extractor": self._extractor,
+            "gallery": self.gallery,
+            "state": self.state_dict(),
+        }
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        self.__init__(  # type: ignore[misc]
+            kept["config"], extractor=kept["extractor"], gallery=kept["gallery"]
+        )
+        self.load_state_dict(kept["state"])
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tracker:
+        # An extractor describes; it remembers nothing that a copy would need of its own.
+        twin = Tracker(
+            self.config, extractor=self._extractor, gallery=copy.deepcopy(self.gallery, memo)
+        )
+        memo[id(self)] = twin
+        twin.load_state_dict(self.state_dict())
+        return twin
+
     @property
     def _context(self) -> Context:
         """What is kept of the video beside the tracks."""
@@ -219,9 +297,7 @@ class Tracker:
             rows = table.unnamed(step, births)
             if not len(rows):
                 continue
-            features = (
-                step.features[rows] if scene.device is None else scene.device.newcomers(rows)
-            )
+            features = step.features[rows] if scene.device is None else scene.device.newcomers(rows)
             known = gallery.identify(features, table.in_view(step).tolist())
             table.name(step, births, known, gallery.next_id)
             gallery.add(step.newcomer_ids[rows], features)
@@ -229,10 +305,9 @@ class Tracker:
         if len(lost):
             gallery.add(lost, self._read_features(slots))
 
-    def _read_features(self, slots: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Features:
+    def _read_features(self, slots: npt.NDArray[np.int64]) -> Features:
         """The features of tracks in host memory: (n, D) float32, zeros where nothing is known."""
-        device = self._context.device
-        return self._table.read_features(slots) if device is None else device.read(slots)
+        return state.features_of(self._table, self._context, slots)
 
     def _describe(
         self,
