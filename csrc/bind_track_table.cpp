@@ -57,6 +57,24 @@ struct BoundDevice : DeviceFeatures {
 struct BoundTable : TrackTable {
     using TrackTable::TrackTable;
     py::object context = py::none();
+    bool held = false;
+};
+
+// Holds tables for one thread. Native, since an interrupt between a Python lock and the block that
+// lets it go would hold it for ever. The GIL guards the flags.
+struct Hold {
+    std::vector<BoundTable*> tables;
+
+    void enter() const {
+        for (const BoundTable* const table : tables)
+            if (table->held)
+                throw std::runtime_error(
+                    "tracker: expected one thread at a time, got a second one in a step");
+        for (BoundTable* const table : tables) table->held = true;
+    }
+    void exit() const {
+        for (BoundTable* const table : tables) table->held = false;
+    }
 };
 
 std::unique_ptr<BoundDevice> device_features(const py::object& values_, const py::object& norms_,
@@ -192,14 +210,13 @@ py::array_t<int64_t> in_view(const BoundTable& table, const BoundStep& step) {
     return array(ids);
 }
 
-py::dict columns_of(const TrackColumns& tracks) {
+py::dict columns_of(const TrackColumns& tracks, size_t numbers) {
     py::dict d;
-    const auto count = static_cast<int64_t>(tracks.size());
     d["ids"] = array(tracks.ids), d["hits"] = array(tracks.hits);
     d["time_since_update"] = array(tracks.time_since_update);
     d["feature_updates"] = array(tracks.feature_updates), d["slots"] = array(tracks.slots);
     d["classes"] = array(tracks.classes), d["boxes"] = array(tracks.boxes, 4);
-    d["state"] = array(tracks.state, numbers);
+    d["state"] = array(tracks.state, static_cast<int64_t>(numbers));
     return d;
 }
 
@@ -415,13 +432,21 @@ void bind_track_table(py::module_& m) {
         .def("just_lost", &just_lost, py::arg("step"))
         .def("read_features", &read_features, py::arg("slots"))
         .def("slots_with", &BoundTable::slots_with, py::arg("more"))
-        .def_property_readonly("tracks", [](const BoundTable& t) { return columns_of(t.tracks()); })
-        .def_property_readonly("lost", [](const BoundTable& t) { return columns_of(t.lost()); })
+        .def_property_readonly(
+            "tracks", [](const BoundTable& t) { return columns_of(t.tracks(), t.state_numbers()); })
+        .def_property_readonly(
+            "lost", [](const BoundTable& t) { return columns_of(t.lost(), t.state_numbers()); })
         .def_property_readonly("feature_dim", &BoundTable::feature_dim)
         .def_property_readonly("next_id", &BoundTable::next_id)
         .def_property_readonly("context", [](const BoundTable& t) { return t.context; })
         .def_property_readonly("lost_count", [](const BoundTable& t) { return t.lost().size(); })
         .def("__len__", &BoundTable::size);
+
+    py::class_<Hold>(m, "Hold", "Holds tables for one thread: RuntimeError in a second one.")
+        .def(py::init([](std::vector<BoundTable*> tables) { return Hold{std::move(tables)}; }),
+             py::arg("tables"), py::keep_alive<1, 2>())
+        .def("__enter__", &Hold::enter)
+        .def("__exit__", [](const Hold& hold, const py::args&) { hold.exit(); });
 
     m.def("cuda_update_bytes", &cuda_update_bytes, py::arg("updates"),
           "Bytes that an update of features can need of each buffer of DeviceFeatures.");

@@ -78,18 +78,19 @@ class TrackerGroup:
         for name, values in (("frames", frames), ("dets", dets), ("embeddings", embeddings)):
             if len(values) != n:
                 raise ValueError(f"{name}: expected those of {n} videos, got {len(values)}")
-        extracted = self._extract(frames, dets, embeddings)
-        scenes = []
-        for i, tracker in enumerate(self.trackers):
-            with of_video(i):
-                scenes.append(tracker._prepare(frames[i], dets[i], embeddings[i], extracted[i]))
-        self._expect_shared_galleries(scenes)
-        self._associate(scenes)
-        for i, (tracker, scene) in enumerate(zip(self.trackers, scenes, strict=True)):
-            with of_video(i):
-                tracker._identify(scene)
-        # Nothing can be refused from here on.
-        return [t._commit(scene) for t, scene in zip(self.trackers, scenes, strict=True)]
+        with _core.Hold([t._table for t in self.trackers]):
+            extracted = self._extract(frames, dets, embeddings)
+            scenes = []
+            for i, tracker in enumerate(self.trackers):
+                with of_video(i):
+                    scenes.append(tracker._prepare(frames[i], dets[i], embeddings[i], extracted[i]))
+            self._expect_shared_galleries(scenes)
+            self._associate(scenes)
+            for i, (tracker, scene) in enumerate(zip(self.trackers, scenes, strict=True)):
+                with of_video(i):
+                    tracker._identify(scene)
+            # Nothing can be refused from here on.
+            return [t._commit(scene) for t, scene in zip(self.trackers, scenes, strict=True)]
 
     def _associate(self, scenes: Sequence[Scene]) -> None:
         """Match each video; those with features on one CUDA device by one native call."""

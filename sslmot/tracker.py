@@ -122,7 +122,7 @@ class Tracker:
     def state_dict(self) -> dict[str, npt.NDArray[Any]]:
         """All that is kept of the video, as named arrays: a copy.
 
-        A tracker of the same settings, extractor and gallery that loads it goes on to the same bits.
+        A tracker of the same settings, extractor and gallery that loads it goes on bit for bit.
         """
         return state.state_of(self._table, self._context)
 
@@ -224,11 +224,13 @@ class Tracker:
         Raises:
             ValueError: An argument is not as described, or not of the same size as in the frames
                 before; nothing has changed then.
+            RuntimeError: Another thread is in a step of this tracker.
         """
-        scene = self._prepare(frame, dets, embeddings)
-        _core.associate_steps([self._table], [scene.step])
-        self._identify(scene)
-        return self._commit(scene)
+        with _core.Hold([self._table]):
+            scene = self._prepare(frame, dets, embeddings)
+            _core.associate_steps([self._table], [scene.step])
+            self._identify(scene)
+            return self._commit(scene)
 
     def _prepare(
         self,
