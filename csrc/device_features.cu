@@ -79,6 +79,8 @@ void preview_cuda(const DeviceFeatures& table, const std::vector<int64_t>& from,
     }
     blend_listed(table.work, table.scratch, table.scratch_norms, table.dim, rows, columns, shares,
                  features);
+    // What compares the scratch next fills the buffers again: the copy out of them must be over.
+    if (!rows.empty()) wait_cuda(table.work);
 }
 
 void update_cuda(const DeviceFeatures& table, const std::vector<int64_t>& cleared,

@@ -32,7 +32,8 @@ int64_t cuda_update_bytes(int64_t updates);
 void wait_cuda(const CudaWork& work);
 
 // Makes the first rows of the scratch: row k is slot from[k] (unknown for -1) as it will be after
-// update k, whose column is -1 for none. `features` are those of the detections, on the device.
+// update k, whose column is -1 for none. `features` are those of the detections, on the device. The
+// buffers are free afterwards.
 void preview_cuda(const DeviceFeatures& table, const std::vector<int64_t>& from,
                   const FeatureUpdates& updates, const FeatureSet& features);
 

@@ -1,6 +1,5 @@
 """Explanations of identities, against the loops of reference.py."""
 
-import dataclasses
 from collections import Counter
 from itertools import product
 
@@ -49,16 +48,17 @@ class Before:
 
     def __init__(self, tracker, dets, features):
         c, table = tracker.config, tracker._table
-        self.table = dataclasses.replace(table, ids=table.ids.copy())
-        self.boxes = tracker._motion.predict(table.state, table.misses)
+        self.tracks = table.tracks
+        boxes, scores, classes = dets[:, :4].copy(), dets[:, 4].copy(), dets[:, 5].astype(np.int32)
+        self.boxes = table.prepare(boxes, scores, classes).predicted
         self.looks = None
         if features is not None:
             self.looks = np.zeros((len(table), features.shape[1]))
-            if tracker._features is not None:
-                self.looks = tracker._features.read(table.feature_rows)
+            if table.feature_dim:
+                self.looks = tracker._read_features(self.tracks["slots"])
         self.config, self.dets, self.features, self.match, self.why = c, dets, features, {}, {}
         everyone, faint = range(len(table)), dets[:, 4] < c.low_score
-        just_seen = [i for i in everyone if table.misses[i] == 0]
+        just_seen = [i for i in everyone if self.tracks["time_since_update"][i] == 0]
         stage = "motion" if features is None else "appearance"
         self.play(stage, everyone, np.flatnonzero(~faint))
         self.rescue(just_seen, ~faint)
@@ -71,7 +71,7 @@ class Before:
             return
         hidden = _core.hidden_shares(self.dets[:, :4].copy()) > self.config.max_hidden
         visible = self.features.any(axis=1) & ~hidden
-        known = [i for i in tracks if self.table.looks[i] > 0 and self.looks[i].any()]
+        known = [i for i in tracks if self.tracks["feature_updates"][i] > 0 and self.looks[i].any()]
         self.play("motion", [i for i in tracks if i not in known], np.flatnonzero(some))
         self.play("motion", known, np.flatnonzero(some & ~visible))
 
@@ -92,7 +92,7 @@ class Before:
 
     def costs(self, stage, i, detections):
         c, asked = self.config, stage == "appearance"
-        lost = self.table.misses[i] > 0
+        lost = self.tracks["time_since_update"][i] > 0
         p = {
             "tau": c.tau,
             "min_affinity": (c.lost_affinity if lost else c.min_affinity) if asked else 0,
@@ -108,7 +108,7 @@ class Before:
             self.dets[detections, :4],
             [c.appearance_reach if asked else c.motion_reach],
             p,
-            [self.table.classes[i]],
+            [self.tracks["classes"][i]],
             self.dets[detections, 5],
         )[0]
 
@@ -117,13 +117,13 @@ def check(tracker, before, dets, features, tracks, why):
     """One explanation against the loops."""
     c, j = tracker.config, why.detection
     assert tracks.ids[tracks.detection_index == j].tolist() == [why.id]
-    if why.id not in before.table.ids or why.stage == "recognised":
+    if why.id not in before.tracks["ids"] or why.stage == "recognised":
         assert why.stage in ("new", "recognised")
         assert (why.affinity is None) == (why.stage == "new")
         assert why.affinity is None or c.lost_affinity - 1e-6 <= why.affinity <= 1
         assert why.distance is why.cost is why.runner_up is None
         return
-    i = int(np.flatnonzero(before.table.ids == why.id)[0])
+    i = int(np.flatnonzero(before.tracks["ids"] == why.id)[0])
     stage, cost, others = before.why[i]
     assert (why.stage, why.detection) == (stage, before.match[i])
     distance = reference.distance(before.boxes[i], dets[j, :4], c.shape_weight)
@@ -142,8 +142,9 @@ def check(tracker, before, dets, features, tracks, why):
     second, cost = why.runner_up
     best = min(others, key=others.get)
     assert cost == pytest.approx(others[best], abs=1e-4)
-    now = dict(zip(tracker._table.feature_rows, tracker._table.ids, strict=True))
-    assert second == (before.table.ids[best] or now.get(before.table.feature_rows[best], 0))
+    table = tracker._table.tracks
+    now = dict(zip(table["slots"], table["ids"], strict=True))
+    assert second == (before.tracks["ids"][best] or now.get(before.tracks["slots"][best], 0))
 
 
 @pytest.mark.parametrize("described", [1, 0, 0.7], ids=["features", "motion", "mixed"])

@@ -57,7 +57,7 @@ class TestTheLost:
     def test_are_remembered_for_a_while(self, missed, same):
         """The frames up to that in which a return is confirmed are without a detection too."""
         tracker = seen_and_lost(missed)
-        assert tracker._table.ids.tolist() == []  # no longer followed
+        assert tracker._table.tracks["ids"].tolist() == []  # no longer followed
         assert back(tracker) == (1 if same else 2)
 
     def test_are_forgotten_at_once_without_a_memory(self):
@@ -67,9 +67,9 @@ class TestTheLost:
         """Where the track itself was out of reach: too far for one frame, not for several."""
         config = TrackerConfig(patience=20, appearance_reach=1, walk=0.5, sure_score=9)
         tracker = seen_and_lost(3, config)
-        assert tracker._table.ids.tolist() == [1]
+        assert tracker._table.tracks["ids"].tolist() == [1]
         assert back(tracker, 100) == 1
-        assert tracker._table.ids.tolist() == [1]  # the old track has ended
+        assert tracker._table.tracks["ids"].tolist() == [1]  # the old track has ended
 
     @pytest.mark.parametrize(("boxes", "same"), [(5.4, True), (5.6, False)])
     def test_walk_so_far_and_no_farther(self, boxes, same):
@@ -116,7 +116,7 @@ class TestTheLost:
             assert back(tracker) == 1
             for _ in range(5):
                 step(tracker)
-            assert len(tracker._lost) == 1
+            assert tracker._table.lost_count == 1
 
     def test_were_seen_where_they_were_seen_last(self):
         tracker = seen_and_lost(0, TrackerConfig(patience=1, walk=0, sure_score=9))
@@ -131,7 +131,7 @@ class TestTheLost:
         step(tracker, at(0), A)
         for _ in range(4):
             step(tracker)
-        assert len(tracker._lost) == 0
+        assert tracker._table.lost_count == 0
         assert back(tracker) == 1  # the first identity that is given
 
     def test_were_seen_more_than_once(self):
@@ -140,7 +140,7 @@ class TestTheLost:
         assert step(tracker, at(0, score=9), A) == [1]
         for _ in range(4):
             step(tracker)
-        assert len(tracker._lost) == 0
+        assert tracker._table.lost_count == 0
         assert back(tracker) == 2
 
     def test_need_looks_to_be_remembered(self):
@@ -149,7 +149,7 @@ class TestTheLost:
             step(tracker, at(0))
         for _ in range(4):
             step(tracker)
-        assert len(tracker._lost) == 0
+        assert tracker._table.lost_count == 0
 
     def test_are_forgotten_on_reset(self):
         tracker = seen_and_lost(4)
@@ -208,8 +208,8 @@ def test_the_faint_start_no_track(features):
 
 
 def looks_of(tracker, identity):
-    rows = tracker._table.feature_rows[tracker._table.ids == identity]
-    return tracker._features.read(rows)[0]
+    tracks = tracker._table.tracks
+    return tracker._table.read_features(tracks["slots"][tracks["ids"] == identity])[0]
 
 
 @pytest.mark.parametrize(("max_hidden", "taken_in"), [(0.5, False), (0.7, True), (1.0, True)])
@@ -273,26 +273,38 @@ def test_the_first_looks_weigh_alike(delta):
         np.testing.assert_allclose(looks_of(tracker, 1), looks, atol=1e-5)
 
 
-# Rows of the feature table.
+# Slots of the feature table.
 
 
-def rows_in_use(tracker):
-    pool = tracker._rows
-    held = np.concatenate([tracker._table.feature_rows, tracker._lost.feature_rows])
-    assert sorted([*held.tolist(), *pool._free]) == list(range(pool.size))  # nobody leaks
-    free = np.array(sorted(pool._free), np.int64)
-    assert tracker._features is None or not tracker._features.known(free).any()
+def slots_in_use(tracker):
+    table = tracker._table
+    held = np.concatenate([table.tracks["slots"], table.lost["slots"]])
+    size = table.slots_with(0)
+    assert len(np.unique(held)) == len(held)
+    assert np.isin(held, np.arange(size)).all()
+    # As many as are not held have room without growth, and no more: nobody leaks.
+    free = size - len(held)
+    assert table.slots_with(free) == size < table.slots_with(free + 1)
     return len(held)
 
 
-def test_rows_come_back_from_the_forgotten():
+def check_newborn(tracker, described):
+    """A slot says of who has just got it what was seen, and nothing of who had it before."""
+    tracks = tracker._table.tracks
+    newborn = (tracks["hits"] == 0) & (tracks["time_since_update"] == 0)
+    if tracker._table.feature_dim:
+        features = tracker._table.read_features(tracks["slots"][newborn])
+        assert (features.any(axis=1) == described).all()
+
+
+def test_slots_come_back_from_the_forgotten():
     tracker = seen_and_lost(4)
-    assert rows_in_use(tracker) == 1
+    assert slots_in_use(tracker) == 1
     assert back(tracker) == 1
-    assert rows_in_use(tracker) == 1  # of the new track
+    assert slots_in_use(tracker) == 1  # of the new track
     for _ in range(13):
         step(tracker)
-    assert rows_in_use(tracker) == 0
+    assert slots_in_use(tracker) == 0
 
 
 @pytest.mark.parametrize("described", [1, 0.5, 0])
@@ -311,15 +323,16 @@ def test_nobody_leaks_over_many_frames(described, confirm):
         returns += sum(tracks.explain(i).stage == "recognised" for i in tracks.ids)
         assert len(set(tracks.ids)) == len(tracks)
         everyone |= set(tracks.ids.tolist())
-        named = np.concatenate([tracker._table.ids, tracker._lost.ids])
+        named = np.concatenate([tracker._table.tracks["ids"], tracker._table.lost["ids"]])
         assert len(np.unique(named[named > 0])) == (named > 0).sum()
-        assert rows_in_use(tracker) < 64
+        assert slots_in_use(tracker) < 64
+        check_newborn(tracker, features is not None)
     assert everyone == set(range(1, len(everyone) + 1))
     assert (returns > 5) == (described > 0)
 
 
-def test_a_feature_row_that_was_somebodys_says_nothing(device):
-    """Who is born without a feature does not look like whoever had that row of the table before."""
+def test_a_slot_that_was_somebodys_says_nothing(device):
+    """Who is born without a feature does not look like whoever had its slot before."""
     tracker = Tracker(TrackerConfig(patience=1, potential_patience=0, sure_score=9))
 
     def see(*shifts, looks=None):
@@ -335,6 +348,6 @@ def test_a_feature_row_that_was_somebodys_says_nothing(device):
     assert [see(0, looks=look) for _ in range(3)] == [[], [1], [1]]
     for _ in range(3):
         see()
-    see(300, looks=-look)  # takes a row, and dies as nobody sees it again
+    see(300, looks=-look)  # takes a slot, and dies as nobody sees it again
     see()
-    assert [see(20), see(20)] == [[], [2]]  # by motion alone: with that row
+    assert [see(20), see(20)] == [[], [2]]  # by motion alone: in that slot

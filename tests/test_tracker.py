@@ -582,14 +582,30 @@ def test_a_rejected_step_changes_nothing(args, message):
         same_table(plain, disturbed)
 
 
+def kept(tracker):
+    """All that is kept from frame to frame, as arrays."""
+    table, context = tracker._table, tracker._context
+    columns = {
+        f"{name} {column}": values
+        for name in ("tracks", "lost")
+        for column, values in getattr(table, name).items()
+    }
+    view = {} if context.view is None else context.view._asdict()
+    return {
+        **columns,
+        **view,
+        "features": table.read_features(np.arange(table.slots_with(0))),
+        "room": [table.slots_with(2**k) for k in range(10)],
+        "next id": table.next_id,
+        "size": context.size,
+    }
+
+
 def same_table(one, two):
-    for field in ("ids", "matches", "misses", "classes", "feature_rows", "state"):
-        np.testing.assert_array_equal(getattr(one._table, field), getattr(two._table, field))
-    np.testing.assert_array_equal(one._features._values, two._features._values)
-    np.testing.assert_array_equal(one._features._norms, two._features._norms)
-    for name in ("_next_id", "_frame_size"):
-        assert getattr(one, name) == getattr(two, name)
-    assert (one._rows.size, one._rows._free) == (two._rows.size, two._rows._free)
+    these, those = kept(one), kept(two)
+    assert these.keys() == those.keys()
+    for name, values in these.items():
+        np.testing.assert_array_equal(values, those[name], err_msg=str(name))
 
 
 def test_a_bad_first_step_changes_nothing():
@@ -628,6 +644,46 @@ def test_an_extractor_that_raises_changes_nothing():
         for tracker in (plain, disturbed):
             tracker.step(frame, at(t, 90))
         same_table(plain, disturbed)
+
+
+@pytest.mark.parametrize("reset", [False, True], ids=["another step", "a reset"])
+def test_a_step_of_a_frame_before_is_refused_and_changes_nothing(reset):
+    """Rows of a step are those of the table that it was prepared for."""
+    z = np.eye(3, 8, dtype=np.float32)
+    plain, late = Tracker(), Tracker()
+    for t in range(3):
+        for tracker in (plain, late):
+            tracker.step(None, at(t, 90 + t), embeddings=z[:2])
+    scene = late._prepare(None, at(4, 300), z[[0, 2]])
+    sslmot._core.associate_steps([late._table], [scene.step])
+    late._identify(scene)
+    for tracker in (plain, late):
+        if reset:
+            tracker.reset()
+        else:
+            tracker.step(None, at(), embeddings=z[:0])
+    same_table(plain, late)
+    with pytest.raises(RuntimeError, match="step: expected one of this frame, got one of a frame"):
+        late._table.commit(scene.step, scene.context)
+    same_table(plain, late)
+    for t in range(4, 8):
+        one, other = (x.step(None, at(t, 90 + t), embeddings=z[:2]) for x in (plain, late))
+        np.testing.assert_array_equal(one.ids, other.ids)
+        same_table(plain, late)
+    assert one.ids.tolist() == [1, 2]
+
+
+def test_a_step_is_taken_in_once():
+    z = np.eye(2, 8, dtype=np.float32)
+    plain, twice = Tracker(TrackerConfig(confirm=0)), Tracker(TrackerConfig(confirm=0))
+    plain.step(None, at(0, 90), embeddings=z)
+    scene = twice._prepare(None, at(0, 90), z)
+    sslmot._core.associate_steps([twice._table], [scene.step])
+    twice._identify(scene)
+    assert twice._commit(scene).ids.tolist() == [1, 2]
+    with pytest.raises(RuntimeError, match="step: expected one of this frame"):
+        twice._commit(scene)
+    same_table(plain, twice)
 
 
 def test_a_config_and_an_extractor_of_another_kind():
@@ -672,7 +728,7 @@ def test_memory_stays_flat():
         corner = rng.uniform(0, 5000, (30, 2))
         dets = np.hstack([corner, corner + 50])
         tracker.step(None, dets, embeddings=rng.normal(size=(30, 8)))
-        sizes.append(len(tracker._features._norms))
+        sizes.append(tracker._table.slots_with(0))
     assert max(sizes) <= 256  # about 180 tracks live at a time
 
 

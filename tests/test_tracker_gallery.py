@@ -99,7 +99,8 @@ def test_the_gallery_knows_whom_the_tracker_misses():
     assert tracks.ids.tolist() == [1]
     assert tracks.explain(1).stage == "gallery"
     assert len(tracker.gallery) == 1
-    assert 1 not in tracker._lost.ids
+    assert tracker._table.lost_count == 0
+    assert tracker._table.tracks["ids"].tolist() == [1]
 
 
 def test_who_is_beyond_memory_is_recognised_by_the_gallery():
@@ -141,13 +142,13 @@ def state(tracker):
     """All that a step may change."""
     table, gallery = tracker._table, tracker.gallery
     return (
-        [getattr(table, name).tolist() for name in ("ids", "matches", "misses", "feature_rows")],
-        table.state.tolist(),
-        tracker._features if tracker._features is None else tracker._features._values.tolist(),
-        tracker._next_id,
-        tracker._frame_size,
-        tracker._rows.size,
+        [{name: values.tolist() for name, values in t.items()} for t in (table.tracks, table.lost)],
+        table.read_features(np.arange(table.slots_with(0))).tolist(),
+        [table.slots_with(2**k) for k in range(10)],
+        table.next_id,
+        tracker._context,
         (gallery.encoder, gallery.next_id, dict(gallery._rows), gallery._counts.tolist()),
+        gallery._samples.tolist(),
     )
 
 

@@ -1,4 +1,4 @@
-"""Compiles the CUDA kernels for the CPU, and runs cases.py on them in a process of its own."""
+"""Compiles the CUDA kernels for the CPU, and runs the cases on them in a process of its own."""
 
 from __future__ import annotations
 
@@ -69,5 +69,6 @@ def environment(module):
 
 
 def pytest_arguments(*arguments):
-    """What pytest is given to run cases.py; -s, as a sanitizer's last words are not to be lost."""
-    return ["-q", "-s", "-p", "no:cacheprovider", "--tb=short", *arguments, str(HERE / "cases.py")]
+    """What pytest is given to run the cases; -s, as a sanitizer's last words are not to be lost."""
+    cases = [str(HERE / name) for name in ("cases.py", "table_cases.py")]
+    return ["-q", "-s", "-p", "no:cacheprovider", "--tb=short", *arguments, *cases]

@@ -262,10 +262,21 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr name, int device) 
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t) {
-    note(kind == cudaMemcpyHostToDevice ? "copy there" : "copy back");
+    note(kind == cudaMemcpyHostToDevice   ? "copy there"
+         : kind == cudaMemcpyDeviceToHost ? "copy back"
+                                          : "copy on device");
     work.push_back([=] {
         const Access access;
         std::memcpy(to, from, bytes);
+    });
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t) {
+    note("fill");
+    work.push_back([=] {
+        const Access access;
+        std::memset(to, value, bytes);
     });
     return cudaSuccess;
 }

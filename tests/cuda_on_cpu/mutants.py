@@ -1,4 +1,4 @@
-"""Faults of the kernels, one by one: what cases.py must not miss."""
+"""Faults of the kernels, one by one: what the cases must not miss."""
 
 from __future__ import annotations
 
@@ -57,6 +57,11 @@ MUTANTS = [
     Mutant("cost_cuda.cu", "? «problem * q.tracks» + first_row + i", "0"),
     Mutant("cost_cuda.cu", "? «problem * q.detections» + first_col + i", "0"),
     Mutant("cost_cuda.cu", "return «q.track_rows ? q.track_rows[track] : track»;", "track"),
+    Mutant(
+        "cost_cuda.cu",
+        "return «q.detection_rows ? q.detection_rows[detection] : detection»;",
+        "detection",
+    ),
     Mutant("cost_cuda.cu", "if («box >= 0 && at < kRows»)", "at < kRows"),
     Mutant("cost_cuda.cu", "if («box >= 0 && at >= kRows»)", "at >= kRows"),
     Mutant("cost_cuda.cu", "measure = «!q.track_norms || !q.detection_norms»;", "false"),
@@ -75,7 +80,8 @@ MUTANTS = [
     Mutant("cost_cuda.cu", "if («thread < kBoth») {", "thread < kBoth - 1"),
     Mutant("cost_cuda.cu", "if («box >= 0») {", "true"),
     Mutant("cost_cuda.cu", "if («q.appearance && known») {", "false"),
-    Mutant("cost_cuda.cu", "known[«is_track ? feature_row(box) : box»]", "box"),
+    Mutant("cost_cuda.cu", "known[is_track ? «track_row(box)» : detection_row(box)]", "box"),
+    Mutant("cost_cuda.cu", "known[is_track ? track_row(box) : «detection_row(box)»]", "box"),
     Mutant("cost_cuda.cu", "i < «kChunks / kLanes»; ++i) sum", "1"),
     # Costs of pairs.
     Mutant("cost_cuda.cu", "pair = thread; «pair < kPairs»;", "pair < kPairs - 1"),
@@ -140,6 +146,46 @@ MUTANTS = [
     Mutant("associate_cuda.cu", "if («thread == 0») table_norms", "false"),
     Mutant(
         "associate_cuda.cu", "if («thread == 0») table_norms", "true", "all threads write the same"
+    ),
+    # Rows of both sides of a comparison.
+    Mutant(
+        "associate_cuda.cu",
+        "static_cast<int32_t>(«y.row(*column++)»)",
+        "*column++",
+    ),
+    Mutant(
+        "associate_cuda.cu",
+        "q.detection_rows = «buffers.put(c.detection_features.rows, n)»;",
+        "nullptr",
+    ),
+    # Features of tracks.
+    Mutant(
+        *("device_features.cu", "«clear_on_device(table.work, table.scratch, n * table.dim);»", ""),
+    ),
+    Mutant("device_features.cu", "«clear_on_device(table.work, table.scratch_norms, n);»", ""),
+    Mutant(
+        "device_features.cu",
+        "if («slot < 0 || !(table.norms_here[slot] > 0.0F)») continue;",
+        "slot < 0",
+    ),
+    Mutant("device_features.cu", "table.scratch + «k * table.dim», table.values", "0"),
+    Mutant("device_features.cu", "table.values + «slot * table.dim»,", "0"),
+    Mutant("device_features.cu", "table.scratch_norms + «k»,", "0"),
+    Mutant("device_features.cu", "table.norms + «slot», 1);\n    }", "0"),
+    Mutant("device_features.cu", "if («updates.columns[k] < 0») continue;", "false"),
+    Mutant(
+        "device_features.cu",
+        "rows.push_back(«static_cast<int64_t>(k)»);",
+        "static_cast<int64_t>(rows.size())",
+    ),
+    Mutant("device_features.cu", "«if (!rows.empty()) wait_cuda(table.work);»", ""),
+    Mutant("device_features.cu", "«clear_on_device(table.work, table.norms + slot, 1);»", ""),
+    Mutant("device_features.cu", "work.device + «numbers»),", "0"),
+    Mutant("device_features.cu", "work.device + «2 * numbers»)", "numbers"),
+    Mutant(
+        "device_features.cu",
+        "static_cast<size_t>(«table.slots») * sizeof(float)",
+        "1",
     ),
     # Crops.
     Mutant("crop_cuda.cu", "; «i < pixels»;", "i <= pixels"),

@@ -1,6 +1,6 @@
 """Breaks the CUDA kernels in one place after the other: python tests/cuda_on_cpu/mutate.py.
 
-All mutants are compiled at once, and a variable turns one of them on. cases.py must fail by each,
+All mutants are compiled at once, and a variable turns one of them on. The cases must fail by each,
 but for those of which nothing can be seen: by those it must pass.
 """
 
@@ -22,9 +22,10 @@ SECONDS = 300  # after which a mutant is taken to run for ever
 # Cases that look at what a file does.
 CASES = {
     "chunk.cuh": "TestCost or TestAssociate",
-    "cost_cuda.cu": "TestCost or test_all_pairs",
-    "associate_cuda.cu": "TestAssociate or TestBlend",
+    "cost_cuda.cu": "TestCost or test_all_pairs or TestTable",
+    "associate_cuda.cu": "TestAssociate or TestBlend or TestTable",
     "crop_cuda.cu": "TestCrop",
+    "device_features.cu": "TestTable",
 }
 SIGNS = [  # of how a fault was seen, the first that is in the output
     (r"SUMMARY: AddressSanitizer: ([\w-]+)", "address: {}"),

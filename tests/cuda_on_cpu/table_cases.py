@@ -1,0 +1,248 @@
+"""Tables of tracks whose features are on the device, against those in host memory, frame by frame.
+
+test_kernels.py runs these cases as those of cases.py.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from device import Array, _core, history, set_device
+
+from sslmot import TrackerConfig
+from sslmot.tracker import _settings
+
+DIM = 70
+
+
+@pytest.fixture(autouse=True)
+def _no_history():
+    set_device()
+    history()
+
+
+class Frame:
+    """What a camera sees."""
+
+    def __init__(self, boxes, scores, classes, embeddings=None):
+        self.boxes, self.scores, self.classes = boxes, scores, classes
+        self.embeddings, self.affine = embeddings, None
+
+    def __len__(self):
+        return len(self.boxes)
+
+
+def film(rng, frames, people, extent, silent=(), dim=DIM):
+    """Frames of people who walk, are away for a while and come back; all but some are described."""
+    at, looks = rng.uniform(0, extent, (people, 2)), rng.normal(size=(people, dim))
+    come, classes = rng.integers(0, frames // 2, people), rng.integers(0, 2, people)
+    come[: people // 2] = 0
+    leave = come + rng.integers(1, 5, people)
+    back = leave + rng.integers(3, 5, people)
+    for t in range(frames):
+        at += rng.normal(0, 2, at.shape)
+        seen = rng.permutation(np.flatnonzero((t >= come) & ((t < leave) | (t >= back))))
+        corner = at[seen]
+        boxes = np.float32(np.hstack([corner, corner + np.array((40, 100))]))
+        scores = rng.uniform(0.3, 1.1, len(seen)).clip(max=1).astype(np.float32)
+        frame = Frame(boxes, scores, classes[seen].astype(np.int32))
+        if t not in silent:
+            noise = rng.normal(0, 0.4, (len(seen), dim))
+            frame.embeddings = np.float32((looks[seen] + noise) * rng.uniform(0.1, 9))
+            frame.embeddings[rng.random(len(seen)) < 0.1] = 0
+        yield frame
+
+
+class Features:
+    """The feature table of a tracker, as sslmot.features.DeviceTable keeps it."""
+
+    def __init__(self, dim=DIM):
+        self.dim, self.values, self.scratch, self.growths = dim, None, None, 0
+
+    def bind(self, table, detections, spare=0):
+        slots = table.slots_with(detections)
+        if self.values is None or slots > self.values.shape[0]:
+            values, norms = np.zeros((slots, self.dim), np.float32), np.zeros(slots, np.float32)
+            if self.values is not None:
+                before = self.values.shape[0]
+                values[:before], norms[:before] = self.values.numpy(), self.norms.numpy()
+            self.values, self.norms, self.norms_here = Array(values), Array(norms), norms.copy()
+            self.growths += 1
+        # Exactly as large as it must be, so that a byte more is an error.
+        self.scratch = Array(np.full((detections, self.dim), np.nan, np.float32))
+        self.scratch_norms = Array(np.full(detections, np.nan, np.float32))
+        tracks = len(table) + table.lost_count
+        size = spare + max(
+            _core.cuda_comparison_bytes(tracks, detections),
+            _core.cuda_update_bytes(tracks + detections),
+        )
+        self._host, self._there = np.empty(size, np.uint8), Array(np.empty(size, np.uint8))
+        return _core.DeviceFeatures(
+            *(self.values, self.norms, self.norms_here, self.scratch, self.scratch_norms),
+            *(self._host, self._there, 0),
+        )
+
+
+class Camera:
+    """One video, tracked with features in host memory, and again with features on the device."""
+
+    def __init__(self, **settings):
+        settings = _settings(TrackerConfig(**settings))
+        self.here, self.there = _core.TrackTable(settings), _core.TrackTable(settings)
+        self.features, self.stages, self.rounds, self.most_lost = None, [], [], 0
+
+    def prepare(self, frame, spare=0):
+        """The steps of both."""
+        self.frame, given = frame, (frame.boxes, frame.scores, frame.classes)
+        here = there = (None, None, None)
+        if frame.embeddings is not None:
+            norms = np.linalg.norm(frame.embeddings, axis=1)
+            here, there = (
+                (frame.embeddings, norms, norms),
+                (Array(frame.embeddings), Array(norms), norms),
+            )
+            self.features = self.features or Features(frame.embeddings.shape[1])
+        device = self.features and self.features.bind(self.there, len(frame), spare)
+        self.steps = (
+            self.here.prepare(*given, *here, affine=frame.affine),
+            self.there.prepare(*given, *there, device, affine=frame.affine),
+        )
+        return self.steps
+
+    def finish(self):
+        """The phases after the matching, and whether both are alike after each."""
+        here, there = self.steps
+        same_rounds(here.rounds(0.6, 0.8), there.rounds(0.6, 0.8))
+        np.testing.assert_array_equal(here.match, there.match)
+        self.rounds.extend((stage, len(pairs[1])) for stage, *_, pairs in here.rounds(0.6, 0.8))
+        for table, step in ((self.here, here), (self.there, there)):
+            table.identify(step, True)
+        n = len(here.features)
+        if n:
+            got = self.features.scratch.numpy()[:n] if self.features else np.zeros((n, 1))
+            np.testing.assert_allclose(got, here.features, atol=1e-5)
+        reports = []
+        for table, step in ((self.here, here), (self.there, there)):
+            table.name(step, False)
+            table.name(step, True)
+            reports.append(table.commit(step, None))
+        self.stages.extend(stage for _, _, stage, _ in there.newcomers())
+        assert [x[:3] for x in here.newcomers()] == [x[:3] for x in there.newcomers()]
+        for one, other in zip(*reports, strict=True):
+            np.testing.assert_array_equal(one, other)
+        self.same_tables()
+        return reports[0]
+
+    def same_tables(self):
+        assert self.here.next_id == self.there.next_id
+        slots = []
+        for one, other in (
+            (self.here.tracks, self.there.tracks),
+            (self.here.lost, self.there.lost),
+        ):
+            for name in one:
+                np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+            slots.extend(one["slots"])
+        self.most_lost = max(self.most_lost, self.here.lost_count)
+        if self.features is None:
+            assert self.here.feature_dim == self.there.feature_dim == 0
+            return
+        norms = self.features.norms.numpy()
+        np.testing.assert_array_equal(norms, self.features.norms_here)
+        expected = self.here.read_features(np.array(slots, np.int64))
+        got = self.features.values.numpy()[slots] * norms[slots, None]
+        np.testing.assert_allclose(got[:, : expected.shape[1]], expected, atol=1e-5)
+
+    def step(self, frame):
+        here, there = self.prepare(frame)
+        _core.associate_steps([self.here], [here])
+        _core.associate_steps([self.there], [there])
+        return self.finish()
+
+
+def same_rounds(rounds, others):
+    assert [stage for stage, *_ in rounds] == [stage for stage, *_ in others]
+    for (_, *lists, pairs), (_, *their_lists, their_pairs) in zip(rounds, others, strict=True):
+        for one, other in zip((*lists, *pairs[:2]), (*their_lists, *their_pairs[:2]), strict=True):
+            np.testing.assert_array_equal(one, other)
+        np.testing.assert_allclose(their_pairs[2], pairs[2], atol=1e-5)
+
+
+def kinds():
+    """What was done, in short."""
+    return [line.split("<")[0].split(" on 0")[0] for line in history()]
+
+
+class TestTable:
+    @pytest.mark.parametrize(
+        ("extent", "kernel"), [(3000, "cosine_kernel"), (350, "cost_kernel")], ids=["few", "many"]
+    )
+    @pytest.mark.parametrize("settings", [{}, {"confirm": 0, "motion": "none"}, {"confirm": 2}])
+    def test_as_in_host_memory(self, extent, kernel, settings):
+        rng = np.random.default_rng(extent)
+        camera = Camera(patience=1, memory=8, sure_score=0.95, **settings)
+        done, reported = [], 0
+        for frame in film(rng, 12, 80, extent, silent=(0, 6)):
+            set_device(seed=int(rng.integers(9)))
+            reported += len(camera.step(frame)[0])
+            done.extend(kinds())
+        assert camera.features.growths > 1
+        assert {"recognised", "new"} <= set(camera.stages)
+        assert {"appearance", "motion"} <= {stage for stage, _ in camera.rounds}
+        assert len(camera.rounds) > 30
+        assert camera.most_lost > 5
+        assert reported > 100
+        assert {kernel, "blend_kernel", "fill"} <= set(done)
+        # Where births get identities at once, newcomers are never tracks with features.
+        assert ("copy on device" in done) == (settings.get("confirm") != 0)
+
+    def test_cameras_in_one_comparison(self):
+        rng = np.random.default_rng(0)
+        films = [list(film(rng, 6, people, 6000)) for people in (90, 60)]
+        cameras = [Camera(patience=1), Camera(patience=1)]
+        compared = 0
+        for frames in zip(*films, strict=True):
+            for camera, frame in zip(cameras, frames, strict=True):
+                here, _ = camera.prepare(frame, spare=50_000)
+                _core.associate_steps([camera.here], [here])
+            history()
+            _core.associate_steps([c.there for c in cameras], [c.steps[1] for c in cameras])
+            done, first = kinds(), ["wait", "wait", "copy there", "cosine_kernel", "copy back"]
+            if len(cameras[0].there) and len(cameras[1].there):
+                compared += 1
+                assert done[:6] == [*first, "wait"]
+            for camera in cameras:
+                camera.finish()
+        assert compared >= 4
+
+    def test_cameras_whose_buffers_are_too_small_for_both(self):
+        rng = np.random.default_rng(1)
+        films = [list(film(rng, 5, 12, extent)) for extent in (2000, 200, 2000)]
+        cameras = [Camera(patience=1) for _ in films]
+        for frames in zip(*films, strict=True):
+            for camera, frame in zip(cameras, frames, strict=True):
+                here, _ = camera.prepare(frame)
+                _core.associate_steps([camera.here], [here])
+            _core.associate_steps([c.there for c in cameras], [c.steps[1] for c in cameras])
+            for camera in cameras:
+                camera.finish()
+
+    def test_frames_that_are_refused_change_nothing(self):
+        rng = np.random.default_rng(2)
+        camera = Camera(patience=1)
+        frames = list(film(rng, 4, 10, 500))
+        camera.step(frames[0])
+        f, device = frames[1], Features().bind(camera.there, 0)
+        with pytest.raises(ValueError, match="device: expected room for all tracks"):
+            camera.there.prepare(f.boxes, f.scores, f.classes, device=device)
+        nan = np.full_like(frames[1].embeddings, np.nan)
+        norms = np.ones(len(nan), np.float32)
+        device = camera.features.bind(camera.there, len(f))
+        there = Array(nan), Array(norms), norms
+        step = camera.there.prepare(f.boxes, f.scores, f.classes, *there, device)
+        with pytest.raises(ValueError, match="column"):
+            _core.associate_steps([camera.there], [step])
+        with pytest.raises(ValueError, match="embeddings: expected an array where"):
+            camera.there.prepare(f.boxes, f.scores, f.classes, nan, norms, norms, device)
+        for frame in frames[1:]:
+            camera.step(frame)
