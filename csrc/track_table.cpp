@@ -426,6 +426,20 @@ std::vector<int32_t> TrackTable::compare_lost(const Step& step, const std::vecto
     return match;
 }
 
+std::vector<int32_t> TrackTable::compare_most_lost(const Step& step, std::vector<size_t>& lost,
+                                                   size_t begin, size_t end,
+                                                   Candidates& pairs) const {
+    for (;;) {
+        try {
+            return compare_lost(step, lost, begin, end, pairs);
+        } catch (const std::length_error&) {
+            // A crowd that comes back at once: those that were seen last are the likeliest.
+            lost.erase(lost.begin(),
+                       lost.begin() + static_cast<std::ptrdiff_t>((lost.size() + 1) / 2));
+        }
+    }
+}
+
 void TrackTable::identify(Step& step, bool features) const {
     const TrackSettings& s = settings_;
     for (size_t i = 0; i < tracks_.size(); ++i)
@@ -448,7 +462,7 @@ void TrackTable::identify(Step& step, bool features) const {
     Candidates pairs;
     const auto reidentify = [&](size_t begin, size_t end) {
         if (begin == end || lost.empty()) return;
-        const std::vector<int32_t> match = compare_lost(step, lost, begin, end, pairs);
+        const std::vector<int32_t> match = compare_most_lost(step, lost, begin, end, pairs);
         std::vector<size_t> left;
         for (size_t i = 0; i < lost.size(); ++i) {
             if (match[i] < 0) {
@@ -469,7 +483,7 @@ void TrackTable::identify(Step& step, bool features) const {
         reidentify(due, step.newcomers.size());
     } else if (due < step.newcomers.size() && !lost.empty()) {
         // A new detection that resembles a lost track waits for a second look.
-        compare_lost(step, lost, due, step.newcomers.size(), pairs);
+        compare_most_lost(step, lost, due, step.newcomers.size(), pairs);
         for (size_t i = 0; i < lost.size(); ++i)
             for (auto e = static_cast<size_t>(pairs.row_begin[i]);
                  e < static_cast<size_t>(pairs.row_begin[i + 1]); ++e)

@@ -189,6 +189,9 @@ class TrackTable {
     // The missing (some rows as from missing) and some newcomers, matched by their looks.
     std::vector<int32_t> compare_lost(const Step& step, const std::vector<size_t>& lost,
                                       size_t begin, size_t end, Candidates& pairs) const;
+    // The same; where too many are near, those that were seen last alone: `lost` is cut down.
+    std::vector<int32_t> compare_most_lost(const Step& step, std::vector<size_t>& lost,
+                                           size_t begin, size_t end, Candidates& pairs) const;
     bool takes_feature(const Step& step, size_t track, int64_t detection) const;
     float share(int64_t updates) const;
     bool has_features(const Step& step) const { return dim_ > 0 || step.described(); }

@@ -1,6 +1,6 @@
 """Native core of sslmot: association, assignment and crops. See csrc/module.cpp."""
 
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -121,3 +121,124 @@ def crop(
     bgr_to_rgb: bool,
     stream: int = 0,
 ) -> None: ...
+
+class TrackSettings:
+    def __init__(
+        self,
+        *,
+        by_both: PairParams,
+        by_motion: PairParams,
+        by_looks: PairParams,
+        min_affinity: float,
+        lost_affinity: float,
+        appearance_reach: float,
+        motion_reach: float,
+        walk: float,
+        rescue: bool,
+        delta: float,
+        max_hidden: float,
+        low_score: float,
+        birth_overlap: float,
+        sure_score: float,
+        confirm: int,
+        patience: int,
+        potential_patience: int,
+        memory: int,
+        kalman: bool,
+        noise: MotionNoise,
+        reupdate: bool,
+    ) -> None: ...
+
+Pairs: TypeAlias = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.float32]]
+Round: TypeAlias = tuple[
+    Literal["appearance", "motion"],
+    npt.NDArray[np.int64],
+    npt.NDArray[np.int64],
+    npt.NDArray[np.int32],
+    Pairs,
+]
+Newcomer: TypeAlias = tuple[int, int, Literal["new", "recognised", "gallery"], float | None]
+
+class Step:
+    @property
+    def match(self) -> npt.NDArray[np.int32]: ...
+    @property
+    def ids(self) -> npt.NDArray[np.int64]: ...
+    @property
+    def boxes(self) -> npt.NDArray[np.float32]: ...
+    @property
+    def predicted(self) -> npt.NDArray[np.float32]: ...
+    @property
+    def features(self) -> npt.NDArray[np.float32]: ...
+    @property
+    def newcomer_ids(self) -> npt.NDArray[np.int64]: ...
+    def rounds(self, motion_gate: float, gate: float) -> tuple[Round, ...]: ...
+    def newcomers(self) -> list[Newcomer]: ...
+
+class DeviceFeatures:
+    def __init__(
+        self,
+        values: Any,
+        norms: Any,
+        norms_here: Any,
+        scratch: Any,
+        scratch_norms: Any,
+        host: Any,
+        device: Any,
+        stream: int,
+    ) -> None: ...
+
+class TrackTable:
+    def __init__(self, settings: TrackSettings) -> None: ...
+    def prepare(
+        self,
+        boxes: Any,
+        scores: Any,
+        classes: Any,
+        embeddings: Any = None,
+        norms: Any = None,
+        norms_here: Any = None,
+        device: DeviceFeatures | None = None,
+        affine: Any = None,
+        zoom: float = 1.0,
+    ) -> Step: ...
+    def identify(self, step: Step, features: bool) -> None: ...
+    def unnamed(self, step: Step, births: bool) -> npt.NDArray[np.int64]: ...
+    def name(self, step: Step, births: bool, known: Any = None, first_id: int = 1) -> None: ...
+    def commit(
+        self, step: Step, context: Any
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]: ...
+    def restore(
+        self,
+        tracks: dict[str, Any],
+        lost: dict[str, Any],
+        features: Any,
+        next_id: int,
+        context: Any,
+    ) -> None: ...
+    def reset(self) -> None: ...
+    def in_view(self, step: Step) -> npt.NDArray[np.int64]: ...
+    def just_lost(self, step: Step) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]: ...
+    def read_features(self, slots: Any) -> npt.NDArray[np.float32]: ...
+    def slots_with(self, more: int) -> int: ...
+    @property
+    def tracks(self) -> dict[str, npt.NDArray[Any]]: ...
+    @property
+    def lost(self) -> dict[str, npt.NDArray[Any]]: ...
+    @property
+    def lost_count(self) -> int: ...
+    @property
+    def feature_dim(self) -> int: ...
+    @property
+    def next_id(self) -> int: ...
+    @property
+    def context(self) -> Any: ...
+    def __len__(self) -> int: ...
+
+class Hold:
+    def __init__(self, tables: list[TrackTable]) -> None: ...
+    def __enter__(self) -> None: ...
+    def __exit__(self, *exception: object) -> None: ...
+
+def cuda_update_bytes(updates: int) -> int: ...
+def associate_steps(tables: list[TrackTable], steps: list[Step]) -> None: ...

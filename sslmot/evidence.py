@@ -55,9 +55,9 @@ class Evidence:
 
     def explain(self, identity: int) -> Explanation:
         """Why an identity that is reported in the frame is that of its detection."""
-        for named, detection, stage, affinity in self.step.newcomers():
+        for named, detection, origin, resemblance in self.step.newcomers():
             if named == identity:
-                return Explanation(identity, detection, stage, affinity, None, None, None)
+                return Explanation(identity, detection, origin, resemblance, None, None, None)
         ids, match = self.step.ids, self.step.match
         track = int((ids == identity).nonzero()[0][0])
         detection = int(match[track])
@@ -72,7 +72,8 @@ class Evidence:
         rivals = tracks[np.searchsorted(row_begin, of_detection, side="right") - 1]
         costs = dict(zip(rivals.tolist(), values[of_detection].tolist(), strict=True))
         distance = self._distance(track, detection)
-        cost, affinity = costs.pop(track), None
+        cost = costs.pop(track)
+        affinity: float | None = None
         if stage == "appearance" and c.appearance_weight:
             # Eq. 7, solved for the affinity.
             affinity = 1 - (cost - c.motion_weight * min(1.0, distance)) / c.appearance_weight

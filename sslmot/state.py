@@ -65,7 +65,7 @@ def restore(table: _core.TrackTable, state: Mapping[str, npt.NDArray[Any]]) -> N
         device = DeviceTable.of(features, _integer(state["device"]))
     context = Context(size, _view(state), device)
     try:
-        table.restore(*parts, features, _integer(state["next_id"]), context)
+        table.restore(tracks, lost, features, _integer(state["next_id"]), context)
     except ValueError as error:
         raise ValueError(f"state: {error}") from error
 

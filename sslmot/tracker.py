@@ -257,9 +257,14 @@ class Tracker:
         device: DeviceTable | None = context.device
         if device is None and described is not None and is_cuda(described.values):
             device = DeviceTable(described.values)
+        values, norms, norms_here = described or (None, None, None)
         step = self._table.prepare(
-            *detections,
-            *(described or (None, None, None)),
+            detections.boxes,
+            detections.scores,
+            detections.classes,
+            values,
+            norms,
+            norms_here,
             None if device is None else device.bind(self._table, len(detections.boxes)),
             moved,
             1.0 if moved is None else zoom(moved),
