@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sslmot import Tracker, TrackerConfig
-from sslmot.camera import camera_motion, look, warp
+from sslmot import Tracker, TrackerConfig, _core
+from sslmot.camera import camera_motion, look, zoom
 from sslmot.crowd import Crowd, CrowdConfig
 from sslmot.data.mot import Sequence
-from sslmot.motion import ConstantVelocity, Stationary, to_centre, to_corners
 
 NOBODY = np.empty((0, 4), np.float32)
 
@@ -26,6 +25,14 @@ def similarity(turn, zoom, shift, centre):
 def after(first, second):
     """One affine after another."""
     return (np.vstack([second, [0, 0, 1]]) @ np.vstack([first, [0, 0, 1]]))[:2]
+
+
+def boxes_by_loops(boxes, affine):
+    """Upright boxes (N, 4) xyxy as a camera that moved sees them."""
+    centre, size = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
+    state = moved_by_loops(np.hstack([centre, size])[:, None], affine)[:, 0]
+    half = state[:, 2:] / 2
+    return np.hstack([state[:, :2] - half, state[:, :2] + half]).astype(np.float32)
 
 
 def inverse(affine):
@@ -116,8 +123,7 @@ def test_a_camera_in_front_of_the_generated_crowd(crowd, camera, boxed):
         middle = np.array([[1, 0, -192.0], [0, 1, -108]])
         pose = after(middle, similarity(*CAMERAS[camera](t, rng), (960, 540)))
         # Upright boxes of the people, as the camera sees them.
-        state = warp(to_centre(boxes)[:, None], np.float32(pose))
-        seen = to_corners(state[:, 0]) if boxed else NOBODY
+        seen = boxes_by_loops(boxes, pose) if boxed else NOBODY
         filmed.append((look(film(frame, pose, 1920, 1080), seen), pose))
     for (before, pose), (now, next_pose) in pairwise(filmed):
         estimate = camera_motion(before, now)
@@ -259,36 +265,98 @@ def moved_by_loops(state, affine):
     return out
 
 
+def filmed(rng, tracks, motion):
+    """A tracker that saw some things move for a while, not each of them in each frame."""
+    config = TrackerConfig(
+        motion=motion,
+        delta=0.5,
+        appearance_reach=1e6,
+        motion_weight=0.0,
+        shape_weight=0.0,
+        patience=1,
+    )
+    tracker, start = Tracker(config), rng.uniform(10, 500, (tracks, 2, 2)).cumsum(axis=1)
+    for t in range(4):
+        rows = np.flatnonzero(rng.random(tracks) < (0.6 if t > 1 else 1))
+        boxes = start.reshape(-1, 4)[rows] + rng.normal(0, 5, (len(rows), 4))
+        boxes[:, 2:] = np.maximum(boxes[:, :2] + 1, boxes[:, 2:])
+        # Each of a class of its own, so that it is taken for itself.
+        dets = np.column_stack([boxes, np.ones(len(rows)), rows])
+        tracker.step(dets=dets, embeddings=np.ones((len(rows), 1)))
+    return tracker
+
+
+def empty_frame(tracker, affine):
+    """The tracker's next frame, in which there is nothing, after the camera moved."""
+    nothing = NOBODY, np.empty(0, np.float32), np.empty(0, np.int32)
+    return tracker._table.prepare(*nothing, affine=affine, zoom=zoom(affine))
+
+
+def commit(tracker, step):
+    table = tracker._table
+    _core.associate_steps([table], [step])
+    table.identify(step, False)
+    table.name(step, False)
+    table.name(step, True)
+    table.commit(step, tracker._context)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     seed=st.integers(0, 10**6),
     tracks=st.integers(0, 5),
     turn=st.floats(-0.5, 0.5),
-    zoom=st.floats(0.7, 1.4),
+    scale=st.floats(0.7, 1.4),
 )
-@pytest.mark.parametrize("model", [ConstantVelocity(), Stationary(0.5)])
-def test_tracks_move_with_the_picture(model, seed, tracks, turn, zoom):
+@pytest.mark.parametrize("motion", ["kalman", "none"])
+def test_tracks_move_with_the_picture(motion, seed, tracks, turn, scale):
+    """Those that are followed, their last boxes, and those that are lost."""
     rng = np.random.default_rng(seed)
-    boxes = to_corners(rng.uniform(10, 500, (tracks, 4)).astype(np.float32))
-    state, misses = model.start(boxes), np.zeros(tracks, np.int64)
-    for _ in range(3):
-        seen = model.predict(state, misses) + rng.normal(0, 5, (tracks, 4)).astype(np.float32)
-        rows = np.flatnonzero(rng.random(tracks) < 0.8)
-        model.observe(state, boxes, misses, rows, seen, rows, np.ones(tracks, np.float32))
-        boxes[rows] = seen[rows]
-        misses += 1
-        misses[rows] = 0
-    affine = similarity(turn, zoom, rng.normal(0, 50, 2), (300, 200)).astype(np.float32)
-    before = state.copy()
-    moved = warp(state, affine)
-    assert moved.dtype == np.float32
-    np.testing.assert_array_equal(state, before)
-    np.testing.assert_allclose(moved, moved_by_loops(state, affine), rtol=2e-4, atol=1e-3)
+    tracker = filmed(rng, tracks, motion)
+    table, rows = tracker._table, 5 if motion == "kalman" else 1
+    affine = similarity(turn, scale, rng.normal(0, 50, 2), (300, 200)).astype(np.float32)
+    before, lost = table.tracks, table.lost
+    assert len(before["ids"]) + len(lost["ids"]) == tracks
+    expected = moved_by_loops(before["state"].reshape(-1, rows, 4), affine)
+    step = empty_frame(tracker, affine)
+    for name, values in table.tracks.items():
+        np.testing.assert_array_equal(values, before[name])
+    if motion == "kalman":
+        there = _core.predict(np.float32(expected), before["time_since_update"])
+    else:
+        there = boxes_by_loops(corners(expected[:, 0]), np.eye(2, 3))
+    np.testing.assert_allclose(step.predicted, there, rtol=2e-4, atol=5e-3)
+    commit(tracker, step)
+    after = table.tracks
+    followed = np.isin(before["classes"], after["classes"])
+    assert (before["time_since_update"][~followed] == 1).all()
+    state = after["state"].reshape(-1, rows, 4)
+    np.testing.assert_allclose(state, expected[followed], rtol=2e-4, atol=1e-3)
+    boxes = np.vstack([before["boxes"][followed], before["boxes"][~followed], lost["boxes"]])
+    kinds = [before["classes"][followed], before["classes"][~followed], lost["classes"]]
+    moved = dict(zip(np.concatenate(kinds), boxes_by_loops(boxes, affine), strict=True))
+    for some in (after, table.lost):
+        there = np.reshape([moved[kind] for kind in some["classes"]], (-1, 4))
+        np.testing.assert_allclose(some["boxes"], there, rtol=2e-4, atol=5e-3)
+    assert len(after["ids"]) + table.lost_count == tracks
 
 
-def test_a_still_picture_leaves_tracks_as_they_are():
-    state = ConstantVelocity().start(np.float32([[100, 200, 40, 100]]))
-    np.testing.assert_array_equal(warp(state, np.eye(2, 3, dtype=np.float32)), state)
+def corners(boxes):
+    """(N, 4) (cx, cy, w, h) -> xyxy."""
+    half = boxes[:, 2:] / 2
+    return np.hstack([boxes[:, :2] - half, boxes[:, :2] + half])
+
+
+@pytest.mark.parametrize("motion", ["kalman", "none"])
+def test_a_still_picture_leaves_tracks_as_they_are(motion):
+    tracker = Tracker(TrackerConfig(motion=motion))
+    tracker.step(dets=[[80, 150, 120, 250]])
+    before = tracker._table.tracks["state"]
+    still = tracker._table.prepare(NOBODY, np.empty(0, np.float32), np.empty(0, np.int32)).predicted
+    step = empty_frame(tracker, np.eye(2, 3, dtype=np.float32))
+    np.testing.assert_array_equal(step.predicted, still)
+    commit(tracker, step)
+    np.testing.assert_array_equal(tracker._table.tracks["state"], before)
 
 
 @pytest.fixture(scope="module")
@@ -368,10 +436,10 @@ def test_who_is_lost_moves_with_the_picture(street, camera):
     assert tracks.ids.tolist() == [1]
     for corner in PAN[1:8]:
         tracker.step(shot(street, corner)[0])
-    assert tracker._table.ids.tolist() == []
+    assert tracker._table.tracks["ids"].tolist() == []
     frame, boxes = shot(street, PAN[7], ROW[0])
     if camera:
-        np.testing.assert_allclose(tracker._lost.boxes, boxes, atol=1)
+        np.testing.assert_allclose(tracker._table.lost["boxes"], boxes, atol=1)
     for _ in range(2):
         tracks = tracker.step(frame, boxes, embeddings=look)
     assert tracks.ids.tolist() == ([1] if camera else [2])
@@ -384,13 +452,15 @@ def test_a_rejected_frame_is_not_looked_at(street):
     for t, corner in enumerate(PAN):
         frame, boxes = shot(street, corner, *ROW)
         if t in (1, 5):
-            view = disturbed._view
+            view = disturbed._context.view
             with pytest.raises(ValueError, match="embeddings: expected finite"):
                 disturbed.step(frame[::-1], boxes, embeddings=np.nan * looks)
-            assert disturbed._view is view
+            assert disturbed._context.view is view
         for tracker in (plain, disturbed):
             assert tracker.step(frame, boxes, embeddings=looks).ids.tolist() == [1, 2, 3, 4, 5]
-        np.testing.assert_array_equal(plain._table.state, disturbed._table.state)
+        np.testing.assert_array_equal(
+            plain._table.tracks["state"], disturbed._table.tracks["state"]
+        )
 
 
 def test_another_video_is_another_view(street):
@@ -399,7 +469,7 @@ def test_another_video_is_another_view(street):
         frame, boxes = shot(street, corner, *ROW)
         tracker.step(frame, boxes)
     tracker.reset()
-    assert tracker._view is None
+    assert tracker._context.view is None
     for _ in range(2):
         tracks = tracker.step(frame[:400, :500], boxes)
     assert tracks.ids.tolist() == [1, 2, 3, 4, 5]
@@ -414,4 +484,4 @@ def test_a_frame_that_is_not_there_says_nothing_of_the_camera(street):
     for corner, moved in ((40, 0), (70, 30)):
         tracker.step(shot(street, (corner, 0))[0])
         expected = boxes - np.float32([moved, 0, moved, 0])
-        np.testing.assert_allclose(tracker._table.boxes, expected, atol=0.5)
+        np.testing.assert_allclose(tracker._table.tracks["boxes"], expected, atol=0.5)

@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sslmot
-from sslmot import ColorHistogram, Gallery, Tracker, TrackerGroup
-from sslmot.features import HostFeatures
+from sslmot import ColorHistogram, Gallery, Tracker, TrackerGroup, _core
 
 PERSON = np.float32([40, 40, 80, 140, 0.95])
 
@@ -64,33 +63,60 @@ def test_embeddings_on_each_device(device):
 
 
 class Device:
-    """Stands in for a CUDA device: matches on the CPU, and counts."""
+    """Stands in for a CUDA device: a video with features says that they are there."""
 
     device = "cuda:0"
 
-    def __init__(self):
-        self.calls = []
-
-    def match(self, comparisons):
-        self.calls.append(len(comparisons))
-        return [c._replace(cuda=None).match() for c in comparisons]
-
 
 def test_cameras_on_one_device_are_compared_in_one_call(monkeypatch):
-    device, rng = Device(), np.random.default_rng(0)
+    rng, calls = np.random.default_rng(0), []
     group, alone = TrackerGroup([Tracker() for _ in range(4)]), [Tracker() for _ in range(4)]
     people = (1, 2, 3, 2)
     dets = [[PERSON + 200 * k for k in range(n)] for n in people]
-    for t in range(3):
+    prepare, native = Tracker._prepare, _core.associate_steps
+
+    def prepared(*arguments):
+        scene = prepare(*arguments)
+        scene.device = None if scene.width is None else Device()
+        return scene
+
+    def counted(tables, steps):
+        calls.append([[t._table for t in group.trackers].index(table) for table in tables])
+        native(tables, steps)
+
+    for _ in range(3):
         given = [np.eye(8)[:n] + rng.normal(0, 0.1, (n, 8)) for n in people]
         given[3] = None  # a camera without features is not asked
         with monkeypatch.context() as patch:
-            patch.setattr(HostFeatures, "_cuda", device)
+            patch.setattr(Tracker, "_prepare", prepared)
+            patch.setattr(_core, "associate_steps", counted)
             found = group.step(None, dets, embeddings=given)
-        assert device.calls == [3] * (t + 1)
+        assert calls == [[3], [0, 1, 2]]
+        calls.clear()
         for tracker, boxes, z, tracks in zip(alone, dets, given, found, strict=True):
             same(tracks, tracker.step(None, boxes, embeddings=z))
     assert [len(tracks.ids) for tracks in found] == [*people]
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_tables_in_one_call_are_matched_as_each_alone(seed):
+    rng = np.random.default_rng(seed)
+    clips = [list(crowd(rng, 10, people=3 + 4 * i)) for i in range(3)]
+    alone, together = [Tracker() for _ in clips], [Tracker() for _ in clips]
+    for frame in zip(*clips, strict=True):
+        scenes = [t._prepare(None, boxes, z) for t, (boxes, z) in zip(together, frame, strict=True)]
+        _core.associate_steps([t._table for t in together], [s.step for s in scenes])
+        for tracker, other, scene, (boxes, z) in zip(alone, together, scenes, frame, strict=True):
+            other._identify(scene)
+            same(other._commit(scene), tracker.step(None, boxes, embeddings=z))
+
+
+def test_as_many_steps_as_tables():
+    tracker = Tracker()
+    scene = tracker._prepare(None, [PERSON], None)
+    with pytest.raises(ValueError, match="steps: expected one of each table"):
+        _core.associate_steps([tracker._table, Tracker()._table], [scene.step])
 
 
 class Together(ColorHistogram):

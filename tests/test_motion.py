@@ -6,8 +6,8 @@ import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sslmot import _core
-from sslmot.motion import ConstantVelocity, Stationary, to_centre, to_corners
+from sslmot import Tracker, TrackerConfig, _core
+from sslmot.tracker import MEASUREMENT_NOISE, VALUE_NOISE, VELOCITY_NOISE
 
 
 def walk(rng, frames, missed=0.3):
@@ -18,26 +18,61 @@ def walk(rng, frames, missed=0.3):
     return [box if t == 0 or rng.random() > missed else None for t, box in enumerate(boxes)]
 
 
-def expected(model, boxes, scores=None, by_score=0.0):
-    """The filter in full matrices: what it predicts for each frame, (cx, cy, w, h)."""
-    noise = (
-        model.VALUE_NOISE,
-        model.VELOCITY_NOISE,
-        model.MEASUREMENT_NOISE,
-        model.FIRST_VELOCITY,
+FIRST_VELOCITY = 0.12
+"""Standard deviation of a new track's velocity, in box heights a frame."""
+
+
+def to_centre(boxes):
+    """(N, 4) xyxy -> (cx, cy, w, h)."""
+    low, high = boxes[:, :2], boxes[:, 2:]
+    return np.hstack([0.5 * low + 0.5 * high, high - low])
+
+
+def to_corners(boxes):
+    """(N, 4) (cx, cy, w, h) -> xyxy."""
+    centre, half = boxes[:, :2], np.float32(0.5) * boxes[:, 2:]
+    return np.hstack([centre - half, centre + half])
+
+
+def start(boxes):
+    """The state (N, 5, 4) of new tracks."""
+    state = np.zeros((len(boxes), 5, 4), np.float32)
+    state[:, 0] = to_centre(boxes)
+    square = np.square(state[:, 0, 3:])
+    state[:, 2] = (2 * MEASUREMENT_NOISE) ** 2 * square
+    state[:, 4] = FIRST_VELOCITY**2 * square
+    return state
+
+
+def noise(by_score=0.0):
+    """The tracker's noise."""
+    return _core.MotionNoise(
+        value=VALUE_NOISE,
+        velocity=VELOCITY_NOISE,
+        measurement=MEASUREMENT_NOISE,
+        by_score=by_score,
     )
-    return reference.kalman(boxes, *noise, scores, by_score)
+
+
+def expected(boxes, scores=None, by_score=0.0):
+    """The filter in full matrices: what it predicts for each frame, (cx, cy, w, h)."""
+    deviations = (VALUE_NOISE, VELOCITY_NOISE, MEASUREMENT_NOISE, FIRST_VELOCITY)
+    return reference.kalman(boxes, *deviations, scores, by_score)
 
 
 class Film:
-    """A model and its tracks; what is between their detections is nobody's business but its own."""
+    """Tracks of the native filter; what is between their detections is its own business."""
 
-    def __init__(self, model, boxes):
-        self.model, self.last = model, to_corners(np.float32(boxes))
-        self.state, self.misses = model.start(self.last), np.zeros(len(boxes), np.int64)
+    def __init__(self, boxes, by_score=0.0, reupdate=False):
+        self.last, self.noise, self.reupdate = (
+            to_corners(np.float32(boxes)),
+            noise(by_score),
+            reupdate,
+        )
+        self.state, self.misses = start(self.last), np.zeros(len(boxes), np.int64)
 
     def predict(self):
-        return to_centre(self.model.predict(self.state, self.misses))
+        return to_centre(_core.predict(self.state, self.misses))
 
     def step(self, boxes, scores=None, rng=None):
         """One frame: the box of each track, or None; with ``rng`` among others, in any order."""
@@ -52,10 +87,18 @@ class Film:
         detections = np.full((len(rows) + 3, 4), 7e8, np.float32)
         their_scores = np.full(len(rows) + 3, 0.5, np.float32)
         detections[columns], their_scores[columns] = to_corners(seen), scores
-        self.model.observe(
-            self.state, self.last, self.misses, rows, detections, columns, their_scores
+        _core.observe(
+            self.state,
+            self.last,
+            self.misses,
+            rows,
+            detections,
+            columns,
+            their_scores,
+            self.noise,
+            self.reupdate,
         )
-        self.last[rows] = detections[columns]
+        np.testing.assert_array_equal(self.last[rows], detections[columns])
         self.misses += 1
         self.misses[rows] = 0
 
@@ -65,8 +108,8 @@ class Film:
 def test_kalman_filter_is_the_textbook_one(seed, tracks, missed):
     rng = np.random.default_rng(seed)
     walks = [walk(rng, 25, missed) for _ in range(tracks)]
-    film = Film(ConstantVelocity(), np.reshape([w[0] for w in walks], (-1, 4)))
-    predicted = np.array([expected(film.model, w) for w in walks]).reshape(-1, 25, 4)
+    film = Film(np.reshape([w[0] for w in walks], (-1, 4)))
+    predicted = np.array([expected(w) for w in walks]).reshape(-1, 25, 4)
     for t in range(1, 25):
         np.testing.assert_allclose(film.predict(), predicted[:, t], rtol=2e-3, atol=2e-2)
         film.step([w[t] for w in walks], rng=rng)
@@ -78,21 +121,21 @@ def test_scores_and_lines_across_gaps(seed, by_score, reupdate):
     """What is measured surely counts more; who comes back is taken there on a straight line."""
     rng, frames = np.random.default_rng(seed), 14
     boxes, scores = walk(rng, frames, 0.5), rng.uniform(-0.5, 1.5, frames)
-    film = Film(ConstantVelocity(by_score, reupdate), [boxes[0]])
+    film = Film([boxes[0]], by_score, reupdate)
     for t in range(1, frames):
         past, sure = boxes[:t], list(scores[:t])
         if reupdate:
             past = reference.filled(past)
             for k in reversed(range(t - 1)):  # a line is as sure as where it leads
                 sure[k] = sure[k + 1] if boxes[k] is None else sure[k]
-        predicted = expected(film.model, [*past, None], [*sure, 0], by_score)[t]
+        predicted = expected([*past, None], [*sure, 0], by_score)[t]
         np.testing.assert_allclose(film.predict()[0], predicted, rtol=2e-3, atol=2e-2)
         film.step(boxes[t : t + 1], scores[t : t + 1], rng)
 
 
 def test_a_surer_detection_is_believed_more():
     def after(score, by_score):
-        film = Film(ConstantVelocity(by_score), [[100, 200, 40, 100]])
+        film = Film([[100, 200, 40, 100]], by_score)
         film.step([[120, 200, 40, 100]], [score])
         return film.state[0, 0, 0]
 
@@ -102,7 +145,7 @@ def test_a_surer_detection_is_believed_more():
 
 @pytest.mark.parametrize("reupdate", [False, True])
 def test_a_steady_walker_is_predicted_through_a_gap(reupdate):
-    film = Film(ConstantVelocity(reupdate=reupdate), [[100, 200, 40, 100]])
+    film = Film([[100, 200, 40, 100]], reupdate=reupdate)
     for t in range(1, 40):
         film.step([[100 + 5 * t, 200, 40, 100]])
     for _ in range(9):
@@ -111,7 +154,7 @@ def test_a_steady_walker_is_predicted_through_a_gap(reupdate):
 
 
 def test_a_lost_track_keeps_its_size():
-    film = Film(ConstantVelocity(), [[100, 200, 40, 100]])
+    film = Film([[100, 200, 40, 100]])
     for t in range(1, 20):
         film.step([[100, 200, 40 + t, 100 + 3 * t]])
     grown = film.predict()[0, 3]
@@ -122,7 +165,7 @@ def test_a_lost_track_keeps_its_size():
 
 
 def test_sizes_never_collapse():
-    film = Film(ConstantVelocity(), [[0, 0, 100, 100]])
+    film = Film([[0, 0, 100, 100]])
     film.state[0, 1, 2:] = -1000
     np.testing.assert_array_equal(film.predict()[0, 2:], [50, 50])
     film.step([None])
@@ -133,38 +176,22 @@ def test_sizes_never_collapse():
 
 @pytest.mark.parametrize("reupdate", [False, True])
 def test_a_flat_box_is_a_box(reupdate):
-    film = Film(ConstantVelocity(0.99, reupdate), [[10, 20, 0, 0]] * 2)
+    film = Film([[10, 20, 0, 0]] * 2, 0.99, reupdate)
     for t in range(12):
         film.step([[10 + t, 20, 0, 0], None if t % 4 else [10, 20, 30, 0]])
         assert np.isfinite(film.state).all()
         assert np.isfinite(film.predict()).all()
 
 
-MODELS = [ConstantVelocity(), ConstantVelocity(0.5, True), Stationary(0.5)]
-
-
-@pytest.mark.parametrize("model", MODELS)
-def test_predicting_changes_nothing(model):
-    film = Film(model, [[10, 20, 30, 40], [50, 60, 70, 80]])
-    film.step([[14, 20, 30, 40], [50, 62, 70, 80]])
-    film.step([None, [50, 65, 70, 80]])
-    state, misses = film.state.copy(), film.misses.copy()
-    once = film.predict()
-    np.testing.assert_array_equal(film.state, state)
-    np.testing.assert_array_equal(film.misses, misses)
-    np.testing.assert_array_equal(film.predict(), once)
-    assert not np.shares_memory(model.predict(film.state, misses), film.state)
-
-
-@pytest.mark.parametrize("model", MODELS)
-def test_unmatched_tracks_and_detections_stay_as_they_are(model):
+@pytest.mark.parametrize(("by_score", "reupdate"), [(0.0, False), (0.5, True)])
+def test_unmatched_tracks_and_detections_stay_as_they_are(by_score, reupdate):
     last = np.float32([[10, 20, 30, 60]] * 3)
-    state, misses = model.start(last), np.array([0, 2, 1])
+    state, misses = start(last), np.array([0, 2, 1])
     rows, columns = np.array([1]), np.array([2])
     boxes, scores = np.float32([[1e6, 0, 1e6, 9]] * 2 + [[14, 20, 36, 70]]), np.ones(3, np.float32)
     given = [array.copy() for array in (misses, rows, boxes, columns, scores)]
     before = state.copy()
-    model.observe(state, last, misses, rows, boxes, columns, scores)
+    _core.observe(state, last, misses, rows, boxes, columns, scores, noise(by_score), reupdate)
     np.testing.assert_array_equal(state[[0, 2]], before[[0, 2]])
     assert (state[1, 0] != before[1, 0]).all()
     np.testing.assert_array_equal(last[[0, 2]], [[10, 20, 30, 60]] * 2)
@@ -172,21 +199,140 @@ def test_unmatched_tracks_and_detections_stay_as_they_are(model):
         np.testing.assert_array_equal(array, copy)
 
 
+# In the tracker.
+
+# A track takes the detection of its class and looks, wherever that is.
+LOOKS = {
+    "appearance_reach": 1e6,
+    "motion_weight": 0.0,
+    "shape_weight": 0.0,
+    "sure_score": 0.0,
+    "patience": 20,
+}
+SETTINGS = [
+    TrackerConfig(**LOOKS),
+    TrackerConfig(**LOOKS, score_noise=0.5, reupdate=True),
+    TrackerConfig(**LOOKS, motion="none", delta=0.25),
+]
+
+
+def film(config, *frames):
+    """A tracker that saw in each frame boxes (cx, cy, w, h), or None, each of a class of its own.
+
+    A number after the box is its score.
+    """
+    tracker = Tracker(config)
+    for frame in frames:
+        seen = [(*(*box, 1)[:5], kind) for kind, box in enumerate(frame) if box is not None]
+        rows = np.float32(seen).reshape(-1, 6)
+        rows[:, :4] = to_corners(rows[:, :4])
+        tracker.step(dets=rows, embeddings=np.ones((len(rows), 1)))
+    return tracker
+
+
+def prepare(tracker):
+    """A frame in which there is nothing."""
+    nothing = np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int32)
+    return tracker._table.prepare(*nothing)
+
+
+def copied(tracks):
+    return {name: values.copy() for name, values in tracks.items()}
+
+
+def assert_same(tracks, others):
+    assert tracks.keys() == others.keys()
+    for name, values in tracks.items():
+        np.testing.assert_array_equal(values, others[name], err_msg=name)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    tracks=st.integers(1, 4),
+    by_score=st.floats(0, 0.99),
+    reupdate=st.booleans(),
+)
+def test_a_tracker_keeps_the_state_of_the_filter(seed, tracks, by_score, reupdate):
+    """New tracks, those that are seen and those that are not."""
+    rng = np.random.default_rng(seed)
+    walks, scores = [walk(rng, 12) for _ in range(tracks)], rng.uniform(0.7, 1, (12, tracks))
+    config = TrackerConfig(**LOOKS, score_noise=by_score, reupdate=reupdate)
+    frames = [
+        [
+            None if w[t] is None else (*w[t], score)
+            for w, score in zip(walks, scores[t], strict=True)
+        ]
+        for t in range(12)
+    ]
+    own = Film([w[0] for w in walks], by_score, reupdate)
+    for t in range(1, 12):
+        own.step([w[t] for w in walks], scores[t])
+    tracker = film(config, *frames)
+    kept = tracker._table.tracks
+    np.testing.assert_array_equal(kept["classes"], range(tracks))
+    np.testing.assert_array_equal(kept["time_since_update"], own.misses)
+    np.testing.assert_array_equal(kept["boxes"], own.last)
+    np.testing.assert_allclose(kept["state"].reshape(-1, 5, 4), own.state, rtol=1e-4, atol=1e-3)
+    predicted = _core.predict(own.state, own.misses)
+    np.testing.assert_allclose(prepare(tracker).predicted, predicted, rtol=1e-4, atol=1e-2)
+
+
+@pytest.mark.parametrize("config", SETTINGS)
+def test_predicting_changes_nothing(config):
+    boxes = (10, 20, 30, 40), (50, 60, 70, 80)
+    later = (14, 20, 30, 40), (50, 62, 70, 80)
+    tracker = film(config, boxes, later, (None, (50, 65, 70, 80)))
+    before = copied(tracker._table.tracks)
+    assert before["time_since_update"].tolist() == [1, 0]
+    once = prepare(tracker).predicted
+    assert once.shape == (2, 4)
+    assert_same(tracker._table.tracks, before)
+    np.testing.assert_array_equal(prepare(tracker).predicted, once)
+    once[:] = 0
+    assert_same(tracker._table.tracks, before)
+
+
+@pytest.mark.parametrize("config", SETTINGS)
+def test_tracks_without_a_detection_keep_their_state(config):
+    boxes = [(10 + 100 * k, 20, 30, 60) for k in range(3)]
+    tracker = film(config, boxes, boxes)
+    before = copied(tracker._table.tracks)
+    tracker.step(dets=[[*to_corners(np.float32([(114, 23, 36, 70)]))[0], 1, 1]], embeddings=[[1]])
+    after = tracker._table.tracks
+    for name in ("state", "boxes"):
+        np.testing.assert_array_equal(after[name][[0, 2]], before[name][[0, 2]])
+    assert (after["state"][1, :4] != before["state"][1, :4]).all()
+    np.testing.assert_array_equal(after["boxes"][1], [96, -12, 132, 58])
+    assert after["time_since_update"].tolist() == [1, 0, 1]
+
+
 def test_stationary_moves_part_of_the_way():
-    film = Film(Stationary(0.25), [[0, 0, 10, 10], [5, 5, 10, 10]])
-    film.step([[8, 4, 10, 20], None])
-    np.testing.assert_allclose(film.predict(), [[6, 3, 10, 17.5], [5, 5, 10, 10]])
-    film.step([None, None])
-    np.testing.assert_allclose(film.predict(), [[6, 3, 10, 17.5], [5, 5, 10, 10]])
+    config = SETTINGS[2]
+
+    def predicted(*frames):
+        return to_centre(prepare(film(config, *frames)).predicted)
+
+    first, second = [(0, 0, 10, 10), (5, 5, 10, 10)], [(8, 4, 10, 20), None]
+    moved = [[6, 3, 10, 17.5], [5, 5, 10, 10]]
+    np.testing.assert_allclose(predicted(first, second), moved)
+    nothing = [None, None]
+    np.testing.assert_allclose(predicted(first, second, nothing), moved)
     # Wherever it was lost, whatever the score.
-    film.step([[10, 3, 10, 17.5], [5, 5, 10, 10]], [0.1, 0.1])
-    np.testing.assert_allclose(film.predict(), [[9, 3, 10, 17.5], [5, 5, 10, 10]])
+    last = [(10, 3, 10, 17.5, 0.7), (5, 5, 10, 10, 0.7)]
+    expected = [[9, 3, 10, 17.5], [5, 5, 10, 10]]
+    np.testing.assert_allclose(predicted(first, second, nothing, last), expected)
 
 
-def test_boxes_there_and_back():
+@pytest.mark.parametrize("config", SETTINGS)
+def test_a_track_starts_where_it_is(config):
+    """Its first prediction is its first box, whatever its corners."""
     boxes = np.float32([[0, 10, 30, 50], [-5, -5, -5, 20]])
-    np.testing.assert_array_equal(to_centre(boxes), [[15, 30, 30, 40], [-5, 7.5, 0, 25]])
-    np.testing.assert_allclose(to_corners(to_centre(boxes)), boxes)
+    tracker = Tracker(config)
+    tracker.step(dets=boxes)
+    centres = tracker._table.tracks["state"][:, :4]
+    np.testing.assert_array_equal(centres, [[15, 30, 30, 40], [-5, 7.5, 0, 25]])
+    np.testing.assert_allclose(prepare(tracker).predicted, boxes)
 
 
 # What the native functions refuse.
