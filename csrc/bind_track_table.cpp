@@ -161,6 +161,9 @@ std::unique_ptr<BoundStep> prepare(const BoundTable& table, const py::object& bo
 void associate_steps(const std::vector<const BoundTable*>& tables,
                      const std::vector<BoundStep*>& steps) {
     if (tables.size() != steps.size()) throw py::value_error("steps: expected one of each table");
+    for (size_t k = 0; k < tables.size(); ++k)
+        if (!tables[k] || !steps[k] || std::count(steps.begin(), steps.end(), steps[k]) > 1)
+            throw py::value_error("steps: expected a step of each table, each once");
     const std::vector<const TrackTable*> all(tables.begin(), tables.end());
     const std::vector<Step*> their(steps.begin(), steps.end());
     const py::gil_scoped_release release;
@@ -189,6 +192,7 @@ py::tuple commit(BoundTable& table, BoundStep& step, const py::object& context) 
 
 // (ids, slots) of the tracks that this frame leaves without a detection for the first time.
 py::tuple just_lost(const BoundTable& table, const BoundStep& step) {
+    table.expect_current(step, true);
     std::vector<int64_t> ids, slots;
     const TrackColumns& tracks = table.tracks();
     for (size_t i = 0; i < tracks.size(); ++i) {
@@ -202,6 +206,7 @@ py::tuple just_lost(const BoundTable& table, const BoundStep& step) {
 
 // Identities that have a detection in this frame.
 py::array_t<int64_t> in_view(const BoundTable& table, const BoundStep& step) {
+    table.expect_current(step, true);
     std::vector<int64_t> ids;
     for (size_t i = 0; i < table.size(); ++i)
         if (step.match[i] >= 0 && table.tracks().ids[i] > 0) ids.push_back(table.tracks().ids[i]);
@@ -443,7 +448,11 @@ void bind_track_table(py::module_& m) {
         .def("__len__", &BoundTable::size);
 
     py::class_<Hold>(m, "Hold", "Holds tables for one thread: RuntimeError in a second one.")
-        .def(py::init([](std::vector<BoundTable*> tables) { return Hold{std::move(tables)}; }),
+        .def(py::init([](std::vector<BoundTable*> tables) {
+                 if (std::find(tables.begin(), tables.end(), nullptr) != tables.end())
+                     throw py::value_error("tables: expected tables, got None");
+                 return Hold{std::move(tables)};
+             }),
              py::arg("tables"), py::keep_alive<1, 2>())
         .def("__enter__", &Hold::enter)
         .def("__exit__", [](const Hold& hold, const py::args&) { hold.exit(); });

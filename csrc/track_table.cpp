@@ -1,6 +1,7 @@
 #include "track_table.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -61,6 +62,11 @@ void move_box(const CameraMotion& by, float* xyxy) {
     to_corners(box, xyxy);
 }
 
+uint64_t new_version() {
+    static std::atomic<uint64_t> last{0};
+    return ++last;
+}
+
 // Where the values of some rows stand, gathered.
 template <class T>
 std::vector<T> take(const std::vector<T>& values, const std::vector<int64_t>& rows,
@@ -119,7 +125,16 @@ void TrackColumns::append(const TrackColumns& from, size_t i, size_t numbers) {
     state.insert(state.end(), &from.state[numbers * i], &from.state[numbers * i] + numbers);
 }
 
-TrackTable::TrackTable(const TrackSettings& settings) : settings_(settings) {}
+TrackTable::TrackTable(const TrackSettings& settings)
+    : settings_(settings), version_(new_version()) {}
+
+void TrackTable::expect_current(const Step& step, bool associated) const {
+    if (step.version != version_)
+        throw std::logic_error("step: expected one of this frame, got one of another");
+    if (step.associated != associated)
+        throw std::logic_error(associated ? "step: expected one that is associated, got one before"
+                                          : "step: expected one to associate, got one after");
+}
 
 void TrackTable::prepare(Step& step) const {
     const size_t n = step.scores.size(), count = tracks_.size(), numbers = state_numbers();
@@ -226,6 +241,7 @@ void TrackTable::associate(const std::vector<const TrackTable*>& tables,
     std::vector<Job> jobs(tables.size());
     std::vector<uint8_t> done(tables.size(), 0);
     for (size_t k = 0; k < tables.size(); ++k) {
+        tables[k]->expect_current(*steps[k], false);
         if (steps[k]->device) wait_cuda(steps[k]->device->work);
         tables[k]->first_round(jobs[k], *steps[k]);
     }
@@ -256,6 +272,7 @@ void TrackTable::associate(const std::vector<const TrackTable*>& tables,
         steps[k]->rounds.push_back(std::move(jobs[k].round));
         tables[k]->more_rounds(*steps[k]);
         tables[k]->find_births(*steps[k]);
+        steps[k]->associated = true;
     }
 }
 
@@ -441,6 +458,8 @@ std::vector<int32_t> TrackTable::compare_most_lost(const Step& step, std::vector
 }
 
 void TrackTable::identify(Step& step, bool features) const {
+    expect_current(step, true);
+    if (!step.newcomers.empty()) throw std::logic_error("step: expected it once, got it twice");
     const TrackSettings& s = settings_;
     for (size_t i = 0; i < tracks_.size(); ++i)
         if (tracks_.ids[i] == 0 && step.match[i] >= 0 && tracks_.hits[i] + 1 >= s.confirm)
@@ -494,6 +513,7 @@ void TrackTable::identify(Step& step, bool features) const {
 }
 
 std::vector<size_t> TrackTable::unnamed(const Step& step, bool births) const {
+    expect_current(step, true);
     const size_t begin = births ? step.tentative : 0;
     const size_t end = births ? step.newcomers.size() : step.tentative;
     std::vector<size_t> rows;
@@ -542,8 +562,7 @@ void TrackTable::reserve_slots(size_t more, int64_t dim) {
 
 Report TrackTable::commit(Step& step) {
     const TrackSettings& s = settings_;
-    if (step.version != version_)
-        throw std::logic_error("step: expected one of this frame, got one of a frame before");
+    expect_current(step, true);
     const size_t n = step.scores.size(), count = tracks_.size(), numbers = state_numbers();
 
     // All that can fail comes first: memory.
@@ -682,7 +701,7 @@ Report TrackTable::commit(Step& step) {
     for (const int64_t slot : freed) free_slots_.push_back(slot);
     std::swap(tracks_, next), std::swap(lost_, lost);
     next_id_ = std::max(next_id_, step.next_id);
-    ++version_;
+    version_ = new_version();
     return report;
 }
 
@@ -698,14 +717,14 @@ void TrackTable::restore(TrackColumns tracks, TrackColumns lost, std::vector<flo
     std::swap(features_, features), std::swap(norms_, norms);
     free_slots_.clear();
     dim_ = dim, next_id_ = next_id;
-    ++version_;
+    version_ = new_version();
 }
 
 void TrackTable::reset() {
     tracks_.clear(), lost_.clear();
     features_.clear(), norms_.clear(), free_slots_.clear();
     dim_ = 0, next_id_ = 1;
-    ++version_;
+    version_ = new_version();
 }
 
 }  // namespace sslmot

@@ -89,7 +89,8 @@ struct Newcomer {
 // One frame on its way through a tracker.
 struct Step {
     // From prepare.
-    uint64_t version = 0;              // of the table that it was prepared for
+    uint64_t version = 0;  // of the table that it was prepared for; no two tables share one
+    bool associated = false;
     std::vector<float> boxes, scores;  // (N, 4) xyxy pixels, (N)
     std::vector<int32_t> classes;
     Embeddings embeddings;
@@ -156,6 +157,10 @@ class TrackTable {
     void restore(TrackColumns tracks, TrackColumns lost, std::vector<float> features,
                  std::vector<float> norms, int64_t dim, int64_t next_id);
 
+    // Throws std::logic_error for a step of another frame or table, or one that is not associated
+    // (or, with `associated` false, one that is).
+    void expect_current(const Step& step, bool associated) const;
+
     size_t size() const { return tracks_.size(); }
     int64_t next_id() const { return next_id_; }
     int64_t feature_dim() const { return dim_; }
@@ -200,7 +205,7 @@ class TrackTable {
     void run(const Comparison& comparison, const Step& step) const;
 
     TrackSettings settings_;
-    uint64_t version_ = 0;
+    uint64_t version_;
     TrackColumns tracks_, lost_;
     int64_t next_id_ = 1;
     // The feature table: slots of unit length, or of norm 0 where nothing is known.

@@ -86,22 +86,23 @@ class DeviceTable:
 
         cuda: Any = torch.cuda
         slots, tracks = table.slots_with(detections), len(table) + table.lost_count
-        more = slots - len(self._norms)
-        if more > 0:
-            blank = self._values.new_zeros((more, self.dim))
-            self._values = torch.cat([self._values, blank])
-            self._norms = torch.cat([self._norms, self._norms.new_zeros(more)])
+        # Of each group the last is measured: growth that was interrupted is done again.
+        size = len(self._norms_here)
+        if slots > size:
+            blank = self._values.new_zeros((slots - size, self.dim))
+            self._values = torch.cat([self._values[:size], blank])
+            self._norms = torch.cat([self._norms[:size], blank.new_zeros(slots - size)])
             here = torch.zeros(slots, pin_memory=True)
             here.copy_(self._norms)
             self._norms_here = here
-        if detections > len(self._scratch):
+        if detections > len(self._scratch_norms):
             self._scratch = self._values.new_zeros((detections, self.dim))
             self._scratch_norms = self._norms.new_zeros(detections)
         size = max(
             _core.cuda_comparison_bytes(tracks, detections),
             _core.cuda_update_bytes(tracks + detections),
         )
-        if size > len(self._host):
+        if size > len(self._there):
             size += size // 4  # the next frames may have a few more
             self._host = torch.empty(size, dtype=torch.uint8, pin_memory=True)
             self._there = torch.empty(size, dtype=torch.uint8, device=self.device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections import OrderedDict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from sslmot.types import ArrayLike, Features
 
 _LAST = 2**62  # no id is larger
 _MOST_COSINES = 2**22  # of features and samples, at a time
+_NO_COSINE = -4.0  # of an identity without a sample: less than any by more than any margin
 _LENGTH_ERROR = 1e-3  # of what a file calls a unit vector
 _SETTINGS = ("min_similarity", "margin", "capacity", "samples", "encoder")
 _ARRAYS = ("settings", "next_id", "ids", "rows", "counts", "features")  # of a file
@@ -78,7 +80,7 @@ class Gallery:
         self.encoder = encoder
         self._next_id = 1
         # Of each identity its row below, the one seen least recently first.
-        self._rows: dict[int, int] = {}
+        self._rows: OrderedDict[int, int] = OrderedDict()
         self._counts = np.zeros(0, np.int64)
         # (rows, samples so far, D): of a row the first ``counts``, oldest first, of unit length.
         self._samples = np.zeros((0, 1, 0), np.float32)
@@ -180,7 +182,7 @@ class Gallery:
         for identity, feature, is_known in zip(numbers.tolist(), unit, known, strict=True):
             self._next_id = max(self._next_id, identity + 1)
             if identity in self._rows:
-                self._rows[identity] = self._rows.pop(identity)  # seen last, so the last
+                self._rows.move_to_end(identity)  # seen last, so the last
             if is_known:
                 self._remember(identity, feature)
 
@@ -244,7 +246,7 @@ class Gallery:
             and ((ids >= 1) & (ids < next_id)).all()
             and 1 <= next_id <= _LAST + 1
             and (np.sort(rows) == np.arange(n)).all()
-            and ((counts >= 1) & (counts <= gallery.samples)).all()
+            and ((counts >= 0) & (counts <= gallery.samples)).all()
             and features.dtype == np.float32
             and features.ndim == 2
             and len(features) == counts.sum()
@@ -253,9 +255,9 @@ class Gallery:
         ):
             raise ValueError("numbers that contradict each other")
         gallery._next_id = int(next_id)
-        gallery._rows = dict(zip(ids.tolist(), rows.tolist(), strict=True))
+        gallery._rows = OrderedDict(zip(ids.tolist(), rows.tolist(), strict=True))
         gallery._counts = counts
-        most = int(counts.max(initial=0))
+        most = int(counts.max(initial=1))
         gallery._samples = np.zeros((n, most, features.shape[1]), np.float32)
         gallery._samples[gallery._filled()] = features
         return gallery
@@ -293,13 +295,13 @@ class Gallery:
         for i in range(0, len(unit), step):
             some = unit[i : i + step]
             cosines = (some @ samples.T).reshape(len(some), n, -1)
-            best[i : i + step] = np.where(filled, cosines, -np.inf).max(axis=2)
+            best[i : i + step] = np.where(filled, cosines, _NO_COSINE).max(axis=2)
         return best
 
     def _remember(self, identity: int, feature: Features) -> None:
         """Add a sample of unit length to an identity, new or known."""
         if identity not in self._rows:
-            self._rows[identity] = self._free_row(len(feature))
+            self._make_room(identity, len(feature))
         row = self._rows[identity]
         count = int(self._counts[row])
         if count == self._samples.shape[1] < self.samples:
@@ -313,21 +315,27 @@ class Gallery:
             more = np.vstack([samples, feature])
             samples[:] = np.delete(more, _most_redundant(more), axis=0)
 
-    def _free_row(self, dim: int) -> int:
-        """An empty row; full, that of the identity seen least recently, which is forgotten."""
+    def _make_room(self, identity: int, dim: int) -> None:
+        """Give a new identity an empty row; full, that of the one seen least recently.
+
+        In an order that an interrupt may cut anywhere: an identity may be left without a sample.
+        """
         n = len(self)
         if n == self.capacity:
-            row = self._rows.pop(next(iter(self._rows)))
+            rows = self._rows.copy()
+            _, row = rows.popitem(last=False)
+            rows[identity] = row
             self._counts[row] = 0
-            return row
-        if n == len(self._counts):
+            self._rows = rows
+            return
+        if n in (0, len(self._counts)):
             size = min(max(16, 2 * n), self.capacity)
             # An empty gallery has no width yet.
-            old = self._samples.reshape(n, -1, dim) if n else np.zeros((0, 1, dim), np.float32)
+            old = self._samples[:n] if n else np.zeros((0, 1, dim), np.float32)
             blank = np.zeros((size - n, *old.shape[1:]), np.float32)
             self._samples = np.concatenate([old, blank])
-            self._counts = np.concatenate([self._counts, np.zeros(size - n, np.int64)])
-        return n
+            self._counts = np.concatenate([self._counts[:n], np.zeros(size - n, np.int64)])
+        self._rows[identity] = n
 
 
 def _most_redundant(samples: Features) -> int:

@@ -55,7 +55,9 @@ def restore(table: _core.TrackTable, state: Mapping[str, npt.NDArray[Any]]) -> N
     needed = {"next_id", *(f"{part}.{name}" for part in ("tracks", "lost") for name in _COLUMNS)}
     if wrong := sorted((needed - set(state)) | (set(state) - needed - optional)):
         raise ValueError(f"state: expected arrays {sorted(needed)}, got a difference in {wrong}")
-    parts = [{name: state[f"{part}.{name}"] for name in _COLUMNS} for part in ("tracks", "lost")]
+    tracks, lost = (
+        {name: state[f"{part}.{name}"] for name in _COLUMNS} for part in ("tracks", "lost")
+    )
     features = state.get("features")
     size = None
     if "frame_size" in state:

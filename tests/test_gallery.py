@@ -302,7 +302,7 @@ def test_a_flipped_bit_is_noticed_or_harmless(saved):
         {"ids": np.array([1.0, 2.0])},
         {"ids": np.array([1, {}], object)},
         {"rows": np.array([0, 2])},
-        {"counts": np.array([0, 3])},
+        {"counts": np.array([-1, 4])},
         {"counts": np.array([1, 1])},
         {"features": 2 * at(0, 9, 90)},
         {"features": np.full((3, 2), np.nan, np.float32)},
