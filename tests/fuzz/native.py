@@ -513,7 +513,7 @@ def frame_of_table(rng: Generator, dim: int) -> Arguments:
     n = size(rng, 17)
     corner = 100.0 * rng.integers(0, 8, (n, 2)) + rng.uniform(-5, 5, (n, 2))
     arguments: Arguments = {
-        "boxes": np.hstack([corner, corner + (40, 90)]).astype(np.float32),
+        "boxes": np.hstack([corner, np.add(corner, (40, 90))]).astype(np.float32),
         "scores": rng.random(n).astype(np.float32),
         "classes": rng.integers(0, 2, n).astype(np.int32),
     }
