@@ -171,7 +171,7 @@ MUTANTS = [
     Mutant("device_features.cu", "table.scratch + «k * table.dim», table.values", "0"),
     Mutant("device_features.cu", "table.values + «slot * table.dim»,", "0"),
     Mutant("device_features.cu", "table.scratch_norms + «k»,", "0"),
-    Mutant("device_features.cu", "table.norms + «slot», 1);\n    }", "0"),
+    Mutant("device_features.cu", "table.norms + «slot», 1);\n    }", "table.slots - 1"),
     Mutant("device_features.cu", "if («updates.columns[k] < 0») continue;", "false"),
     Mutant(
         "device_features.cu",

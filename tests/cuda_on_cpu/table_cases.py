@@ -182,7 +182,7 @@ class TestTable:
         rng = np.random.default_rng(extent)
         camera = Camera(patience=1, memory=8, sure_score=0.95, **settings)
         done, reported = [], 0
-        for frame in film(rng, 12, 80, extent, silent=(0, 6)):
+        for frame in film(rng, 12, 80, extent, silent=(0, 6, 7)):
             set_device(seed=int(rng.integers(9)))
             reported += len(camera.step(frame)[0])
             done.extend(kinds())

@@ -1,4 +1,4 @@
-"""The CUDA kernels, without a GPU: compiled for the CPU under sanitizers, then run by cases.py."""
+"""The CUDA kernels, without a GPU: compiled for the CPU under sanitizers, then run by cases."""
 
 from __future__ import annotations
 

@@ -7,10 +7,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import pytest
 from scipy.optimize import linear_sum_assignment
 
 from sslmot import _core
 from sslmot.association import iou
+from sslmot.config import TrackerConfig
+from sslmot.tracker import _settings
 
 from .errors import refusing
 from .values import INTEGERS, ODD, boxes, chance, numbers, size, spoiled
@@ -491,6 +494,99 @@ def pile(rng: Generator) -> None:
         is_matching(match, n, m)
 
 
+def empty_table(rng: Generator) -> Any:
+    """A table of tracks with settings of some kind."""
+    settings = TrackerConfig(
+        motion=rng.choice(["kalman", "none"]).item(),
+        confirm=int(rng.integers(0, 3)),
+        patience=int(rng.integers(0, 4)),
+        memory=int(rng.integers(4, 9)),
+        low_score=float(rng.choice([0.0, 0.3])),
+        sure_score=float(rng.choice([0.5, 2.0])),
+        reupdate=chance(rng, 0.5),
+    )
+    return _core.TrackTable(_settings(settings))
+
+
+def frame_of_table(rng: Generator, dim: int) -> Arguments:
+    """What prepare takes: few places and looks, so that tracks are found again."""
+    n = size(rng, 17)
+    corner = 100.0 * rng.integers(0, 8, (n, 2)) + rng.uniform(-5, 5, (n, 2))
+    arguments: Arguments = {
+        "boxes": np.hstack([corner, np.add(corner, (40, 90))]).astype(np.float32),
+        "scores": rng.random(n).astype(np.float32),
+        "classes": rng.integers(0, 2, n).astype(np.int32),
+    }
+    if chance(rng, 0.8):
+        embeddings = np.eye(dim, dtype=np.float32)[rng.integers(0, dim, n)]
+        embeddings *= rng.choice([0.0, 1.0, 3.0, 3.0], (n, 1)).astype(np.float32)
+        norms = np.linalg.norm(embeddings, axis=1)
+        arguments |= {"embeddings": embeddings, "norms": norms, "norms_here": norms.copy()}
+    if chance(rng, 0.3):
+        scale = float(rng.uniform(0.9, 1.1))
+        affine = scale * np.eye(2, 3) + rng.normal(0, 2, (2, 3)) * [0, 0, 1]
+        arguments |= {"affine": affine.astype(np.float32), "zoom": scale}
+    return arguments
+
+
+def kept(table: Any) -> list[bytes]:
+    """All that a table keeps."""
+    tracks = [*table.tracks.values(), *table.lost.values()]
+    features = table.read_features(np.concatenate([table.tracks["slots"], table.lost["slots"]]))
+    rest = np.array([table.next_id, table.feature_dim, table.slots_with(0)])
+    return [values.tobytes() for values in (*tracks, features, rest)]
+
+
+def track_table(rng: Generator) -> None:
+    """Frames through a table, some of them twice, too late, or refused; those change nothing."""
+    table, dim, highest = empty_table(rng), int(rng.integers(3, 9)), 0
+    for _ in range(rng.integers(1, 9)):
+        arguments, before = frame_of_table(rng, dim), kept(table)
+        spoil(rng, given := dict(arguments))
+        with asking(given, "dets"):
+            table.prepare(**given)
+        slot = int(rng.choice([-1, table.slots_with(0), 2**31, 2**62, -(2**63)]))
+        for wrong in ([slot], [[0]], [0.5]):
+            with pytest.raises(ValueError, match=r"^slots: expected"):
+                table.read_features(np.array(wrong))
+        step, late = table.prepare(**arguments), table.prepare(**arguments)
+        for each in (step, late):
+            _core.associate_steps([table], [each])
+            table.identify(each, chance(rng, 0.5))
+        with_gallery = chance(rng, 0.5)
+        for births in (False, True):
+            table.name(late, births)
+            count = len(table.unnamed(step, births))
+            for wrong in (np.zeros(count + 1, np.int64), np.zeros(count, np.float32)):
+                with pytest.raises(ValueError, match=r"^known: expected"):
+                    table.name(step, births, wrong)
+            known = np.zeros(count, np.int64) if with_gallery else None
+            table.name(step, births, known, int(rng.integers(1, 50)))
+        is_matching(step.match, len(table), len(arguments["boxes"]))
+        assert step.predicted.shape == (len(table), 4)
+        assert kept(table) == before
+        ids, columns = table.commit(step, None)
+        assert (np.diff(columns) > 0).all()
+        assert len(np.unique(ids)) == len(ids)
+        assert ((ids > 0) & (ids < table.next_id)).all()
+        assert table.next_id >= highest
+        highest = table.next_id
+        slots = np.concatenate([table.tracks["slots"], table.lost["slots"]])
+        assert len(np.unique(slots)) == len(slots)
+        assert np.isin(ids, table.tracks["ids"]).all()
+        norms = np.linalg.norm(table.read_features(slots), axis=1)
+        assert ((norms == 0) | (np.abs(norms - 1) < 1e-3)).all()
+        before = kept(table)
+        for each in (step, late):
+            with pytest.raises(RuntimeError, match=r"^step: expected one of this frame"):
+                table.commit(each, None)
+            assert kept(table) == before
+        if chance(rng, 0.1):
+            table.reset()
+            assert len(table) == table.lost_count == table.feature_dim == 0
+            highest = 0
+
+
 TARGETS: dict[str, Callable[[np.random.Generator], None]] = {
     f"native.{function.__name__}": function
     for function in (
@@ -510,5 +606,6 @@ TARGETS: dict[str, Callable[[np.random.Generator], None]] = {
         blend,
         crop,
         pile,
+        track_table,
     )
 }
