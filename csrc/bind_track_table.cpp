@@ -6,6 +6,8 @@
 #include <cmath>
 #include <memory>
 #include <string>
+#include <thread>
+#include <utility>
 
 #include "bind.h"
 #include "dot.h"
@@ -57,24 +59,34 @@ struct BoundDevice : DeviceFeatures {
 struct BoundTable : TrackTable {
     using TrackTable::TrackTable;
     py::object context = py::none();
-    bool held = false;
+    std::thread::id holder;  // of a step
 };
 
-// Holds tables for one thread. Native, since an interrupt between a Python lock and the block that
-// lets it go would hold it for ever. The GIL guards the flags.
+// Holds tables for one thread, until the block ends or the frame of the caller is gone: an
+// interrupt may come where the block would let go. What the same thread left behind it takes over.
+// The GIL guards the ids.
 struct Hold {
-    std::vector<BoundTable*> tables;
+    explicit Hold(std::vector<BoundTable*> these) : tables(std::move(these)) {}
+    Hold(const Hold&) = delete;
+    Hold& operator=(const Hold&) = delete;
+    ~Hold() { exit(); }
 
-    void enter() const {
+    void enter() {
+        const auto me = std::this_thread::get_id();
         for (const BoundTable* const table : tables)
-            if (table->held)
+            if (table->holder != std::thread::id() && table->holder != me)
                 throw std::runtime_error(
                     "tracker: expected one thread at a time, got a second one in a step");
-        for (BoundTable* const table : tables) table->held = true;
+        for (BoundTable* const table : tables) table->holder = me;
+        inside = true;
     }
-    void exit() const {
-        for (BoundTable* const table : tables) table->held = false;
+    void exit() {
+        if (!std::exchange(inside, false)) return;
+        for (BoundTable* const table : tables) table->holder = {};
     }
+
+    std::vector<BoundTable*> tables;
+    bool inside = false;
 };
 
 std::unique_ptr<BoundDevice> device_features(const py::object& values_, const py::object& norms_,
@@ -451,11 +463,11 @@ void bind_track_table(py::module_& m) {
         .def(py::init([](std::vector<BoundTable*> tables) {
                  if (std::find(tables.begin(), tables.end(), nullptr) != tables.end())
                      throw py::value_error("tables: expected tables, got None");
-                 return Hold{std::move(tables)};
+                 return std::make_unique<Hold>(std::move(tables));
              }),
              py::arg("tables"), py::keep_alive<1, 2>())
         .def("__enter__", &Hold::enter)
-        .def("__exit__", [](const Hold& hold, const py::args&) { hold.exit(); });
+        .def("__exit__", [](Hold& hold, const py::args&) { hold.exit(); });
 
     m.def("cuda_update_bytes", &cuda_update_bytes, py::arg("updates"),
           "Bytes that an update of features can need of each buffer of DeviceFeatures.");

@@ -663,7 +663,7 @@ def test_a_step_of_a_frame_before_is_refused_and_changes_nothing(reset):
         else:
             tracker.step(None, at(), embeddings=z[:0])
     same_table(plain, late)
-    with pytest.raises(RuntimeError, match="step: expected one of this frame, got one of a frame"):
+    with pytest.raises(RuntimeError, match="step: expected one of this frame, got one of another"):
         late._table.commit(scene.step, scene.context)
     same_table(plain, late)
     for t in range(4, 8):
@@ -807,17 +807,18 @@ class TestLimits:
         first = (self.pile, self.looks)
         disturb(config, [first], first, [self.alone], self.message)
 
-    def test_more_who_are_new_than_can_be_compared_with_the_missing(self):
-        """Tracks are matched first, and those who were lost come after the first changes."""
-        config = TrackerConfig(patience=0, appearance_reach=0.1, walk=1e6)
-        crowd, others = (self.apart, self.looks), (self.apart + 9000, self.looks)
-        disturb(config, [crowd, crowd, ([], None)], others, [self.alone], self.message)
-
-    def test_more_potential_tracks_than_can_be_compared_with_the_missing(self):
-        config = TrackerConfig(patience=0, appearance_reach=0.1, walk=1e6, sure_score=2.0)
-        crowd, others = (self.apart, self.looks), (self.apart + 9000, self.looks)
-        before = [crowd, crowd, ([], None), others]
-        disturb(config, before, others, [self.alone], self.message)
+    @pytest.mark.parametrize("sure_score", [0.9, 2.0], ids=["new", "tentative"])
+    def test_a_crowd_that_comes_back_is_compared_with_those_seen_last(self, sure_score):
+        """More pairs than are kept at once: a refusal would come again in every later frame."""
+        config = TrackerConfig(patience=0, appearance_reach=0.1, walk=1e6, sure_score=sure_score)
+        tracker, n = Tracker(config), len(self.apart)
+        for _ in range(2):
+            tracker.step(None, self.apart, embeddings=self.looks)
+        tracker.step(None, [])
+        for _ in range(3):
+            tracks = tracker.step(None, self.apart + 9000, embeddings=self.looks)
+        assert len(tracks) == n
+        assert (tracks.ids > 0).all()
 
     def test_too_many_detections(self):
         many = np.zeros((2**14 + 1, 4), np.float32)
@@ -826,7 +827,7 @@ class TestLimits:
 
     def test_features_that_are_too_wide(self):
         wide = np.ones((1, 2**16 + 1), np.float32)
-        with pytest.raises(ValueError, match=r"embeddings: expected \(1, 1 to 65536\) float32"):
+        with pytest.raises(ValueError, match=r"embeddings: expected \(1, D up to 65536\) float32"):
             Tracker().step(None, at(0), embeddings=wide)
 
     def test_many_births_beside_many_tracks(self):
