@@ -770,7 +770,7 @@ class TestLimits:
 
     def test_features_that_are_too_wide(self):
         wide = np.ones((1, 2**16 + 1), np.float32)
-        with pytest.raises(ValueError, match=r"embeddings: expected \(1, 1 to 65536\) float32"):
+        with pytest.raises(ValueError, match=r"embeddings: expected \(1, D up to 65536\) float32"):
             Tracker().step(None, at(0), embeddings=wide)
 
     def test_many_births_beside_many_tracks(self):
