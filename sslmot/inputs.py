@@ -188,7 +188,7 @@ def check_embeddings(
         or array.shape[1] > WIDEST_FEATURE
         or got_device != (got_device if device is None else device)
     ) and not (n == 0 and 0 in array.shape):
-        width = f"1 to {WIDEST_FEATURE}" if dim is None else dim
+        width = f"D up to {WIDEST_FEATURE}" if dim is None else dim
         raise ValueError(
             f"{name}: expected ({n}, {width}) float32"
             f"{'' if device is None else f' on {device}'}, got {describe(embeddings)}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -347,19 +346,15 @@ def test_missing_files(tmp_path: Path) -> None:
         Sequence.open(tmp_path)
 
 
-def test_large_file_is_fast(tmp_path: Path) -> None:
+def test_large_files(tmp_path: Path) -> None:
     path = tmp_path / "det.txt"
     lines = [f"{i // 40 + 1},-1,{i % 1900}.12,33.4,50.1,60.2,0.9\n" for i in range(20_000)]
     path.write_text("".join(lines))
-    start = time.perf_counter()
     detections = read_detections(path, 500)
-    assert time.perf_counter() - start < 1  # some 0.01 s
     assert {len(rows) for rows in detections.values()} == {40}
     path.write_text("".join([*lines, "1,-1,x,1,1,1,1\n"]))
-    start = time.perf_counter()
     with pytest.raises(ValueError, match=r":20001: expected numbers"):
         read_detections(path, 500)
-    assert time.perf_counter() - start < 2  # some 0.04 s
 
 
 # Writing

@@ -348,8 +348,8 @@ def test_market_has_no_sequences(market, selection):
 @pytest.mark.parametrize(
     ("features", "message"),
     [
-        (np.ones((3, 2)), r"extractor: expected \(8, D\) float32, got \(3, 2\)"),
-        (np.ones(8), r"extractor: expected \(8, D\) float32, got \(8,\)"),
+        (np.ones((3, 2)), r"extractor: expected \(8, D up to 65536\) float32, got \(3, 2\)"),
+        (np.ones(8), r"extractor: expected \(8, D up to 65536\) float32, got \(8,\)"),
         (None, "extractor: expected an array"),
         (np.full((8, 2), np.nan), "features: expected finite numbers, got NaN or inf in row 0"),
     ],
