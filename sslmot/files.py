@@ -114,6 +114,9 @@ def workplace(path: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
+        # A network file system keeps a file that is open, and its folder.
+        with suppress(OSError):
+            folder.rmdir()
 
 
 @contextmanager
@@ -145,6 +148,9 @@ def _new_workplace(parent: Path, prefix: str) -> tuple[Path, int]:
             lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except FileNotFoundError:  # taken for abandoned before it was locked
             continue
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         try:
             _lock(lock)
             with suppress(FileNotFoundError):

@@ -117,3 +117,19 @@ def test_a_full_disk_names_the_path(tmp_path, write):
     with full_disk(), pytest.raises(OSError, match=re.escape(str(path))):
         write(path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_write_leaves_nothing_beside_the_target(tmp_path, monkeypatch):
+    real = os.open
+
+    def full(path, *rest, **more):
+        if str(path).endswith("lock"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(path, *rest, **more)
+
+    monkeypatch.setattr(files.os, "open", full)
+    with pytest.raises(OSError, match="No space left") as refused:
+        files.write(tmp_path / "a", b"1")
+    assert refused.value.filename == str(tmp_path / "a")
+    monkeypatch.undo()
+    assert list(tmp_path.iterdir()) == []

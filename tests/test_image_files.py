@@ -118,3 +118,21 @@ def test_a_folder_with_a_pipe_and_a_device(tmp_path):
     assert tracemalloc.get_traced_memory()[1] < 10**7
     tracemalloc.stop()
     assert len(crops) == 1
+
+
+@pytest.mark.parametrize("between", [b"\x00", b"\xff\xff\xff", b"\x00\x12\xff", b"\xff\xd0"])
+def test_bytes_between_the_markers_of_a_jpeg(between, tmp_path):
+    """Cheap cameras write them; OpenCV reads on."""
+    image = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
+    data = cv2.imencode(".jpg", image)[1].tobytes()
+    at = data.index(b"\xff\xdb")
+    path = tmp_path / "a.jpg"
+    path.write_bytes(data[:at] + between + data[at:])
+    np.testing.assert_array_equal(read_image(path), cv2.imread(str(path)))
+
+
+def test_a_jpeg_of_fill_bytes_has_no_size(tmp_path):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(b"\xff\xd8" + b"\xff" * 1_000_000 + b"\xff\xd9")
+    with pytest.raises(ValueError, match=r"a\.jpg: expected a JPEG, PNG, BMP or WebP"):
+        read_image(path)

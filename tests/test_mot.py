@@ -542,3 +542,16 @@ def test_detections_that_no_tracker_takes(tmp_path: Path, line: str) -> None:
     (tmp_path / "det.txt").write_text(line + "\n")
     with pytest.raises(ValueError, match=r"det\.txt:1: expected"):
         read_detections(tmp_path / "det.txt")
+
+
+def test_frames_are_found_by_any_integer(tmp_path: Path) -> None:
+    (tmp_path / "det.txt").write_text("2,-1,1,2,3,4,0.5\n")
+    detections = read_detections(tmp_path / "det.txt", 3)
+    for two in (2, np.int64(2), np.int32(2)):
+        assert len(detections[two]) == 1
+    assert 0 not in detections
+    assert "1" not in detections
+    with pytest.raises(ValueError, match="read-only"):
+        detections[1].sort()
+    with pytest.raises(KeyError):
+        detections[4]

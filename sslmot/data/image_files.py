@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import struct
 from pathlib import Path
 
@@ -15,10 +16,12 @@ from sslmot.types import Frame
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 """Of the files that are taken for images, in lower or upper case."""
 
-MOST_PIXELS = 2**25
-"""Of an image: one of 8K video has 33 million."""
+MOST_PIXELS = 2**27
+"""Of an image: phones make 108 million."""
 
-_MOST_BYTES = 8 * MOST_PIXELS
+_MOST_BYTES = 2**28
+_MOST_MARKERS = 2**16  # of a JPEG before its frame
+_FILLED = re.compile(rb"\xff+[^\xff]", re.DOTALL)
 _NO_SIZE = (0xC4, 0xC8, 0xCC)  # of JPEG's markers C0 to CF those that begin no frame
 
 
@@ -87,17 +90,22 @@ def _png_size(data: bytes) -> tuple[int, int]:
 def _jpeg_size(data: bytes) -> tuple[int, int]:
     """Look for the marker that begins the frame."""
     place = 2
-    while True:
-        begin, marker, length = struct.unpack_from(">BBH", data, place)
-        if begin != 0xFF:
-            return 0, 0
-        if marker == 0xFF:  # a filling byte
-            place += 1
-        elif 0xC0 <= marker <= 0xCF and marker not in _NO_SIZE:
+    for _ in range(_MOST_MARKERS):
+        # Cameras leave bytes between markers, and a marker may begin with any number of FF.
+        place = data.find(b"\xff", place)
+        if place < 0:
+            break
+        filled = _FILLED.match(data, place)
+        if filled is None:
+            break
+        place = filled.end() - 2
+        _, marker, length = struct.unpack_from(">BBH", data, place)
+        if 0xC0 <= marker <= 0xCF and marker not in _NO_SIZE:
             height, width = struct.unpack_from(">HH", data, place + 5)
             return width, height
-        else:
-            place += 2 + length
+        # 00 and the restarts stand alone, within what is no segment.
+        place += 2 if marker == 0 or 0xD0 <= marker <= 0xD8 else 2 + length
+    return 0, 0
 
 
 def _webp_size(data: bytes) -> tuple[int, int]:

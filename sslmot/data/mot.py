@@ -225,6 +225,7 @@ class EveryFrame(Mapping[int, npt.NDArray[np.float32]]):
         self.found = found
         self._length = length
         self._nothing = next(iter(found.values()), np.empty((0, 5), np.float32))[:0].copy()
+        self._nothing.flags.writeable = False  # all frames share it
 
     def __len__(self) -> int:
         return self._length
@@ -233,7 +234,7 @@ class EveryFrame(Mapping[int, npt.NDArray[np.float32]]):
         return iter(range(1, self._length + 1))
 
     def __contains__(self, t: object) -> bool:
-        return isinstance(t, int) and 1 <= t <= self._length
+        return isinstance(t, (int, np.integer)) and bool(1 <= t <= self._length)
 
     def __getitem__(self, t: int) -> npt.NDArray[np.float32]:
         if t not in self:
