@@ -1,8 +1,6 @@
-"""Matching of tracks and detections, and the assignment under it."""
+"""The assignment for general use, and how boxes overlap."""
 
 from __future__ import annotations
-
-from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -10,8 +8,6 @@ import numpy.typing as npt
 from sslmot import _core
 from sslmot.inputs import describe, to_native, to_numpy
 from sslmot.types import ArrayLike, Boxes, Rows
-
-Match: TypeAlias = npt.NDArray[np.int32]
 
 
 def assign(cost: ArrayLike, max_cost: float = np.inf) -> tuple[Rows, Rows]:
@@ -56,64 +52,3 @@ def iou(a: Boxes, b: Boxes) -> npt.NDArray[np.float32]:
         shared, union, out=np.zeros_like(shared), where=union > 0
     )
     return overlap
-
-
-class BoxPairs(NamedTuple):
-    """The boxes of both sides of a frame, in host memory.
-
-    Attributes:
-        track_boxes: (T, 4) float32, xyxy pixels, predicted.
-        track_classes: (T,) int32.
-        boxes: (N, 4) float32, xyxy pixels, detected.
-        classes: (N,) int32.
-    """
-
-    track_boxes: Boxes
-    track_classes: npt.NDArray[np.int32]
-    boxes: Boxes
-    classes: npt.NDArray[np.int32]
-
-    def take(self, tracks: Rows, detections: Rows) -> BoxPairs:
-        """Some of either side."""
-        return BoxPairs(
-            self.track_boxes[tracks],
-            self.track_classes[tracks],
-            self.boxes[detections],
-            self.classes[detections],
-        )
-
-    def each(self, value: float) -> npt.NDArray[np.float32]:
-        """(T,) float32: one number for all tracks."""
-        return np.full(len(self.track_boxes), value, np.float32)
-
-
-class PairCosts(NamedTuple):
-    """What pairs cost that could match: those below the gate.
-
-    Attributes:
-        row_begin: (T + 1,) int32; the pairs of track i are those from ``row_begin[i]`` up to
-            ``row_begin[i + 1]``.
-        columns: (P,) int32, their detections.
-        costs: (P,) float32.
-    """
-
-    row_begin: npt.NDArray[np.int32]
-    columns: npt.NDArray[np.int32]
-    costs: npt.NDArray[np.float32]
-
-    def cost(self, track: int, detection: int) -> float:
-        """What a pair costs that is among these."""
-        begin, end = self.row_begin[track], self.row_begin[track + 1]
-        return float(self.costs[begin:end][self.columns[begin:end] == detection][0])
-
-
-class Matching(NamedTuple):
-    """The matching of a frame and the costs that it is made of.
-
-    Attributes:
-        match: (T,) int32, the detection of each track, -1 for none.
-        pairs: What it chose from.
-    """
-
-    match: Match
-    pairs: PairCosts

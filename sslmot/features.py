@@ -80,8 +80,16 @@ class DeviceTable:
         table._norms_here = table._norms.cpu().pin_memory()
         return table
 
-    def bind(self, table: _core.TrackTable, detections: int) -> _core.DeviceFeatures:
-        """Make room for what a frame can need, and say where it is."""
+    def bind(
+        self, table: _core.TrackTable, detections: int, cameras: int = 1
+    ) -> _core.DeviceFeatures:
+        """Make room for what a frame can need, and say where it is.
+
+        Args:
+            table: The tracks.
+            detections: Of the frame.
+            cameras: How many such frames are compared in one call.
+        """
         import torch
 
         cuda: Any = torch.cuda
@@ -99,11 +107,12 @@ class DeviceTable:
             self._scratch = self._values.new_zeros((detections, self.dim))
             self._scratch_norms = self._norms.new_zeros(detections)
         size = max(
-            _core.cuda_comparison_bytes(tracks, detections),
+            cameras * _core.cuda_comparison_bytes(tracks, detections),
             _core.cuda_update_bytes(tracks + detections),
         )
         if size > len(self._there):
             size += size // 4  # the next frames may have a few more
+            cuda.current_stream(self.device).synchronize()  # a copy may be on its way out of them
             self._host = torch.empty(size, dtype=torch.uint8, pin_memory=True)
             self._there = torch.empty(size, dtype=torch.uint8, device=self.device)
         return _core.DeviceFeatures(

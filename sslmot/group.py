@@ -83,7 +83,9 @@ class TrackerGroup:
             scenes = []
             for i, tracker in enumerate(self.trackers):
                 with of_video(i):
-                    scenes.append(tracker._prepare(frames[i], dets[i], embeddings[i], extracted[i]))
+                    scenes.append(
+                        tracker._prepare(frames[i], dets[i], embeddings[i], extracted[i], n)
+                    )
             self._expect_shared_galleries(scenes)
             self._associate(scenes)
             for i, (tracker, scene) in enumerate(zip(self.trackers, scenes, strict=True)):

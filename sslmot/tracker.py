@@ -238,6 +238,7 @@ class Tracker:
         dets: ArrayLike,
         embeddings: ArrayLike | None,
         extracted: ArrayLike | None = None,
+        cameras: int = 1,
     ) -> Scene:
         """Check a frame, describe its boxes and predict where the tracks are in it.
 
@@ -246,6 +247,7 @@ class Tracker:
             dets: Likewise.
             embeddings: Likewise.
             extracted: What the extractor says of the boxes, where it was asked already.
+            cameras: How many trackers go on together.
         """
         detections, context = read_detections(dets), self._context
         size = context.size
@@ -265,7 +267,7 @@ class Tracker:
             values,
             norms,
             norms_here,
-            None if device is None else device.bind(self._table, len(detections.boxes)),
+            None if device is None else device.bind(self._table, len(detections.boxes), cameras),
             moved,
             1.0 if moved is None else zoom(moved),
         )
