@@ -67,6 +67,7 @@ def some(crops, chosen):
 
 
 @pytest.mark.processor
+@pytest.mark.slow
 def test_the_encoder_has_changed(adapted, weights, footage):
     before, after = (Encoder.load(path, device="cpu") for path in (weights, adapted))
     assert after.config == before.config
@@ -77,6 +78,7 @@ def test_the_encoder_has_changed(adapted, weights, footage):
     assert one @ other < 0.999 * np.linalg.norm(one) * np.linalg.norm(other)
 
 
+@pytest.mark.slow
 def test_the_file_says_what_it_has_learned_from(adapted, crops):
     about = json.loads(Encoder.load(adapted, device="cpu").metadata["sslmot.training"])
     assert (about["crops"], about["clips"]) == (len(crops), ["street.mp4, frames 1-30"])
@@ -174,6 +176,7 @@ class TestErrors:
                 main(["adapt", *map(str, arguments), "--output", str(tmp_path / "run")])
             assert f"sslmot adapt: {message}" in capsys.readouterr()[1]
 
+    @pytest.mark.slow
     def test_a_run_that_is_there(self, footage, adapted, capsys):
         """Said before the footage is read."""
         clip = [str(footage[0]), "--detections", "nowhere.txt"]

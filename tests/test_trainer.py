@@ -115,6 +115,7 @@ def test_the_same_seed_gives_the_same_encoder(run, crops, tmp_path):
 
 
 @pytest.mark.processor
+@pytest.mark.slow
 def test_a_resumed_run_goes_as_one_never_interrupted(run, crops, tmp_path, monkeypatch):
     class Stop(BaseException):
         pass
