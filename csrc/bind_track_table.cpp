@@ -199,6 +199,10 @@ void name(const BoundTable& table, BoundStep& step, bool births, const py::objec
 py::tuple commit(BoundTable& table, BoundStep& step, const py::object& context) {
     const Report report = table.commit(step);
     table.context = context;
+    // What explains the frame stays with its tracks, maybe for all of a video; the rest is large.
+    step.embeddings = {}, step.device = nullptr;
+    step.state = {}, step.features = {}, step.feature_norms = {};
+    step.embeddings_ = step.norms_ = step.norms_here_ = step.device_ = py::none();
     return py::make_tuple(array(report.ids), array(report.detections));
 }
 
@@ -429,11 +433,14 @@ void bind_track_table(py::module_& m) {
              py::arg("affine") = py::none(), py::arg("zoom") = 1.0F)
         .def(
             "identify",
-            [](const BoundTable& table, BoundStep& step, bool features) {
+            [](const BoundTable& table, BoundStep& step, bool gallery) {
                 const py::gil_scoped_release release;
-                table.identify(step, features);
+                table.identify(step, gallery);
+                if (gallery) return;
+                table.name(step, false, nullptr, 1);
+                table.name(step, true, nullptr, 1);
             },
-            py::arg("step"), py::arg("features"))
+            py::arg("step"), py::arg("gallery"))
         .def("unnamed", &unnamed, py::arg("step"), py::arg("births"))
         .def("name", &name, py::arg("step"), py::arg("births"), py::arg("known") = py::none(),
              py::arg("first_id") = 1)

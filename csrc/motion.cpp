@@ -10,8 +10,13 @@ namespace {
 
 using Four = std::array<float, 4>;  // cx, cy, w, h
 
-Four to_centre(const float* b) {
-    return {0.5F * (b[0] + b[2]), 0.5F * (b[1] + b[3]), b[2] - b[0], b[3] - b[1]};
+// Standard deviation of a new track's velocity, in box heights a frame.
+constexpr float kFirstVelocity = 0.12F;
+
+Four centre_of(const float* xyxy) {
+    Four box;
+    to_centre(xyxy, box.data());
+    return box;
 }
 
 float square_height(const Four& value) {
@@ -55,6 +60,29 @@ static_assert(sizeof(Filter) == 20 * sizeof(float));
 
 }  // namespace
 
+void to_centre(const float* xyxy, float* box) {
+    box[0] = 0.5F * (xyxy[0] + xyxy[2]);
+    box[1] = 0.5F * (xyxy[1] + xyxy[3]);
+    box[2] = xyxy[2] - xyxy[0];
+    box[3] = xyxy[3] - xyxy[1];
+}
+
+void to_corners(const float* box, float* xyxy) {
+    xyxy[0] = box[0] - 0.5F * box[2];
+    xyxy[1] = box[1] - 0.5F * box[3];
+    xyxy[2] = box[0] + 0.5F * box[2];
+    xyxy[3] = box[1] + 0.5F * box[3];
+}
+
+void start(const float* xyxy, const MotionNoise& noise, float* state) {
+    Filter f{};
+    to_centre(xyxy, f.value.data());
+    const float square = f.value[3] * f.value[3], twice = 2.0F * noise.measurement;
+    f.var.fill(twice * twice * square);
+    f.velocity_var.fill(kFirstVelocity * kFirstVelocity * square);
+    std::memcpy(state, &f, sizeof f);
+}
+
 void predict(const float* state, int64_t tracks, const int64_t* misses, float* boxes) {
     for (int64_t i = 0; i < tracks; ++i) {
         const float *value = state + 20 * i, *velocity = value + 4;
@@ -71,7 +99,7 @@ void observe(float* state, float* last, const int64_t* misses, const Observation
              const MotionNoise& noise, bool reupdate) {
     for (int64_t i = 0; i < seen.n; ++i) {
         const int64_t row = seen.rows[i], column = seen.columns[i];
-        const Four from = to_centre(last + 4 * row), to = to_centre(seen.boxes + 4 * column);
+        const Four from = centre_of(last + 4 * row), to = centre_of(seen.boxes + 4 * column);
         const float score = std::clamp(seen.scores[column], 0.0F, 1.0F);
         const float measured_var =
             noise.measurement * noise.measurement * (1.0F - noise.by_score * score);

@@ -16,6 +16,13 @@ struct MotionNoise {
     float by_score;  // share of the measured variance that a score of 1 takes away, in [0, 1)
 };
 
+// (cx, cy, w, h) of a box of corners, and back.
+void to_centre(const float* xyxy, float* box);
+void to_corners(const float* box, float* xyxy);
+
+// The state (5, 4) of a new track, whose first box is known less well than later ones.
+void start(const float* xyxy, const MotionNoise& noise, float* state);
+
 // state: (tracks, 5, 4): value, velocity, var(value), cov(value, velocity), var(velocity).
 // misses: (tracks), 0 or more, frames since the last detection, this one not counted. boxes: out,
 // (tracks, 4) xyxy pixels. A size changes in the first frame alone, to no less than half.

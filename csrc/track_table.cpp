@@ -19,22 +19,6 @@ namespace {
 constexpr int32_t kNoClass = std::numeric_limits<int32_t>::min();
 // A feature of so many updates is an average over the past whatever delta is.
 constexpr int64_t kMostUpdates = 9999;
-// Standard deviation of a new track's velocity, in box heights a frame.
-constexpr double kFirstVelocity = 0.12;
-
-void to_centre(const float* xyxy, float* box) {
-    box[0] = 0.5F * xyxy[0] + 0.5F * xyxy[2];
-    box[1] = 0.5F * xyxy[1] + 0.5F * xyxy[3];
-    box[2] = xyxy[2] - xyxy[0];
-    box[3] = xyxy[3] - xyxy[1];
-}
-
-void to_corners(const float* box, float* xyxy) {
-    xyxy[0] = box[0] - 0.5F * box[2];
-    xyxy[1] = box[1] - 0.5F * box[3];
-    xyxy[2] = box[0] + 0.5F * box[2];
-    xyxy[3] = box[1] + 0.5F * box[3];
-}
 
 void move_point(const CameraMotion& by, float* point) {
     const float x = point[0], y = point[1];
@@ -86,10 +70,15 @@ std::vector<int64_t> range(size_t n) {
     return all;
 }
 
-template <class Container>
-bool contains(const Container& values, int64_t value) {
-    return std::find(values.begin(), values.end(), value) != values.end();
-}
+// The ids whose old tracks end, to be asked for many.
+class Ended {
+  public:
+    explicit Ended(const Step& step) : ids_(step.ended) { std::sort(ids_.begin(), ids_.end()); }
+    bool contains(int64_t id) const { return std::binary_search(ids_.begin(), ids_.end(), id); }
+
+  private:
+    std::vector<int64_t> ids_;
+};
 
 bool any(const std::vector<uint8_t>& flags) {
     return std::find(flags.begin(), flags.end(), 1) != flags.end();
@@ -516,13 +505,13 @@ std::vector<size_t> TrackTable::unnamed(const Step& step, bool births) const {
     expect_current(step, true);
     const size_t begin = births ? step.tentative : 0;
     const size_t end = births ? step.newcomers.size() : step.tentative;
+    const Ended ended(step);
+    std::vector<uint8_t> waits(step.newcomers.size(), 0);
+    for (const auto& [newcomer, id] : step.resemblances)
+        waits[newcomer] |= static_cast<uint8_t>(!ended.contains(id));
     std::vector<size_t> rows;
-    for (size_t k = begin; k < end; ++k) {
-        bool waits = false;
-        for (const auto& [newcomer, id] : step.resemblances)
-            waits |= newcomer == k && !contains(step.ended, id);
-        if (!step.newcomers[k].id && !waits) rows.push_back(k);
-    }
+    for (size_t k = begin; k < end; ++k)
+        if (!step.newcomers[k].id && !waits[k]) rows.push_back(k);
     return rows;
 }
 
@@ -582,6 +571,7 @@ Report TrackTable::commit(Step& step) {
     Report report;
     report.ids.reserve(n), report.detections.reserve(n);
     step.ids = tracks_.ids;
+    const Ended ended(step);
 
     // The tracks in this frame.
     if (step.moved)
@@ -611,7 +601,7 @@ Report TrackTable::commit(Step& step) {
         if (some.track >= 0) step.ids[static_cast<size_t>(some.track)] = some.id;
 
     for (size_t i = 0; i < lost_.size(); ++i) {
-        const bool over = contains(step.ended, lost_.ids[i]);
+        const bool over = ended.contains(lost_.ids[i]);
         if (over || lost_.time_since_update[i] >= s.memory) {
             freed.push_back(lost_.slots[i]);
             continue;
@@ -624,7 +614,7 @@ Report TrackTable::commit(Step& step) {
         const int32_t j = step.match[i];
         const int64_t id = step.ids[i];
         const int64_t unseen = j >= 0 ? 0 : tracks_.time_since_update[i] + 1;
-        const bool over = j < 0 && id > 0 && contains(step.ended, id);
+        const bool over = j < 0 && id > 0 && ended.contains(id);
         const bool followed = !over && unseen <= (id > 0 ? s.patience : s.potential_patience);
         // A track that was seen but once is not remembered: false detections come like that.
         const bool kept = !followed && !over && id > 0 && has_features(step) &&
@@ -649,9 +639,7 @@ Report TrackTable::commit(Step& step) {
         ++to.hits.back();
         to.feature_updates.back() += step.described() && step.visible[at] && !step.low[at];
     }
-    // New tracks. A first box is known less well than later ones.
-    const float twice = 2.0F * s.noise.measurement, first_var = twice * twice;
-    const auto first_velocity_var = static_cast<float>(kFirstVelocity * kFirstVelocity);
+    // New tracks.
     auto newcomer = step.newcomers.begin();
     for (const int64_t detection : step.births) {
         const auto j = static_cast<size_t>(detection);
@@ -661,13 +649,8 @@ Report TrackTable::commit(Step& step) {
         next.feature_updates.push_back(clear), next.slots.push_back(slot);
         next.classes.push_back(step.classes[j]);
         next.boxes.insert(next.boxes.end(), &step.boxes[4 * j], &step.boxes[4 * j] + 4);
-        float state[20] = {};
-        to_centre(&step.boxes[4 * j], state);
-        if (s.kalman) {
-            const float square = state[3] * state[3];
-            std::fill_n(state + 8, 4, first_var * square);
-            std::fill_n(state + 16, 4, first_velocity_var * square);
-        }
+        float state[20];
+        s.kalman ? start(&step.boxes[4 * j], s.noise, state) : to_centre(&step.boxes[4 * j], state);
         next.state.insert(next.state.end(), state, state + numbers);
         cleared.push_back(slot);
         if (step.described())

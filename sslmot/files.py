@@ -20,6 +20,8 @@ from typing import TextIO
 
 _PREFIX = ".sslmot-"
 _LOCK = "lock"
+_OF_DISKS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
+"""Errors that are the target's; a broken pipe, say, is somebody else's."""
 
 
 def write(path: str | Path, data: bytes) -> None:
@@ -131,7 +133,7 @@ def naming(path: Path, within: Path | None = None) -> Iterator[None]:
         yield
     except OSError as error:
         named = error.filename
-        if named is None and error.errno is not None:
+        if named is None and error.errno in _OF_DISKS:
             raise OSError(error.errno, error.strerror, str(path)) from error
         if named is None and type(error) is OSError and str(path) not in str(error):
             raise OSError(f"{path}: {error}") from error  # NumPy's, of an array half written

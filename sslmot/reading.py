@@ -236,9 +236,7 @@ def read_members(
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             found = [archive.getinfo(name) for name in names or archive.namelist()]
-            if any(
-                i.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for i in found
-            ):
+            if any(info.compress_type not in _COMPRESSIONS for info in found):
                 raise ValueError("an unknown compression")
             if sum(info.file_size for info in found) > most:
                 raise ValueError(f"more than {most} bytes")

@@ -111,13 +111,17 @@ class Tracker:
         """Forget everything, for another video; ids start again, at 1 or after the gallery's.
 
         The gallery sees everybody in view once more.
+
+        Raises:
+            RuntimeError: Another thread is in a step of this tracker.
         """
-        tracks = self._table.tracks
-        named = (tracks["ids"] > 0).nonzero()[0]
-        if self.gallery is not None and self._table.feature_dim and len(named):
-            features = self._read_features(tracks["slots"][named])
-            self.gallery.add(tracks["ids"][named], features)
-        self._table.reset()
+        with _core.Hold([self._table]):
+            tracks = self._table.tracks
+            named = (tracks["ids"] > 0).nonzero()[0]
+            if self.gallery is not None and self._table.feature_dim and len(named):
+                features = self._read_features(tracks["slots"][named])
+                self.gallery.add(tracks["ids"][named], features)
+            self._table.reset()
 
     def state_dict(self) -> dict[str, npt.NDArray[Any]]:
         """All that is kept of the video, as named arrays: a copy.
@@ -132,8 +136,10 @@ class Tracker:
         Raises:
             ValueError: The arrays are not those of a tracker with these settings; nothing has
                 changed then.
+            RuntimeError: Another thread is in a step of this tracker.
         """
-        state.restore(self._table, arrays)
+        with _core.Hold([self._table]):
+            state.restore(self._table, arrays)
 
     def save(self, path: str | Path) -> None:
         """Write settings and state as a safetensors file, whole or not at all.
@@ -275,22 +281,20 @@ class Tracker:
         return Scene(detections, step, device, Context(size, view, device), model, width)
 
     def _identify(self, scene: Scene) -> None:
-        """Find the tracks that get an identity, and those among them that were lost."""
+        """Find the tracks that get an identity; without a gallery, they have it then."""
         self._table.identify(scene.step, self._gallery_for(scene) is not None)
 
     def _commit(self, scene: Scene) -> Tracks:
         """Take a frame in; nothing can be refused any more."""
-        table, step, gallery = self._table, scene.step, self._gallery_for(scene)
-        if gallery is None:
-            table.name(step, False)
-            table.name(step, True)
-        else:
+        gallery = self._gallery_for(scene)
+        if gallery is not None:
             if scene.width is not None:
                 gallery.bind(scene.model, scene.width)
             self._name(scene, gallery)
-        ids, at = table.commit(step, scene.context)
+        ids, at = self._table.commit(scene.step, scene.context)
         boxes, scores, classes = scene.detections
-        return Tracks(ids, boxes[at], scores[at], classes[at], at, Evidence(self.config, step))
+        evidence = Evidence(self.config, scene.step)
+        return Tracks(ids, boxes[at], scores[at], classes[at], at, evidence)
 
     def _gallery_for(self, scene: Scene) -> Gallery | None:
         """The gallery, once there are features."""

@@ -296,8 +296,6 @@ def commit(tracker, step):
     table = tracker._table
     _core.associate_steps([table], [step])
     table.identify(step, False)
-    table.name(step, False)
-    table.name(step, True)
     table.commit(step, tracker._context)
 
 

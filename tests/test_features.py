@@ -247,8 +247,6 @@ def test_torch_waits_for_nothing(device):
         step = native.prepare(*detections, *described, bound)
         _core.associate_steps([native], [step])
         native.identify(step, False)
-        native.name(step, False)
-        native.name(step, True)
         ids, _ = native.commit(step, None)
     assert len(ids) == 30
 

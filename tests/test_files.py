@@ -133,3 +133,9 @@ def test_a_failed_write_leaves_nothing_beside_the_target(tmp_path, monkeypatch):
     assert refused.value.filename == str(tmp_path / "a")
     monkeypatch.undo()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_errors_of_others_do_not_name_the_target(tmp_path):
+    with pytest.raises(ConnectionResetError) as refused, files.replacing(tmp_path / "a"):
+        raise ConnectionResetError(errno.ECONNRESET, "reset by peer")
+    assert refused.value.filename is None

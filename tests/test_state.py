@@ -3,6 +3,7 @@
 import copy
 import pickle
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -169,9 +170,25 @@ def test_a_second_thread_is_refused():
         tracker.step(None, dets)
     with pytest.raises(RuntimeError, match="expected one thread at a time"):
         TrackerGroup([tracker]).step(None, [dets])
+    with pytest.raises(RuntimeError, match="expected one thread at a time"):
+        tracker.reset()
+    with pytest.raises(RuntimeError, match="expected one thread at a time"):
+        tracker.load_state_dict(tracker.state_dict())
     go_on.set()
     thread.join()
     assert tracker.step(frame, dets).ids.tolist() == [1]
+
+
+def test_tracks_that_are_kept_keep_no_features():
+    """A list of the tracks of a long video must not hold what its frames were described by."""
+    tracker, kept = Tracker(), []
+    for _, dets, features in crowd(0):
+        embeddings = features.astype(np.float32)
+        gone = weakref.ref(embeddings)
+        kept.append(tracker.step(None, dets, embeddings=embeddings))
+        del embeddings
+        assert gone() is None
+    assert any(tracks.explain(tracks.ids[0]).cost for tracks in kept if len(tracks))
 
 
 def test_tracking_and_saving_need_no_torch(tmp_path):
