@@ -53,8 +53,10 @@ def restore(table: _core.TrackTable, state: Mapping[str, npt.NDArray[Any]]) -> N
     """
     optional = {"features", "device", "frame_size", "camera.grey", "camera.ground", "camera.scale"}
     needed = {"next_id", *(f"{part}.{name}" for part in ("tracks", "lost") for name in _COLUMNS)}
-    if wrong := sorted((needed - set(state)) | (set(state) - needed - optional)):
-        raise ValueError(f"state: expected arrays {sorted(needed)}, got a difference in {wrong}")
+    if missing := sorted(needed - set(state)):
+        raise ValueError(f"state: expected an array {missing[0]}, got none")
+    if more := sorted(set(state) - needed - optional):
+        raise ValueError(f"state: expected no array {more[0]}, got one")
     tracks, lost = (
         {name: state[f"{part}.{name}"] for name in _COLUMNS} for part in ("tracks", "lost")
     )
