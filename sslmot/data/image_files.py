@@ -16,8 +16,8 @@ from sslmot.types import Frame
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 """Of the files that are taken for images, in lower or upper case."""
 
-MOST_PIXELS = 2**27
-"""Of an image: phones make 108 million."""
+MOST_PIXELS = 2**26
+"""Of an image: phones make 50 million, 8K video 33."""
 
 _MOST_BYTES = 2**28
 _MOST_MARKERS = 2**16  # of a JPEG before its frame

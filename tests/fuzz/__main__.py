@@ -24,13 +24,13 @@ def main() -> int:
     print("seed", seed, flush=True)
     if arguments.case is not None:
         name, number = arguments.case.rsplit(":", 1)
-        well = repeat(TARGETS[name], seed, name, int(number))
+        well = repeat(TARGETS[name], seed, name, int(number), readers.PREPARE)
     else:
         only = arguments.only or ""
         chosen = {name: target for name, target in TARGETS.items() if name.startswith(only)}
         if not chosen:
             parser.error(f"--only: expected the beginning of one of {', '.join(TARGETS)}")
-        well = fuzz(chosen, arguments.seconds, seed)
+        well = fuzz(chosen, arguments.seconds, seed, readers.PREPARE)
     return 0 if well else 1
 
 

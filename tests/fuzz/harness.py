@@ -16,7 +16,7 @@ import sys
 import time
 import traceback
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,8 @@ import numpy as np
 from .errors import Rejections
 
 Target = Callable[[np.random.Generator], None]
+Prepare = Mapping[str, Callable[[], object]]
+"""By target what is made before its first case, whose time and memory are no case's."""
 
 LONGEST_CASE = 20.0 if "san.so" in os.environ.get("LD_PRELOAD", "") else 5.0
 """Seconds of the processor, so that what else runs on the machine makes no fault. Under sanitizers
@@ -89,17 +91,22 @@ def run_case(target: Target, seed: int, name: str, number: int, tally: Tally) ->
     assert memory <= MOST_MEMORY, f"expected at most {MOST_MEMORY} bytes, took {memory}"
 
 
-def fuzz(targets: dict[str, Target], seconds: float, seed: int) -> bool:
+def fuzz(
+    targets: dict[str, Target], seconds: float, seed: int, prepare: Prepare | None = None
+) -> bool:
     """Run cases of all targets for some time, an equal share each. Whether there was no fault."""
     note = Note()
-    return _watched(note, lambda: _run(targets, seconds, seed, note), seed)
+    return _watched(note, lambda: _run(targets, seconds, seed, note, prepare or {}), seed)
 
 
-def repeat(target: Target, seed: int, name: str, number: int) -> bool:
+def repeat(
+    target: Target, seed: int, name: str, number: int, prepare: Prepare | None = None
+) -> bool:
     """Run one case again. Whether there was no fault."""
     note = Note()
 
     def run() -> bool:
+        _prepare(name, prepare or {}, note)
         note.write(f"{name}:{number}")
         run_case(target, seed, name, number, Tally())
         return True
@@ -107,8 +114,18 @@ def repeat(target: Target, seed: int, name: str, number: int) -> bool:
     return _watched(note, run, seed)
 
 
-def _run(targets: dict[str, Target], seconds: float, seed: int, note: Note) -> bool:
+def _prepare(name: str, prepare: Prepare, note: Note) -> None:
+    note.write(f"what {name} needs")
+    if name in prepare:
+        prepare[name]()
+
+
+def _run(
+    targets: dict[str, Target], seconds: float, seed: int, note: Note, prepare: Prepare
+) -> bool:
     tallies = {name: Tally() for name in targets}
+    for name in targets:
+        _prepare(name, prepare, note)
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         name = min(tallies, key=lambda name: tallies[name].seconds)

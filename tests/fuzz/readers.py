@@ -985,3 +985,12 @@ TARGETS: dict[str, Callable[[Rng], None]] = {
     "tflite model": tflite_model,
     "wheel": wheel,
 }
+
+PREPARE: dict[str, Callable[[], object]] = {
+    "encoder": lambda: [_weights(name) for name in ("encoder", "encoder hollow")],
+    "export": lambda: _weights("encoder hollow"),
+    "generator": lambda: _weights("generator"),
+    "resume": _run,
+    "resume pngan": _pngan_run,
+}
+"""What imports torch and trains, so that no case is charged with it."""
