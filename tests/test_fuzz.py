@@ -88,7 +88,7 @@ def test_time_is_shared_and_told(capfd):
 
 def test_what_a_target_needs_is_charged_to_no_case(monkeypatch):
     kept = []
-    monkeypatch.setattr(harness, "MOST_MEMORY", 2**20)
+    monkeypatch.setattr(harness, "MOST_MEMORY", 2**26)
     prepare = {"one": lambda: kept.append(np.ones(2**24))}
     assert harness.fuzz({"one": lambda rng: None}, 0.1, 1, prepare)
     assert harness.repeat(lambda rng: None, 1, "one", 0, prepare)
