@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sslmot import assign
-from sslmot.association import iou
+from sslmot.assignment import iou
 
 Array: TypeAlias = npt.NDArray[np.generic]
 Step: TypeAlias = Callable[[Array, Array | None, Array | None], tuple[Array, Array]]

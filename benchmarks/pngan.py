@@ -23,9 +23,10 @@ from sslmot.pngan.generator import PoseGenerator
 from sslmot.pngan.pairs import identity_pairs
 from sslmot.pngan.quality import ssim
 from sslmot.pose.canonical import distance, pose_vectors
-from sslmot.pose.estimator import estimate, load_pose_model
+from sslmot.pose.estimator import estimate
 from sslmot.pose.gate import full_body
 from sslmot.pose.maps import pose_maps
+from sslmot.pose.model import load_pose_model
 
 PAIRS = 1000
 SHOWN = 12

@@ -17,15 +17,15 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sslmot.association import iou
+from sslmot.assignment import iou
 from sslmot.data.crops import cut
 from sslmot.data.market1501 import read_market1501
 from sslmot.data.mot import Sequence
 from sslmot.data.video import read_sequence_crops
-from sslmot.pose.estimator import load_pose_model
 from sslmot.pose.gate import full_body
 from sslmot.pose.joints import Joints
 from sslmot.pose.maps import pose_maps
+from sslmot.pose.model import load_pose_model
 
 Images = npt.NDArray[np.uint8]
 COUNT, SIZE = 1000, (128, 64)

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
+from sslmot.appearance.encoder import Encoder
 from sslmot.cli import main
-from sslmot.encoder import Encoder
-from sslmot.reid import Retrieval, evaluate_reid
+from sslmot.evaluation.reid import Retrieval, evaluate_reid
 
 RECIPE = "--paper --backbone resnet18 --batch-size 64 --learning-rate 0.24 --warmup 0.2 --epochs 1"
 SEEDS = (0, 1, 2)

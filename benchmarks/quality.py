@@ -30,11 +30,11 @@ from peers import PEERS, Array, Method, Step
 
 import sslmot
 from sslmot import ColorHistogram, Tracker, TrackerConfig, assign
-from sslmot.association import iou
+from sslmot.appearance.encoder import Encoder
+from sslmot.assignment import iou
 from sslmot.data.mot import PEDESTRIAN, Sequence, sequences, write_results, write_sequence
-from sslmot.encoder import Encoder
-from sslmot.evaluate import Scores, evaluate
-from sslmot.footage import describe_sequence
+from sslmot.evaluation.tracks import Scores, evaluate
+from sslmot.tuning.footage import describe_sequence
 
 sys.path.append(str(Path(__file__).parents[1] / "examples"))
 from detect import Yolox

@@ -15,9 +15,9 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 from sslmot import ColorHistogram
+from sslmot.appearance.encoder import Encoder, EncoderConfig
 from sslmot.cli import main
-from sslmot.encoder import Encoder, EncoderConfig
-from sslmot.reid import GapRetrieval, Retrieval, evaluate_reid
+from sslmot.evaluation.reid import GapRetrieval, Retrieval, evaluate_reid
 from sslmot.types import FeatureExtractor
 
 SHORT = "--epochs 1 --batch-size 64 --learning-rate 0.24 --warmup 0.2"

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import pytest
 
-from sslmot.crops import IMAGENET_MEAN, IMAGENET_STD, crop
+from sslmot.appearance.crops import IMAGENET_MEAN, IMAGENET_STD, crop
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from crop_reference import crop_reference

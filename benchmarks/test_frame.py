@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from sslmot import Tracker, TrackerGroup
-from sslmot.crowd import Crowd, CrowdConfig
+from sslmot.demo.crowd import Crowd, CrowdConfig
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install sslmot[encoder]")
 
@@ -48,7 +48,7 @@ def to_and_fro(people):
 
 
 def encoder(name, device):
-    from sslmot.encoder import Encoder, EncoderConfig
+    from sslmot.appearance.encoder import Encoder, EncoderConfig
 
     if name == "resnet18":
         return Encoder.load(device=device)  # that of the package

@@ -20,7 +20,7 @@ import pytest
 from crowd import embedding_crowd
 
 from sslmot import ColorHistogram, Tracker
-from sslmot.crowd import Crowd, CrowdConfig
+from sslmot.demo.crowd import Crowd, CrowdConfig
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="/proc/self/statm: Linux alone has it"

@@ -34,10 +34,10 @@ def crops(tmp_path):
 
 def test_training(benchmark, crops, all_cores, capsys, tmp_path):
     reason = "training needs more: pip install sslmot[train]"
-    trainer = pytest.importorskip("sslmot.learn.trainer", reason=reason)
+    trainer = pytest.importorskip("sslmot.training.trainer", reason=reason)
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    from sslmot.learn.config import TrainConfig
+    from sslmot.training.config import TrainConfig
 
     run = tmp_path / "run"
     config = TrainConfig(epochs=2)

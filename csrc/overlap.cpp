@@ -19,7 +19,7 @@ struct Corners {
     Point point() const { return {x1, y1}; }
 };
 
-// In the order of iou in sslmot/association.py, to the same bits.
+// In the order of iou in sslmot/assignment.py, to the same bits.
 float iou(const Corners& a, const Corners& b) {
     const float w = std::min(a.x2, b.x2) - std::max(a.x1, b.x1);
     const float h = std::min(a.y2, b.y2) - std::max(a.y1, b.y1);

@@ -16,7 +16,7 @@
 
 namespace sslmot {
 
-// The settings of a tracker; docs of the fields: sslmot/config.py.
+// The settings of a tracker; docs of the fields: sslmot/tracking/config.py.
 struct TrackSettings {
     PairParams by_both;    // costs of appearance and motion (eq. 7)
     PairParams by_motion;  // of motion alone

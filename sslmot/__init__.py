@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sslmot.association import assign
-from sslmot.config import TrackerConfig
-from sslmot.gallery import Gallery
-from sslmot.group import TrackerGroup
-from sslmot.histogram import ColorHistogram
-from sslmot.tracker import Tracker
-from sslmot.tracks import Tracks
+from sslmot.appearance.histogram import ColorHistogram
+from sslmot.assignment import assign
+from sslmot.tracking.config import TrackerConfig
+from sslmot.tracking.gallery import Gallery
+from sslmot.tracking.group import TrackerGroup
+from sslmot.tracking.tracker import Tracker
+from sslmot.tracking.tracks import Tracks
 from sslmot.types import FeatureExtractor
 
 if TYPE_CHECKING:
-    from sslmot.encoder import Encoder
+    from sslmot.appearance.encoder import Encoder
 
 __version__ = "0.1.0"
 __all__ = [
@@ -33,7 +33,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     # Only the encoder needs torch: it is imported on first use.
     if name == "Encoder":
-        from sslmot.encoder import Encoder
+        from sslmot.appearance.encoder import Encoder
 
         return Encoder
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Slow float64 oracle of `sslmot.crops.crop`: the definition, pixel by pixel."""
+"""Slow float64 oracle of `sslmot.appearance.crops.crop`: the definition, pixel by pixel."""
 
 import numpy as np
 

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from sslmot.association import iou
+from sslmot.assignment import iou
 from sslmot.data.mot import Sequence, read_detections
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, cast
 from sslmot.cli.flags import add_clip, add_extractor, extractor, is_video
 
 if TYPE_CHECKING:
-    from sslmot.calibrate import Calibration
-    from sslmot.encoder import Encoder
-    from sslmot.footage import Footage
+    from sslmot.appearance.encoder import Encoder
+    from sslmot.tuning.calibrate import Calibration
+    from sslmot.tuning.footage import Footage
     from sslmot.types import FeatureExtractor
 
 _OUTPUT = Path("config.yaml")
@@ -40,7 +40,7 @@ def add_commands(commands: Any) -> None:
 
 
 def _calibrate(args: argparse.Namespace) -> None:
-    from sslmot.calibrate import calibrate
+    from sslmot.tuning.calibrate import calibrate
 
     kinds = (".yaml",) if args.histogram else (".yaml", ".safetensors")
     if args.output.suffix not in kinds:
@@ -62,7 +62,7 @@ def _calibrate(args: argparse.Namespace) -> None:
 
 def _footage(args: argparse.Namespace, describer: FeatureExtractor, video: bool) -> Footage:
     from sslmot.data.mot import Sequence
-    from sslmot.footage import describe_sequence, describe_video
+    from sslmot.tuning.footage import describe_sequence, describe_video
 
     if video:
         return describe_video(args.path, args.detections, describer, progress=True)

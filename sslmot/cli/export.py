@@ -36,8 +36,8 @@ def add_commands(commands: Any) -> None:
 
 
 def _export(args: argparse.Namespace) -> None:
-    from sslmot.encoder import Encoder
-    from sslmot.export import export
+    from sslmot.appearance.encoder import Encoder
+    from sslmot.appearance.export import export
 
     output = args.output or Path("encoder").with_suffix(_SUFFIXES[args.format])
     encoder = Encoder.load(args.weights, "cpu")

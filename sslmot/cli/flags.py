@@ -42,10 +42,10 @@ def extractor(args: argparse.Namespace) -> FeatureExtractor:
     if args.histogram:
         if getattr(args, "feature", None) is not None:
             raise ValueError("--feature: expected none with --histogram")
-        from sslmot.histogram import ColorHistogram
+        from sslmot.appearance.histogram import ColorHistogram
 
         return ColorHistogram()
-    from sslmot.encoder import Encoder
+    from sslmot.appearance.encoder import Encoder
 
     return Encoder.load(args.weights, feature=getattr(args, "feature", None))
 

@@ -20,7 +20,7 @@ from sslmot.cli.flags import (
     frame_numbers,
     is_video,
 )
-from sslmot.learn.config import TrainConfig
+from sslmot.training.config import TrainConfig
 
 _ADAPTED = Path("runs/adapt")
 _EPOCHS = 4
@@ -102,7 +102,8 @@ def _train(args: argparse.Namespace) -> None:
     from sslmot.data.sources import read_sources
 
     try:
-        from sslmot.learn.trainer import check_output, resume, train
+        from sslmot.training.folder import check_output
+        from sslmot.training.trainer import resume, train
     except ImportError as error:
         raise ImportError(f"training needs more: pip install sslmot[train] ({error})") from error
 
@@ -140,8 +141,8 @@ def _adapt(args: argparse.Namespace) -> None:
     from sslmot.data.sources import read_sources
 
     try:
-        from sslmot.learn.adapt import adapt, adaptation
-        from sslmot.learn.trainer import check_output
+        from sslmot.training.adapt import adapt, adaptation
+        from sslmot.training.folder import check_output
     except ImportError as error:
         raise ImportError(f"training needs more: pip install sslmot[train] ({error})") from error
 
@@ -163,7 +164,7 @@ def _adapt(args: argparse.Namespace) -> None:
 
 
 def _evaluate_reid(args: argparse.Namespace) -> None:
-    from sslmot.reid import evaluate_reid, table
+    from sslmot.evaluation.reid import evaluate_reid, table
 
     print(
         table(

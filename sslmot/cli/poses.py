@@ -88,7 +88,7 @@ def _add_joints(parser: argparse.ArgumentParser) -> None:
 
 
 def _extract(args: argparse.Namespace) -> None:
-    from sslmot.pose.model import extract
+    from sslmot.pose.download import extract
 
     extract(args.output)
     print(args.output)
@@ -96,9 +96,11 @@ def _extract(args: argparse.Namespace) -> None:
 
 def _train_pngan(args: argparse.Namespace) -> None:
     with _needing_more():
-        from sslmot.learn.trainer import check_output, pick_device
         from sslmot.pngan.trainer import resume_pngan, train_pngan
-        from sslmot.pose.estimator import estimate, load_pose_model
+        from sslmot.pose.estimator import estimate
+        from sslmot.pose.model import load_pose_model
+        from sslmot.training.folder import check_output
+        from sslmot.training.processes import pick_device
 
     given = changes(args, PnganConfig)
     device = pick_device(args.device)
@@ -125,10 +127,11 @@ def _train_pngan(args: argparse.Namespace) -> None:
 
 def _make_poses(args: argparse.Namespace) -> None:
     with _needing_more():
-        from sslmot.learn.trainer import pick_device
         from sslmot.pngan.generator import PoseGenerator
         from sslmot.pngan.views import check_output, make_poses
-        from sslmot.pose.estimator import estimate, load_pose_model
+        from sslmot.pose.estimator import estimate
+        from sslmot.pose.model import load_pose_model
+        from sslmot.training.processes import pick_device
 
     if args.pngan is None:
         raise ValueError("--pngan: expected a run of train-pngan or its weights, got none")
@@ -184,7 +187,7 @@ def _pairs(
     identities: npt.NDArray[np.int64] | None,
     device: torch.device,
 ) -> Pairs:
-    from sslmot.encoder import Encoder
+    from sslmot.appearance.encoder import Encoder
     from sslmot.pngan.pairs import flip_pairs, identity_pairs, pseudo_pairs, tracklet_pairs
 
     if identities is not None:

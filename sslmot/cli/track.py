@@ -16,7 +16,7 @@ from sslmot.cli.flags import (
     extractor,
     is_video,
 )
-from sslmot.config import TrackerConfig
+from sslmot.tracking.config import TrackerConfig
 
 
 def add_commands(commands: Any) -> None:
@@ -76,8 +76,8 @@ def add_commands(commands: Any) -> None:
 
 def _track(args: argparse.Namespace) -> None:
     from sslmot.data.mot import sequences
-    from sslmot.run import Speed, track_sequence, track_video
-    from sslmot.tracker import Tracker
+    from sslmot.offline.run import Speed, track_sequence, track_video
+    from sslmot.tracking.tracker import Tracker
 
     if args.motion_only and (args.weights is not None or args.histogram):
         raise ValueError("--weights, --histogram: expected none with --motion-only")
@@ -118,13 +118,13 @@ def _track(args: argparse.Namespace) -> None:
 
 
 def _evaluate(args: argparse.Namespace) -> None:
-    from sslmot.evaluate import evaluate, table
+    from sslmot.evaluation.tracks import evaluate, table
 
     print(table(evaluate(args.path, args.results, args.sequences, args.detector)))
 
 
 def _demo(args: argparse.Namespace) -> None:
-    from sslmot.demo import demo
+    from sslmot.demo.run import demo
 
     given = {"people": args.people, "frames": args.frames, "seed": args.seed}
     demo(args.output, **{name: value for name, value in given.items() if value is not None})

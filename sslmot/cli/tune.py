@@ -43,7 +43,7 @@ def add_commands(commands: Any) -> None:
 
 def _tune(args: argparse.Namespace) -> None:
     from sslmot.data.mot import sequences
-    from sslmot.tune import tune
+    from sslmot.tuning.search import tune
 
     if args.motion_only and (args.weights is not None or args.histogram):
         raise ValueError("--weights, --histogram: expected none with --motion-only")

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sslmot import files, reading
-from sslmot.crops import crop
+from sslmot.appearance.crops import crop
 from sslmot.inputs import describe
 from sslmot.types import ArrayLike, Frame
 
@@ -171,7 +171,7 @@ def cut(frame: Frame, boxes: ArrayLike, size: tuple[int, int]) -> npt.NDArray[np
         (N, height, width, 3) uint8, RGB.
 
     Raises:
-        ValueError: As :func:`sslmot.crops.crop`.
+        ValueError: As `crops.crop`.
     """
     values = crop(frame, boxes, size, (0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255))  # 0 to 255
     images: npt.NDArray[np.uint8] = np.rint(values).astype(np.uint8).transpose(0, 2, 3, 1)

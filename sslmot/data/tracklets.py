@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from sslmot.association import iou
+from sslmot.assignment import iou
 from sslmot.data.crops import CropSet
 from sslmot.types import Boxes
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sslmot import reading
 from sslmot import tensors as tensor_files
-from sslmot.encoder import computes_in_bfloat16
+from sslmot.appearance.encoder import computes_in_bfloat16
 from sslmot.inputs import describe
 from sslmot.pngan.config import PnganConfig
 from sslmot.pngan.networks import Generator

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from sslmot.appearance.encoder import Encoder
 from sslmot.data.crops import CropSet
-from sslmot.encoder import Encoder
 from sslmot.inputs import describe
-from sslmot.learn.describe import by_encoder
-from sslmot.learn.identities import pseudo_identities
-from sslmot.learn.samplers import members
 from sslmot.pose.canonical import distance, pose_vectors
 from sslmot.pose.gate import full_body
 from sslmot.pose.joints import Joints
+from sslmot.training.describe import by_encoder
+from sslmot.training.identities import pseudo_identities
+from sslmot.training.samplers import members
 
 Rows = npt.NDArray[np.int64]
 

@@ -33,14 +33,15 @@ from sslmot import tensors as tensor_files
 from sslmot.data.crops import CropSet
 from sslmot.files import naming, new_folder
 from sslmot.files import write as write_file
-from sslmot.learn.checkpoints import Checkpoint
-from sslmot.learn.trainer import check_output, pick_device
 from sslmot.pngan.config import PnganConfig
 from sslmot.pngan.generator import Images, PoseGenerator, image_tensor, map_tensor
 from sslmot.pngan.networks import Discriminator
 from sslmot.pngan.pairs import Pairs
 from sslmot.pose.joints import Joints, check_joints, mirror
 from sslmot.pose.maps import pose_maps
+from sslmot.training.checkpoints import Checkpoint
+from sslmot.training.folder import check_output
+from sslmot.training.processes import pick_device
 
 _LOG_EVERY = 10  # steps
 _SAMPLES = 8  # pairs

@@ -12,7 +12,6 @@ A folder::
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from pathlib import Path
@@ -25,19 +24,15 @@ from tqdm import tqdm
 from sslmot import files, reading
 from sslmot.data.crops import CropSet, digests
 from sslmot.files import naming, new_folder
-from sslmot.inputs import describe
-from sslmot.pngan.generator import Images, PoseGenerator
+from sslmot.pngan.generator import PoseGenerator
 from sslmot.pose.canonical import CanonicalPoses
 from sslmot.pose.gate import full_body
 from sslmot.pose.joints import Joints, check_joints
-
-POSES = 4
-"""Views of a crop: SSL-MOT's "four consecutive canonical poses"."""
+from sslmot.training.pose_views import POSES, digest, poses_done
 
 CANONICAL = 8
 """Poses that stand for all of a data set, as in PN-GAN."""
 
-_ABOUT_CROPS = ("digests", "full_body")
 _BATCH = 16  # crops at once
 _DONE_EVERY = 16  # batches after which what is done is noted: what a killed run makes again
 
@@ -76,8 +71,8 @@ def make_poses(
     known = digests(crops.images)
     about = {
         "generator": generator.fingerprint,
-        "crops": _digest(known),
-        "joints": _digest(joints),
+        "crops": digest(known),
+        "joints": digest(joints),
         "size": [height, width],
         "seed": seed,
     }
@@ -92,7 +87,7 @@ def make_poses(
     images = reading.mapped_array(output / "images.npy", "r+")
     if images.shape != (len(crops), POSES, height, width, 3) or images.dtype != np.uint8:
         raise ValueError(f"{output}: expected poses of {len(crops)} crops, got {images.shape}")
-    starts = range(_done(output), len(crops), _BATCH)
+    starts = range(poses_done(output), len(crops), _BATCH)
     with tqdm(
         initial=min(starts.start, len(crops)),
         total=len(crops),
@@ -120,76 +115,6 @@ def check_output(output: Path) -> None:
     """
     if output.exists() and any(output.iterdir()) and not (output / "about.json").is_file():
         raise FileExistsError(f"output: expected a new folder or one of poses, got {output}")
-
-
-class PoseViews:
-    """Second views of crops, as :func:`make_poses` left them.
-
-    Args:
-        folder: Of the poses, all made.
-        crops: N crops, each of which must have its poses there.
-
-    Attributes:
-        full_body: (N,) bool, whether a whole person is seen on a crop: the pose gate.
-        fingerprint: Of what the poses were made by and of.
-
-    Raises:
-        FileNotFoundError: There are no poses in the folder.
-        ValueError: They are not all made, are damaged, or are of other crops.
-    """
-
-    def __init__(self, folder: str | Path, crops: CropSet) -> None:
-        folder = Path(folder)
-        if not (folder / "about.json").is_file():
-            raise FileNotFoundError(f"poses: expected a folder of make-poses, got {folder}")
-        about = reading.read_json(folder / "about.json")
-        images = reading.mapped_array(folder / "images.npy")
-        known, full = (reading.read_array(folder / f"{name}.npy") for name in _ABOUT_CROPS)
-        count, size = len(images) if images.ndim else 0, list(crops.size)
-        if about.get("size") != size:
-            raise ValueError(
-                f"poses: expected crops of {about.get('size')}, got {size} with {folder}"
-            )
-        for name, array, shape, dtype in (
-            ("images", images, (count, POSES, *size, 3), np.uint8),
-            ("digests", known, (count, 16), np.uint8),
-            ("full_body", full, (count,), np.bool_),
-        ):
-            if array.shape != shape or array.dtype != dtype or not count:
-                raise ValueError(f"{folder}: {name}: expected {shape}, got {describe(array)}")
-        if (done := _done(folder)) < count:
-            raise ValueError(
-                f"poses: expected those of all {count} crops in {folder}, got {done}; "
-                "`sslmot make-poses` goes on where it ended"
-            )
-        known = np.ascontiguousarray(known).view("V16")[:, 0]
-        order = np.argsort(known, kind="stable")
-        wanted = digests(crops.images)
-        place = np.searchsorted(known, wanted, sorter=order).clip(max=count - 1)
-        self._images: Images = images
-        self._rows = order[place]
-        missing = int((known[self._rows] != wanted).sum())
-        if missing:
-            raise ValueError(
-                f"poses: expected those of these {len(crops)} crops in {folder}, "
-                f"which lacks {missing} of them"
-            )
-        self.full_body: npt.NDArray[np.bool_] = full[self._rows]
-        self.fingerprint = _digest(np.frombuffer(json.dumps(about).encode(), np.uint8))
-
-    def draw(self, rows: npt.NDArray[np.int64], rng: np.random.Generator) -> Images:
-        """Show crops in one of their poses each, chosen at random.
-
-        Args:
-            rows: (n,) int64, of the crops.
-            rng: What chooses.
-
-        Returns:
-            (n, h, w, 3) uint8, RGB.
-        """
-        chosen = rng.integers(POSES, size=len(rows))
-        views: Images = self._images[self._rows[rows], chosen]
-        return views
 
 
 def _begin(
@@ -221,17 +146,5 @@ def _check_begun(output: Path, about: dict[str, Any]) -> None:
             )
 
 
-def _done(folder: Path) -> int:
-    path = folder / "done.json"
-    done = reading.read_json(path).get("done", 0) if path.exists() else 0
-    if type(done) is not int or done < 0:
-        raise ValueError(f"{path}: expected done to be a number of crops, got {done!r}")
-    return done
-
-
 def _write(path: Path, content: dict[str, Any]) -> None:
     files.write(path, json.dumps(content).encode())
-
-
-def _digest(array: npt.NDArray[Any]) -> str:
-    return hashlib.blake2b(array.tobytes(), digest_size=16).hexdigest()

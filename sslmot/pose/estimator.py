@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from tqdm import tqdm
 
-from sslmot import reading, tensors
+from sslmot import tensors
 from sslmot.data.crops import CropSet, digests
 from sslmot.pose.joints import JOINTS, Joints, check_joints
 
@@ -46,34 +46,6 @@ class PoseEstimator(Protocol):
             (N, 18, 3) float32; see `Joints`.
         """
         ...
-
-
-def load_pose_model(path: str | Path) -> PoseEstimator:
-    """Load a pose model.
-
-    Args:
-        path: BlazePose as ``.tflite``, or another model as ``.onnx``; see
-            `sslmot.pose.blazepose` and `sslmot.pose.onnx`.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ImportError: What runs it is not installed.
-        ValueError: It has another suffix, or is no such model.
-    """
-    path = Path(path)
-    if path.suffix not in (".tflite", ".onnx"):
-        raise ValueError(f"path: expected a pose model, .tflite or .onnx, got {path}")
-    if not reading.is_file(path):
-        raise FileNotFoundError(
-            f"path: expected a pose model, found no {path}; `sslmot pose-model extract` gets one"
-        )
-    if path.suffix == ".tflite":
-        from sslmot.pose.blazepose import BlazePose
-
-        return BlazePose(path)
-    from sslmot.pose.onnx import OnnxPose
-
-    return OnnxPose(path)
 
 
 def fingerprint(model: bytes, *settings: object) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sslmot import reading
-from sslmot.crops import IMAGENET_MEAN, IMAGENET_STD, RGB
+from sslmot.appearance.crops import IMAGENET_MEAN, IMAGENET_STD, RGB
 from sslmot.pose.canvas import MARGIN, Canvas
 from sslmot.pose.estimator import MOST_BYTES, MOST_SIDE, fingerprint
 from sslmot.pose.joints import Joints, from_coco17

@@ -10,7 +10,7 @@ import pytest
 from device import Array, _core, history, set_device
 
 from sslmot import TrackerConfig
-from sslmot.tracker import _settings
+from sslmot.tracking.tracker import _settings
 
 DIM = 70
 
@@ -54,7 +54,7 @@ def film(rng, frames, people, extent, silent=(), dim=DIM):
 
 
 class Features:
-    """The feature table of a tracker, as sslmot.features.DeviceTable keeps it."""
+    """The feature table of a tracker, as sslmot.tracking.features.DeviceTable keeps it."""
 
     def __init__(self, dim=DIM):
         self.dim, self.values, self.scratch, self.growths = dim, None, None, 0

@@ -11,9 +11,9 @@ import pytest
 from scipy.optimize import linear_sum_assignment
 
 from sslmot import _core
-from sslmot.association import iou
-from sslmot.config import TrackerConfig
-from sslmot.tracker import _settings
+from sslmot.assignment import iou
+from sslmot.tracking.config import TrackerConfig
+from sslmot.tracking.tracker import _settings
 
 from .errors import refusing
 from .values import INTEGERS, ODD, boxes, chance, numbers, size, spoiled

@@ -372,8 +372,8 @@ def _of_folder(rng: Rng, base: Path, folder: Path) -> Path:
 def _settings(name: str) -> Callable[[Rng], None]:
     def target(rng: Rng) -> None:
         from sslmot import TrackerConfig
-        from sslmot.learn.config import TrainConfig
         from sslmot.pngan.config import PnganConfig
+        from sslmot.training.config import TrainConfig
 
         kind = {"tracker": TrackerConfig, "train": TrainConfig, "pngan": PnganConfig}[name]
         with _case_folder() as folder:
@@ -420,7 +420,7 @@ def crop_set(rng: Rng) -> None:
 
 @functools.cache
 def _gallery() -> bytes:
-    from sslmot.gallery import Gallery
+    from sslmot.tracking.gallery import Gallery
 
     gallery = Gallery(capacity=5, samples=3, encoder="an encoder")
     rng = np.random.default_rng(0)
@@ -432,7 +432,7 @@ def _gallery() -> bytes:
 
 def gallery(rng: Rng) -> None:
     """A gallery, which then identifies and learns."""
-    from sslmot.gallery import Gallery
+    from sslmot.tracking.gallery import Gallery
 
     def member(rng: Rng, name: str, data: bytes) -> bytes:
         if name != "settings.npy" or rng.random() < 0.3:
@@ -460,7 +460,7 @@ def _weights(name: str) -> bytes:
     from safetensors import safe_open
     from safetensors.torch import save
 
-    from sslmot.encoder import Encoder, EncoderConfig
+    from sslmot.appearance.encoder import Encoder, EncoderConfig
     from sslmot.pngan.config import PnganConfig
     from sslmot.pngan.generator import PoseGenerator
 
@@ -480,7 +480,7 @@ def _weights(name: str) -> bytes:
 
 def encoder(rng: Rng) -> None:
     """An encoder, of which most have their sizes in the notes alone."""
-    from sslmot.encoder import Encoder
+    from sslmot.appearance.encoder import Encoder
 
     with _case_folder() as folder:
         path = folder / "encoder.safetensors"
@@ -587,7 +587,7 @@ def _poses() -> Path:
 def poses(rng: Rng) -> None:
     """Crops in other poses, and their index."""
     from sslmot.data.crops import CropSet
-    from sslmot.pngan.views import PoseViews
+    from sslmot.training.pose_views import PoseViews
 
     with _case_folder() as folder:
         path = _of_folder(rng, _poses(), folder)
@@ -599,8 +599,8 @@ def poses(rng: Rng) -> None:
 @functools.cache
 def _run() -> Path:
     from sslmot.data.crops import CropSet
-    from sslmot.learn.config import TrainConfig
-    from sslmot.learn.trainer import train
+    from sslmot.training.config import TrainConfig
+    from sslmot.training.trainer import train
 
     folder = _root() / "run"
     config = TrainConfig(crop_size=(64, 32), parts=1, batch_size=4, epochs=1, sampler="pairs")
@@ -614,7 +614,7 @@ def _run() -> Path:
 
 def resume(rng: Rng) -> None:
     """A training that goes on, or rather is done."""
-    from sslmot.learn.trainer import resume
+    from sslmot.training.trainer import resume
 
     with _case_folder() as folder:
         path = _of_folder(rng, _run(), folder)
@@ -740,7 +740,7 @@ def _read_results(root: Path) -> None:
 
 def evaluation(rng: Rng) -> None:
     """Scores of tracks, by what lies on disk."""
-    from sslmot.evaluate import evaluate
+    from sslmot.evaluation.tracks import evaluate
 
     names = ("clip/seqinfo.ini", "clip/gt/gt.txt", "results/clip.txt", "results/clip.json")
 
@@ -909,7 +909,7 @@ def _damage_onnx(rng: Rng, data: bytes) -> bytes:
 
 def onnx_model(rng: Rng) -> None:
     """A pose model as ONNX."""
-    from sslmot.pose.estimator import load_pose_model
+    from sslmot.pose.model import load_pose_model
 
     with _case_folder() as folder:
         path = folder / "pose.onnx"
@@ -920,7 +920,7 @@ def onnx_model(rng: Rng) -> None:
 
 def tflite_model(rng: Rng) -> None:
     """What is no BlazePose, though it begins like one."""
-    from sslmot.pose.estimator import load_pose_model
+    from sslmot.pose.model import load_pose_model
 
     with _case_folder() as folder:
         path = folder / "pose.tflite"
@@ -932,7 +932,7 @@ def tflite_model(rng: Rng) -> None:
 
 @functools.cache
 def _wheel() -> bytes:
-    from sslmot.pose.model import MEMBER
+    from sslmot.pose.download import MEMBER
 
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -943,7 +943,7 @@ def _wheel() -> bytes:
 
 def wheel(rng: Rng) -> None:
     """What is no wheel of MediaPipe."""
-    from sslmot.pose.model import MEMBER, take_model
+    from sslmot.pose.download import MEMBER, take_model
 
     def member(rng: Rng, _: str, data: bytes) -> bytes:
         return damage_bytes(rng, data)

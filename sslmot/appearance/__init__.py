@@ -1,0 +1,1 @@
+"""What describes the boxes of a frame."""

@@ -1,0 +1,174 @@
+"""An encoder's network as it runs where nothing learns: the same features by fewer operations."""
+
+from __future__ import annotations
+
+import copy
+from itertools import pairwise
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from sslmot.appearance.network import IBN, ResNet, join
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+class InferenceNetwork(nn.Module):
+    """A network whose normalisations are folded into the layers before them.
+
+    Args:
+        backbone: Copied, as it is and where it is.
+        projection: Likewise; None where the backbone's feature is asked for.
+        crop_size: Height and width of all crops to come, pixels.
+        dtype: Of convolutions and averages; what follows is float32.
+        for_cpu: Whether to choose what oneDNN is fast at.
+    """
+
+    def __init__(
+        self,
+        backbone: ResNet,
+        projection: nn.Sequential | None,
+        crop_size: tuple[int, int],
+        dtype: torch.dtype = torch.float32,
+        *,
+        for_cpu: bool = False,
+    ) -> None:
+        super().__init__()
+        self.dtype = dtype
+        self.backbone = _fold(backbone)
+        self.projection = None if projection is None else _fold(projection)
+        if self.projection is not None and isinstance(self.projection[0], nn.BatchNorm1d):
+            self.projection[0] = _Affine(self.projection[0])
+        height, width = crop_size
+        if for_cpu and -(-width // 32) == 2:  # of the last layer's map
+            _multiply_columns(self.backbone.layer4)
+        for module in self.backbone.modules():
+            if isinstance(module, (nn.Conv2d, _TwoColumns)):
+                module.to(dtype)
+        to_channels_last: dict[str, Any] = {"memory_format": torch.channels_last}
+        self.backbone.to(**to_channels_last)
+        # An average is a product with what each pixel of the map adds to each part of it, which is
+        # what its row adds times what its column adds.
+        downs = (32,) if backbone.parts == 1 else (8, 16, 32)
+        device = backbone.conv1.weight.device
+        rows = [torch.eye(-(-height // down), device=device) for down in downs]
+        columns = [torch.eye(-(-width // down), device=device) for down in downs]
+        by_row = backbone.averages([x[:, None, :, None] for x in rows])
+        by_column = backbone.averages([x[:, None, None, :] for x in columns])
+        weights = [
+            (r[:, None] * c).flatten(0, 1).to(dtype) for r, c in zip(by_row, by_column, strict=True)
+        ]
+        self.weights = nn.ParameterList(nn.Parameter(w, requires_grad=False) for w in weights)
+
+    def forward(self, crops: Tensor) -> Tensor:
+        """Describe crops: (N, 3, height, width) float32 -> (N, D) float32.
+
+        A crop that is all 0 is padding alone and says nothing: its feature is 0.
+        """
+        x = crops.to(self.dtype).contiguous(memory_format=torch.channels_last)
+        maps = self.backbone.maps(x)
+        parts = [
+            (x.flatten(2) @ weights).flatten(1)
+            for x, weights in zip(maps, self.weights, strict=True)
+        ]
+        z = join(parts).float()
+        if self.projection is not None:
+            z = self.projection(z)
+        return z * (crops.flatten(1).abs().amax(dim=1, keepdim=True) > 0)
+
+
+class _InstanceNorm(nn.Module):
+    """Instance normalisation of the first channels, in the order in memory that convolutions like.
+
+    torch's own turns the map to another order, and every convolution behind it turns it back.
+    """
+
+    def __init__(self, norm: nn.InstanceNorm2d) -> None:
+        super().__init__()
+        self.norm = norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        some, rest = x[:, : self.norm.num_features], x[:, self.norm.num_features :]
+        off = some - some.mean((2, 3), keepdim=True)
+        variance = (off * off).mean((2, 3), keepdim=True, dtype=torch.float32)
+        scale = self.norm.weight[:, None, None] * torch.rsqrt(variance + self.norm.eps)
+        bias = self.norm.bias[:, None, None]
+        return torch.cat([torch.addcmul(bias.to(x.dtype), off, scale.to(x.dtype)), rest], dim=1)
+
+
+class _Affine(nn.Module):
+    """A normalisation with nothing before it to fold it into."""
+
+    def __init__(self, norm: nn.BatchNorm1d) -> None:
+        super().__init__()
+        scale, shift = _scale_and_shift(norm)
+        self.scale = nn.Parameter(scale, requires_grad=False)
+        self.shift = nn.Parameter(shift, requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.scale + self.shift
+
+
+class _TwoColumns(nn.Module):
+    """A 3x3 convolution of a map two columns wide, as one product.
+
+    Each row of the result is made of three rows of the map, whole ones. oneDNN is slow at so narrow
+    maps, and would multiply the padding beside them too.
+    """
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        # (column, out, row, column, channel): of the three columns under the filter two are there.
+        kernel = conv.weight.detach().permute(0, 2, 3, 1)
+        weight = torch.stack([kernel[:, :, 1:], kernel[:, :, :2]])
+        self.weight = nn.Parameter(weight.flatten(0, 1).flatten(1), requires_grad=False)
+        assert conv.bias is not None
+        self.bias = nn.Parameter(conv.bias.detach().repeat(2), requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = nn.functional.pad(x.permute(0, 2, 3, 1).flatten(2), (0, 0, 1, 1))
+        three = torch.cat([rows[:, :-2], rows[:, 1:-1], rows[:, 2:]], dim=2)
+        made = nn.functional.linear(three, self.weight, self.bias)
+        return made.reshape(*made.shape[:2], 2, -1).permute(0, 3, 1, 2)
+
+
+def _multiply_columns(layer: nn.Module) -> None:
+    for block in layer.children():
+        for name, conv in list(block.named_children()):
+            if isinstance(conv, nn.Conv2d) and (conv.kernel_size, conv.stride) == ((3, 3), (1, 1)):
+                setattr(block, name, _TwoColumns(conv))
+
+
+def _fold(network: Module) -> Module:
+    """A copy without the normalisations that follow a layer in their module."""
+    network = copy.deepcopy(network).eval().requires_grad_(False)
+    for module in list(network.modules()):
+        for (_, layer), (name, norm) in pairwise(list(module.named_children())):
+            if not isinstance(layer, (nn.Conv2d, nn.Linear)):
+                continue
+            if isinstance(norm, (nn.BatchNorm1d, nn.BatchNorm2d)):
+                scale, shift = _scale_and_shift(norm)
+                setattr(module, name, nn.Identity())
+            elif isinstance(norm, IBN):
+                scale, shift = _scale_and_shift(norm.BN)
+                scale = torch.cat([torch.ones_like(norm.IN.weight), scale])
+                shift = torch.cat([torch.zeros_like(norm.IN.bias), shift])
+                setattr(module, name, _InstanceNorm(norm.IN))
+            else:
+                continue
+            layer.weight.mul_(scale.reshape(-1, *[1] * (layer.weight.ndim - 1)))
+            layer.bias = nn.Parameter(shift, requires_grad=False)
+    return network
+
+
+def _scale_and_shift(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """What a normalisation multiplies by, and then adds: (C,) each."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = torch.rsqrt(norm.running_var + norm.eps)
+    shift = -norm.running_mean * scale
+    if norm.affine:
+        weight = norm.weight.detach()
+        scale, shift = scale * weight, shift * weight + norm.bias.detach()
+    return scale, shift

@@ -1,0 +1,1 @@
+"""A generated crowd, to try everything without data."""

@@ -1,0 +1,1 @@
+"""Scores, where there is ground truth."""

@@ -1,0 +1,1 @@
+"""Whole clips: read, tracked, written, drawn."""

@@ -1,0 +1,98 @@
+"""Why a detection got its identity: what the matching of a frame was made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from sslmot import _core
+from sslmot.tracking.config import TrackerConfig
+
+Stage: TypeAlias = Literal["appearance", "motion", "new", "recognised", "gallery"]
+"""How a detection got its identity: matched to a track by appearance and motion, or by motion
+alone; or as a person who is new, who resembles somebody lost, or whom the gallery knows."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a detection got its identity.
+
+    Attributes:
+        id: The identity.
+        detection: Row of the detection in the step's input.
+        stage: See :data:`Stage`.
+        affinity: Of the detection and the track, or the person lost (SSL-MOT, eq. 6); None where
+            appearance was not asked.
+        distance: Relative L1 distance from where the track was expected (eq. 7); None for somebody
+            who was no track in the frame before.
+        cost: Of the pair (eq. 7); by motion alone the distance. None as for the distance.
+        runner_up: Identity and cost of the next best track for this detection, the identity 0 for
+            one that is not confirmed; None where no other could have matched.
+    """
+
+    id: int
+    detection: int
+    stage: Stage
+    affinity: float | None
+    distance: float | None
+    cost: float | None
+    runner_up: tuple[int, float] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What the matching of a frame was made of, kept as it is; numbers are derived when asked for.
+
+    Attributes:
+        config: Settings of the tracker.
+        step: The frame, as the table of tracks took it in.
+    """
+
+    config: TrackerConfig
+    step: _core.Step
+
+    def explain(self, identity: int) -> Explanation:
+        """Why an identity that is reported in the frame is that of its detection."""
+        for named, detection, origin, resemblance in self.step.newcomers():
+            if named == identity:
+                return Explanation(identity, detection, origin, resemblance, None, None, None)
+        ids, match = self.step.ids, self.step.match
+        track = int((ids == identity).nonzero()[0][0])
+        detection = int(match[track])
+        c = self.config
+        [(stage, tracks, detections, _, pairs)] = [
+            some
+            for some in self.step.rounds(c.motion_reach, c.max_cost)
+            if _made(some, track, detection)
+        ]
+        row_begin, columns, values = pairs
+        of_detection = (detections[columns] == detection).nonzero()[0]
+        rivals = tracks[np.searchsorted(row_begin, of_detection, side="right") - 1]
+        costs = dict(zip(rivals.tolist(), values[of_detection].tolist(), strict=True))
+        distance = self._distance(track, detection)
+        cost = costs.pop(track)
+        affinity: float | None = None
+        if stage == "appearance" and c.appearance_weight:
+            # Eq. 7, solved for the affinity.
+            affinity = 1 - (cost - c.motion_weight * min(1.0, distance)) / c.appearance_weight
+        best = min(costs, key=lambda other: costs[other], default=None)
+        runner_up = None if best is None else (int(ids[best]), costs[best])
+        return Explanation(identity, detection, stage, affinity, distance, cost, runner_up)
+
+    def _distance(self, track: int, detection: int) -> float:
+        """Relative L1 distance (SSL-MOT, eq. 7) and the change of size."""
+        x1, y1, x2, y2 = self.step.predicted[track].astype(np.float64)
+        u1, v1, u2, v2 = self.step.boxes[detection].astype(np.float64)
+        w, h, u, v = (max(side, 1e-6) for side in (x2 - x1, y2 - y1, u2 - u1, v2 - v1))
+        centre = abs(u1 + u2 - x1 - x2) / (2 * w) + abs(v1 + v2 - y1 - y2) / (2 * h)
+        shape = abs(np.log(u / w)) + abs(np.log(v / h))
+        return float(centre + self.config.shape_weight * shape) / 2
+
+
+def _made(some: _core.Round, track: int, detection: int) -> bool:
+    """Whether a round gave a track a detection."""
+    _, tracks, detections, found, _ = some
+    (at,) = (tracks == track).nonzero()
+    return bool(len(at) and found[at[0]] >= 0 and detections[found[at[0]]] == detection)

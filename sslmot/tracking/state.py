@@ -1,0 +1,134 @@
+"""The state of a tracker: as named arrays, and as a file that holds them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from sslmot import _core, files, reading
+from sslmot.tracking.camera import View
+from sslmot.tracking.config import TrackerConfig
+from sslmot.tracking.features import DeviceTable
+from sslmot.tracking.frame import Context
+from sslmot.types import Features
+
+State: TypeAlias = dict[str, npt.NDArray[Any]]
+"""``tracks.*`` and ``lost.*`` are the columns of the table, a row each; ``features`` (T + L, D)
+float32 those of both, zeros where nothing is known; ``next_id``, ``frame_size``, ``camera.*``."""
+
+_COLUMNS = ("ids", "hits", "time_since_update", "feature_updates", "classes", "boxes", "state")
+_KEY = "sslmot.tracker"
+_MOST = 2**33  # bytes of a file
+
+
+def state_of(table: _core.TrackTable, context: Context) -> State:
+    """All that a table and its context hold, copied."""
+    parts = {"tracks": table.tracks, "lost": table.lost}
+    state = {f"{part}.{name}": parts[part][name] for part in parts for name in _COLUMNS}
+    state["next_id"] = np.array(table.next_id, np.int64)
+    if table.feature_dim:
+        slots = np.concatenate([parts["tracks"]["slots"], parts["lost"]["slots"]])
+        state["features"] = features_of(table, context, slots)
+        if context.device is not None:
+            state["device"] = np.array(context.device.device.index or 0, np.int64)
+    if context.size is not None:
+        state["frame_size"] = np.array(context.size, np.int64)
+    if context.view is not None:
+        grey, ground, scale = context.view
+        state |= {"camera.grey": grey.copy(), "camera.ground": ground.copy()}
+        state["camera.scale"] = np.array(scale, np.int64)
+    return state
+
+
+def restore(table: _core.TrackTable, state: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Put what :func:`state_of` gave into a table of the same settings.
+
+    Raises:
+        ValueError: The arrays are not those of such a state; the table is as it was.
+    """
+    optional = {"features", "device", "frame_size", "camera.grey", "camera.ground", "camera.scale"}
+    needed = {"next_id", *(f"{part}.{name}" for part in ("tracks", "lost") for name in _COLUMNS)}
+    if missing := sorted(needed - set(state)):
+        raise ValueError(f"state: expected an array {missing[0]}, got none")
+    if more := sorted(set(state) - needed - optional):
+        raise ValueError(f"state: expected no array {more[0]}, got one")
+    tracks, lost = (
+        {name: state[f"{part}.{name}"] for name in _COLUMNS} for part in ("tracks", "lost")
+    )
+    features = state.get("features")
+    size = None
+    if "frame_size" in state:
+        size = (_integer(state["frame_size"], 0), _integer(state["frame_size"], 1))
+    device = None
+    if "device" in state and features is not None:
+        device = DeviceTable.of(features, _integer(state["device"]))
+    context = Context(size, _view(state), device)
+    try:
+        table.restore(tracks, lost, features, _integer(state["next_id"]), context)
+    except ValueError as error:
+        raise ValueError(f"state: {error}") from error
+
+
+def features_of(
+    table: _core.TrackTable, context: Context, slots: npt.NDArray[np.int64]
+) -> Features:
+    """The features of tracks in host memory: (n, D) float32, zeros where nothing is known."""
+    return table.read_features(slots) if context.device is None else context.device.read(slots)
+
+
+def write(path: str | Path, state: State, config: TrackerConfig) -> None:
+    """Write a state and the settings that it is for, whole or not at all."""
+    from safetensors.numpy import save
+
+    files.write(path, save(state, {_KEY: json.dumps(config.to_dict())}))
+
+
+def read(path: str | Path) -> tuple[State, TrackerConfig]:
+    """Read what :func:`write` wrote.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is no state of a tracker, or damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not reading.is_file(path):
+        reading.read(path, _MOST)  # says why
+    try:
+        with safe_open(path, framework="np") as file:
+            notes = file.metadata() or {}
+            if _KEY not in notes:
+                raise ValueError(f"expected the state of a tracker, got notes {sorted(notes)}")
+            config = TrackerConfig.from_dict(reading.from_json(notes[_KEY]))
+            return {name: file.get_tensor(name) for name in file.keys()}, config  # noqa: SIM118
+    except (SafetensorError, ValueError, TypeError) as error:
+        raise ValueError(f"{path}: expected the state of a tracker, got {error}") from error
+
+
+def _integer(array: npt.NDArray[Any], at: int = 0) -> int:
+    numbers = np.ravel(array)
+    if numbers.dtype != np.int64 or len(numbers) <= at or numbers[at] < 0:
+        raise ValueError(f"state: expected integers, got {array!r}")
+    return int(numbers[at])
+
+
+def _view(state: Mapping[str, npt.NDArray[Any]]) -> View | None:
+    if "camera.grey" not in state:
+        return None
+    try:
+        grey, ground = state["camera.grey"], state["camera.ground"]
+        scale = _integer(state["camera.scale"])
+    except KeyError as error:
+        raise ValueError(f"state: expected {error}, got none") from error
+    well = grey.ndim == 2 and grey.shape == ground.shape and min(grey.shape) > 0 and scale > 0
+    if not well or grey.dtype != np.uint8 or ground.dtype != np.uint8:
+        raise ValueError(
+            f"state: expected camera.grey and camera.ground (h, w) uint8, "
+            f"got {grey.shape} {grey.dtype} and {ground.shape} {ground.dtype}"
+        )
+    return View(grey, ground, scale)

@@ -1,0 +1,47 @@
+"""What a step returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from sslmot.tracking.explain import Evidence, Explanation
+from sslmot.types import Boxes
+
+
+@dataclass(frozen=True, eq=False)
+class Tracks:
+    """The confirmed tracks that have a detection in a frame, ordered by detection.
+
+    Attributes:
+        ids: (M,) int64, 1 and up, unique within a tracker.
+        boxes: (M, 4) float32, xyxy pixels: the matched detections' own boxes.
+        scores: (M,) float32, the detections' own scores; 1 where none were given.
+        classes: (M,) int32, the detections' own classes; 0 where none were given.
+        detection_index: (M,) int64, rows of the detections given to the step.
+    """
+
+    ids: npt.NDArray[np.int64]
+    boxes: Boxes
+    scores: npt.NDArray[np.float32]
+    classes: npt.NDArray[np.int32]
+    detection_index: npt.NDArray[np.int64]
+    _evidence: Evidence = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def explain(self, identity: int) -> Explanation:
+        """Why a detection got this identity.
+
+        Args:
+            identity: One of :attr:`ids`.
+
+        Raises:
+            ValueError: It is none of them.
+        """
+        if identity not in self.ids:
+            raise ValueError(f"identity: expected one of {self.ids.tolist()}, got {identity!r}")
+        return self._evidence.explain(int(identity))

@@ -1,0 +1,101 @@
+"""Camera adaptation: an encoder learns on from the very footage that it is to describe.
+
+No label is needed. Two crops of a tracklet, which is strictly linked, are one person; two tracklets
+in view together are two; of all other pairs nothing is claimed. The sampler of such pairs is
+:class:`sslmot.training.samplers.TrackletPairs`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from sslmot.appearance.crops import IMAGENET_MEAN, IMAGENET_STD
+from sslmot.appearance.encoder import SHIPPED, Encoder
+from sslmot.data.crops import CropSet
+from sslmot.data.tracklets import in_view_together
+from sslmot.training.config import TrainConfig
+from sslmot.training.trainer import train
+
+
+def adapt(
+    crops: CropSet,
+    output: str | Path,
+    weights: str | Path | None = None,
+    *,
+    epochs: int = 4,
+    device: str | torch.device | None = None,
+    progress: bool = False,
+) -> Path:
+    """Train an encoder on by the crops of footage, in a new run.
+
+    What interrupts it loses an epoch at most: :func:`sslmot.training.trainer.resume` goes on.
+
+    Args:
+        crops: Of the footage, linked into tracklets: see :func:`sslmot.data.sources.read_sources`.
+        output: Folder of the run; must be missing or empty.
+        weights: The encoder to start from; None for the one that comes with the package.
+        epochs: How often all linked crops are gone through.
+        device: Where to train; None for CUDA where there is one.
+        progress: Show a bar, and a line for each epoch.
+
+    Returns:
+        Path of the adapted encoder's file.
+
+    Raises:
+        FileExistsError: The folder holds something.
+        FileNotFoundError: There are no such weights.
+        ValueError: The footage says too little of who is who, or the weights are none to go on
+            from, see :func:`adaptation`.
+        CollapseError: The encoder collapsed; the last checkpoint is from before.
+    """
+    config = adaptation(weights, epochs)
+    _, lengths = np.unique(crops.tracklets[crops.tracklets >= 0], return_counts=True)
+    linked = int(lengths[lengths > 1].sum())
+    if linked < config.batch_size:
+        raise ValueError(
+            f"crops: expected {config.batch_size} or more that are linked from frame to frame, "
+            f"got {linked} of {len(crops)} crops"
+        )
+    if not len(in_view_together(crops)):
+        raise ValueError(
+            f"crops: expected people who are in view together, got {len(lengths)} tracklets one "
+            "after the other"
+        )
+    train(crops, config, output, device=device, progress=progress)
+    return Path(output) / "encoder.safetensors"
+
+
+def adaptation(weights: str | Path | None = None, epochs: int = 4) -> TrainConfig:
+    """The settings by which an encoder is adapted: its own make-up, the default recipe else.
+
+    Args:
+        weights: As for :func:`adapt`.
+        epochs: As for :func:`adapt`.
+
+    Raises:
+        FileNotFoundError: There are no such weights.
+        ValueError: They are no encoder, or have what the recipe would not keep: a projection, or
+            crops normalised in another way.
+    """
+    path = SHIPPED if weights is None else Path(weights)
+    encoder = Encoder.load(path, device="cpu").config
+    kept = {"projection": (), "mean": IMAGENET_MEAN, "std": IMAGENET_STD}
+    for name, expected in kept.items():
+        if (got := getattr(encoder, name)) != expected:
+            raise ValueError(
+                f"weights: expected an encoder with {name} {expected}, as `sslmot train` makes "
+                f"by default, got {path} with {got}"
+            )
+    make_up: dict[str, Any] = {
+        "backbone": encoder.architecture,
+        "crop_size": encoder.crop_size,
+        "parts": encoder.parts,
+        "middle": encoder.middle,
+        "ibn": encoder.ibn,
+        "feature": encoder.feature,
+    }
+    return TrainConfig(**make_up, initial=str(path), sampler="pairs", epochs=epochs)

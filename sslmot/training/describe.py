@@ -1,0 +1,34 @@
+"""Features of all crops of a set."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from sslmot.appearance.encoder import Encoder
+from sslmot.appearance.histogram import ColorHistogram
+from sslmot.data.crops import CropSet
+from sslmot.training.augment import to_network
+from sslmot.types import Features
+
+_BATCH = 256
+
+
+def by_encoder(crops: CropSet, encoder: Encoder) -> Features:
+    """Describe crops as they are: (N, D) float32."""
+    c = encoder.config
+    parts = [np.empty((0, encoder.dim), np.float32)]
+    for first in range(0, len(crops), _BATCH):
+        images = torch.from_numpy(np.array(crops.images[first : first + _BATCH]))
+        seen = to_network(images.to(encoder.device), c.crop_size, c.mean, c.std, middle=c.middle)
+        parts.append(encoder.describe(seen).cpu().numpy())
+    return np.concatenate(parts)
+
+
+def by_histogram(crops: CropSet) -> Features:
+    """Describe crops by their colours, which takes no training: (N, D) float32."""
+    histogram = ColorHistogram()
+    height, width = crops.size
+    box = [[0, 0, width, height]]
+    features = [histogram(image[..., ::-1], box) for image in crops.images]
+    return np.concatenate([np.empty((0, histogram.dim), np.float32), *features])

@@ -1,0 +1,269 @@
+"""What is minimised: SSL-MOT's losses (its eq. 1-5) and those it is compared with.
+
+All are plain functions of float tensors, differentiable by autograd. They compute in float32, or
+in float64 where that is given, whatever autocast says.
+
+The relation of the crops in a batch is an (n, m) int8 tensor: 1 where row and column show the same
+person, -1 where they show two, 0 where nobody knows. Rows are the n pairs of this process, columns
+the m pairs of the whole batch. None says that a row shows the person of its own column alone, and
+all others are different.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from sslmot.training.config import Normalize
+
+
+def affinity(p: Tensor, z: Tensor, normalize: Normalize = "vectors") -> Tensor:
+    """How alike each row of p and each row of z are (SSL-MOT, eq. 1).
+
+    Args:
+        p: (n, M) predictions.
+        z: (m, M) representations.
+        normalize: What N brings to length 1: the "vectors", so that an affinity is a cosine, or
+            the "rows" of their products.
+
+    Returns:
+        (n, m), each in -1 to 1.
+
+    Raises:
+        ValueError: The shapes do not fit, or there is no such reading.
+    """
+    _check_widths(p, z)
+    if normalize not in ("vectors", "rows"):
+        raise ValueError(f"normalize: expected vectors or rows, got {normalize!r}")
+    p, z = at_least_float32(p), at_least_float32(z)
+    with torch.autocast(p.device.type, enabled=False):
+        if normalize == "rows":
+            return functional.normalize(p @ z.T)
+        return functional.normalize(p) @ functional.normalize(z).T
+
+
+def acd(
+    p: Tensor,
+    z: Tensor,
+    relation: Tensor | None = None,
+    *,
+    normalize: Normalize = "vectors",
+    balance: float | Literal["auto"] = "auto",
+    offset: int = 0,
+) -> Tensor:
+    """Affinity to the same person towards 1, to all others towards 0 (SSL-MOT, eq. 2).
+
+    The mean over rows of: the mean of (1 - A)² over the columns of the same person, and λ times
+    the sum of A² over those of different ones. What is unknown adds nothing.
+
+    Args:
+        p: (n, M) predictions.
+        z: (m, M) representations of the whole batch.
+        relation: (n, m) int8, on any device; see the module.
+        normalize: As for :func:`affinity`.
+        balance: λ; "auto" for 1 / (m - 1).
+        offset: Column of the first row, where the relation is None.
+
+    Returns:
+        () the loss.
+
+    Raises:
+        ValueError: The shapes do not fit, an option is unknown, the batch has a single pair, or
+            the relation has another dtype or a row without the same person.
+    """
+    _check_batch(len(z))
+    if balance == "auto":
+        balance = 1 / (len(z) - 1)
+    elif not (isinstance(balance, int | float) and 0 <= balance < math.inf):
+        raise ValueError(f"balance: expected a number from 0 or 'auto', got {balance!r}")
+    a = affinity(p, z, normalize)
+    same, different = known(relation, len(p), len(z), offset, a.device)
+    invariance = ((1 - a).square() * same).sum(1) / same.sum(1)
+    redundancy = (a.square() * different).sum(1)
+    return (invariance + balance * redundancy).mean()
+
+
+def contrast(
+    p: Tensor,
+    z: Tensor,
+    relation: Tensor | None = None,
+    temperature: float = 0.07,
+    *,
+    offset: int = 0,
+) -> Tensor:
+    """The same person more alike than different ones: ACD's evidence, compared within a row.
+
+    The mean over rows and their columns of the same person of -log softmax(A / temperature), the
+    softmax being over all columns but the unknown. It is the loss of Khosla et al., "Supervised
+    contrastive learning", 2020 (L_out), with A from prediction to representation.
+
+    Args:
+        p: (n, M) predictions.
+        z: (m, M) representations of the whole batch.
+        relation: (n, m) int8, on any device; see the module.
+        temperature: What divides cosines; the smaller, the more the hardest columns count.
+        offset: Column of the first row, where the relation is None.
+
+    Returns:
+        () the loss.
+
+    Raises:
+        ValueError: As :func:`acd`.
+    """
+    _check_batch(len(z))
+    if not 0 < temperature < math.inf:
+        raise ValueError(f"temperature: expected a number above 0, got {temperature!r}")
+    a = affinity(p, z)
+    same, different = known(relation, len(p), len(z), offset, a.device)
+    logits = (a / temperature).masked_fill(~(same | different), -math.inf)
+    # Filled, not multiplied: 0 times an unknown column's -inf is NaN.
+    log_likelihood = functional.log_softmax(logits, dim=1).masked_fill(~same, 0)
+    return -(log_likelihood.sum(1) / same.sum(1)).mean()
+
+
+def negative_cosine(p: Tensor, z: Tensor) -> Tensor:
+    """Minus the mean cosine of own pairs: SimSiam's loss.
+
+    Args:
+        p: (n, M) predictions.
+        z: (n, M) representations.
+
+    Raises:
+        ValueError: The shapes differ.
+    """
+    _check_pairs(p, z)
+    p, z = at_least_float32(p), at_least_float32(z)
+    return -(functional.normalize(p) * functional.normalize(z)).sum(1).mean()
+
+
+def mse(p: Tensor, z: Tensor) -> Tensor:
+    """Mean squared difference of own pairs, whose length is left as it is.
+
+    Args:
+        p: (n, M) predictions.
+        z: (n, M) representations.
+
+    Raises:
+        ValueError: The shapes differ.
+    """
+    _check_pairs(p, z)
+    return functional.mse_loss(at_least_float32(p), at_least_float32(z))
+
+
+def symmetric(
+    loss: Callable[[Tensor, Tensor], Tensor],
+    p_first: Tensor,
+    z_first: Tensor,
+    p_second: Tensor,
+    z_second: Tensor,
+) -> Tensor:
+    """Each view predicts the other, which is held still (SSL-MOT, eq. 3-5).
+
+    Args:
+        loss: Of predictions and representations; no gradient reaches the latter.
+        p_first: (n, M) predictions from the first view.
+        z_first: (n, M) representations of the first view.
+        p_second: Likewise.
+        z_second: Likewise.
+    """
+    return (loss(p_first, z_second.detach()) + loss(p_second, z_first.detach())) / 2
+
+
+def barlow(z_first: Tensor, z_second: Tensor, balance: float = 0.0051) -> Tensor:
+    """The cross-correlation of features towards the identity.
+
+    Zbontar et al., "Barlow Twins: self-supervised learning via redundancy reduction", 2021, eq. 1:
+    a sum over features, which are standardised over the batch.
+
+    Args:
+        z_first: (m, M) representations of the whole batch.
+        z_second: Of the other view.
+        balance: Weight of what is off the diagonal.
+
+    Raises:
+        ValueError: The shapes differ, or the batch has a single pair.
+    """
+    _check_pairs(z_first, z_second)
+    _check_batch(len(z_first))
+    x, y = _standardised(z_first), _standardised(z_second)
+    with torch.autocast(x.device.type, enabled=False):
+        c = x.T @ y / len(x)
+    width = len(c)
+    # Without its last element, a square in rows of one more has its diagonal in the first column.
+    off_diagonal = c.flatten()[:-1].view(width - 1, width + 1)[:, 1:]
+    return (1 - c.diagonal()).square().sum() + balance * off_diagonal.square().sum()
+
+
+def known(
+    relation: Tensor | None, n: int, m: int, offset: int = 0, device: torch.device | None = None
+) -> tuple[Tensor, Tensor]:
+    """Who is who in a batch.
+
+    Args:
+        relation: (n, m) int8 or None; see the module. It is checked on the device it comes on.
+        n: Rows.
+        m: Columns.
+        offset: Column of the first row, where the relation is None.
+        device: Of the result.
+
+    Returns:
+        (n, m) bool, the same person, and (n, m) bool, different ones.
+
+    Raises:
+        ValueError: The relation has another shape or dtype, or a row without the same person; or
+            rows have no column of their own.
+    """
+    if relation is None:
+        if not 0 <= offset <= m - n:
+            raise ValueError(f"offset: expected 0 to {m - n} with {n} of {m} pairs, got {offset}")
+        own = torch.arange(offset, offset + n, device=device)
+        same = own[:, None] == torch.arange(m, device=device)
+        return same, ~same
+    if relation.shape != (n, m) or relation.dtype != torch.int8:
+        raise ValueError(
+            f"relation: expected ({n}, {m}) torch.int8, "
+            f"got {tuple(relation.shape)} {relation.dtype}"
+        )
+    lonely = ~(relation == 1).any(1)
+    if lonely.any():
+        raise ValueError(
+            "relation: expected the same person in each row, "
+            f"got none in row {int(lonely.nonzero()[0])}"
+        )
+    relation = relation.to(device)
+    return relation == 1, relation == -1
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """Undo the half precision that autocast may have left x in."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def _standardised(x: Tensor) -> Tensor:
+    x = at_least_float32(x)
+    variance, mean = torch.var_mean(x, dim=0, correction=0)
+    return (x - mean) / (variance + 1e-5).sqrt()  # as a batch normalisation
+
+
+def _check_widths(p: Tensor, z: Tensor) -> None:
+    if p.ndim != 2 or z.ndim != 2 or p.shape[1] != z.shape[1]:
+        raise ValueError(
+            f"p, z: expected (n, M) and (m, M), got {tuple(p.shape)} and {tuple(z.shape)}"
+        )
+
+
+def _check_pairs(p: Tensor, z: Tensor) -> None:
+    if p.ndim != 2 or p.shape != z.shape:
+        raise ValueError(
+            f"pairs: expected twice the same (n, M), got {tuple(p.shape)} and {tuple(z.shape)}"
+        )
+
+
+def _check_batch(size: int) -> None:
+    if size < 2:
+        raise ValueError(f"batch: expected at least 2 pairs, got {size}")

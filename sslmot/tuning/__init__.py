@@ -1,0 +1,1 @@
+"""Thresholds that fit an encoder or footage."""

@@ -1,0 +1,242 @@
+"""Searches the tracker's settings on annotated sequences of one's own, by Optuna."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Iterator, Mapping
+from collections.abc import Sequence as Several
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
+
+import numpy as np
+from tqdm import tqdm
+
+from sslmot import reading
+from sslmot.data.mot import Sequence, write_results
+from sslmot.evaluation.tracks import Counts, combine, count
+from sslmot.tracking.config import TrackerConfig
+from sslmot.tracking.tracker import Tracker
+from sslmot.tuning.footage import Footage, describe_sequence, track
+from sslmot.types import FeatureExtractor
+
+try:
+    import optuna
+    import trackeval  # noqa: F401 - here, so that it is not missed after an hour of describing
+    from optuna.trial import TrialState
+    from sqlalchemy.exc import SQLAlchemyError
+except ImportError as error:
+    raise ImportError(f"tuning needs more: pip install sslmot[tune] ({error})") from error
+
+Metric: TypeAlias = Literal["hota", "idf1", "mota"]
+"""A field of `sslmot.evaluation.tracks.Scores`, to be maximal."""
+
+
+class Range(NamedTuple):
+    """Where a setting is searched.
+
+    Attributes:
+        low: Least value; an integer or a truth value where the setting is.
+        high: Largest value.
+        log: Whether its logarithm is searched.
+        appearance: Whether it says nothing where tracking is by motion alone.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    appearance: bool = False
+
+
+SPACE: Mapping[str, Range] = {
+    "tau": Range(0.05, 1.0, log=True, appearance=True),
+    "min_affinity": Range(0.0, 0.8, appearance=True),
+    "lost_affinity": Range(0.0, 0.9, appearance=True),
+    "appearance_weight": Range(0.1, 2.0, log=True, appearance=True),
+    "shape_weight": Range(0.0, 2.0),
+    "max_cost": Range(0.2, 2.0, log=True, appearance=True),
+    "appearance_reach": Range(0.5, 10.0, log=True, appearance=True),
+    "motion_reach": Range(0.2, 1.0),
+    "delta": Range(0.0, 0.98, appearance=True),
+    "max_hidden": Range(0.1, 1.0, appearance=True),
+    "low_score": Range(0.0, 0.9),
+    "birth_overlap": Range(0.1, 1.0),
+    "sure_score": Range(0.3, 1.1),
+    "confirm": Range(0, 3),
+    "patience": Range(5, 300, log=True),
+    "potential_patience": Range(0, 30),
+    "memory": Range(0, 1000, appearance=True),
+}
+"""Of each field of `TrackerConfig` that is searched, where; the others stay as they start."""
+
+
+class Tuned(NamedTuple):
+    """What a search found.
+
+    Attributes:
+        config: The best settings.
+        score: Theirs, percent, all sequences combined.
+        default: That of the default settings.
+        trials: Settings that were tried.
+        pruned: Those that were given up before the last sequence.
+    """
+
+    config: TrackerConfig
+    score: float
+    default: float
+    trials: int
+    pruned: int
+
+
+def tune(
+    sequences: Several[Sequence],
+    output: Path,
+    *,
+    extractor: FeatureExtractor | None = None,
+    metric: Metric = "hota",
+    trials: int = 100,
+    seed: int = 0,
+    progress: bool = False,
+) -> Tuned:
+    """Search the settings under which annotated sequences are tracked best.
+
+    The defaults, with what fits the extractor where it knows that, are tried first, so the best is
+    never worse. Each trial tracks one sequence after the other, and is given up where what it has
+    so far is below the median of the trials before. Frames are not kept: tracking knows no camera
+    motion here (``TrackerConfig.camera`` has no effect).
+
+    ``output`` holds ``study.db``, with which another call goes on (interrupted or not, the same
+    seed finds the same), and ``config.yaml``, the best so far.
+
+    Args:
+        sequences: With ground truth, and frames where there is an extractor.
+        output: Folder; made where it is missing.
+        extractor: What describes the boxes, once; None for motion alone.
+        metric: What to raise.
+        trials: How many there are to be, with those of calls before.
+        seed: Of the sampler.
+        progress: Show bars.
+
+    Raises:
+        FileNotFoundError: A sequence lacks ground truth or frames.
+        ValueError: An argument is not as described, a file is malformed, or the study in
+            ``output`` is of other sequences, another metric or another extractor.
+        ImportError: Optuna or TrackEval is not installed.
+    """
+    _check(sequences, metric, trials, seed)
+    space = {name: r for name, r in SPACE.items() if extractor is not None or not r.appearance}
+    about = {
+        "metric": metric,
+        "sequences": [sequence.name for sequence in sequences],
+        "extractor": None if extractor is None else _fingerprint(extractor),
+    }
+    start = Tracker(extractor=extractor).config
+    output.mkdir(parents=True, exist_ok=True)
+    with _study(output / "study.db", about) as study:
+        clips = [(s, describe_sequence(s, extractor, progress=progress)) for s in sequences]
+        done = len(_finished(study))
+        if not done:
+            study.enqueue_trial({name: getattr(start, name) for name in space})
+        bar = tqdm(initial=done, total=trials, unit=" trials", disable=None if progress else True)
+        with bar:
+            for number in range(done, trials):
+                # By its number: what was interrupted goes on as if it had not been.
+                state = np.random.SeedSequence([seed, number]).generate_state(1)
+                study.sampler = optuna.samplers.TPESampler(seed=int(state[0]))
+                study.optimize(lambda trial: _score(trial, start, space, clips, metric), n_trials=1)
+                dataclasses.replace(start, **study.best_params).save(output / "config.yaml")
+                bar.set_postfix_str(f"{metric} {study.best_value:.2f}")
+                bar.update()
+        finished = _finished(study)
+        complete = [trial for trial in finished if trial.state == TrialState.COMPLETE]
+        return Tuned(
+            config=dataclasses.replace(start, **study.best_params),
+            score=study.best_value,
+            default=float(complete[0].values[0]),
+            trials=len(finished),
+            pruned=len(finished) - len(complete),
+        )
+
+
+def _check(sequences: Several[Sequence], metric: object, trials: object, seed: object) -> None:
+    if metric not in get_args(Metric):
+        raise ValueError(f"metric: expected {', '.join(get_args(Metric))}, got {metric!r}")
+    for name, number, low in (("trials", trials, 1), ("seed", seed, 0)):
+        if isinstance(number, bool) or not isinstance(number, int) or number < low:
+            raise ValueError(f"{name}: expected an integer of {low} or more, got {number!r}")
+    if not sequences:
+        raise ValueError("sequences: expected one or more, got none")
+    for sequence in sequences:
+        sequence.ground_truth()
+
+
+def _fingerprint(extractor: FeatureExtractor) -> str:
+    return str(getattr(extractor, "fingerprint", type(extractor).__name__))
+
+
+@contextmanager
+def _study(path: Path, about: Mapping[str, Any]) -> Iterator[optuna.Study]:
+    """The study in a file, new or old; an old one must be about the same."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # an interruption is worth no traceback
+    if path.exists() and not reading.is_file(path):
+        raise ValueError(f"{path}: expected a study of Optuna, got no regular file")
+    try:
+        storage = optuna.storages.RDBStorage(f"sqlite:///{path.resolve()}")
+    except SQLAlchemyError as error:
+        raise ValueError(f"{path}: expected a study of Optuna, got {error}") from error
+    try:
+        study = optuna.create_study(
+            storage=storage,
+            pruner=optuna.pruners.MedianPruner(),
+            study_name="sslmot",
+            direction="maximize",
+            load_if_exists=True,
+        )
+        for name, value in about.items():
+            before = study.user_attrs.get(name, value)
+            if before != value:
+                raise ValueError(f"{path}: expected {name} {before!r} as before, got {value!r}")
+            study.set_user_attr(name, value)
+        yield study
+    finally:
+        storage.engine.dispose()
+
+
+def _finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+
+
+def _score(
+    trial: optuna.Trial,
+    start: TrackerConfig,
+    space: Mapping[str, Range],
+    clips: Several[tuple[Sequence, Footage]],
+    metric: Metric,
+) -> float:
+    """Track with proposed settings: the score of all clips together."""
+    config = _proposed(trial, start, space)
+    counts: dict[str, Counts] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for sequence, footage in clips:
+            results = track(footage, Tracker(config))
+            write_results(Path(folder) / f"{sequence.name}.txt", results)
+            counts[sequence.name] = count(sequence, Path(folder))
+            score: float = getattr(combine(counts), metric)
+            trial.report(score, len(counts))
+            if len(counts) < len(clips) and trial.should_prune():
+                raise optuna.TrialPruned
+    return score
+
+
+def _proposed(
+    trial: optuna.Trial, start: TrackerConfig, space: Mapping[str, Range]
+) -> TrackerConfig:
+    changes: dict[str, Any] = {name: _propose(trial, name, r) for name, r in space.items()}
+    return dataclasses.replace(start, **changes)
+
+
+def _propose(trial: optuna.Trial, name: str, where: Range) -> float:
+    if isinstance(where.low, int):
+        return trial.suggest_int(name, where.low, int(where.high), log=where.log)
+    return trial.suggest_float(name, where.low, where.high, log=where.log)

@@ -1,0 +1,59 @@
+"""Frames are read, and sent to where they are described, ahead of their turn."""
+
+import threading
+
+import numpy as np
+
+from sslmot import ColorHistogram, Tracker
+from sslmot.demo.crowd import Crowd, CrowdConfig
+from sslmot.demo.run import write_crowd
+from sslmot.offline.run import track_sequence
+
+
+class Sending(ColorHistogram):
+    def __init__(self):
+        super().__init__()
+        self.events = []
+
+    def send(self, frame):
+        self.events.append(("sent", id(frame), threading.get_ident()))
+
+    def __call__(self, frame, boxes):
+        self.events.append(("described", id(frame), threading.get_ident()))
+        return super().__call__(frame, boxes)
+
+
+def test_frames_are_sent_before_they_are_described(tmp_path):
+    crowd = Crowd(CrowdConfig(people=4, frames=12, width=320, height=240))
+    sequence, extractor = write_crowd(crowd, tmp_path / "crowd"), Sending()
+    track_sequence(sequence, Tracker(extractor=extractor), tmp_path / "sent")
+    sent = [frame for what, frame, _ in extractor.events if what == "sent"]
+    assert len(sent) == 12
+    waiting = []
+    for what, frame, thread in extractor.events:
+        if what == "sent":
+            waiting.append(frame)
+            assert thread != threading.get_ident()
+        else:
+            # Those before it may have had no boxes.
+            assert frame in waiting
+            del waiting[: waiting.index(frame) + 1]
+            assert thread == threading.get_ident()
+    track_sequence(sequence, Tracker(extractor=ColorHistogram()), tmp_path / "plain")
+    results = [np.loadtxt(tmp_path / way / "crowd.txt", delimiter=",") for way in ("sent", "plain")]
+    np.testing.assert_array_equal(*results)
+
+
+def test_a_kill_leaves_no_half_of_what_lies_beside_a_result(tmp_path):
+    crowd = Crowd(CrowdConfig(people=2, frames=3, width=160, height=120))
+    sequence = write_crowd(crowd, tmp_path / "crowd")
+    output = tmp_path / "results"
+    track_sequence(sequence, Tracker(), output, appearance=False)
+    record = output / f"{sequence.name}.json"
+    before = record.read_bytes()
+    # What a new record is written to is another file, until it is whole.
+    held = record.open("rb")
+    track_sequence(sequence, Tracker(), output, appearance=False)
+    assert held.read() == before
+    held.close()
+    assert sorted(path.suffix for path in output.iterdir()) == [".json", ".txt"]

@@ -1,0 +1,328 @@
+"""Explanations of identities, against the loops of reference.py."""
+
+from collections import Counter
+from itertools import product
+
+import numpy as np
+import pytest
+import reference
+from scipy.optimize import linear_sum_assignment
+
+from sslmot import Tracker, TrackerConfig, _core
+from sslmot.tracking.gallery import Gallery
+
+CONFIG = TrackerConfig(tau=0.5, min_affinity=0.1, lost_affinity=0.4, patience=2, sure_score=9)
+
+
+def crowd(seed, people=10, frames=40, described=1.0):
+    """Detections and features (None where a frame is not described) of people who come and go."""
+    rng = np.random.default_rng(seed)
+    looks, centre = rng.normal(size=(people, 8)), rng.uniform(50, 250, (people, 2))
+    gone = np.zeros(people, int)  # frames to come without a detection
+    for _ in range(frames):
+        centre += rng.normal(0, 4, centre.shape)
+        gone = np.where(rng.random(people) < 0.05, rng.integers(1, 9, people), gone - 1)
+        seen = rng.permutation(np.flatnonzero(gone <= 0))
+        size = rng.uniform([35, 80], [45, 100], (len(seen), 2))
+        # Two classes, of which a detector is not sure.
+        classes = (seen % 5 == 0) ^ (rng.random(len(seen)) < 0.02)
+        scores = np.where(rng.random(len(seen)) < 0.15, 0.3, 1)
+        boxes = np.hstack([centre[seen] - size / 2, centre[seen] + size / 2])
+        dets = np.column_stack([boxes, scores, classes])
+        features = looks[seen] + rng.normal(0, 0.4, (len(seen), 8))
+        features[rng.random(len(seen)) < 0.03] = 0
+        described_now = rng.random() < described
+        yield dets.astype(np.float32), features.astype(np.float32) if described_now else None
+
+
+def on(device, features):
+    if device == "cpu" or features is None:
+        return features
+    import torch
+
+    return torch.from_numpy(features).to(device)
+
+
+class Before:
+    """What the tracker knows before a frame, and what its rounds of matching find, in loops."""
+
+    def __init__(self, tracker, dets, features):
+        c, table = tracker.config, tracker._table
+        self.tracks = table.tracks
+        boxes, scores, classes = dets[:, :4].copy(), dets[:, 4].copy(), dets[:, 5].astype(np.int32)
+        self.boxes = table.prepare(boxes, scores, classes).predicted
+        self.looks = None
+        if features is not None:
+            self.looks = np.zeros((len(table), features.shape[1]))
+            if table.feature_dim:
+                self.looks = tracker._read_features(self.tracks["slots"])
+        self.config, self.dets, self.features, self.match, self.why = c, dets, features, {}, {}
+        everyone, faint = range(len(table)), dets[:, 4] < c.low_score
+        just_seen = [i for i in everyone if self.tracks["time_since_update"][i] == 0]
+        stage = "motion" if features is None else "appearance"
+        self.play(stage, everyone, np.flatnonzero(~faint))
+        self.rescue(just_seen, ~faint)
+        self.play(stage, just_seen, np.flatnonzero(faint))
+        self.rescue(just_seen, faint)
+
+    def rescue(self, tracks, some):
+        """The rounds by motion alone where looks say little."""
+        if self.features is None or not self.config.rescue:
+            return
+        hidden = _core.hidden_shares(self.dets[:, :4].copy()) > self.config.max_hidden
+        visible = self.features.any(axis=1) & ~hidden
+        known = [i for i in tracks if self.tracks["feature_updates"][i] > 0 and self.looks[i].any()]
+        self.play("motion", [i for i in tracks if i not in known], np.flatnonzero(some))
+        self.play("motion", known, np.flatnonzero(some & ~visible))
+
+    def play(self, stage, tracks, detections):
+        """One round, of those tracks and detections that are still free."""
+        c = self.config
+        tracks = [i for i in tracks if i not in self.match]
+        detections = [j for j in detections if j not in self.match.values()]
+        costs = {i: self.costs(stage, i, detections) for i in tracks}
+        gate = c.max_cost if stage == "appearance" else c.motion_reach
+        matrix = np.reshape(list(costs.values()), (len(tracks), len(detections)))
+        for row, column in zip(*linear_sum_assignment(matrix), strict=True):
+            i, j = tracks[row], detections[column]
+            if matrix[row, column] < gate:
+                self.match[i] = j
+                others = {k: costs[k][column] for k in tracks if costs[k][column] < gate}
+                self.why[i] = stage, others.pop(i), others
+
+    def costs(self, stage, i, detections):
+        c, asked = self.config, stage == "appearance"
+        lost = self.tracks["time_since_update"][i] > 0
+        p = {
+            "tau": c.tau,
+            "min_affinity": (c.lost_affinity if lost else c.min_affinity) if asked else 0,
+            "appearance_weight": c.appearance_weight if asked else 0,
+            "motion_weight": c.motion_weight if asked else 1,
+            "shape_weight": c.shape_weight,
+            "gate": c.max_cost if asked else c.motion_reach,
+        }
+        return reference.cost(
+            [self.looks[i]] if asked else None,
+            self.features[detections] if asked else None,
+            [self.boxes[i]],
+            self.dets[detections, :4],
+            [c.appearance_reach if asked else c.motion_reach],
+            p,
+            [self.tracks["classes"][i]],
+            self.dets[detections, 5],
+        )[0]
+
+
+def check(tracker, before, dets, features, tracks, why):
+    """One explanation against the loops."""
+    c, j = tracker.config, why.detection
+    assert tracks.ids[tracks.detection_index == j].tolist() == [why.id]
+    if why.id not in before.tracks["ids"] or why.stage == "recognised":
+        assert why.stage in ("new", "recognised")
+        assert (why.affinity is None) == (why.stage == "new")
+        assert why.affinity is None or c.lost_affinity - 1e-6 <= why.affinity <= 1
+        assert why.distance is why.cost is why.runner_up is None
+        return
+    i = int(np.flatnonzero(before.tracks["ids"] == why.id)[0])
+    stage, cost, others = before.why[i]
+    assert (why.stage, why.detection) == (stage, before.match[i])
+    distance = reference.distance(before.boxes[i], dets[j, :4], c.shape_weight)
+    assert why.distance == pytest.approx(distance, abs=1e-4)
+    assert why.cost == pytest.approx(cost, abs=1e-4)
+    if stage == "motion":
+        assert why.affinity is None
+        assert why.cost == pytest.approx(why.distance, abs=1e-5)
+        assert why.cost <= c.motion_reach
+    else:
+        affinity = reference.affinity(reference.cosine(before.looks[i], features[j]), c.tau)
+        assert why.affinity == pytest.approx(affinity, abs=1e-4)
+    if not others:
+        assert why.runner_up is None
+        return
+    second, cost = why.runner_up
+    best = min(others, key=others.get)
+    assert cost == pytest.approx(others[best], abs=1e-4)
+    table = tracker._table.tracks
+    now = dict(zip(table["slots"], table["ids"], strict=True))
+    assert second == (before.tracks["ids"][best] or now.get(before.tracks["slots"][best], 0))
+
+
+@pytest.mark.parametrize("described", [1, 0, 0.7], ids=["features", "motion", "mixed"])
+def test_every_identity_explains_itself(device, described):
+    stages, runners_up = Counter(), Counter()
+    for seed in range(6):
+        tracker = Tracker(CONFIG)
+        for dets, features in crowd(seed, described=described):
+            before = Before(tracker, dets, features)
+            tracks = tracker.step(None, dets, embeddings=on(device, features))
+            for identity in tracks.ids:
+                why = tracks.explain(identity)
+                assert why.id == identity
+                check(tracker, before, dets, features, tracks, why)
+                kind = why.stage, "faint" if dets[why.detection, 4] < 0.5 else "sure"
+                stages[kind] += 1
+                runners_up[kind] += why.runner_up is not None
+    expected = {"motion", "new"} | ({"appearance", "recognised"} if described else set())
+    assert set(stages) == set(product(expected, ("sure", "faint")))
+    assert stages["recognised", "sure"] > 10 or not described
+    matched = "appearance" if described else "motion"
+    assert runners_up[matched, "sure"] > 100
+    assert runners_up[matched, "faint"] > 10
+    assert runners_up["motion", "sure"] > 0
+
+
+def row_of(*shifts, score=1.0):
+    """People in a row, (N, 5)."""
+    return np.float32([[x, 0, x + 40, 90, score] for x in shifts])
+
+
+ALIKE = np.float32([[1, 0, 0], [0.9, 0.3, 0], [0.9, 0, 0.3]])
+"""The looks of three who might be taken for each other."""
+STILL = TrackerConfig(motion="none", min_affinity=0.1)
+
+
+def cost_of(config, track, detection, looks=None):
+    """Of two boxes, and of two looks unless motion is alone."""
+    distance = reference.distance(track, detection[:4], config.shape_weight)
+    if looks is None:
+        return distance
+    a = reference.affinity(reference.cosine(*looks), config.tau)
+    return config.appearance_weight * (1 - a) + config.motion_weight * distance
+
+
+def test_a_faint_detection_chose_among_who_was_left(device):
+    """By looks, after the sure one took the track that would have been the next best."""
+    tracker, three = Tracker(STILL), row_of(0, 24, 36)
+    for _ in range(3):
+        tracker.step(None, three, embeddings=on(device, ALIKE))
+    faint, sure = row_of(4, score=0.3), row_of(24)
+    dets, looks = np.vstack([faint, sure]), ALIKE[[0, 1]]
+    tracks = tracker.step(None, dets, embeddings=on(device, looks))
+    assert tracks.ids.tolist() == [1, 2]
+    why = tracks.explain(1)
+    assert (why.stage, why.detection) == ("appearance", 0)
+    assert why.affinity == pytest.approx(1, abs=1e-4)
+    assert why.distance == pytest.approx(4 / 40 / 2, abs=1e-5)
+    assert why.cost == pytest.approx(STILL.motion_weight * 4 / 40 / 2, abs=1e-4)
+    assert why.runner_up[0] == 3
+    left = cost_of(STILL, three[2, :4], faint[0], (ALIKE[2], ALIKE[0]))
+    assert why.runner_up[1] == pytest.approx(left, abs=1e-4)
+    # The sure one had all three to choose from, also who got the faint one afterwards.
+    why = tracks.explain(2)
+    others = {k + 1: cost_of(STILL, three[k, :4], sure[0], (ALIKE[k], ALIKE[1])) for k in (0, 2)}
+    second = min(others, key=others.get)
+    assert (why.stage, why.detection) == ("appearance", 1)
+    assert why.runner_up == (second, pytest.approx(others[second], abs=1e-4))
+    assert second == 1
+
+
+def test_a_faint_detection_chose_among_who_was_left_by_motion():
+    tracker, three = Tracker(STILL), row_of(0, 24, 36)
+    for _ in range(3):
+        tracker.step(None, three)
+    tracks = tracker.step(None, np.vstack([row_of(4, score=0.3), row_of(24)]))
+    why = tracks.explain(1)
+    assert (why.stage, why.detection, why.affinity) == ("motion", 0, None)
+    assert why.cost == pytest.approx(why.distance, abs=1e-5)
+    assert why.distance == pytest.approx(4 / 40 / 2, abs=1e-5)
+    assert why.runner_up == (3, pytest.approx(32 / 40 / 2, abs=1e-5))
+
+
+@pytest.mark.parametrize("score", [1, 0.3])
+def test_who_is_rescued_was_chosen_by_motion(device, score):
+    """Where looks said nothing of the box, among the tracks that no look had found."""
+    tracker, three = Tracker(STILL), row_of(0, 24, 36)
+    for _ in range(3):
+        tracker.step(None, three, embeddings=on(device, ALIKE))
+    dets, looks = np.vstack([row_of(4, score=score), row_of(24)]), ALIKE[[0, 1]]
+    looks[0] = 0
+    tracks = tracker.step(None, dets, embeddings=on(device, looks))
+    assert tracks.ids.tolist() == [1, 2]
+    why = tracks.explain(1)
+    assert (why.stage, why.detection, why.affinity) == ("motion", 0, None)
+    assert why.cost == pytest.approx(4 / 40 / 2, abs=1e-5)
+    assert why.distance == pytest.approx(4 / 40 / 2, abs=1e-5)
+    assert why.runner_up == (3, pytest.approx(32 / 40 / 2, abs=1e-5))
+    assert tracks.explain(2).stage == "appearance"
+
+
+def test_an_explanation_stays_as_it_was():
+    tracker, kept = Tracker(CONFIG), []
+    for dets, features in crowd(0):
+        tracks = tracker.step(None, dets[:, :4].copy(), embeddings=features)
+        kept.append((tracks, [tracks.explain(i) for i in tracks.ids]))
+    for tracks, explanations in kept:
+        assert [tracks.explain(i) for i in tracks.ids] == explanations
+
+
+def test_an_explanation_outlives_the_callers_buffers():
+    boxes, features = np.float32([[0, 0, 40, 90], [90, 0, 130, 90]]), np.eye(2, dtype=np.float32)
+    tracker = Tracker()
+    tracker.step(None, boxes, embeddings=features)
+    tracks = tracker.step(None, boxes, embeddings=features)
+    tracks = tracker.step(None, boxes, embeddings=features)
+    explanation = tracks.explain(2)
+    boxes[:], features[:] = 0, 0
+    assert tracks.explain(2) == explanation
+
+
+@pytest.mark.parametrize("identity", [2, 0, -1, "1", None])
+def test_an_identity_that_is_not_reported(identity):
+    tracker = Tracker(TrackerConfig(confirm=0))
+    tracks = tracker.step(None, [[0, 0, 40, 90]])
+    with pytest.raises(ValueError, match=rf"identity: expected one of \[1\], got {identity!r}"):
+        tracks.explain(identity)
+
+
+def test_appearance_without_weight_is_not_asked():
+    tracker, features = Tracker(TrackerConfig(appearance_weight=0)), np.float32([[1, 0]])
+    for _ in range(3):
+        tracks = tracker.step(None, [[0, 0, 40, 90]], embeddings=features)
+    why = tracks.explain(1)
+    assert (why.stage, why.affinity) == ("appearance", None)
+    assert why.cost == pytest.approx(0, abs=1e-6)
+
+
+def test_who_is_recognised_resembles_by_an_affinity():
+    """Of the features as the lost one's was and as the new track's is now."""
+    looks = np.float32([[1, 0], [0.9, 0.3], [0.95, 0.1]])
+    tracker = Tracker(TrackerConfig(patience=1, sure_score=9))
+    for _ in range(2):
+        tracker.step(None, [[0, 0, 40, 90]], embeddings=looks[:1])
+    for _ in range(3):
+        tracker.step(None, ())
+    tracker.step(None, [[60, 0, 100, 90]], embeddings=looks[1:2])
+    tracks = tracker.step(None, [[60, 0, 100, 90]], embeddings=looks[2:])
+    why = tracks.explain(1)
+    assert (why.stage, why.detection) == ("recognised", 0)
+    now = sum(z / np.linalg.norm(z) for z in looks[1:])
+    affinity = reference.affinity(reference.cosine(looks[0], now), tracker.config.tau)
+    assert why.affinity == pytest.approx(affinity, abs=1e-5)
+
+
+def test_whom_the_gallery_knows():
+    gallery = Gallery()
+    gallery.add([7], np.float32([[1, 0]]))
+    tracker = Tracker(gallery=gallery)
+    boxes, features = [[0, 0, 40, 90], [90, 0, 130, 90]], np.float32([[0, 1], [1, 0]])
+    tracks = tracker.step(None, boxes, embeddings=features)
+    assert [tracks.explain(i).stage for i in tracks.ids] == ["new", "gallery"]
+    assert tracks.ids.tolist() == [8, 7]
+    assert tracks.explain(7).affinity is None
+    tracks = tracker.step(None, boxes, embeddings=features)
+    assert [tracks.explain(i).stage for i in tracks.ids] == ["appearance"] * 2
+
+
+def test_the_next_best_may_have_been_recognised_elsewhere():
+    """Its identity is the one that it had when it was considered."""
+    z = np.float32([[1, 0], [0.8, 0.6]])
+    config = TrackerConfig(sure_score=9, min_affinity=0.1, lost_affinity=0.3, appearance_reach=1)
+    tracker = Tracker(config)
+    here, beside, far = [0, 0, 40, 90], [20, 0, 60, 90], [90, 0, 130, 90]
+    for _ in range(2):
+        tracker.step(None, [here, beside], embeddings=z)
+    tracker.step(None, [beside, far], embeddings=z[::-1])
+    tracks = tracker.step(None, [beside, far], embeddings=z[::-1])
+    assert tracks.ids.tolist() == [2, 1]
+    assert tracks.explain(1).stage == "recognised"
+    assert tracks.explain(2).runner_up[0] == 1

@@ -1,0 +1,900 @@
+"""The tracker: its rules, the paper's preset against loops, its inputs and their errors."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import reference
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import linear_sum_assignment
+
+import sslmot
+from sslmot import Tracker, TrackerConfig
+from sslmot.data import mot
+
+PERSON = np.float32([100, 100, 140, 200])
+
+
+def at(*shifts, score=None):
+    """Detections: the person, moved to the right by some pixels."""
+    boxes = (PERSON + np.outer(shifts, [1, 0, 1, 0])).astype(np.float32)
+    return boxes if score is None else np.hstack([boxes, np.full((len(boxes), 1), score)])
+
+
+def run(tracker, frames, embeddings=None):
+    """Ids by detection, frame by frame; 0 where a detection is not reported."""
+    out = []
+    for t, dets in enumerate(frames):
+        z = None if embeddings is None else embeddings[t]
+        tracks = tracker.step(None, dets, embeddings=z)
+        ids = np.zeros(len(dets), int)
+        ids[tracks.detection_index] = tracks.ids
+        out.append(ids.tolist())
+    return out
+
+
+class TestLife:
+    def test_reported_once_confirmed(self):
+        assert run(Tracker(TrackerConfig(confirm=2, sure_score=9)), [at(k) for k in range(4)]) == [
+            [0],
+            [0],
+            [1],
+            [1],
+        ]
+
+    def test_confirm_zero_reports_at_birth(self):
+        assert run(Tracker(TrackerConfig(confirm=0)), [at(0), at(1, 400)]) == [[1], [1, 2]]
+
+    def test_ids_go_to_confirmed_tracks_only(self):
+        """A false detection in one frame uses no id up."""
+        frames = [at(0), at(1, 500), at(2), at(3, 800), at(4, 801)]
+        config = TrackerConfig(potential_patience=0, sure_score=9)
+        assert run(Tracker(config), frames) == [[0], [1, 0], [1], [1, 0], [1, 2]]
+
+    @pytest.mark.parametrize(("missed", "same"), [(5, True), (6, False)])
+    def test_patience(self, missed, same):
+        tracker = Tracker(TrackerConfig(patience=5))
+        ids = run(tracker, [at(0), at(0), *[at()] * missed, at(0), at(0)])
+        assert ids[1] == [1]
+        assert ids[-1] == ([1] if same else [2])
+
+    @pytest.mark.parametrize(("missed", "reported"), [(0, True), (1, True), (2, False)])
+    def test_potential_patience(self, missed, reported):
+        tracker = Tracker(TrackerConfig(potential_patience=1, sure_score=9))
+        ids = run(tracker, [at(0), *[at()] * missed, at(0)])
+        assert ids[-1] == ([1] if reported else [0])
+
+    def test_lost_tracks_are_not_reported(self):
+        tracker = Tracker()
+        run(tracker, [at(0), at(0)])
+        assert len(tracker.step(None, at())) == 0
+
+    def test_reset_starts_again_at_one(self):
+        tracker = Tracker()
+        frame = np.zeros((300, 300, 3), np.uint8)
+        first = [tracker.step(frame, at(0)).ids.tolist() for _ in range(3)]
+        tracker.reset()
+        other = np.zeros((200, 300, 3), np.uint8)  # another video, of another size
+        assert [tracker.step(other, at(0)).ids.tolist() for _ in range(3)] == first
+
+    def test_ids_belong_to_the_instance(self):
+        one, two = Tracker(), Tracker()
+        run(one, [at(0, 300), at(0, 300)])
+        assert run(two, [at(0), at(0)])[-1] == [1]
+
+
+class TestResult:
+    def test_fields(self):
+        tracker = Tracker(TrackerConfig(confirm=0, low_score=0.2))
+        dets = np.float64([[*PERSON, 0.25, 7], [*(PERSON + 300), 0.75, 2]])
+        tracks = tracker.step(None, dets)
+        assert len(tracks) == 2
+        np.testing.assert_array_equal(tracks.ids, [1, 2])
+        np.testing.assert_array_equal(tracks.boxes, dets[:, :4])
+        np.testing.assert_array_equal(tracks.scores, [0.25, 0.75])
+        np.testing.assert_array_equal(tracks.classes, [7, 2])
+        np.testing.assert_array_equal(tracks.detection_index, [0, 1])
+        assert [
+            x.dtype
+            for x in (
+                tracks.ids,
+                tracks.boxes,
+                tracks.scores,
+                tracks.classes,
+                tracks.detection_index,
+            )
+        ] == [np.int64, np.float32, np.float32, np.int32, np.int64]
+
+    def test_is_ordered_by_detection(self):
+        tracker = Tracker()
+        run(tracker, [at(0, 300, 600)] * 2)
+        tracks = tracker.step(None, at(600, 0, 300))
+        assert tracks.detection_index.tolist() == [0, 1, 2]
+        assert tracks.ids.tolist() == [3, 1, 2]
+
+    def test_without_scores_and_classes(self):
+        tracks = Tracker(TrackerConfig(confirm=0)).step(None, at(0))
+        assert tracks.scores.tolist() == [1]
+        assert tracks.classes.tolist() == [0]
+
+    @pytest.mark.parametrize("nothing", [(), [], np.empty((0, 4)), np.empty((0, 6)), np.empty(0)])
+    def test_no_detections(self, nothing):
+        tracker = Tracker()
+        assert len(tracker.step(None, nothing)) == 0
+        assert len(tracker.step()) == 0
+        for empty in ([], np.zeros(0), np.zeros((0, 0)), np.zeros((0, 8), np.float32)):
+            assert len(tracker.step(None, nothing, embeddings=empty)) == 0
+        assert run(tracker, [at(0)] * 2, [np.ones((1, 5))] * 2)[-1] == [1]
+
+
+class TestMatching:
+    def test_classes_are_kept_apart(self):
+        tracker = Tracker()
+        a = np.hstack([at(0), [[0.9, 0]]])
+        b = np.hstack([at(0), [[0.9, 1]]])
+        assert run(tracker, [a, a, b, b]) == [[1], [1], [2], [2]]
+
+    def test_appearance_tells_two_who_change_places(self):
+        z = np.eye(2, dtype=np.float32)
+        frames = [at(0, 90)] * 5
+        crossed = [z, z, z, z[::-1], z[::-1]]
+        assert run(Tracker(), frames, crossed)[-1] == [2, 1]
+        assert run(Tracker(), frames)[-1] == [1, 2]  # what motion alone would say
+
+    def test_appearance_finds_a_lost_track_again(self):
+        z = np.float32([[1, 0]])
+        frames = [at(0), at(0), at(), at(), at(70), at(70)]
+        features = [z, z, z[:0], z[:0], z, z]
+        assert run(Tracker(), frames, features)[-1] == [1]
+        assert run(Tracker(), frames)[-1] == [2]  # too far for motion alone
+
+    @pytest.mark.parametrize("unknown", [0, 1])
+    def test_rescue_by_motion_where_appearance_is_unknown(self, unknown):
+        """Of the detection, or of the track."""
+        z = np.eye(2, dtype=np.float32)[:1]
+        features = [z, z * unknown, z * (1 - unknown)] if unknown else [0 * z, 0 * z, z]
+        assert run(Tracker(), [at(0), at(0), at(1)], features)[-1] == [1]
+        plain = Tracker(TrackerConfig(rescue=False))
+        assert run(plain, [at(0), at(0), at(1)], features)[-1] != [1]
+
+    def test_rescue_by_motion_of_who_is_hidden(self):
+        """What is seen of a box mostly behind another says nothing against who was there."""
+        z = np.eye(3, dtype=np.float32)
+        behind, front = at(0), at(2) + np.float32([0, 0, 0, 20])
+        frames = [np.vstack([behind, front])] * 3
+        features = [z[[0, 1]], z[[0, 1]], z[[2, 1]]]
+        assert run(Tracker(), frames, features)[-1] == [1, 2]
+        plain = Tracker(TrackerConfig(max_hidden=1, birth_overlap=1))
+        assert run(plain, frames, features)[-1] == [3, 2]
+
+    def test_motion_does_not_overrule_appearance(self):
+        """Somebody else at the very place is somebody else."""
+        z = np.eye(2, dtype=np.float32)
+        assert run(Tracker(), [at(0), at(0), at(1)], [z[:1], z[:1], z[1:]])[-1] == [2]
+
+    def test_zero_embeddings_match_nothing_by_appearance(self):
+        zero = np.zeros((1, 8), np.float32)
+        frames, features = [at(0)] * 3, [zero] * 3
+        assert run(Tracker(), frames, features)[-1] == [1]  # by motion
+        assert run(Tracker(TrackerConfig.paper()), frames, features)[-1] == [0]
+
+    def test_frames_with_and_without_features_mix(self):
+        z = np.eye(2, dtype=np.float32)
+        frames = [at(0, 300)] * 6
+        features = [None, None, z, None, z, z]
+        assert run(Tracker(), frames, features)[1:] == [[1, 2]] * 5
+
+    def test_a_frame_is_described_by_the_extractor(self):
+        seen = []
+
+        def extractor(frame, boxes):
+            seen.append((frame.shape, boxes.copy()))
+            return np.eye(3, dtype=np.float32)[: len(boxes)]
+
+        tracker = Tracker(extractor=extractor)
+        frame = np.zeros((240, 320, 3), np.uint8)
+        tracker.step(frame, at(0, 50))
+        tracker.step(frame, at())  # nothing to describe: not called
+        tracker.step(frame, at(0), embeddings=np.ones((1, 3), np.float32))  # given: not called
+        assert len(seen) == 1
+        assert seen[0][0] == (240, 320, 3)
+        np.testing.assert_array_equal(seen[0][1], at(0, 50))
+
+    def test_the_paper_matches_people_in_a_row(self):
+        """Boxes that share a centre coordinate, without a limit to the distance."""
+        frames, z = [at(*range(0, 300, 60))] * 4, np.eye(5, dtype=np.float32)
+        assert run(Tracker(TrackerConfig.paper()), frames, [z] * 4)[-1] == [1, 2, 3, 4, 5]
+
+    def test_an_extractor_cannot_change_boxes(self):
+        def careless(frame, boxes):
+            boxes[:] = 0
+            return np.ones((len(boxes), 3), np.float32)
+
+        tracker, dets = Tracker(TrackerConfig(confirm=0), extractor=careless), at(0)
+        tracks = tracker.step(np.zeros((300, 300, 3), np.uint8), dets)
+        np.testing.assert_array_equal(tracks.boxes, at(0))
+        np.testing.assert_array_equal(dets, at(0))
+
+
+SURE, FAINT = 0.8, 0.3
+Z = np.eye(4, dtype=np.float32)
+LOOKS = pytest.mark.parametrize("looks", [False, True], ids=["motion", "features"])
+
+
+def beside(frames, looks, columns=None):
+    """Features of the detections of each frame, for ``run``: people of which each looks other."""
+    if not looks:
+        return None
+    columns = [range(len(dets)) for dets in frames] if columns is None else columns
+    return [Z[list(who)] for who in columns]
+
+
+class TestFaint:
+    """Detections below ``low_score``."""
+
+    @LOOKS
+    def test_continue_who_was_just_seen(self, looks):
+        frames = [at(2 * t, score=FAINT if t > 1 else SURE) for t in range(8)]
+        assert run(Tracker(), frames, beside(frames, looks))[1:] == [[1]] * 7
+
+    def test_are_told_apart_by_their_looks(self):
+        frames = [*[at(0, 60, score=SURE)] * 3, *[at(0, 60, score=FAINT)] * 2]
+        crossed = [Z[:2]] * 3 + [Z[[1, 0]]] * 2
+        assert run(Tracker(), frames, crossed)[-1] == [2, 1]
+        assert run(Tracker(), frames)[-1] == [1, 2]  # what motion alone would say
+
+    @LOOKS
+    def test_never_find_the_lost(self, looks):
+        for score, found in ((FAINT, 0), (SURE, 1)):
+            frames = [*[at(0, score=SURE)] * 3, at(), at(0, score=score)]
+            assert run(Tracker(), frames, beside(frames, looks))[-1] == [found]
+
+    @LOOKS
+    def test_never_start_a_track(self, looks):
+        tracker, frames = Tracker(TrackerConfig(confirm=0)), [at(0, 90, score=FAINT)] * 4
+        assert run(tracker, frames, beside(frames, looks)) == [[0, 0]] * 4
+        assert len(tracker._table) == 0
+        assert run(tracker, [at(90, score=SURE)], beside([()], looks, [[1]])) == [[1]]
+
+    @LOOKS
+    def test_come_after_the_sure(self, looks):
+        """Who is surely there is it, be it farther away; the other may continue somebody else."""
+        one = np.vstack([at(0, score=FAINT), at(9, score=SURE)])
+        frames = [*[at(0, score=SURE)] * 3, one]
+        same = [[0]] * 3 + [[0, 0]]
+        assert run(Tracker(), frames, beside(frames, looks, same))[-1] == [0, 1]
+        frames, same = [*[at(0, 20, score=SURE)] * 3, one], [[0, 0]] * 4
+        assert run(Tracker(), frames, beside(frames, looks, same))[-1] == [2, 1]
+
+    @pytest.mark.parametrize("track", [Z[:1], 0 * Z[:1]], ids=["known", "unknown"])
+    @pytest.mark.parametrize("faint", [Z[0], 0 * Z[0]], ids=["alike", "unlike anybody"])
+    def test_come_after_the_sure_of_whom_looks_say_nothing(self, track, faint):
+        frames = [*[at(0, score=SURE)] * 3]
+        frames += [np.vstack([at(0, score=FAINT), at(9, score=SURE)])]
+        features = [*[track] * 3, np.float32([faint, 0 * Z[0]])]
+        assert run(Tracker(), frames, features)[-1] == [0, 1]
+
+    @LOOKS
+    def test_are_of_one_class(self, looks):
+        for label, same in ((7, 1), (6, 0)):
+            frames = [np.hstack([at(0, score=SURE), [[7]]])] * 3
+            frames += [np.hstack([at(0, score=FAINT), [[label]]])]
+            assert run(Tracker(), frames, beside(frames, looks))[-1] == [same]
+
+    @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+    def test_the_threshold_is_sure(self, dtype):
+        for score, reported in ((0.4, 1), (np.nextafter(np.float32(0.4), np.float32(0)), 0)):
+            tracker = Tracker(TrackerConfig(low_score=0.4, confirm=0))
+            assert run(tracker, [at(0, score=score).astype(dtype)]) == [[reported]]
+
+    @LOOKS
+    def test_are_as_everyone_without_a_threshold(self, looks):
+        config = TrackerConfig(low_score=-np.inf, sure_score=9)
+        frames = [at(0, score=-5)] * 3 + [at()] * 2 + [at(0, score=-7)]
+        by_score = run(Tracker(config), frames, beside(frames, looks))
+        assert by_score[-1] == [1]
+        plain = [frame[:, :4] for frame in frames]
+        assert run(Tracker(config), plain, beside(frames, looks)) == by_score
+
+    @pytest.mark.parametrize(
+        ("look", "same"), [(Z[0], 1), (Z[3], 0), (0 * Z[3], 1)], ids=["like", "unlike", "unknown"]
+    )
+    def test_a_look_that_is_visible_speaks_against_motion(self, look, same):
+        frames = [*[at(0, score=SURE)] * 3, at(1, score=FAINT)]
+        features = [*[Z[:1]] * 3, look[None]]
+        assert run(Tracker(), frames, features)[-1] == [same]
+
+    def test_a_look_that_is_hidden_does_not(self):
+        """Nor where the track itself was never seen clearly; unless nobody asks motion."""
+        behind, front = at(0, score=SURE), at(2, score=SURE) + np.float32([0, 0, 0, 20, 0])
+        away, faint = front + np.float32([60, 0, 60, 0, 0]), at(0, score=FAINT)
+        frames = [*[np.vstack([behind, away])] * 3, np.vstack([faint, front])]
+        features = [*[Z[:2]] * 3, Z[[3, 1]]]
+        assert run(Tracker(), frames, features)[-1] == [1, 2]
+        assert run(Tracker(TrackerConfig(max_hidden=1)), frames, features)[-1] == [0, 2]
+        assert run(Tracker(TrackerConfig(rescue=False)), frames, features)[-1] == [0, 2]
+
+    @pytest.mark.parametrize(("rescue", "same"), [(True, 1), (False, 0)])
+    def test_a_look_says_nothing_where_the_track_has_none(self, rescue, same):
+        frames = [*[at(0, score=SURE)] * 2, at(1, score=FAINT)]
+        tracker = Tracker(TrackerConfig(rescue=rescue))
+        assert run(tracker, frames, [None, None, Z[:1]])[-1] == [same]
+
+    @LOOKS
+    def test_a_threshold_above_all_scores_ends_tracking(self, looks):
+        frames = [at(0, score=1)] * 3
+        tracker = Tracker(TrackerConfig(low_score=np.inf))
+        assert run(tracker, frames, beside(frames, looks)) == [[0]] * 3
+
+
+class TestBirthOverlap:
+    """Of a new detection with one of a confirmed track."""
+
+    @pytest.mark.parametrize("config", [TrackerConfig(confirm=0), TrackerConfig()])
+    @LOOKS
+    def test_who_stands_close_to_somebody_known_is_nobody_new(self, config, looks):
+        """An IoU of 0.6 is more than 0.4, which 0.33 is not."""
+        for shift, new in ((10, 0), (20, 2)):
+            tracker, frames = Tracker(config), [at(0), *[at(0, shift)] * 3]
+            assert run(tracker, frames, beside(frames, looks))[1:] == [[1, new]] * 3
+            assert len(tracker._table) == (1 if new == 0 else 2)
+
+    @LOOKS
+    def test_one_allows_all(self, looks):
+        tracker, frames = Tracker(TrackerConfig(birth_overlap=1)), [at(0), at(0, 0), at(0, 0)]
+        assert sorted(run(tracker, frames, beside(frames, looks))[-1]) == [1, 2]
+
+    @pytest.mark.parametrize(("birth_overlap", "born"), [(0.5, 1), (0.49, 0)])
+    def test_more_than_the_threshold_is_too_much(self, birth_overlap, born):
+        half = PERSON + np.float32([0, 0, 40, 0])  # twice as wide
+        tracker = Tracker(TrackerConfig(birth_overlap=birth_overlap, motion_reach=0.01))
+        run(tracker, [at(0), np.vstack([at(0), half])])
+        assert len(tracker._table) == 1 + born
+
+    @LOOKS
+    def test_beside_a_potential_track_is_as_good_a_place_as_any(self, looks):
+        """Which of the two is somebody is to be seen; those of one frame are as new."""
+        waiting = TrackerConfig(sure_score=9, confirm=2)
+        frames = [at(0), at(0, 10), at(0, 10), at(0, 10)]
+        assert run(Tracker(waiting), frames, beside(frames, looks))[-1] == [1, 2]
+        frames = [at(0, 10)] * 2
+        assert run(Tracker(), frames, beside(frames, looks)) == [[1, 2]] * 2
+
+    @LOOKS
+    def test_of_another_class_is_nobody_known(self, looks):
+        """A rider does not keep the bicycle from being found."""
+        both = np.hstack([at(0, 4, score=1), [[0], [1]]])
+        frames = [both[:1], both, both]
+        assert run(Tracker(), frames, beside(frames, looks))[-1] == [1, 2]
+
+    def test_where_somebody_was_lost_is_free(self):
+        frames, features = [at(0), at(0), at(), at(0)], [Z[:1], Z[:1], Z[:0], Z[1:2]]
+        assert run(Tracker(), frames, features)[-1] == [2]
+
+    def test_a_faint_detection_of_somebody_known_takes_the_place_too(self):
+        frames = [at(0, score=SURE), np.vstack([at(0, score=FAINT), at(10, score=1)])]
+        config = TrackerConfig(sure_score=0.8, max_hidden=0.8)
+        assert run(Tracker(config), frames, [Z[:1], Z[:2]])[-1] == [1, 0]
+        assert run(Tracker(config), frames, [Z[:1], Z[1:3]])[-1] == [0, 2]
+
+
+class PaperTracker:
+    """SSL-MOT, section 3, in loops and float64."""
+
+    def __init__(self, config):
+        self.c, self.tracks, self.next_id = config, [], 1
+
+    def step(self, boxes, features):
+        c, ids = self.c, np.zeros(len(boxes), int)
+        settings_ = {
+            "tau": c.tau,
+            "min_affinity": c.min_affinity,
+            "appearance_weight": c.appearance_weight,
+            "motion_weight": c.motion_weight,
+            "shape_weight": 0.0,
+            "gate": c.max_cost,
+        }
+        cost = reference.cost(
+            [t["z"] for t in self.tracks],
+            features,
+            [t["box"] for t in self.tracks],
+            boxes,
+            [np.inf] * len(self.tracks),
+            settings_,
+        )
+        taken = set()
+        for track in self.tracks:
+            track["misses"] += 1
+        for i, j in zip(*linear_sum_assignment(cost), strict=True):
+            if cost[i, j] >= c.max_cost:
+                continue
+            track = self.tracks[i]
+            taken.add(j)
+            track["misses"] = 0
+            track["matches"] += 1
+            track["box"] = c.delta * track["box"] + (1 - c.delta) * boxes[j]
+            new = c.delta * track["z"] + (1 - c.delta) * features[j] / np.linalg.norm(features[j])
+            track["z"] = new / np.linalg.norm(new)
+        for track in self.tracks:
+            if track["misses"] == 0 and track["id"] == 0 and track["matches"] >= c.confirm:
+                track["id"], self.next_id = self.next_id, self.next_id + 1
+        for i, j in zip(*linear_sum_assignment(cost), strict=True):
+            if cost[i, j] < c.max_cost:
+                ids[j] = self.tracks[i]["id"]
+        self.tracks = [t for t in self.tracks if t["misses"] <= c.patience]
+        for j in range(len(boxes)):
+            if j not in taken:
+                z = features[j] / np.linalg.norm(features[j])
+                self.tracks.append({"z": z, "box": boxes[j], "misses": 0, "matches": 0, "id": 0})
+        return ids.tolist()
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10**6), people=st.integers(1, 12), confirm=st.integers(0, 3))
+def test_the_papers_preset_is_the_paper(seed, people, confirm):
+    rng = np.random.default_rng(seed)
+    config = TrackerConfig.paper(
+        tau=0.5, min_affinity=0.2, confirm=max(confirm, 1), patience=4, potential_patience=4
+    )
+    tracker, oracle = Tracker(config), PaperTracker(config)
+    identity = rng.normal(size=(people, 16))
+    centre = rng.uniform(0, 400, (people, 2))
+    for _ in range(15):
+        centre += rng.normal(0, 6, centre.shape)
+        seen = rng.permutation(people)[: rng.integers(0, people + 1)]
+        boxes = np.hstack([centre[seen] - [20, 50], centre[seen] + [20, 50]]).astype(np.float32)
+        z = (identity[seen] + rng.normal(0, 0.4, (len(seen), 16))).astype(np.float32)
+        got = run(tracker, [boxes], [z])[0]
+        assert got == oracle.step(boxes.astype(np.float64), z.astype(np.float64))
+
+
+class TestInputs:
+    @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int32, np.uint16])
+    def test_number_types(self, dtype):
+        assert run(Tracker(), [at(0).astype(dtype)] * 2)[-1] == [1]
+
+    @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+    def test_embedding_types(self, dtype):
+        z = np.eye(2).astype(dtype)
+        assert run(Tracker(), [at(0, 90)] * 3, [z] * 3)[-1] == [1, 2]
+
+    def test_torch_arrays(self, device):
+        torch = pytest.importorskip("torch")
+        rng = np.random.default_rng(0)
+        frames = [at(*rng.uniform(0, 3, 5) + np.arange(5) * 60) for _ in range(6)]
+        z = [np.eye(5, 32, dtype=np.float32) + rng.normal(0, 0.05, (5, 32)) for _ in range(6)]
+        by_numpy = run(Tracker(), frames, z)
+        moved = [torch.from_numpy(f).to(device) for f in frames]
+        for dtype in (torch.float32, torch.bfloat16, torch.float16, torch.float64):
+            features = [torch.from_numpy(x).to(device, dtype) for x in z]
+            assert run(Tracker(), moved, features) == by_numpy
+
+    def test_torch_embeddings_that_require_a_gradient(self, device):
+        torch = pytest.importorskip("torch")
+        z = torch.eye(1, 4, device=device, requires_grad=True)
+        assert run(Tracker(), [at(0)] * 2, [z] * 2)[-1] == [1]
+
+    def test_torch_cpu_embeddings_are_not_copied(self):
+        torch = pytest.importorskip("torch")
+        from sslmot.inputs import check_embeddings
+
+        z = torch.ones(2, 4)
+        assert check_embeddings(z, 2, None).ctypes.data == z.data_ptr()
+
+    def test_strided_and_read_only_arrays(self):
+        dets = np.repeat(at(0, 300), 2, axis=0)[::2]
+        z = np.asfortranarray(np.eye(2, 8, dtype=np.float32))
+        z.flags.writeable = False
+        assert run(Tracker(), [dets] * 2, [z] * 2)[-1] == [1, 2]
+
+    def test_unaligned_arrays_and_subclasses(self):
+        packet = np.zeros(33, np.uint8)[1:]
+        unaligned = packet.view(np.float32).reshape(2, 4)
+        unaligned[:] = at(0, 300)
+        z = np.zeros(17, np.uint8)[1:].view(np.float32).reshape(2, 2)
+        z[:] = np.eye(2)
+        assert run(Tracker(), [unaligned] * 2, [z] * 2)[-1] == [1, 2]
+        with_classes = np.hstack([at(0, 300), [[0.9, 1], [0.8, 1]]])
+        assert run(Tracker(), [np.ma.masked_array(with_classes)] * 2)[-1] == [1, 2]
+
+    def test_inputs_are_not_changed_or_kept(self):
+        tracker = Tracker()
+        for _ in range(3):
+            dets, z = at(0, 300), 3 * np.eye(2, dtype=np.float32)
+            before = dets.copy(), z.copy()
+            tracks = tracker.step(None, dets, embeddings=z)
+            np.testing.assert_array_equal(dets, before[0])
+            np.testing.assert_array_equal(z, before[1])
+            dets[:], z[:] = -1, np.nan  # a caller that uses its buffers again
+        assert tracks.ids.tolist() == [1, 2]
+        np.testing.assert_array_equal(tracks.boxes, at(0, 300))
+
+
+def bad_inputs():
+    """(name, step arguments, message): what a step refuses after two good frames."""
+    frame = np.zeros((300, 400, 3), np.uint8)
+    z = np.ones((2, 8), np.float32)
+    nan_z, inf_z = z.copy(), z.copy()
+    nan_z[1, 3], inf_z[0, 0] = np.nan, np.inf
+    nan_box, inf_box, flipped, half_class = (
+        np.hstack([at(0, 90), [[0.9, 0], [0.9, 0]]]) for _ in range(4)
+    )
+    nan_box[1, 2], inf_box[0, 4], half_class[1, 5] = np.nan, np.inf, 0.5
+    far = np.float64([[0, 0, 2e19, 2e19], [0, 0, 1, 1]])
+    huge_class = np.hstack([at(0), [[0.9, 3e9]]])
+    flipped[1, 2] = 0
+    return [
+        ((frame, at(0)[0]), r"dets: expected \(N, 4\), \(N, 5\) or \(N, 6\).*got \(4,\) float32"),
+        ((frame, np.zeros((2, 3))), r"dets: expected .*got \(2, 3\) float64 on cpu"),
+        ((frame, np.zeros((2, 7))), r"dets: expected .*got \(2, 7\)"),
+        ((frame, at(0).astype(bool)), "dets: expected float or integer numbers, got .* bool"),
+        ((frame, at(0).astype(complex)), "dets: expected float or integer numbers"),
+        ((frame, at(0).astype(str)), "dets: expected float or integer numbers"),
+        ((frame, "dets"), "dets: expected an array .*got str"),
+        ((frame, None), "dets: expected an array .*got NoneType"),
+        ((frame, [[1, 2, 3, 4], [1, 2]]), "dets: expected an array of numbers, got list"),
+        ((frame, [["a", "b", "c", "d"]]), "dets: expected an array of numbers, got list"),
+        ((frame, [[10**400, 0, 1, 1]]), "dets: expected an array of numbers, got list"),
+        ((frame, at(0), np.array([[1e300] * 8])), "embeddings: expected finite numbers"),
+        ((frame, far), r"dets: expected finite numbers up to 1e\+09, got .* in row 0"),
+        ((frame, np.float64([[0, 0, 1, 1e300]])), "dets: expected finite numbers up to"),
+        ((frame, huge_class), "dets: expected finite numbers up to"),
+        ((frame, nan_box), r"dets: expected finite numbers up to 1e\+09, got \[.*nan.*\] in row 1"),
+        ((frame, inf_box), "dets: expected finite numbers up to .* in row 0"),
+        ((frame, flipped), r"dets: expected x1 <= x2 and y1 <= y2 \(xyxy\), .* in row 1"),
+        ((frame, half_class), "dets: expected integer classes, got 0.5 in row 1"),
+        ((frame, at(0, 90), nan_z), "embeddings: expected finite numbers.* row 1"),
+        ((frame, at(0, 90), inf_z), "embeddings: expected finite numbers.* row 0"),
+        ((frame, at(0), z), r"embeddings: expected \(1, 8\) float32 on cpu, got \(2, 8\) float32"),
+        ((frame, at(0, 90), z[:, :7]), r"embeddings: expected \(2, 8\) .* got \(2, 7\)"),
+        ((frame, at(0, 90), z[0]), r"embeddings: expected \(2, 8\) .* got \(8,\)"),
+        ((frame, at(0, 90), z.astype(int)), r"embeddings: expected .*float32.* int64 on cpu"),
+        ((frame, at(0, 90), "z"), "embeddings: expected an array"),
+        ((frame, at(0, 90), z[:, :0]), r"embeddings: expected \(2, 8\) .* got \(2, 0\)"),
+        ((frame[:200], at(0)), r"frame: expected \(300, 400, 3\) .*got \(200, 400, 3\)"),
+        ((frame[..., 0], at(0)), r"frame: expected \(H, W, 3\) uint8, got \(300, 400\)"),
+        ((frame.astype(np.float32), at(0)), "frame: expected .*uint8, got .* float32"),
+        ((frame[:0], at(0)), r"frame: expected \(H, W, 3\)"),
+        (("frame", at(0)), "frame: expected an array"),
+    ]
+
+
+@pytest.mark.parametrize(("args", "message"), bad_inputs())
+def test_a_rejected_step_changes_nothing(args, message):
+    """Two trackers see the same video; one is also given a bad frame, and cannot be told apart."""
+    rng = np.random.default_rng(0)
+    identity = rng.normal(size=(2, 8)).astype(np.float32)
+    frame = np.zeros((300, 400, 3), np.uint8)
+    plain, disturbed = Tracker(), Tracker()
+    for t in range(8):
+        dets = at(2 * t, 90 - 2 * t) if t != 5 else at()
+        z = identity[: len(dets)] + 0.1
+        if t in (2, 6):
+            names = ("frame", "dets", "embeddings")
+            with pytest.raises(ValueError, match=message):
+                disturbed.step(**dict(zip(names, args, strict=False)))
+        a = plain.step(frame, dets, embeddings=z)
+        b = disturbed.step(frame, dets, embeddings=z)
+        for field in ("ids", "boxes", "scores", "detection_index"):
+            np.testing.assert_array_equal(getattr(a, field), getattr(b, field))
+        same_table(plain, disturbed)
+
+
+def kept(tracker):
+    """All that is kept from frame to frame, as arrays."""
+    table, context = tracker._table, tracker._context
+    columns = {
+        f"{name} {column}": values
+        for name in ("tracks", "lost")
+        for column, values in getattr(table, name).items()
+    }
+    view = {} if context.view is None else context.view._asdict()
+    return {
+        **columns,
+        **view,
+        "features": table.read_features(np.arange(table.slots_with(0))),
+        "room": [table.slots_with(2**k) for k in range(10)],
+        "next id": table.next_id,
+        "size": context.size,
+    }
+
+
+def same_table(one, two):
+    these, those = kept(one), kept(two)
+    assert these.keys() == those.keys()
+    for name, values in these.items():
+        np.testing.assert_array_equal(values, those[name], err_msg=str(name))
+
+
+def test_a_bad_first_step_changes_nothing():
+    tracker = Tracker()
+    with pytest.raises(ValueError, match="embeddings"):
+        tracker.step(
+            np.zeros((9, 9, 3), np.uint8), at(0), embeddings=np.full((1, 5), np.nan, np.float32)
+        )
+    frame = np.zeros((200, 300, 3), np.uint8)
+    z = np.ones((1, 3), np.float32)
+    tracker.step(frame, at(0), embeddings=z)  # another size and width than what was refused
+    assert tracker.step(frame, at(0), embeddings=z).ids.tolist() == [1]
+
+
+@pytest.mark.parametrize("features", [np.ones((5, 3), np.float32), np.full((1, 3), np.nan), "no"])
+def test_a_bad_extractor_is_named(features):
+    def model(frame, boxes):
+        return features
+
+    with pytest.raises(ValueError, match=r"^features of function: expected"):
+        Tracker(extractor=model).step(np.zeros((9, 9, 3), np.uint8), at(0))
+
+
+def test_an_extractor_that_raises_changes_nothing():
+    def model(frame, boxes):
+        if frame.max() > 0:
+            raise RuntimeError("out of memory")
+        return np.eye(2, 8, dtype=np.float32)[: len(boxes)]
+
+    plain, disturbed = Tracker(extractor=model), Tracker(extractor=model)
+    frame = np.zeros((300, 400, 3), np.uint8)
+    for t in range(5):
+        if t == 3:
+            with pytest.raises(RuntimeError, match="out of memory"):
+                disturbed.step(frame + 1, at(5))
+        for tracker in (plain, disturbed):
+            tracker.step(frame, at(t, 90))
+        same_table(plain, disturbed)
+
+
+@pytest.mark.parametrize("reset", [False, True], ids=["another step", "a reset"])
+def test_a_step_of_a_frame_before_is_refused_and_changes_nothing(reset):
+    """Rows of a step are those of the table that it was prepared for."""
+    z = np.eye(3, 8, dtype=np.float32)
+    plain, late = Tracker(), Tracker()
+    for t in range(3):
+        for tracker in (plain, late):
+            tracker.step(None, at(t, 90 + t), embeddings=z[:2])
+    scene = late._prepare(None, at(4, 300), z[[0, 2]])
+    sslmot._core.associate_steps([late._table], [scene.step])
+    late._identify(scene)
+    for tracker in (plain, late):
+        if reset:
+            tracker.reset()
+        else:
+            tracker.step(None, at(), embeddings=z[:0])
+    same_table(plain, late)
+    with pytest.raises(RuntimeError, match="step: expected one of this frame, got one of another"):
+        late._table.commit(scene.step, scene.context)
+    same_table(plain, late)
+    for t in range(4, 8):
+        one, other = (x.step(None, at(t, 90 + t), embeddings=z[:2]) for x in (plain, late))
+        np.testing.assert_array_equal(one.ids, other.ids)
+        same_table(plain, late)
+    assert one.ids.tolist() == [1, 2]
+
+
+def test_a_step_is_taken_in_once():
+    z = np.eye(2, 8, dtype=np.float32)
+    plain, twice = Tracker(TrackerConfig(confirm=0)), Tracker(TrackerConfig(confirm=0))
+    plain.step(None, at(0, 90), embeddings=z)
+    scene = twice._prepare(None, at(0, 90), z)
+    sslmot._core.associate_steps([twice._table], [scene.step])
+    twice._identify(scene)
+    assert twice._commit(scene).ids.tolist() == [1, 2]
+    with pytest.raises(RuntimeError, match="step: expected one of this frame"):
+        twice._commit(scene)
+    same_table(plain, twice)
+
+
+def test_a_config_and_an_extractor_of_another_kind():
+    with pytest.raises(ValueError, match=r"config: expected a TrackerConfig, got {'tau': 1}"):
+        Tracker({"tau": 1})
+    with pytest.raises(ValueError, match=r"extractor: expected .*, got 3"):
+        Tracker(extractor=3)
+
+
+def test_an_extractor_and_weights_exclude_each_other():
+    with pytest.raises(ValueError, match="weights: expected none beside an extractor"):
+        Tracker(extractor=lambda frame, boxes: None, weights="encoder.safetensors")
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10**6), with_features=st.booleans(), paper=st.booleans())
+def test_any_sequence_keeps_the_rules(seed, with_features, paper):
+    """Ids are unique in a frame and start at 1 without gaps; indices are valid; runs repeat."""
+    rng = np.random.default_rng(seed)
+    config = TrackerConfig.paper() if paper else TrackerConfig(patience=3)
+    frames, features = [], []
+    for _ in range(20):
+        n = int(rng.integers(0, 15))
+        corner = rng.uniform(-50, 300, (n, 2))
+        frames.append(np.hstack([corner, corner + rng.choice([0, 1, 40, 300], (n, 2))]))
+        features.append(rng.normal(size=(n, 4)) * rng.choice([0, 1], (n, 1)))
+    given_features = features if with_features else None
+    once = run(Tracker(config), frames, given_features)
+    for ids in once:
+        reported = [i for i in ids if i]
+        assert len(set(reported)) == len(reported)
+    everyone = {i for ids in once for i in ids if i}
+    assert everyone == set(range(1, len(everyone) + 1))
+    assert run(Tracker(config), frames, given_features) == once
+
+
+def test_memory_stays_flat():
+    """Tracks that come and go leave nothing behind."""
+    tracker, rng = Tracker(TrackerConfig(patience=5, memory=9)), np.random.default_rng(0)
+    sizes = []
+    for _ in range(300):
+        corner = rng.uniform(0, 5000, (30, 2))
+        dets = np.hstack([corner, corner + 50])
+        tracker.step(None, dets, embeddings=rng.normal(size=(30, 8)))
+        sizes.append(tracker._table.slots_with(0))
+    assert max(sizes) <= 256  # about 180 tracks live at a time
+
+
+def test_tracking_needs_no_torch():
+    code = """
+import sys, numpy as np, sslmot
+t = sslmot.Tracker(extractor=sslmot.ColorHistogram())
+t.step(None, [[10, 10, 50, 90]], embeddings=np.ones((1, 8), np.float32))
+assert "cv2" not in sys.modules
+t.reset()
+frame = np.zeros((200, 200, 3), np.uint8)
+for _ in range(3):
+    t.step(frame, [[10, 10, 50, 90, 0.9]])
+    z = t.extractor(frame, np.float32([[10, 10, 50, 90]]))
+    tracks = t.step(None, [[10, 10, 50, 90]], embeddings=z)
+assert tracks.ids.tolist() == [1]
+loaded = {"torch", "motmetrics", "trackeval", "pandas"} & set(sys.modules)
+assert not loaded, loaded
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+class TestMot17:
+    """The real sequences, with public detections and motion alone."""
+
+    @pytest.mark.processor
+    def test_motion_alone_beats_the_peers(self, data_root, tmp_path):
+        """Each figure is the best of the open trackers at their defaults: docs/quality.md."""
+        from sslmot.evaluation.tracks import evaluate
+
+        sequence = mot.Sequence.open(data_root / "MOT17/train/MOT17-09-FRCNN")
+        detections, tracker, results = sequence.detections(), Tracker(), []
+        for t in range(1, sequence.length + 1):
+            tracks = tracker.step(None, detections[t])
+            results.append((t, tracks.ids, tracks.boxes, tracks.scores))
+        mot.write_results(tmp_path / f"{sequence.name}.txt", results)
+        scores = evaluate(sequence.path, tmp_path)[sequence.name]
+        assert scores.hota > 48.1
+        assert scores.idf1 > 57.8
+        assert scores.mota > 54.9
+
+
+def test_assign_is_public():
+    rows, columns = sslmot.assign(np.array([[1.0, 2.0], [0.5, 9.0]]), max_cost=5)
+    assert rows.tolist() == [0, 1]
+    assert columns.tolist() == [1, 0]
+
+
+def disturb(config, before, bad, after, message):
+    """Two trackers see the same frames; one is also given a bad one, and cannot be told apart."""
+    plain, disturbed = Tracker(config), Tracker(config)
+    for dets, z in before:
+        plain.step(None, dets, embeddings=z)
+        disturbed.step(None, dets, embeddings=z)
+    with pytest.raises(ValueError, match=message):
+        disturbed.step(None, bad[0], embeddings=bad[1])
+    for dets, z in after:
+        one = plain.step(None, dets, embeddings=z)
+        other = disturbed.step(None, dets, embeddings=z)
+        np.testing.assert_array_equal(one.ids, other.ids)
+        same_table(plain, disturbed)
+
+
+class TestLimits:
+    """A step whose work has no bound is refused before anything changes."""
+
+    pile = np.tile(PERSON, (int(sslmot._core.MOST_PAIRS**0.5) + 1, 1))
+    corner = 100 * np.stack(np.divmod(np.arange(len(pile)), 60), axis=1)
+    apart = np.hstack([corner, corner + 10]).astype(np.float32)
+    looks = np.ones((len(pile), 3), np.float32)
+    alone = (at(0), np.ones((1, 3), np.float32))
+    message = "^dets: expected at most 8388608 pairs of a track and a detection within its reach"
+
+    def test_a_pile_on_a_pile(self):
+        config = TrackerConfig(birth_overlap=1.0, max_hidden=1.0)
+        first = (self.pile, self.looks)
+        disturb(config, [first], first, [self.alone], self.message)
+
+    @pytest.mark.parametrize("sure_score", [0.9, 2.0], ids=["new", "tentative"])
+    def test_a_crowd_that_comes_back_is_compared_with_those_seen_last(self, sure_score):
+        """More pairs than are kept at once: a refusal would come again in every later frame."""
+        config = TrackerConfig(patience=0, appearance_reach=0.1, walk=1e6, sure_score=sure_score)
+        tracker, n = Tracker(config), len(self.apart)
+        for _ in range(2):
+            tracker.step(None, self.apart, embeddings=self.looks)
+        tracker.step(None, [])
+        for _ in range(3):
+            tracks = tracker.step(None, self.apart + 9000, embeddings=self.looks)
+        assert len(tracks) == n
+        assert (tracks.ids > 0).all()
+
+    def test_too_many_detections(self):
+        many = np.zeros((2**14 + 1, 4), np.float32)
+        message = "dets: expected at most 16384 rows, got 16385"
+        disturb(None, [self.alone], (many, None), [self.alone], message)
+
+    def test_features_that_are_too_wide(self):
+        wide = np.ones((1, 2**16 + 1), np.float32)
+        with pytest.raises(ValueError, match=r"embeddings: expected \(1, D up to 65536\) float32"):
+            Tracker().step(None, at(0), embeddings=wide)
+
+    def test_many_births_beside_many_tracks(self):
+        """Most of either are far apart: no pair of them is made."""
+        n = 16_000
+        corner = 100 * np.stack(np.divmod(np.arange(n), 200), axis=1)
+        boxes = np.hstack([corner, corner + 10]).astype(np.float32)
+        tracker = Tracker()
+        np.testing.assert_array_equal(tracker.step(None, boxes[::2]).ids, np.arange(1, n // 2 + 1))
+        ids = tracker.step(None, boxes).ids
+        np.testing.assert_array_equal(ids[::2], np.arange(1, n // 2 + 1))
+        np.testing.assert_array_equal(ids[1::2], np.arange(n // 2 + 1, n + 1))
+
+
+class Broken:
+    """Looks like an array until it is read."""
+
+    def __init__(self, error, where):
+        self.error, self.where = error, where
+
+    def act(self, where, value):
+        if where == self.where:
+            raise self.error
+        return value
+
+    def __dlpack_device__(self):
+        return self.act("device", (1, 0))
+
+    def __dlpack__(self, **_):
+        return self.act("array", "no capsule")
+
+    @property
+    def dtype(self):
+        return self.act("dtype", np.float32)
+
+    @property
+    def shape(self):
+        return self.act("shape", (1, 4))
+
+
+ERRORS = [RuntimeError("gone"), KeyError(), ZeroDivisionError("one\ntwo"), OSError(), ValueError()]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("where", ["device", "array", "nowhere", "dtype", "shape"])
+def test_objects_that_fail_to_be_arrays_are_named(error, where):
+    broken = Broken(error, where)
+    with pytest.raises(ValueError, match=r"^dets: expected an array of numbers, got "):
+        Tracker().step(None, broken)
+    with pytest.raises(ValueError, match=r"^embeddings: expected an array of numbers, got "):
+        Tracker().step(None, at(0), embeddings=broken)
+    with pytest.raises(ValueError, match=r"^frame: expected an array of numbers, got "):
+        Tracker().step(broken, at(0))
+    with pytest.raises(ValueError, match=r"^boxes: expected an array \(NumPy, or any.*got Broken"):
+        sslmot._core.hidden_shares(broken)
+
+
+@pytest.mark.parametrize("device", ["cpu", (1,), (1, "0"), None, (2**40, 0), 7])
+def test_a_device_that_is_none_is_named(device):
+    class Odd(Broken):
+        def __dlpack_device__(self):
+            return device
+
+    with pytest.raises(ValueError, match=r"^boxes: expected an array .*got Odd"):
+        sslmot._core.hidden_shares(Odd(None, "nowhere"))
+
+
+def test_an_interruption_is_no_error_of_an_argument():
+    with pytest.raises(KeyboardInterrupt):
+        sslmot._core.hidden_shares(Broken(KeyboardInterrupt(), "device"))

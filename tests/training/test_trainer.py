@@ -1,0 +1,404 @@
+"""Runs: what they write, how they resume, what stops them."""
+
+import dataclasses
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import cv2
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("kornia")
+pytest.importorskip("tensorboard")
+
+from full_disk import full_disk  # noqa: E402
+from safetensors.torch import load_file, save_file  # noqa: E402
+
+from sslmot import tensors as tensors_file  # noqa: E402
+from sslmot.appearance.encoder import Encoder  # noqa: E402
+from sslmot.appearance.network import resnet  # noqa: E402
+from sslmot.data.crops import CropSet  # noqa: E402
+from sslmot.training import trainer  # noqa: E402
+from sslmot.training.collapse import CollapseError  # noqa: E402
+from sslmot.training.config import TrainConfig  # noqa: E402
+
+TINY = TrainConfig.paper(
+    backbone="resnet18", crop_size=(64, 32), batch_size=16, epochs=2, views="image"
+)
+FILES = ["checkpoint.safetensors", "config.yaml", "crops", "encoder.safetensors", "tensorboard"]
+
+
+def people(count=16, each=4, size=(64, 32)):
+    """Crops of people in one colour each, every one in two clips, a tracklet in each."""
+    rng = np.random.default_rng(0)
+    colours = rng.integers(30, 226, (count, 1, 1, 1, 3))
+    images = colours + rng.integers(-20, 21, (count, each, *size, 3))
+    who = np.repeat(np.arange(count), each)
+    clips = np.tile(np.arange(each) % 2, count)
+    return CropSet(
+        images.reshape(-1, *size, 3).astype(np.uint8),
+        clips.astype(np.int32),
+        (9000 * who + 10 * np.tile(np.arange(each), count)).astype(np.int64),
+        (2 * who + clips).astype(np.int64),
+        ("left", "right"),
+    )
+
+
+@pytest.fixture(scope="module")
+def crops():
+    return people()
+
+
+@pytest.fixture(scope="module")
+def run(crops, tmp_path_factory):
+    """A run of two epochs."""
+    output = tmp_path_factory.mktemp("runs") / "whole"
+    trainer.train(crops, TINY, output, device="cpu")
+    return output
+
+
+def scalars(run):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(run / "tensorboard"))
+    events.Reload()
+    return {tag: [e.value for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+
+def test_what_a_run_leaves(run, crops):
+    assert sorted(path.name for path in run.iterdir()) == FILES
+    assert TrainConfig.load(run / "config.yaml") == TINY
+    np.testing.assert_array_equal(CropSet.load(run / "crops").images, crops.images)
+    encoder = Encoder.load(run / "encoder.safetensors", device="cpu")
+    assert encoder.config.architecture == "resnet18"
+    about = json.loads(encoder.metadata["sslmot.training"])
+    assert about["config"] == TINY.to_dict()
+    assert (about["epochs"], about["crops"], about["clips"]) == (2, 64, ["left", "right"])
+    z = encoder(np.zeros((80, 40, 3), np.uint8), [[0, 0, 32, 64]])
+    assert z.shape == (1, 2048)
+
+
+def test_the_curves_can_be_read(run):
+    curves = scalars(run)
+    assert {
+        "loss",
+        "affinity/same",
+        "affinity/different",
+        "features/spread",
+        "features/effective_rank",
+        "learning_rate",
+        "speed/images_per_second",
+        "speed/waiting_for_data",
+    } <= set(curves)
+    assert curves["learning_rate"][0] == pytest.approx(0.05 * 16 / 256)
+    assert curves["learning_rate"] == sorted(curves["learning_rate"], reverse=True)
+    assert 0 < curves["speed/waiting_for_data"][0] < 1
+
+
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_encoder(run, crops, tmp_path):
+    trainer.train(crops, TINY, tmp_path / "again", device="cpu")
+    other = dataclasses.replace(TINY, seed=1)
+    trainer.train(crops, other, tmp_path / "other", device="cpu")
+    first, again, third = (
+        load_file(path / "encoder.safetensors")
+        for path in (run, tmp_path / "again", tmp_path / "other")
+    )
+    assert all(torch.equal(first[k], again[k]) for k in first)
+    assert not torch.equal(first["backbone.conv1.weight"], third["backbone.conv1.weight"])
+
+
+@pytest.mark.processor
+@pytest.mark.slow
+def test_a_resumed_run_goes_as_one_never_interrupted(run, crops, tmp_path, monkeypatch):
+    class Stop(BaseException):
+        pass
+
+    train_epoch = trainer._Trainer._train_epoch
+
+    def stops_in_the_second(self, *args):
+        train_epoch(self, *args)
+        if self.epoch == 2:  # all done but not written
+            raise Stop
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer._Trainer, "_train_epoch", stops_in_the_second)
+        with pytest.raises(Stop):
+            trainer.train(crops, TINY, tmp_path / "run", device="cpu")
+    trainer.resume(tmp_path / "run", device="cpu")
+    whole, resumed = (load_file(path / "encoder.safetensors") for path in (run, tmp_path / "run"))
+    assert all(torch.equal(whole[k], resumed[k]) for k in whole)
+
+
+def test_a_finished_run_resumes_to_its_encoder(run):
+    before = load_file(run / "encoder.safetensors")
+    encoder = trainer.resume(run, device="cpu")
+    state = encoder.network.state_dict()
+    assert all(torch.equal(before[k], state[k]) for k in before)
+
+
+@pytest.mark.parametrize(
+    "method",
+    ["simsiam", *(pytest.param(name, marks=pytest.mark.slow) for name in ("byol", "barlow"))],
+)
+def test_every_method_trains(method, crops, tmp_path):
+    feature = "backbone" if method == "byol" else "projection"
+    config = dataclasses.replace(TINY, method=method, epochs=1, feature=feature)
+    encoder = trainer.train(crops, config, tmp_path / "run", device="cpu")
+    assert np.isfinite(scalars(tmp_path / "run")["loss"]).all()
+    width = {"simsiam": 2048, "byol": 512, "barlow": 8192}[method]
+    assert encoder.dim == width
+
+
+@pytest.mark.parametrize(
+    ("sampler", "loss"),
+    [
+        ("tracklet", "contrast"),
+        ("pairs", "acd"),
+        ("identities", "contrast"),
+        pytest.param("identities", "acd", marks=pytest.mark.slow),
+    ],
+)
+def test_every_sampler_trains(sampler, loss, crops, tmp_path):
+    config = dataclasses.replace(TINY, sampler=sampler, loss=loss, head="norm", epochs=1)
+    trainer.train(crops, config, tmp_path / "run", device="cpu")
+    curves = scalars(tmp_path / "run")
+    assert np.isfinite(curves["loss"]).all()
+    if sampler == "identities":
+        assert curves["identities/count"] == [16]
+
+
+@pytest.mark.parametrize(("linked", "sampler"), [(True, "pairs"), (False, "identities")])
+def test_the_sampler_follows_the_crops(linked, sampler, crops, tmp_path):
+    if not linked:
+        crops = dataclasses.replace(crops, tracklets=np.full(len(crops), -1, np.int64))
+    config = dataclasses.replace(TINY, sampler="auto", epochs=1)
+    trainer.train(crops, config, tmp_path / "run", device="cpu")
+    assert TrainConfig.load(tmp_path / "run" / "config.yaml").sampler == sampler
+
+
+@pytest.mark.processor
+@pytest.mark.slow
+def test_learning_lowers_the_loss(crops, tmp_path):
+    config = TrainConfig(
+        backbone="resnet18",
+        crop_size=(64, 32),
+        batch_size=16,
+        epochs=6,
+        sampler="identities",
+        # The plainest of all, since few steps have to do.
+        augmentation="both",
+        parts=1,
+        middle=1.0,
+        learning_rate=0.5,
+    )
+    encoder = trainer.train(crops, config, tmp_path / "run", device="cpu")
+    loss = scalars(tmp_path / "run")["loss"]
+    # Of seeds 0 to 2 with AVX2 and without, the largest share is .69.
+    assert loss[-1] < 0.85 * loss[0]
+    z = np.stack([encoder(image, [[0, 0, 32, 64]])[0] for image in crops.images])
+    z /= np.linalg.norm(z, axis=1, keepdims=True)
+    similar = z @ z.T - 2 * np.eye(len(z))
+    who = np.repeat(np.arange(16), 4)
+    assert (who[similar.argmax(axis=1)] == who).mean() > 0.9
+
+
+@pytest.mark.slow
+def test_it_starts_from_given_weights(run, crops, tmp_path):
+    torchvision = {
+        **resnet("resnet18").state_dict(),
+        "fc.weight": torch.zeros(1000, 512),
+        "fc.bias": torch.zeros(1000),
+    }
+    save_file(torchvision, tmp_path / "torchvision.safetensors")
+    still = dataclasses.replace(TINY, learning_rate=1e-6, epochs=1)
+    for name, path in (
+        ("conv1.weight", tmp_path / "torchvision.safetensors"),
+        ("backbone.conv1.weight", run / "encoder.safetensors"),
+    ):
+        config = dataclasses.replace(still, initial=str(path))
+        output = tmp_path / f"from {path.stem}"
+        encoder = trainer.train(crops, config, output, device="cpu")
+        torch.testing.assert_close(
+            encoder.network.backbone.conv1.weight.detach(),
+            load_file(path)[name],
+            atol=1e-4,
+            rtol=0,
+        )
+
+
+def test_initial_weights_of_another_architecture(run, crops, tmp_path):
+    config = dataclasses.replace(
+        TINY, backbone="resnet50", initial=str(run / "encoder.safetensors")
+    )
+    with pytest.raises(
+        ValueError, match=r"initial: expected weights of resnet50 without IBN, got .*encoder"
+    ):
+        trainer.train(crops, config, tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_holds_something_is_left_alone(crops, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"expected a new or empty folder, got .*\d$"):
+        trainer.train(crops, TINY, tmp_path, device="cpu")
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_another_run_is_left_alone(run, crops):
+    before = (run / "encoder.safetensors").read_bytes()
+    with pytest.raises(FileExistsError, match=r"\(sslmot train --resume .*whole goes on with it\)"):
+        trainer.train(crops, TINY, run, device="cpu")
+    assert (run / "encoder.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize("device", ["foo", "cuda:63"])
+def test_a_device_that_is_not_there(device, crops, tmp_path):
+    if device.startswith("cuda") and torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(ValueError, match="device: expected"):
+        trainer.train(crops, TINY, tmp_path / "run", device=device)
+    assert not (tmp_path / "run").exists()
+
+
+def test_more_in_a_batch_than_there_are_crops(crops, tmp_path):
+    config = dataclasses.replace(TINY, batch_size=65)
+    with pytest.raises(ValueError, match=r"batch_size: expected at most 64, .*got 65"):
+        trainer.train(crops, config, tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.processor
+@pytest.mark.slow
+def test_a_run_that_collapses_stops(crops, tmp_path):
+    config = dataclasses.replace(TINY, learning_rate=100.0, epochs=20, loss="mse")
+    with pytest.raises(CollapseError, match=r"collapsed in epoch \d+"):
+        trainer.train(crops, config, tmp_path / "run", device="cpu")
+
+
+def test_damaged_runs(run, crops, tmp_path):
+    with pytest.raises(FileNotFoundError, match="resume: expected a run"):
+        trainer.resume(tmp_path, device="cpu")
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    checkpoint = copy / "checkpoint.safetensors"
+    whole = checkpoint.read_bytes()
+
+    checkpoint.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=r"checkpoint.safetensors: expected a safetensors file"):
+        trainer.resume(copy, device="cpu")
+    assert checkpoint.read_bytes() == whole[: len(whole) // 2]
+
+    checkpoint.write_bytes((run / "encoder.safetensors").read_bytes())
+    with pytest.raises(ValueError, match="expected a checkpoint, got another safetensors file"):
+        trainer.resume(copy, device="cpu")
+
+    checkpoint.write_bytes(whole)
+    dataclasses.replace(TINY, backbone="resnet50").save(copy / "config.yaml")
+    with pytest.raises(ValueError, match=r"expected a checkpoint of the run's config.yaml"):
+        trainer.resume(copy, device="cpu")
+
+
+def test_notes_and_tensors_of_a_checkpoint_are_checked(run, tmp_path):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    path = copy / "checkpoint.safetensors"
+    tensors, metadata = tensors_file.read(path)
+    notes = json.loads(metadata["sslmot.checkpoint"])
+    for change in ({"epoch": -1}, {"epoch": "2"}, {"step": True}, {"seconds": None}):
+        changed = {"sslmot.checkpoint": json.dumps(notes | change)}
+        tensors_file.write(path, tensors, changed)
+        with pytest.raises(ValueError, match=rf"checkpoint.safetensors: {next(iter(change))}: exp"):
+            trainer.resume(copy, device="cpu")
+    for text in ("[" * 20_000, "[]", "{}"):
+        tensors_file.write(path, tensors, {"sslmot.checkpoint": text})
+        with pytest.raises(ValueError, match=r"checkpoint.safetensors: expected"):
+            trainer.resume(copy, device="cpu")
+    name = next(name for name in tensors if name.startswith("momentum."))
+    for wrong in (torch.zeros(1), torch.full_like(tensors[name], torch.nan)):
+        tensors_file.write(path, tensors | {name: wrong}, metadata)
+        with pytest.raises(ValueError, match=rf"checkpoint.safetensors: {name}: expected"):
+            trainer.resume(copy, device="cpu")
+
+
+def test_a_full_disk_names_the_file(crops, tmp_path, monkeypatch):
+    config = dataclasses.replace(TINY, epochs=1)
+    with full_disk(10**6), pytest.raises(OSError, match=r"too large.*encoder\.safetensors"):
+        trainer.train(crops, config, tmp_path / "run", device="cpu")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    # The curves are written in a thread of TensorBoard's own, whose errors name no file.
+    monkeypatch.setattr(trainer.SummaryWriter, "add_scalar", full)
+    with pytest.raises(OSError, match=rf"No space left.*{tmp_path}/run"):
+        trainer.resume(tmp_path / "run", device="cpu")
+
+
+def write_images(folder, crops):
+    folder.mkdir()
+    for i, image in enumerate(crops.images):
+        cv2.imwrite(str(folder / f"{i:03d}.png"), image[..., ::-1])
+    return folder
+
+
+SETTINGS = ["--paper", "--backbone", "resnet18", "--crop-size", "64", "32", "--batch-size", "16"]
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+
+
+@pytest.mark.slow
+def test_two_processes_make_one_run(crops, tmp_path):
+    folder = write_images(tmp_path / "images", crops)
+    launch = [
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "sslmot",
+        "train",
+    ]
+    done = subprocess.run(
+        [sys.executable, *launch, folder, "--output", tmp_path / "run", "--epochs", "1", *SETTINGS],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == FILES
+    assert np.isfinite(scalars(tmp_path / "run")["loss"]).all()
+
+
+@pytest.mark.slow
+def test_a_killed_run_loses_an_epoch_at_most(crops, tmp_path):
+    folder, run = write_images(tmp_path / "images", crops), tmp_path / "run"
+    command = [sys.executable, "-m", "sslmot", "train"]
+    process = subprocess.Popen(
+        [*command, folder, "--output", run, "--epochs", "10000", *SETTINGS],
+        env=ENVIRONMENT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 120
+    while not (run / "checkpoint.safetensors").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    # What is on disk is whole, whenever it was killed.
+    config = TrainConfig.load(run / "config.yaml")
+    again = trainer._Trainer(CropSet.load(run / "crops"), config, run, "cpu", False)
+    again.restore(run / "checkpoint.safetensors")
+    assert again.epoch >= 1
+    Encoder.load(run / "encoder.safetensors", device="cpu")
