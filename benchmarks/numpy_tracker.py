@@ -30,19 +30,19 @@ class NumpyTracker:
         kept = cost[rows, columns] < c.max_cost
         rows, columns = rows[kept], columns[kept]
 
-        self.boxes[rows] = c.delta * self.boxes[rows] + (1 - c.delta) * boxes[columns]
-        mixed = c.delta * self.z[rows] + (1 - c.delta) * z[columns]
+        self.boxes[rows] = c.ema * self.boxes[rows] + (1 - c.ema) * boxes[columns]
+        mixed = c.ema * self.z[rows] + (1 - c.ema) * z[columns]
         self.z[rows] = mixed / np.linalg.norm(mixed, axis=1, keepdims=True)
         self.matches[rows] += 1
         self.misses += 1
         self.misses[rows] = 0
-        new = rows[(self.matches[rows] >= c.confirm) & (self.ids[rows] == 0)]
+        new = rows[(self.matches[rows] >= c.min_hits) & (self.ids[rows] == 0)]
         self.ids[new] = np.arange(self.next_id, self.next_id + len(new))
         self.next_id += len(new)
         out = np.zeros(len(boxes), int)
         out[columns] = self.ids[rows]
 
-        alive = self.misses <= c.patience
+        alive = self.misses <= c.max_age
         born = np.setdiff1d(np.arange(len(boxes)), columns)
         zeros = np.zeros(len(born), int)
         self.boxes = np.concatenate([self.boxes[alive], boxes[born]])

@@ -24,7 +24,7 @@ from sslmot.pngan.pairs import identity_pairs
 from sslmot.pngan.quality import ssim
 from sslmot.pose.canonical import distance, pose_vectors
 from sslmot.pose.estimator import estimate
-from sslmot.pose.gate import full_body
+from sslmot.pose.full_body import full_body
 from sslmot.pose.maps import pose_maps
 from sslmot.pose.model import load_pose_model
 

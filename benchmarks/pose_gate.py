@@ -22,7 +22,7 @@ from sslmot.data.crops import cut
 from sslmot.data.market1501 import read_market1501
 from sslmot.data.mot import Sequence
 from sslmot.data.video import read_sequence_crops
-from sslmot.pose.gate import full_body
+from sslmot.pose.full_body import full_body
 from sslmot.pose.joints import Joints
 from sslmot.pose.maps import pose_maps
 from sslmot.pose.model import load_pose_model

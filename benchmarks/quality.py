@@ -34,7 +34,7 @@ from sslmot.appearance.encoder import Encoder
 from sslmot.assignment import iou
 from sslmot.data.mot import PEDESTRIAN, Sequence, sequences, write_results, write_sequence
 from sslmot.evaluation.tracks import Scores, evaluate
-from sslmot.tuning.footage import describe_sequence
+from sslmot.tuning.footage import embed_sequence
 
 sys.path.append(str(Path(__file__).parents[1] / "examples"))
 from detect import Yolox
@@ -42,14 +42,14 @@ from detect import Yolox
 PATIENCES = (30, 90, 150)
 
 ABLATIONS: dict[str, dict[str, object]] = {
-    "no memory": {"memory": 0},
+    "no memory": {"reid_max_age": 0},
     "the lost as everyone": {"lost_affinity": TrackerConfig().min_affinity},
-    "all births wait": {"sure_score": float("inf")},
-    "no birth waits": {"confirm": 0},
-    "faint as everyone": {"low_score": -float("inf")},
-    "births anywhere": {"birth_overlap": 1.0},
-    "hidden looks too": {"max_hidden": 1.0},
-    "patience of 30": {"patience": 30},
+    "all births wait": {"instant_confirm_score": float("inf")},
+    "no birth waits": {"min_hits": 0},
+    "faint as everyone": {"high_score": -float("inf")},
+    "births anywhere": {"new_track_max_iou": 1.0},
+    "hidden looks too": {"max_occlusion": 1.0},
+    "patience of 30": {"max_age": 30},
     "no Kalman filter": {"motion": "none"},
     "one noise for all": {"score_noise": 0.0},
     "re-update after a gap": {"reupdate": True},
@@ -166,7 +166,7 @@ class Features:
         """Of each frame, from the first, (N, D) float32, of unit length as some peers expect."""
         if not self.cache.exists():
             extractor = Encoder.load(self.weights) if self.weights else ColorHistogram()
-            footage = describe_sequence(self.sequence, extractor, progress=True)
+            footage = embed_sequence(self.sequence, extractor, progress=True)
             self.cache.parent.mkdir(parents=True, exist_ok=True)
             np.savez(self.cache, *footage.embeddings)
         with np.load(self.cache) as file:
@@ -178,14 +178,14 @@ def ours(name: str, features: str | None, config: TrackerConfig) -> Method:
     """A tracker of this project as one of the methods."""
 
     def make(patience: int) -> Step:
-        share = patience / config.patience  # of the frames, where some are left out
+        share = patience / config.max_age  # of the frames, where some are left out
         tracker = Tracker(
             replace(
                 config,
-                patience=patience,
-                potential_patience=min(config.potential_patience, patience),
-                memory=round(config.memory * share),
-                walk=config.walk / share,
+                max_age=patience,
+                tentative_max_age=min(config.tentative_max_age, patience),
+                reid_max_age=round(config.reid_max_age * share),
+                reid_max_speed=config.reid_max_speed / share,
             )
         )
 
@@ -195,7 +195,7 @@ def ours(name: str, features: str | None, config: TrackerConfig) -> Method:
 
         return step
 
-    return Method(name, make, config.patience, features)
+    return Method(name, make, config.max_age, features)
 
 
 def track(

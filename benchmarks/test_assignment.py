@@ -24,7 +24,7 @@ SIZES = [10, 50, 300, 1000, 2000]
 
 @cache
 def crowd(n):
-    """Costs of a crowd: a few candidates a row, all other pairs at the gate."""
+    """Costs of a crowd: a few candidates a row, all other pairs at the max_cost."""
     rng = np.random.default_rng(n)
     at = rng.random((n, 2)) * np.sqrt(n)
     seen = (at + rng.normal(0, 0.1, at.shape))[rng.permutation(n)]
@@ -43,9 +43,9 @@ def optimum(problem, n):
     return cost[rows, columns].sum()
 
 
-def objective(cost, match, gate):
+def objective(cost, match, max_cost):
     made = match >= 0
-    return cost[made, match[made]].sum() + gate * (~made).sum()
+    return cost[made, match[made]].sum() + max_cost * (~made).sum()
 
 
 def read(pairs, n):
@@ -109,9 +109,9 @@ def test_gated_pairs(benchmark, n):
 
 @pytest.mark.parametrize("n", SIZES)
 def test_gated_pairs_lapmod(benchmark, n):
-    """Which knows no gate: who is left out goes to a column, or row, of its own.
+    """Which knows no max_cost: who is left out goes to a column, or row, of its own.
 
-    (i, j) at its cost, (i, own column of i) at the gate, (own row of j, j) at 0, and
+    (i, j) at its cost, (i, own column of i) at the max_cost, (own row of j, j) at 0, and
     (own row of j, own column of i) at 0 for each candidate, to take up what a pair sets free.
     """
     lap = pytest.importorskip("lap", reason="no lapx: pip install sslmot[benchmark]")
@@ -140,7 +140,7 @@ UNIFORM = {
 @pytest.mark.parametrize("n", SIZES)
 @pytest.mark.parametrize("name", UNIFORM)
 def test_uniform(benchmark, name, n):
-    benchmark.group = f"assignment, uniform costs without a gate, N = {n:4}"
+    benchmark.group = f"assignment, uniform costs without a max_cost, N = {n:4}"
     cost = uniform(n)
     match = read(benchmark(UNIFORM[name](), cost), n)
     assert objective(cost, match, 0) == pytest.approx(optimum(uniform, n), abs=1e-9)

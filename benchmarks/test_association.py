@@ -2,7 +2,7 @@
 
     pytest benchmarks/test_association.py --benchmark-columns=median,iqr,rounds
 
-Normalise both sides, dot products, exponential, thresholds, distance, combination, gate: on one
+Normalise both sides, dot products, exponential, thresholds, distance, combination, max_cost: on one
 thread, and on CUDA where there is a device. Each is held against NumPy in float64. Two floors of
 each group are printed: what must be read and written over the bandwidth of a large copy, and the
 multiplications over the rate of a large matmul, both measured here.
@@ -24,9 +24,14 @@ torch = pytest.importorskip("torch", reason="torch is not installed: pip install
 
 # Problems, tracks, detections, length of a feature.
 SHAPES = [(1, 50, 50, 512), (1, 200, 200, 2048), (1, 1000, 1000, 2048), (64, 100, 100, 512)]
-TAU, RHO, REACH, GATE = 0.4, 0.2, 2.5, 0.9
+TAU, RHO, MAX_DISTANCE, MAX_COST = 0.4, 0.2, 2.5, 0.9
 PARAMS = _core.PairParams(
-    tau=TAU, min_affinity=RHO, appearance_weight=0.5, motion_weight=0.5, shape_weight=0, gate=GATE
+    tau=TAU,
+    min_affinity=RHO,
+    appearance_weight=0.5,
+    motion_weight=0.5,
+    shape_weight=0,
+    max_cost=MAX_COST,
 )
 
 
@@ -54,7 +59,7 @@ def problem(shape):
     )
 
 
-def numpy_cost(tracks, detections, track_boxes, boxes, rho=RHO, reach=REACH):
+def numpy_cost(tracks, detections, track_boxes, boxes, rho=RHO, max_distance=MAX_DISTANCE):
     tracks = tracks / np.linalg.norm(tracks, axis=-1, keepdims=True)
     detections = detections / np.linalg.norm(detections, axis=-1, keepdims=True)
     affinity = np.exp((tracks @ detections.swapaxes(-1, -2) - 1) / TAU)
@@ -65,8 +70,8 @@ def numpy_cost(tracks, detections, track_boxes, boxes, rho=RHO, reach=REACH):
     distance += np.abs(at[..., :, None, 1] - to[..., None, :, 1]) / size[..., :, None, 1]
     distance /= 2
     cost = 0.5 * (1 - affinity) + 0.5 * np.minimum(distance, 1)
-    never = (affinity < rho) | (distance > reach)
-    return np.where(never, np.float32(GATE), np.minimum(cost, np.float32(GATE)))
+    never = (affinity < rho) | (distance > max_distance)
+    return np.where(never, np.float32(MAX_COST), np.minimum(cost, np.float32(MAX_COST)))
 
 
 def torch_cost(tracks, detections, track_boxes, boxes):
@@ -80,15 +85,17 @@ def torch_cost(tracks, detections, track_boxes, boxes):
     distance = distance + (at[..., :, None, 1] - to[..., None, :, 1]).abs() / size[..., :, None, 1]
     distance = distance / 2
     cost = 0.5 * (1 - affinity) + 0.5 * distance.clamp(max=1)
-    never = (affinity < RHO) | (distance > REACH)
-    return torch.where(never, GATE, cost.clamp(max=GATE))
+    never = (affinity < RHO) | (distance > MAX_DISTANCE)
+    return torch.where(never, MAX_COST, cost.clamp(max=MAX_COST))
 
 
 @cache
 def expected(shape):
     """In float64, and which pairs are so near to a threshold that rounding may decide."""
     q = {name: x.astype(np.float64) for name, x in vars(problem(shape)).items()}
-    low, cost, high = (numpy_cost(**q, rho=RHO + s, reach=REACH + s) for s in (-1e-5, 0, 1e-5))
+    low, cost, high = (
+        numpy_cost(**q, rho=RHO + s, max_distance=MAX_DISTANCE + s) for s in (-1e-5, 0, 1e-5)
+    )
     return cost, (low == cost) & (cost == high)
 
 
@@ -167,16 +174,16 @@ def test_sslmot(benchmark, group, device, shape):
         if _core.cuda_device_count() == 0:
             pytest.skip("sslmot was built without CUDA")
         q = {name: torch.from_numpy(x).cuda() for name, x in q.items()}
-    reach = np.full((b, t), REACH, np.float32)
+    max_distance = np.full((b, t), MAX_DISTANCE, np.float32)
     out = np.empty((b, t, n), np.float32)
     stream = 0
     if device == "cuda":
-        reach, out = torch.from_numpy(reach).cuda(), torch.from_numpy(out).cuda()
+        max_distance, out = torch.from_numpy(max_distance).cuda(), torch.from_numpy(out).cuda()
         stream = torch.cuda.current_stream().cuda_stream
 
     def call():
         _core.cost(
-            q["tracks"], q["detections"], q["track_boxes"], q["boxes"], PARAMS, out, reach,
+            q["tracks"], q["detections"], q["track_boxes"], q["boxes"], PARAMS, out, max_distance,
             stream=stream,
         )  # fmt: skip
         wait(device)
@@ -226,16 +233,16 @@ def test_gate_first(benchmark, people):
     benchmark.group = f"association, {' x '.join(map(str, shape))}, cpu"
     q = SimpleNamespace(**{name: x[0] for name, x in vars(problem(shape)).items()})
     norms = _core.row_norms(q.tracks), _core.row_norms(q.detections)
-    reach = np.full(people, REACH, np.float32)
+    max_distance = np.full(people, MAX_DISTANCE, np.float32)
     match, _ = benchmark(
-        _core.associate, q.track_boxes, reach, q.boxes, PARAMS, q.tracks, norms[0],
+        _core.associate, q.track_boxes, max_distance, q.boxes, PARAMS, q.tracks, norms[0],
         np.arange(people), q.detections, norms[1],
     )  # fmt: skip
     cost = expected(shape)[0][0]
-    best = _core.assign(cost, GATE)
+    best = _core.assign(cost, MAX_COST)
 
     def objective(match):
         made = match >= 0
-        return cost[made, match[made]].sum() + GATE * (~made).sum()
+        return cost[made, match[made]].sum() + MAX_COST * (~made).sum()
 
     assert objective(match) == pytest.approx(objective(best), abs=2e-5 * people)

@@ -24,7 +24,7 @@ PARAMS = _core.PairParams(
     appearance_weight=0.5,
     motion_weight=0.5,
     shape_weight=0.0,
-    gate=GATE,
+    max_cost=GATE,
 )
 CALLS = 20
 

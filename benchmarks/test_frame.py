@@ -76,8 +76,8 @@ def stages(monkeypatch):
             ("upload", encoder, "_upload"),
             ("crops", "sslmot.encoder", "crop"),
             ("network", encoder, "describe"),
-            ("camera", "sslmot.tracker", "look"),
-            ("camera", "sslmot.tracker", "camera_motion"),
+            ("camera_motion", "sslmot.tracker", "look"),
+            ("camera_motion", "sslmot.tracker", "camera_motion"),
         ):
             if isinstance(owner, str):
                 owner = __import__(owner, fromlist=["_"])

@@ -23,7 +23,7 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kLargest = 1e300;
 
 // What a row would pay at the current prices: for its cheapest column, and for its second choice.
-// Leaving the row out, at the gate, is a choice too: then `column` is -1.
+// Leaving the row out, at max_cost, is a choice too: then `column` is -1.
 struct Bid {
     double best, second;
     int32_t column;
@@ -37,8 +37,8 @@ struct SparseRows {
     const int32_t* column;
     const Cost* cost;
 
-    Bid bid(int32_t row, const double* price, double gate) const {
-        Bid bid{gate, kInfinity, -1, 0.0};
+    Bid bid(int32_t row, const double* price, double max_cost) const {
+        Bid bid{max_cost, kInfinity, -1, 0.0};
         for (int32_t e = begin[row]; e < begin[row + 1]; ++e) {
             const auto c = static_cast<double>(cost[e]);
             const double paid = c - price[column[e]];
@@ -50,16 +50,16 @@ struct SparseRows {
         return bid;
     }
 
-    // Calls reach(column, cost, distance) for the columns that may lie nearer by way of a row, at
-    // `base`, than they did and than `nearest`.
+    // Calls max_distance(column, cost, distance) for the columns that may lie nearer by way of a
+    // row, at `base`, than they did and than `nearest`.
     template <class Reach>
     void spread(int32_t row, double base, const double* price, const double* distance,
-                double nearest, const Reach& reach) const {
+                double nearest, const Reach& max_distance) const {
         for (int32_t e = begin[row]; e < begin[row + 1]; ++e) {
             const int32_t j = column[e];
             const auto c = static_cast<double>(cost[e]);
             const double d = base + c - price[j];
-            if (d < nearest && d < distance[j]) reach(j, c, d);
+            if (d < nearest && d < distance[j]) max_distance(j, c, d);
         }
     }
 };
@@ -86,14 +86,14 @@ void for_each_mark(uint8_t* marks, int64_t n, const Visit& visit) {
 }
 
 // The matching and its dual prices. A column's price is never positive, and zero while it is free;
-// a row may always be left out, at the cost of the gate.
+// a row may always be left out, at a cost of max_cost.
 class Matcher {
   public:
     template <class Cost>
-    void solve(const SparseRows<Cost>& rows, int64_t n_rows, int64_t n_columns, double gate,
+    void solve(const SparseRows<Cost>& rows, int64_t n_rows, int64_t n_columns, double max_cost,
                int32_t* match) {
         const auto n = static_cast<size_t>(n_columns);
-        gate_ = gate;
+        max_cost_ = max_cost;
         price_.assign(n, 0.0);
         owner_.assign(n, -1);
         distance_.assign(n, kInfinity);
@@ -128,7 +128,7 @@ class Matcher {
                     waiting_.push_back(row);
                     break;
                 }
-                const Bid bid = rows.bid(row, price_.data(), gate_);
+                const Bid bid = rows.bid(row, price_.data(), max_cost_);
                 if (bid.column < 0) break;  // left out: settled, as prices only fall
                 const auto j = static_cast<size_t>(bid.column);
                 const int32_t turned_out = owner_[j];
@@ -155,7 +155,8 @@ class Matcher {
         heap_.clear(), touched_.clear();
 
         const auto scan = [&](int32_t row, double base) {
-            if (base + gate_ < nearest) nearest = base + gate_, last_row = row, last_column = -1;
+            if (base + max_cost_ < nearest)
+                nearest = base + max_cost_, last_row = row, last_column = -1;
             rows.spread(row, base, price_.data(), distance_.data(), nearest,
                         [&](int32_t j, double cost, double d) {
                             const auto at = static_cast<size_t>(j);
@@ -209,7 +210,7 @@ class Matcher {
         }
     }
 
-    double gate_ = 0;
+    double max_cost_ = 0;
     std::vector<double> price_;      // of columns
     std::vector<int32_t> owner_;     // column -> row or -1
     std::vector<Taken> taken_;       // row -> column
@@ -223,11 +224,12 @@ class Matcher {
 
 thread_local Matcher matcher;
 
-// An infinite gate, as a number: leaving a row out must cost more than any rearrangement could
+// An infinite max_cost, as a number: leaving a row out must cost more than any rearrangement could
 // save.
 template <class Cost>
-double finite_gate(double gate, const Cost* cost, int64_t pairs, int64_t rows, int64_t columns) {
-    if (gate < kLargest) return gate;
+double finite_limit(double max_cost, const Cost* cost, int64_t pairs, int64_t rows,
+                    int64_t columns) {
+    if (max_cost < kLargest) return max_cost;
     double largest = 0;
     for (int64_t e = 0; e < pairs; ++e)
         largest = std::max(largest, std::fabs(static_cast<double>(cost[e])));
@@ -235,7 +237,7 @@ double finite_gate(double gate, const Cost* cost, int64_t pairs, int64_t rows, i
 }
 
 // Calls solve(rows, columns, flipped, match) from the shorter side: the longer side's surplus would
-// all have to be bid down to the gate, and the same pairs are cheapest either way.
+// all have to be bid down to max_cost, and the same pairs are cheapest either way.
 template <class Solve>
 void from_shorter_side(int64_t rows, int64_t columns, int32_t* match, const Solve& solve) {
     if (rows <= columns) return solve(rows, columns, false, match);
@@ -268,15 +270,15 @@ struct Pairs {
     }
     void end_row() {
         if (count > std::numeric_limits<int32_t>::max())
-            throw std::length_error("cost: expected fewer than 2^31 pairs below the gate");
+            throw std::length_error("cost: expected fewer than 2^31 pairs below max_cost");
         row_begin.push_back(static_cast<int32_t>(count));
     }
 };
 
 template <class Cost>
 void solve_sparse(const int32_t* row_begin, const int32_t* column, const Cost* cost, int64_t rows,
-                  int64_t columns, double gate, int32_t* match) {
-    gate = finite_gate(gate, cost, row_begin[rows], rows, columns);
+                  int64_t columns, double max_cost, int32_t* match) {
+    max_cost = finite_limit(max_cost, cost, row_begin[rows], rows, columns);
     from_shorter_side(rows, columns, match, [&](int64_t n, int64_t m, bool flipped, int32_t* out) {
         SparseRows<Cost> problem{row_begin, column, cost};
         thread_local Pairs<Cost> turned;
@@ -300,12 +302,12 @@ void solve_sparse(const int32_t* row_begin, const int32_t* column, const Cost* c
             }
             problem = {turned.row_begin.data(), turned.column.data(), turned.cost.data()};
         }
-        matcher.solve(problem, n, m, gate, out);
+        matcher.solve(problem, n, m, max_cost, out);
     });
 }
 
-// All costs are below the gate: as no row needs to be left out while a column is free, the gate
-// decides nothing.
+// All costs are below max_cost: as no row needs to be left out while a column is free, the
+// max_cost decides nothing.
 template <class Cost>
 void solve_dense(const Cost* cost, int64_t rows, int64_t columns, int32_t* match) {
     from_shorter_side(rows, columns, match, [&](int64_t n, int64_t m, bool flipped, int32_t* out) {
@@ -338,13 +340,13 @@ SSLMOT_SIMD_CLONES bool all_between(const Cost* cost, int64_t n, Cost limit) {
     return outside == 0;
 }
 
-// Smallest Cost that is not below `gate`, so that comparing in Cost decides as in double.
+// Smallest Cost that is not below `max_cost`, so that comparing in Cost decides as in double.
 template <class Cost>
-Cost round_up(double gate) {
+Cost round_up(double max_cost) {
     constexpr Cost infinity = std::numeric_limits<Cost>::infinity();
-    if (gate > static_cast<double>(std::numeric_limits<Cost>::max())) return infinity;
-    const auto rounded = static_cast<Cost>(gate);
-    return static_cast<double>(rounded) < gate ? std::nextafter(rounded, infinity) : rounded;
+    if (max_cost > static_cast<double>(std::numeric_limits<Cost>::max())) return infinity;
+    const auto rounded = static_cast<Cost>(max_cost);
+    return static_cast<double>(rounded) < max_cost ? std::nextafter(rounded, infinity) : rounded;
 }
 
 template <class Cost>
@@ -355,9 +357,9 @@ SSLMOT_SIMD_CLONES Cost largest(const Cost* cost, int64_t n) {
     return most;
 }
 
-// From the pairs below `limit`, which is the gate as far as a Cost can tell.
+// From the pairs below `limit`, which is max_cost as far as a Cost can tell.
 template <class Cost>
-void solve_below(const Cost* cost, int64_t rows, int64_t columns, Cost limit, double gate,
+void solve_below(const Cost* cost, int64_t rows, int64_t columns, Cost limit, double max_cost,
                  int32_t* match) {
     thread_local Pairs<Cost> kept;
     thread_local std::vector<uint8_t> marks;
@@ -373,8 +375,8 @@ void solve_below(const Cost* cost, int64_t rows, int64_t columns, Cost limit, do
         });
         kept.end_row();
     }
-    solve_sparse(kept.row_begin.data(), kept.column.data(), kept.cost.data(), rows, columns, gate,
-                 match);
+    solve_sparse(kept.row_begin.data(), kept.column.data(), kept.cost.data(), rows, columns,
+                 max_cost, match);
 }
 
 // Gives rows that are left out the columns that are.
@@ -396,8 +398,8 @@ void fill_up(int64_t rows, int64_t columns, int32_t* match) {
 
 template <class Cost>
 void assign_sparse(const int32_t* row_begin, const int32_t* column, const Cost* cost, int64_t rows,
-                   int64_t columns, double gate, int32_t* match) {
-    const double limit = std::min(gate, kLargest);
+                   int64_t columns, double max_cost, int32_t* match) {
+    const double limit = std::min(max_cost, kLargest);
     bool all_below = true;
     for (int64_t i = 0; i < rows; ++i) {
         for (int32_t e = row_begin[i]; e < row_begin[i + 1]; ++e) {
@@ -406,7 +408,7 @@ void assign_sparse(const int32_t* row_begin, const int32_t* column, const Cost* 
             all_below &= c < limit;
         }
     }
-    if (all_below) return solve_sparse(row_begin, column, cost, rows, columns, gate, match);
+    if (all_below) return solve_sparse(row_begin, column, cost, rows, columns, max_cost, match);
 
     thread_local Pairs<Cost> kept;
     kept.clear();
@@ -416,24 +418,25 @@ void assign_sparse(const int32_t* row_begin, const int32_t* column, const Cost* 
             if (static_cast<double>(cost[e]) < limit) kept.add(column[e], cost[e]);
         kept.end_row();
     }
-    solve_sparse(kept.row_begin.data(), kept.column.data(), kept.cost.data(), rows, columns, gate,
-                 match);
+    solve_sparse(kept.row_begin.data(), kept.column.data(), kept.cost.data(), rows, columns,
+                 max_cost, match);
 }
 
 template <class Cost>
-void assign_dense(const Cost* cost, int64_t rows, int64_t columns, double gate, int32_t* match) {
+void assign_dense(const Cost* cost, int64_t rows, int64_t columns, double max_cost,
+                  int32_t* match) {
     if (rows == 0 || columns == 0) {
         std::fill_n(match, rows, -1);
         return;
     }
-    const Cost limit = round_up<Cost>(std::min(gate, kLargest));
+    const Cost limit = round_up<Cost>(std::min(max_cost, kLargest));
     // The first row nearly always tells whether there are pairs to leave out.
     const bool all_below = all_between(cost, columns, limit) &&
                            all_between(cost + columns, (rows - 1) * columns, limit);
-    if (!all_below) return solve_below(cost, rows, columns, limit, gate, match);
+    if (!all_below) return solve_below(cost, rows, columns, limit, max_cost, match);
 
     // Where most pairs cost the same, and none more (1 - IoU of boxes that do not touch), that is a
-    // gate in all but name: who is left out by it takes what is left, at that cost.
+    // max_cost in all but name: who is left out by it takes what is left, at that cost.
     const Cost most = largest(cost, rows * columns);
     if (2 * std::count(cost, cost + columns, most) <= columns)
         return solve_dense(cost, rows, columns, match);

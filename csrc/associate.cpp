@@ -13,7 +13,7 @@ namespace sslmot {
 
 namespace {
 
-// The costs of all pairs, of which those below the gate (or NaN, which the solver reports) are
+// The costs of all pairs, of which those below max_cost (or NaN, which the solver reports) are
 // kept.
 void compare_all(const Comparison& c) {
     const int64_t t = c.tracks.count, n = c.detections.count, dim = c.track_features.dim;
@@ -34,14 +34,14 @@ void compare_all(const Comparison& c) {
     q.batch = 1, q.tracks = t, q.detections = n, q.dim = dim, q.appearance = true;
     q.track_boxes = c.tracks.boxes, q.detection_boxes = c.detections.boxes;
     q.track_classes = c.tracks.classes, q.detection_classes = c.detections.classes;
-    q.reach = c.reach, q.min_affinity = c.min_affinity;
+    q.max_distance = c.max_distance, q.min_affinity = c.min_affinity;
     q.params = c.params, q.cost = cost.data();
     finish_costs(q, 0, track_norms.data(), norms.data());
     c.pairs->clear();
     for (int64_t i = 0; i < t; ++i) {
         const float* row = cost.data() + i * n;
         for (int64_t j = 0; j < n; ++j) {
-            if (row[j] >= c.params.gate) continue;
+            if (row[j] >= c.params.max_cost) continue;
             c.pairs->columns.push_back(static_cast<int32_t>(j));
             c.pairs->values.push_back(row[j]);
         }
@@ -49,13 +49,13 @@ void compare_all(const Comparison& c) {
     }
 }
 
-// old <- keep * old + add * fresh; the sum of its squares.
+// old <- keep * old + add * started; the sum of its squares.
 SSLMOT_SIMD_CLONES
-float mix(float* old, float keep, const float* fresh, float add, int64_t dim) {
+float mix(float* old, float keep, const float* started, float add, int64_t dim) {
     float square = 0;
 #pragma omp simd reduction(+ : square)
     for (int64_t k = 0; k < dim; ++k) {
-        const float mixed = keep * old[k] + add * fresh[k];
+        const float mixed = keep * old[k] + add * started[k];
         old[k] = mixed;
         square += mixed * mixed;
     }
@@ -76,11 +76,12 @@ void associate(const Comparison& c) {
     const std::vector<int32_t>& column = c.pairs->columns;
     // Where many of all pairs are candidates it is cheaper to compare all: products in blocks read
     // each feature once a block instead of once a pair.
-    bool all = x.data && std::all_of(c.reach, c.reach + t, [](float r) { return r == INFINITY; });
+    bool all = x.data && std::all_of(c.max_distance, c.max_distance + t,
+                                     [](float r) { return r == INFINITY; });
     if (all) {
         expect_few_pairs(t * n);
     } else {
-        find_candidates(c.tracks, c.reach, c.detections, c.params, *c.pairs);
+        find_candidates(c.tracks, c.max_distance, c.detections, c.params, *c.pairs);
         all = x.data && 4 * static_cast<int64_t>(column.size()) > t * n;
     }
     if (all) {
@@ -99,11 +100,13 @@ void associate(const Comparison& c) {
 
 void match_pairs(const Comparison& c) {
     assign_sparse(c.pairs->row_begin.data(), c.pairs->columns.data(), c.pairs->values.data(),
-                  c.tracks.count, c.detections.count, static_cast<double>(c.params.gate), c.match);
+                  c.tracks.count, c.detections.count, static_cast<double>(c.params.max_cost),
+                  c.match);
 }
 
-void blend(float* table, float* table_norms, const int64_t* rows, const float* features,
-           const float* norms, const int64_t* columns, const float* delta, int64_t n, int64_t dim) {
+void ema_update(float* table, float* table_norms, const int64_t* rows, const float* features,
+                const float* norms, const int64_t* columns, const float* delta, int64_t n,
+                int64_t dim) {
     for (int64_t i = 0; i < n; ++i) {
         float* old = table + rows[i] * dim;
         float& old_norm = table_norms[rows[i]];

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "gate.h"
+#include "candidates.h"
 #include "pair.h"
 
 namespace sslmot {
@@ -22,7 +22,7 @@ struct FeatureSet {
 struct Comparison {
     BoxSet tracks, detections;
     FeatureSet track_features, detection_features;
-    const float* reach;         // (tracks): largest distance at which each may match
+    const float* max_distance;  // (tracks): largest distance at which each may match
     const float* min_affinity;  // (tracks): lowest affinity at which it may; null: as the settings
     PairParams params;
     Candidates* pairs;  // out: the candidates and what they cost
@@ -30,7 +30,7 @@ struct Comparison {
 };
 
 // Throws std::invalid_argument where a cost is NaN, std::length_error where more than kMostPairs
-// are within reach.
+// are near enough.
 void associate(const Comparison& comparison);
 
 // Its two steps after the candidates are found. Turns their distances into costs, in place, by the
@@ -38,13 +38,13 @@ void associate(const Comparison& comparison);
 template <class Cosine>
 void cost_pairs(const Comparison& c, const Cosine& cosine_of) {
     for (int64_t i = 0; i < c.tracks.count; ++i) {
-        const TrackGate gate = track_gate(c.reach, c.min_affinity, i, c.params);
+        const TrackLimits max_cost = track_limits(c.max_distance, c.min_affinity, i, c.params);
         const auto row = static_cast<size_t>(i);
         const auto begin = static_cast<size_t>(c.pairs->row_begin[row]);
         const auto end = static_cast<size_t>(c.pairs->row_begin[row + 1]);
         for (size_t e = begin; e < end; ++e) {
             float& value = c.pairs->values[e];
-            value = pair_cost(cosine_of(i, e), value, gate, c.params);
+            value = pair_cost(cosine_of(i, e), value, max_cost, c.params);
         }
     }
 }
@@ -57,7 +57,8 @@ void match_pairs(const Comparison& comparison);
 // with d = delta[i]. Where one of the two is unknown (zero) the other stands alone; d = 0 stores a
 // first feature.
 // Rows of the table are of unit length or zero, and `table_norms` says which: 1 or 0.
-void blend(float* table, float* table_norms, const int64_t* rows, const float* features,
-           const float* norms, const int64_t* columns, const float* delta, int64_t n, int64_t dim);
+void ema_update(float* table, float* table_norms, const int64_t* rows, const float* features,
+                const float* norms, const int64_t* columns, const float* delta, int64_t n,
+                int64_t dim);
 
 }  // namespace sslmot

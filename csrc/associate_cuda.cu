@@ -67,14 +67,14 @@ __global__ void __launch_bounds__(kThreads)
     }
 }
 
-// A block a row; the conditions are those of blend, in associate.cpp.
+// A block a row; the conditions are those of ema_update, in associate.cpp.
 __global__ void __launch_bounds__(kThreads)
     blend_kernel(float* table, float* table_norms, const int64_t* rows, const float* features,
                  const float* norms, const int64_t* columns, const float* delta, int64_t dim) {
     __shared__ float squares[kThreads / kWarp];
     const int64_t row = rows[blockIdx.x], column = columns[blockIdx.x];
     float* const old = table + row * dim;
-    const float* const fresh = features + column * dim;
+    const float* const started = features + column * dim;
     const float norm = norms[column], old_norm = table_norms[row];
     const bool known = !(norm < kSmallestNorm);
     if (!known && old_norm > 0.0F) return;
@@ -84,7 +84,7 @@ __global__ void __launch_bounds__(kThreads)
 
     float square = 0.0F;
     for (int64_t k = thread; k < dim; k += kThreads) {
-        const float x = keep * old[k] + add * fresh[k];
+        const float x = keep * old[k] + add * started[k];
         old[k] = x;
         square += x * x;
     }
@@ -157,18 +157,18 @@ class Buffers {
     int64_t used_ = 0, uploaded_ = 0;
 };
 
-// Finds the pairs within reach; throws where they are too many. Whether these are to be compared
-// one by one; else all are.
+// Finds the pairs near enough; throws where they are too many. Whether these are to be
+// compared one by one; else all are.
 bool list_candidates(const Comparison& c) {
     const int64_t t = c.tracks.count, n = c.detections.count;
-    // With an unlimited reach all pairs are candidates: no need to list them.
+    // With an unlimited max_distance all pairs are candidates: no need to list them.
     const bool limited =
-        std::any_of(c.reach, c.reach + t, [](float r) { return std::isfinite(r); });
+        std::any_of(c.max_distance, c.max_distance + t, [](float r) { return std::isfinite(r); });
     if (!limited && t * n > 0) {
         expect_few_pairs(t * n);
         return false;
     }
-    find_candidates(c.tracks, c.reach, c.detections, c.params, *c.pairs);
+    find_candidates(c.tracks, c.max_distance, c.detections, c.params, *c.pairs);
     return kSparse * static_cast<int64_t>(c.pairs->columns.size()) <= t * n;
 }
 
@@ -225,7 +225,7 @@ CostProblem put_all(const Comparison& c, Buffers& buffers) {
     q.detection_rows = buffers.put(c.detection_features.rows, n);
     q.track_boxes = buffers.put(c.tracks.boxes, 4 * t);
     q.detection_boxes = buffers.put(c.detections.boxes, 4 * n);
-    q.reach = buffers.put(c.reach, t);
+    q.max_distance = buffers.put(c.max_distance, t);
     q.min_affinity = buffers.put(c.min_affinity, t);
     q.track_classes = buffers.put(c.tracks.classes, t);
     q.detection_classes = buffers.put(c.detections.classes, n);
@@ -233,12 +233,12 @@ CostProblem put_all(const Comparison& c, Buffers& buffers) {
     return q;
 }
 
-// Finds the pairs below the gate, and what they cost, in the matrix of all.
+// Finds the pairs below max_cost, and what they cost, in the matrix of all.
 void read_costs(const Comparison& c, const float* cost) {
     c.pairs->clear();
     for (int64_t i = 0; i < c.tracks.count; ++i) {
         for (int64_t j = 0; j < c.detections.count; ++j, ++cost) {
-            if (*cost >= c.params.gate) continue;  // a NaN stays: the solver reports it
+            if (*cost >= c.params.max_cost) continue;  // a NaN stays: the solver reports it
             c.pairs->columns.push_back(static_cast<int32_t>(j));
             c.pairs->values.push_back(*cost);
         }
@@ -295,7 +295,7 @@ void blend_cuda(float* table, float* table_norms, const int64_t* rows, const flo
     const auto grid = static_cast<unsigned>(n);
     blend_kernel<<<grid, kThreads, 0, static_cast<cudaStream_t>(stream)>>>(
         table, table_norms, rows, features, norms, columns, delta, dim);
-    check_cuda(cudaGetLastError(), "blend kernel");
+    check_cuda(cudaGetLastError(), "ema_update kernel");
 }
 
 }  // namespace sslmot

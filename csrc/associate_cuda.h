@@ -26,7 +26,8 @@ int64_t cuda_comparison_bytes(int64_t tracks, int64_t detections);
 // comes back, the stream is waited for once, and candidates of all are compared in one launch.
 void associate_cuda(const std::vector<Comparison>& comparisons, const CudaWork& work);
 
-// As blend, with everything on the device; no row twice. Launches on the stream and does not wait.
+// As ema_update, with everything on the device; no row twice. Launches on the stream and does not
+// wait.
 void blend_cuda(float* table, float* table_norms, const int64_t* rows, const float* features,
                 const float* norms, const int64_t* columns, const float* delta, int64_t n,
                 int64_t dim, int device_id, void* stream);

@@ -6,14 +6,14 @@
 
 #include <cmath>
 
-#include "gate.h"
+#include "candidates.h"
 
 namespace sslmot {
 
 namespace py = pybind11;
 
-// Pairs, but for those at a gate, as (row_begin, columns, values).
-py::tuple to_arrays(const Candidates& all, double gate = NAN);
+// Pairs, but for those at max_cost, as (row_begin, columns, values).
+py::tuple to_arrays(const Candidates& all, double max_cost = NAN);
 
 void bind_track_table(py::module_& m);
 

@@ -36,10 +36,10 @@ const char* name_of(Stage stage) {
             return "appearance";
         case Stage::motion:
             return "motion";
-        case Stage::fresh:
+        case Stage::started:
             return "new";
         case Stage::reidentified:
-            return "recognised";
+            return "reidentified";
         default:
             return "gallery";
     }
@@ -182,18 +182,18 @@ void associate_steps(const std::vector<const BoundTable*>& tables,
     TrackTable::associate(all, their);
 }
 
-py::array_t<int64_t> unnamed(const BoundTable& table, const BoundStep& step, bool births) {
-    const std::vector<size_t> rows = table.unnamed(step, births);
+py::array_t<int64_t> without_id(const BoundTable& table, const BoundStep& step, bool new_tracks) {
+    const std::vector<size_t> rows = table.without_id(step, new_tracks);
     return array(std::vector<int64_t>(rows.begin(), rows.end()));
 }
 
-void name(const BoundTable& table, BoundStep& step, bool births, const py::object& known_,
+void name(const BoundTable& table, BoundStep& step, bool new_tracks, const py::object& known_,
           int64_t first_id) {
-    if (known_.is_none()) return table.name(step, births, nullptr, first_id);
+    if (known_.is_none()) return table.name(step, new_tracks, nullptr, first_id);
     const Tensor known(known_, "known");
-    const auto count = static_cast<int64_t>(table.unnamed(step, births).size());
+    const auto count = static_cast<int64_t>(table.without_id(step, new_tracks).size());
     known.expect("int64", {count}).expect_on_cpu();
-    table.name(step, births, known.data<const int64_t>(), first_id);
+    table.name(step, new_tracks, known.data<const int64_t>(), first_id);
 }
 
 py::tuple commit(BoundTable& table, BoundStep& step, const py::object& context) {
@@ -226,7 +226,7 @@ py::array_t<int64_t> in_view(const BoundTable& table, const BoundStep& step) {
     std::vector<int64_t> ids;
     for (size_t i = 0; i < table.size(); ++i)
         if (step.match[i] >= 0 && table.tracks().ids[i] > 0) ids.push_back(table.tracks().ids[i]);
-    for (const Newcomer& some : step.newcomers)
+    for (const Confirmation& some : step.confirmations)
         if (some.id) ids.push_back(some.id);
     return array(ids);
 }
@@ -335,20 +335,20 @@ py::array_t<float> read_features(const BoundTable& table, const py::object& slot
     return out;
 }
 
-py::tuple rounds_of(const BoundStep& step, double gate_motion, double gate_both) {
+py::tuple rounds_of(const BoundStep& step, double motion_max_cost, double max_cost) {
     py::list rounds;
     for (const Round& round : step.rounds) {
-        const double gate = round.stage == Stage::motion ? gate_motion : gate_both;
+        const double limit = round.stage == Stage::motion ? motion_max_cost : max_cost;
         rounds.append(py::make_tuple(name_of(round.stage), array(round.tracks),
                                      array(round.detections), array(round.match),
-                                     to_arrays(round.pairs, gate)));
+                                     to_arrays(round.pairs, limit)));
     }
     return py::tuple(rounds);
 }
 
 py::list newcomers_of(const BoundStep& step) {
     py::list all;
-    for (const Newcomer& some : step.newcomers)
+    for (const Confirmation& some : step.confirmations)
         if (some.id)
             all.append(py::make_tuple(some.id, some.detection, name_of(some.stage),
                                       std::isnan(some.affinity)
@@ -363,41 +363,42 @@ void bind_track_table(py::module_& m) {
     py::class_<TrackSettings>(m, "TrackSettings",
                               "The settings of a tracker, as TrackTable takes them.")
         .def(py::init([](const PairParams& by_both, const PairParams& by_motion,
-                         const PairParams& by_looks, float min_affinity, float lost_affinity,
-                         float appearance_reach, float motion_reach, double walk, bool rescue,
-                         float delta, float max_hidden, float low_score, float birth_overlap,
-                         float sure_score, int64_t confirm, int64_t patience,
-                         int64_t potential_patience, int64_t memory, bool kalman,
+                         const PairParams& by_appearance, float min_affinity, float lost_affinity,
+                         float appearance_max_distance, float motion_max_distance,
+                         double reid_max_speed, bool motion_fallback, float ema,
+                         float max_occlusion, float high_score, float new_track_max_iou,
+                         float instant_confirm_score, int64_t min_hits, int64_t max_age,
+                         int64_t tentative_max_age, int64_t reid_max_age, bool kalman,
                          const MotionNoise& noise, bool reupdate) {
                  return TrackSettings{by_both,
                                       by_motion,
-                                      by_looks,
+                                      by_appearance,
                                       min_affinity,
                                       lost_affinity,
-                                      appearance_reach,
-                                      motion_reach,
-                                      walk,
-                                      rescue,
-                                      delta,
-                                      max_hidden,
-                                      low_score,
-                                      birth_overlap,
-                                      sure_score,
-                                      confirm,
-                                      patience,
-                                      potential_patience,
-                                      memory,
+                                      appearance_max_distance,
+                                      motion_max_distance,
+                                      reid_max_speed,
+                                      motion_fallback,
+                                      ema,
+                                      max_occlusion,
+                                      high_score,
+                                      new_track_max_iou,
+                                      instant_confirm_score,
+                                      min_hits,
+                                      max_age,
+                                      tentative_max_age,
+                                      reid_max_age,
                                       kalman,
                                       noise,
                                       reupdate};
              }),
-             py::kw_only(), py::arg("by_both"), py::arg("by_motion"), py::arg("by_looks"),
-             py::arg("min_affinity"), py::arg("lost_affinity"), py::arg("appearance_reach"),
-             py::arg("motion_reach"), py::arg("walk"), py::arg("rescue"), py::arg("delta"),
-             py::arg("max_hidden"), py::arg("low_score"), py::arg("birth_overlap"),
-             py::arg("sure_score"), py::arg("confirm"), py::arg("patience"),
-             py::arg("potential_patience"), py::arg("memory"), py::arg("kalman"), py::arg("noise"),
-             py::arg("reupdate"));
+             py::kw_only(), py::arg("by_both"), py::arg("by_motion"), py::arg("by_appearance"),
+             py::arg("min_affinity"), py::arg("lost_affinity"), py::arg("appearance_max_distance"),
+             py::arg("motion_max_distance"), py::arg("reid_max_speed"), py::arg("motion_fallback"),
+             py::arg("ema"), py::arg("max_occlusion"), py::arg("high_score"),
+             py::arg("new_track_max_iou"), py::arg("instant_confirm_score"), py::arg("min_hits"),
+             py::arg("max_age"), py::arg("tentative_max_age"), py::arg("reid_max_age"),
+             py::arg("kalman"), py::arg("noise"), py::arg("reupdate"));
 
     py::class_<BoundStep>(m, "Step", "One frame on its way through a TrackTable.")
         .def_property_readonly("match", [](const BoundStep& s) { return array(s.match); })
@@ -405,10 +406,11 @@ void bind_track_table(py::module_& m) {
         .def_property_readonly("boxes", [](const BoundStep& s) { return array(s.boxes, 4); })
         .def_property_readonly("predicted",
                                [](const BoundStep& s) { return array(s.predicted, 4); })
-        .def_property_readonly("newcomer_ids",
+        .def_property_readonly("confirmed_ids",
                                [](const BoundStep& s) {
                                    std::vector<int64_t> ids;
-                                   for (const Newcomer& some : s.newcomers) ids.push_back(some.id);
+                                   for (const Confirmation& some : s.confirmations)
+                                       ids.push_back(some.id);
                                    return array(ids);
                                })
         .def_property_readonly("features",
@@ -417,8 +419,8 @@ void bind_track_table(py::module_& m) {
                                    const auto all = static_cast<int64_t>(s.features.size());
                                    return array(s.features, n ? all / n : 1);
                                })
-        .def("rounds", &rounds_of, py::arg("motion_gate"), py::arg("gate"))
-        .def("newcomers", &newcomers_of);
+        .def("rounds", &rounds_of, py::arg("motion_max_cost"), py::arg("max_cost"))
+        .def("confirmations", &newcomers_of);
 
     py::class_<BoundDevice>(m, "DeviceFeatures", "The feature table of a tracker on CUDA.")
         .def(py::init(&device_features), py::arg("values"), py::arg("norms"), py::arg("norms_here"),
@@ -432,17 +434,17 @@ void bind_track_table(py::module_& m) {
              py::arg("norms_here") = py::none(), py::arg("device") = py::none(),
              py::arg("affine") = py::none(), py::arg("zoom") = 1.0F)
         .def(
-            "identify",
+            "reidentify",
             [](const BoundTable& table, BoundStep& step, bool gallery) {
                 const py::gil_scoped_release release;
-                table.identify(step, gallery);
+                table.reidentify(step, gallery);
                 if (gallery) return;
                 table.name(step, false, nullptr, 1);
                 table.name(step, true, nullptr, 1);
             },
             py::arg("step"), py::arg("gallery"))
-        .def("unnamed", &unnamed, py::arg("step"), py::arg("births"))
-        .def("name", &name, py::arg("step"), py::arg("births"), py::arg("known") = py::none(),
+        .def("without_id", &without_id, py::arg("step"), py::arg("new_tracks"))
+        .def("name", &name, py::arg("step"), py::arg("new_tracks"), py::arg("known") = py::none(),
              py::arg("first_id") = 1)
         .def("commit", &commit, py::arg("step"), py::arg("context"))
         .def("reset",

@@ -10,7 +10,7 @@ namespace sslmot {
 enum class Element { f32, f16, bf16 };
 
 // Everything contiguous; pointers to host or device memory, all alike. Optional parts are null:
-// features on both sides (then motion alone decides), reach (then unlimited),
+// features on both sides (then motion alone decides), max_distance (then unlimited),
 // min_affinity (then that of the settings), classes on both sides.
 struct CostProblem {
     int64_t batch, tracks, detections, dim;
@@ -20,7 +20,7 @@ struct CostProblem {
     const void* detection_features;    // (B, N, D)
     const float* track_boxes;          // (B, T, 4) xyxy pixels
     const float* detection_boxes;      // (B, N, 4) xyxy pixels
-    const float* reach;                // (B, T): largest distance at which a track may match
+    const float* max_distance;         // (B, T): largest distance at which a track may match
     const float* min_affinity;         // (B, T): lowest affinity at which a track may match
     const int32_t* track_classes;      // (B, T): only pairs of one class may match
     const int32_t* detection_classes;  // (B, N)

@@ -44,10 +44,10 @@ void scale_row(float track_norm, const float* norms, int64_t n, float* cosines) 
 
 // From cosines to costs, in place.
 SSLMOT_SIMD_CLONES
-void finish_row(const float* distances, const TrackGate& gate, int64_t n, const PairParams& p,
+void finish_row(const float* distances, const TrackLimits& max_cost, int64_t n, const PairParams& p,
                 float* cost) {
 #pragma omp simd
-    for (int64_t j = 0; j < n; ++j) cost[j] = pair_cost(cost[j], distances[j], gate, p);
+    for (int64_t j = 0; j < n; ++j) cost[j] = pair_cost(cost[j], distances[j], max_cost, p);
 }
 
 }  // namespace
@@ -69,11 +69,11 @@ void finish_costs(const CostProblem& q, int64_t b, const float* track_norms, con
             scale_row(track_norms[i - b * t], norms, n, row);
         else
             std::fill_n(row, n, 1.0F);  // the cosine where appearance has no say
-        finish_row(distances.data(), track_gate(q.reach, q.min_affinity, i, q.params), n, q.params,
-                   row);
+        finish_row(distances.data(), track_limits(q.max_distance, q.min_affinity, i, q.params), n,
+                   q.params, row);
         if (!q.track_classes) continue;
         for (int64_t j = 0; j < n; ++j)
-            if (q.track_classes[i] != q.detection_classes[b * n + j]) row[j] = q.params.gate;
+            if (q.track_classes[i] != q.detection_classes[b * n + j]) row[j] = q.params.max_cost;
     }
 }
 

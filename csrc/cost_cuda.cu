@@ -279,7 +279,7 @@ __global__ void __launch_bounds__(kThreads, Product::kResident)
         const int row = pair / kCols, col = pair % kCols;
         const int64_t track = track_at(row), detection = detection_at(col);
         if (track < 0 || detection < 0) continue;
-        float c = p.gate;
+        float c = p.max_cost;
         if (!q.track_classes || q.track_classes[track] == q.detection_classes[detection]) {
             float cos = 1.0F;
             if (q.appearance) {
@@ -288,7 +288,7 @@ __global__ void __launch_bounds__(kThreads, Product::kResident)
                 cos = cosine(dot, norms[row], norms[kRows + col]);
             }
             c = pair_cost(cos, distance(boxes[row], boxes[kRows + col], p),
-                          track_gate(q.reach, q.min_affinity, track, p), p);
+                          track_limits(q.max_distance, q.min_affinity, track, p), p);
         }
         q.cost[track * q.detections + first_col + col] = c;
     }

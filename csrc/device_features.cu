@@ -59,7 +59,7 @@ void preview_cuda(const DeviceFeatures& table, const std::vector<int64_t>& from,
                   const FeatureUpdates& updates, const FeatureSet& features) {
     const CurrentDevice current(table.work.device_id);
     const auto n = static_cast<int64_t>(from.size());
-    if (n > table.rows) throw std::length_error("scratch of newcomers: too small");
+    if (n > table.rows) throw std::length_error("scratch of confirmations: too small");
     clear_on_device(table.work, table.scratch, n * table.dim);
     clear_on_device(table.work, table.scratch_norms, n);
     for (int64_t k = 0; k < n; ++k) {

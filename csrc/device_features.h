@@ -13,13 +13,14 @@ struct DeviceFeatures {
     float* values;         // (slots, dim) on the device
     float* norms;          // (slots) on the device
     float* norms_here;     // (slots) in page-locked memory, from wait_cuda on those of the device
-    float* scratch;        // (rows, dim) on the device, for the features of newcomers
+    float* scratch;        // (rows, dim) on the device, for the features of confirmations
     float* scratch_norms;  // (rows) on the device
     int64_t slots, rows, dim;
     CudaWork work;
 };
 
-// Updates of features, see blend: slots[i] takes in row columns[i] of the detections' features.
+// Updates of features, see ema_update: slots[i] takes in row columns[i] of the detections'
+// features.
 struct FeatureUpdates {
     std::vector<int64_t> slots, columns;
     std::vector<float> shares;  // of the old feature

@@ -46,7 +46,7 @@ void multiply(const float* const* a, const float* panel, int64_t length, float* 
         for (int64_t j = 0; j < kColumns; ++j) out[i * stride + j] += sums[i][j];
 }
 
-// n rows from the `first` on, of those there are; what is missing of n is the last one again.
+// n rows from the `first` on, of those there are; what is lost_tracks of n is the last one again.
 template <int64_t n>
 void take(const float* const* rows, int64_t first, int64_t count, int64_t begin,
           const float** taken) {

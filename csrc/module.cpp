@@ -15,21 +15,21 @@
 #include "associate.h"
 #include "associate_cuda.h"
 #include "bind.h"
+#include "candidates.h"
 #include "cost.h"
 #include "crop.h"
 #include "detections.h"
 #include "dot.h"
-#include "gate.h"
-#include "hidden.h"
 #include "motion.h"
+#include "occlusion.h"
 #include "overlap.h"
 #include "tensor.h"
 
 namespace sslmot {
 
-// Pairs, but for those at a gate, as (row_begin, columns, values).
-py::tuple to_arrays(const Candidates& all, double gate) {
-    const auto kept = [gate](float value) { return !(static_cast<double>(value) >= gate); };
+// Pairs, but for those at max_cost, as (row_begin, columns, values).
+py::tuple to_arrays(const Candidates& all, double max_cost) {
+    const auto kept = [max_cost](float value) { return !(static_cast<double>(value) >= max_cost); };
     const auto count = std::count_if(all.values.begin(), all.values.end(), kept);
     py::array_t<int32_t> row_begin(static_cast<py::ssize_t>(all.row_begin.size()));
     py::array_t<int32_t> columns(count);
@@ -99,7 +99,7 @@ py::array_t<float> row_norms_of(const py::object& features_, const char* name) {
 
 void cost(const py::object& track_features_, const py::object& detection_features_,
           const py::object& track_boxes_, const py::object& detection_boxes_,
-          const PairParams& params, const py::object& out_, const py::object& reach_,
+          const PairParams& params, const py::object& out_, const py::object& max_distance_,
           const py::object& track_classes_, const py::object& detection_classes_,
           const py::object& min_affinity_, uintptr_t stream) {
     const Tensor out(out_, "out");
@@ -109,8 +109,8 @@ void cost(const py::object& track_features_, const py::object& detection_feature
     track_boxes.expect("float32", {b, t, 4}).expect_with(out);
     const Tensor detection_boxes(detection_boxes_, "detection_boxes");
     detection_boxes.expect("float32", {b, n, 4}).expect_with(out);
-    const auto reach = optional(reach_, "reach");
-    if (reach) reach->expect("float32", {b, t}).expect_with(out);
+    const auto max_distance = optional(max_distance_, "max_distance");
+    if (max_distance) max_distance->expect("float32", {b, t}).expect_with(out);
     const auto min_affinity = optional(min_affinity_, "min_affinity");
     if (min_affinity) min_affinity->expect("float32", {b, t}).expect_with(out);
 
@@ -147,7 +147,7 @@ void cost(const py::object& track_features_, const py::object& detection_feature
     q.detection_features = data_or_null<void>(detection_features);
     q.track_boxes = track_boxes.data<const float>();
     q.detection_boxes = detection_boxes.data<const float>();
-    q.reach = data_or_null<float>(reach);
+    q.max_distance = data_or_null<float>(max_distance);
     q.min_affinity = data_or_null<float>(min_affinity);
     q.track_classes = data_or_null<int32_t>(track_classes);
     q.detection_classes = data_or_null<int32_t>(detection_classes);
@@ -161,37 +161,38 @@ void cost(const py::object& track_features_, const py::object& detection_feature
 }
 
 template <class Cost>
-void assign_dense_to(const Tensor& cost, double gate, int32_t* match) {
+void assign_dense_to(const Tensor& cost, double max_cost, int32_t* match) {
     const py::gil_scoped_release release;
-    assign_dense(cost.data<const Cost>(), cost.shape(0), cost.shape(1), gate, match);
+    assign_dense(cost.data<const Cost>(), cost.shape(0), cost.shape(1), max_cost, match);
 }
 
-void expect_gate(double gate) {
-    if (!(gate > -INFINITY))
-        throw py::value_error("gate: expected a number or inf, got " + std::to_string(gate));
+void expect_max_cost(double max_cost) {
+    if (!(max_cost > -INFINITY))
+        throw py::value_error("max_cost: expected a number or inf, got " +
+                              std::to_string(max_cost));
 }
 
-py::array_t<int32_t> assign(const py::object& cost_, double gate) {
+py::array_t<int32_t> assign(const py::object& cost_, double max_cost) {
     const Tensor cost(cost_, "cost");
     const bool wide = cost.dtype() == "float64";
     cost.expect(wide ? "float64" : "float32", {kAny, kAny}).expect_on_cpu();
-    expect_gate(gate);
+    expect_max_cost(max_cost);
     py::array_t<int32_t> match(cost.shape(0));
-    wide ? assign_dense_to<double>(cost, gate, match.mutable_data())
-         : assign_dense_to<float>(cost, gate, match.mutable_data());
+    wide ? assign_dense_to<double>(cost, max_cost, match.mutable_data())
+         : assign_dense_to<float>(cost, max_cost, match.mutable_data());
     return match;
 }
 
 template <class Cost>
 void assign_sparse_to(const Tensor& row_begin, const Tensor& columns, const Tensor& costs,
-                      int64_t n_columns, double gate, int32_t* match) {
+                      int64_t n_columns, double max_cost, int32_t* match) {
     const py::gil_scoped_release release;
     assign_sparse(row_begin.data<const int32_t>(), columns.data<const int32_t>(),
-                  costs.data<const Cost>(), row_begin.shape(0) - 1, n_columns, gate, match);
+                  costs.data<const Cost>(), row_begin.shape(0) - 1, n_columns, max_cost, match);
 }
 
 py::array_t<int32_t> assign_pairs(const py::object& row_begin_, const py::object& columns_,
-                                  const py::object& costs_, int64_t n_columns, double gate) {
+                                  const py::object& costs_, int64_t n_columns, double max_cost) {
     const Tensor row_begin(row_begin_, "row_begin");
     row_begin.expect("int32", {kAny}).expect_on_cpu();
     if (row_begin.size() == 0) row_begin.fail("int32 (rows + 1,)");
@@ -200,7 +201,7 @@ py::array_t<int32_t> assign_pairs(const py::object& row_begin_, const py::object
     const Tensor costs(costs_, "costs");
     const bool wide = costs.dtype() == "float64";
     costs.expect(wide ? "float64" : "float32", {columns.shape(0)}).expect_on_cpu();
-    expect_gate(gate);
+    expect_max_cost(max_cost);
     if (n_columns < 0 || n_columns > kMostColumns)
         throw py::value_error("n_columns: expected 0 to " + std::to_string(kMostColumns) +
                               ", got " + std::to_string(n_columns));
@@ -217,24 +218,25 @@ py::array_t<int32_t> assign_pairs(const py::object& row_begin_, const py::object
                                   ", got " + std::to_string(column[e]) + " at " +
                                   std::to_string(e));
     py::array_t<int32_t> match(row_begin.size() - 1);
-    wide
-        ? assign_sparse_to<double>(row_begin, columns, costs, n_columns, gate, match.mutable_data())
-        : assign_sparse_to<float>(row_begin, columns, costs, n_columns, gate, match.mutable_data());
+    wide ? assign_sparse_to<double>(row_begin, columns, costs, n_columns, max_cost,
+                                    match.mutable_data())
+         : assign_sparse_to<float>(row_begin, columns, costs, n_columns, max_cost,
+                                   match.mutable_data());
     return match;
 }
 
-// The boxes, reach and classes of both sides of a frame, checked.
+// The boxes, max_distance and classes of both sides of a frame, checked.
 struct FrameBoxes {
-    FrameBoxes(const py::object& track_boxes_, const py::object& reach_,
+    FrameBoxes(const py::object& track_boxes_, const py::object& max_distance_,
                const py::object& detection_boxes_, const py::object& track_classes_,
                const py::object& detection_classes_)
         : track_boxes(track_boxes_, "track_boxes"),
-          reach(reach_, "reach"),
+          max_distance(max_distance_, "max_distance"),
           detection_boxes(detection_boxes_, "detection_boxes"),
           track_classes(optional(track_classes_, "track_classes")),
           detection_classes(optional(detection_classes_, "detection_classes")) {
         track_boxes.expect("float32", {kAny, 4}).expect_on_cpu();
-        reach.expect("float32", {track_boxes.shape(0)}).expect_on_cpu();
+        max_distance.expect("float32", {track_boxes.shape(0)}).expect_on_cpu();
         detection_boxes.expect("float32", {kAny, 4}).expect_on_cpu();
         expect_both_or_neither(track_classes, detection_classes);
         if (track_classes) {
@@ -250,19 +252,20 @@ struct FrameBoxes {
         return {detection_boxes.data<const float>(), data_or_null<int32_t>(detection_classes),
                 detection_boxes.shape(0)};
     }
-    Tensor track_boxes, reach, detection_boxes;
+    Tensor track_boxes, max_distance, detection_boxes;
     std::optional<Tensor> track_classes, detection_classes;
 };
 
-py::tuple candidates(const py::object& track_boxes, const py::object& reach,
+py::tuple candidates(const py::object& track_boxes, const py::object& max_distance,
                      const py::object& detection_boxes, const PairParams& params,
                      const py::object& track_classes, const py::object& detection_classes) {
-    const FrameBoxes boxes(track_boxes, reach, detection_boxes, track_classes, detection_classes);
+    const FrameBoxes boxes(track_boxes, max_distance, detection_boxes, track_classes,
+                           detection_classes);
     Candidates found;
     {
         const py::gil_scoped_release release;
-        find_candidates(boxes.tracks(), boxes.reach.data<const float>(), boxes.detections(), params,
-                        found);
+        find_candidates(boxes.tracks(), boxes.max_distance.data<const float>(), boxes.detections(),
+                        params, found);
     }
     return to_arrays(found);
 }
@@ -299,12 +302,12 @@ const int64_t* expect_rows(const Tensor& rows, int64_t n, int64_t table_size) {
 // The arguments of associate, checked, and its results.
 class Frame {
   public:
-    Frame(const py::object& track_boxes, const py::object& reach, const py::object& detection_boxes,
-          const PairParams& params, const py::object& table, const py::object& table_norms,
-          const py::object& rows, const py::object& embeddings, const py::object& norms,
-          const py::object& track_classes, const py::object& detection_classes,
-          const py::object& min_affinity)
-        : boxes_(track_boxes, reach, detection_boxes, track_classes, detection_classes),
+    Frame(const py::object& track_boxes, const py::object& max_distance,
+          const py::object& detection_boxes, const PairParams& params, const py::object& table,
+          const py::object& table_norms, const py::object& rows, const py::object& embeddings,
+          const py::object& norms, const py::object& track_classes,
+          const py::object& detection_classes, const py::object& min_affinity)
+        : boxes_(track_boxes, max_distance, detection_boxes, track_classes, detection_classes),
           params_(params),
           table_(optional(table, "table")),
           embeddings_(optional(embeddings, "embeddings")),
@@ -337,7 +340,7 @@ class Frame {
             c.detection_features = {embeddings_->data<const float>(), norms_->data<const float>(),
                                     nullptr, dim};
         }
-        c.reach = boxes_.reach.data<const float>();
+        c.max_distance = boxes_.max_distance.data<const float>();
         c.min_affinity = data_or_null<float>(min_affinity_);
         c.params = params_;
         c.pairs = &pairs;
@@ -346,7 +349,7 @@ class Frame {
     }
 
     py::tuple result(const Candidates& pairs) const {
-        return py::make_tuple(match_, to_arrays(pairs, params_.gate));
+        return py::make_tuple(match_, to_arrays(pairs, params_.max_cost));
     }
 
   private:
@@ -356,14 +359,14 @@ class Frame {
     py::array_t<int32_t> match_;
 };
 
-py::tuple associate_frame(const py::object& track_boxes, const py::object& reach,
+py::tuple associate_frame(const py::object& track_boxes, const py::object& max_distance,
                           const py::object& detection_boxes, const PairParams& params,
                           const py::object& table, const py::object& table_norms,
                           const py::object& rows, const py::object& embeddings,
                           const py::object& norms, const py::object& track_classes,
                           const py::object& detection_classes, const py::object& min_affinity) {
-    Frame frame(track_boxes, reach, detection_boxes, params, table, table_norms, rows, embeddings,
-                norms, track_classes, detection_classes, min_affinity);
+    Frame frame(track_boxes, max_distance, detection_boxes, params, table, table_norms, rows,
+                embeddings, norms, track_classes, detection_classes, min_affinity);
     if (frame.table()) frame.table()->expect_on_cpu();
     thread_local Candidates pairs;  // keeps its memory from frame to frame
     const Comparison comparison = frame.comparison(pairs);
@@ -396,37 +399,39 @@ py::tuple read_detections_of(const py::object& rows_) {
     return py::make_tuple(boxes, scores, classes, refused);
 }
 
-void expect_misses(const Tensor& misses, int64_t tracks) {
-    misses.expect("int64", {tracks}).expect_on_cpu();
-    const auto* count = misses.data<const int64_t>();
+void expect_misses(const Tensor& time_since_update, int64_t tracks) {
+    time_since_update.expect("int64", {tracks}).expect_on_cpu();
+    const auto* count = time_since_update.data<const int64_t>();
     for (int64_t i = 0; i < tracks; ++i)
         if (count[i] < 0)
-            throw py::value_error("misses: expected 0 or more, got " + std::to_string(count[i]) +
-                                  " at " + std::to_string(i));
+            throw py::value_error("time_since_update: expected 0 or more, got " +
+                                  std::to_string(count[i]) + " at " + std::to_string(i));
 }
 
-py::array_t<float> predict_boxes(const py::object& state_, const py::object& misses_) {
+py::array_t<float> predict_boxes(const py::object& state_, const py::object& time_since_update_) {
     const Tensor state(state_, "state");
     state.expect("float32", {kAny, 5, 4}).expect_on_cpu();
-    const Tensor misses(misses_, "misses");
-    expect_misses(misses, state.shape(0));
+    const Tensor time_since_update(time_since_update_, "time_since_update");
+    expect_misses(time_since_update, state.shape(0));
     py::array_t<float> boxes({static_cast<py::ssize_t>(state.shape(0)), py::ssize_t{4}});
     float* out = boxes.mutable_data();
     const py::gil_scoped_release release;
-    predict(state.data<const float>(), state.shape(0), misses.data<const int64_t>(), out);
+    predict(state.data<const float>(), state.shape(0), time_since_update.data<const int64_t>(),
+            out);
     return boxes;
 }
 
-void observe_boxes(const py::object& state_, const py::object& last_, const py::object& misses_,
-                   const py::object& rows_, const py::object& boxes_, const py::object& columns_,
-                   const py::object& scores_, const MotionNoise& noise, bool reupdate) {
+void observe_boxes(const py::object& state_, const py::object& last_,
+                   const py::object& time_since_update_, const py::object& rows_,
+                   const py::object& boxes_, const py::object& columns_, const py::object& scores_,
+                   const MotionNoise& noise, bool reupdate) {
     const Tensor state(state_, "state");
     state.expect("float32", {kAny, 5, 4}).expect_on_cpu().expect_writable();
     const int64_t tracks = state.shape(0);
     const Tensor last(last_, "last");
     last.expect("float32", {tracks, 4}).expect_on_cpu().expect_writable();
-    const Tensor misses(misses_, "misses");
-    expect_misses(misses, tracks);
+    const Tensor time_since_update(time_since_update_, "time_since_update");
+    expect_misses(time_since_update, tracks);
     const Tensor boxes(boxes_, "boxes");
     boxes.expect("float32", {kAny, 4}).expect_on_cpu();
     const Tensor scores(scores_, "scores");
@@ -438,8 +443,8 @@ void observe_boxes(const py::object& state_, const py::object& last_, const py::
                             expect_rows(rows, n, tracks), expect_rows(columns, n, boxes.shape(0)),
                             n};
     const py::gil_scoped_release release;
-    observe(state.data<float>(), last.data<float>(), misses.data<const int64_t>(), seen, noise,
-            reupdate);
+    observe(state.data<float>(), last.data<float>(), time_since_update.data<const int64_t>(), seen,
+            noise, reupdate);
 }
 
 int64_t comparison_bytes(int64_t tracks, int64_t detections) {
@@ -492,7 +497,7 @@ py::list associate_frames_cuda(const std::vector<FrameArguments>& arguments,
     return results;
 }
 
-py::array_t<float> hidden_shares(const py::object& boxes_) {
+py::array_t<float> occluded_shares(const py::object& boxes_) {
     const Tensor boxes(boxes_, "boxes");
     boxes.expect("float32", {kAny, 4}).expect_on_cpu();
     const auto* number = boxes.data<const float>();
@@ -503,13 +508,14 @@ py::array_t<float> hidden_shares(const py::object& boxes_) {
     py::array_t<float> share(boxes.shape(0));
     float* out = share.mutable_data();
     const py::gil_scoped_release release;
-    find_hidden(boxes.data<const float>(), boxes.shape(0), out);
+    find_occlusion(boxes.data<const float>(), boxes.shape(0), out);
     return share;
 }
 
-void blend_rows(const py::object& table_, const py::object& table_norms_, const py::object& rows_,
-                const py::object& embeddings_, const py::object& norms_, const py::object& columns_,
-                const py::object& delta_, uintptr_t stream) {
+void ema_update_rows(const py::object& table_, const py::object& table_norms_,
+                     const py::object& rows_, const py::object& embeddings_,
+                     const py::object& norms_, const py::object& columns_, const py::object& delta_,
+                     uintptr_t stream) {
     const Tensor table(table_, "table");
     table.expect("float32", {kAny, kAny}).expect_writable();
     const Tensor table_norms(table_norms_, "table_norms");
@@ -539,7 +545,7 @@ void blend_rows(const py::object& table_, const py::object& table_norms_, const 
     if (table.cuda())
         update(blend_cuda, table.device_id(), to_stream(stream));
     else
-        update(blend);
+        update(ema_update);
 }
 
 void crop(const py::object& frame_, const py::object& boxes_, const py::object& out_,
@@ -584,13 +590,13 @@ PYBIND11_MODULE(_core, m) {
 
     py::class_<PairParams>(m, "PairParams", "Settings of the cost of a pair (SSL-MOT, eq. 6-7).")
         .def(py::init([](float tau, float min_affinity, float appearance_weight,
-                         float motion_weight, float shape_weight, float gate) {
+                         float motion_weight, float shape_weight, float max_cost) {
                  return PairParams{tau,           min_affinity, appearance_weight,
-                                   motion_weight, shape_weight, gate};
+                                   motion_weight, shape_weight, max_cost};
              }),
              py::kw_only(), py::arg("tau"), py::arg("min_affinity"), py::arg("appearance_weight"),
-             py::arg("motion_weight"), py::arg("shape_weight"), py::arg("gate"))
-        .def_readonly("gate", &PairParams::gate);
+             py::arg("motion_weight"), py::arg("shape_weight"), py::arg("max_cost"))
+        .def_readonly("max_cost", &PairParams::max_cost);
 
     py::class_<MotionNoise>(m, "MotionNoise",
                             "Standard deviations, as shares of a box's height: of the process, for "
@@ -614,41 +620,43 @@ PYBIND11_MODULE(_core, m) {
     m.def(
         "cost", &cost, py::arg("track_features"), py::arg("detection_features"),
         py::arg("track_boxes"), py::arg("detection_boxes"), py::arg("params"), py::arg("out"),
-        py::arg("reach") = py::none(), py::arg("track_classes") = py::none(),
+        py::arg("max_distance") = py::none(), py::arg("track_classes") = py::none(),
         py::arg("detection_classes") = py::none(), py::arg("min_affinity") = py::none(),
         py::arg("stream") = 0,
-        "Costs of all pairs (SSL-MOT, eq. 6-7), clamped at the gate, for B independent "
+        "Costs of all pairs (SSL-MOT, eq. 6-7), clamped at max_cost, for B independent "
         "problems.\n\n"
         "Features (B, T, D) and (B, N, D), of norms up to 1e18, or both None; boxes (B, T, 4) and\n"
-        "(B, N, 4) float32; reach and min_affinity (B, T) float32; classes (B, T) and\n"
+        "(B, N, 4) float32; max_distance and min_affinity (B, T) float32; classes (B, T) and\n"
         "(B, N) int32; out (B, T, N) float32. All on the CPU with float32 features, or all on\n"
         "one CUDA device with float32,\n"
         "float16 or bfloat16 ones; there the call launches on `stream` and does not wait.");
 
-    m.def("candidates", &candidates, py::arg("track_boxes"), py::arg("reach"),
-          py::arg("detection_boxes"), py::arg("params"), py::arg("track_classes") = py::none(),
-          py::arg("detection_classes") = py::none(),
-          "Pairs of one class within each track's reach: (row_begin, columns, distances).\n\n"
-          "Raises ValueError where there are more than MOST_PAIRS; so does associate.");
+    m.def(
+        "candidates", &candidates, py::arg("track_boxes"), py::arg("max_distance"),
+        py::arg("detection_boxes"), py::arg("params"), py::arg("track_classes") = py::none(),
+        py::arg("detection_classes") = py::none(),
+        "Pairs of one class within each track's max_distance: (row_begin, columns, distances).\n\n"
+        "Raises ValueError where there are more than MOST_PAIRS; so does associate.");
 
-    m.def("assign", &assign, py::arg("cost"), py::arg("gate"),
+    m.def("assign", &assign, py::arg("cost"), py::arg("max_cost"),
           "Minimum-cost matching of a dense (T, N) matrix, float32 or float64: (T,) int32, the\n"
-          "column of each row, -1 for rows left out. Pairs that cost `gate` or more are not made.");
+          "column of each row, -1 for rows left out. Pairs that cost `max_cost` or more are not "
+          "made.");
 
     m.def("assign_pairs", &assign_pairs, py::arg("row_begin"), py::arg("columns"), py::arg("costs"),
-          py::arg("n_columns"), py::arg("gate"),
+          py::arg("n_columns"), py::arg("max_cost"),
           "As assign, from candidate pairs, none twice: those of row i are row_begin[i] up to\n"
           "row_begin[i + 1].");
 
     m.def(
-        "associate", &associate_frame, py::arg("track_boxes"), py::arg("reach"),
+        "associate", &associate_frame, py::arg("track_boxes"), py::arg("max_distance"),
         py::arg("detection_boxes"), py::arg("params"), py::arg("table") = py::none(),
         py::arg("table_norms") = py::none(), py::arg("rows") = py::none(),
         py::arg("embeddings") = py::none(), py::arg("norms") = py::none(),
         py::arg("track_classes") = py::none(), py::arg("detection_classes") = py::none(),
         py::arg("min_affinity") = py::none(),
         "A frame on the CPU: (T,) int32, the detection of each track or -1, and what the pairs\n"
-        "cost that are below the gate: (row_begin, columns, costs).\n\n"
+        "cost that are below max_cost: (row_begin, columns, costs).\n\n"
         "Track i has the feature table[rows[i]], of norm table_norms[rows[i]]. Without table and\n"
         "embeddings motion alone decides.");
 
@@ -665,14 +673,15 @@ PYBIND11_MODULE(_core, m) {
           "number that is not finite or above 1e9, x2 < x1, y2 < y1, or a class that is no\n"
           "integer. From that row on the arrays are of no use.");
 
-    m.def("predict", &predict_boxes, py::arg("state"), py::arg("misses"),
+    m.def("predict", &predict_boxes, py::arg("state"), py::arg("time_since_update"),
           "Where tracks of a Kalman filter (T, 5, 4) float32 are expected: (T, 4) float32 xyxy.\n\n"
-          "State is of each track's last detection, `misses` (T,) int64, 0 or more, the frames\n"
+          "State is of each track's last detection, `time_since_update` (T,) int64, 0 or more, the "
+          "frames\n"
           "since.");
 
-    m.def("observe", &observe_boxes, py::arg("state"), py::arg("last"), py::arg("misses"),
-          py::arg("rows"), py::arg("boxes"), py::arg("columns"), py::arg("scores"),
-          py::arg("noise"), py::arg("reupdate"),
+    m.def("observe", &observe_boxes, py::arg("state"), py::arg("last"),
+          py::arg("time_since_update"), py::arg("rows"), py::arg("boxes"), py::arg("columns"),
+          py::arg("scores"), py::arg("noise"), py::arg("reupdate"),
           "Takes detections into the state, and into the last boxes (T, 4) xyxy, in place:\n"
           "boxes[columns] are those of tracks rows.\n\n"
           "scores (N,) float32, of each detection: the higher, the smaller its measured variance.\n"
@@ -689,11 +698,11 @@ PYBIND11_MODULE(_core, m) {
           "Launches on `stream` once for all candidates, once for each frame whose pairs are\n"
           "mostly candidates, and waits for it once.");
 
-    m.def("hidden_shares", &hidden_shares, py::arg("boxes"),
+    m.def("occluded_shares", &occluded_shares, py::arg("boxes"),
           "Of each box (N, 4) the largest share that lies behind one other, whose lower edge is\n"
           "lower or as low: (N,) float32.");
 
-    m.def("blend", &blend_rows, py::arg("table"), py::arg("table_norms"), py::arg("rows"),
+    m.def("ema_update", &ema_update_rows, py::arg("table"), py::arg("table_norms"), py::arg("rows"),
           py::arg("embeddings"), py::arg("norms"), py::arg("columns"), py::arg("delta"),
           py::arg("stream") = 0,
           "table[rows] = unit(delta * table[rows] + (1 - delta) * unit(embeddings[columns])).\n\n"

@@ -83,10 +83,10 @@ void start(const float* xyxy, const MotionNoise& noise, float* state) {
     std::memcpy(state, &f, sizeof f);
 }
 
-void predict(const float* state, int64_t tracks, const int64_t* misses, float* boxes) {
+void predict(const float* state, int64_t tracks, const int64_t* time_since_update, float* boxes) {
     for (int64_t i = 0; i < tracks; ++i) {
         const float *value = state + 20 * i, *velocity = value + 4;
-        const auto frames = static_cast<float>(static_cast<double>(misses[i]) + 1.0);
+        const auto frames = static_cast<float>(static_cast<double>(time_since_update[i]) + 1.0);
         const float cx = value[0] + frames * velocity[0], cy = value[1] + frames * velocity[1];
         const float w = next_size(value[2], velocity[2]), h = next_size(value[3], velocity[3]);
         float* box = boxes + 4 * i;
@@ -95,7 +95,7 @@ void predict(const float* state, int64_t tracks, const int64_t* misses, float* b
     }
 }
 
-void observe(float* state, float* last, const int64_t* misses, const Observations& seen,
+void observe(float* state, float* last, const int64_t* time_since_update, const Observations& seen,
              const MotionNoise& noise, bool reupdate) {
     for (int64_t i = 0; i < seen.n; ++i) {
         const int64_t row = seen.rows[i], column = seen.columns[i];
@@ -105,7 +105,7 @@ void observe(float* state, float* last, const int64_t* misses, const Observation
             noise.measurement * noise.measurement * (1.0F - noise.by_score * score);
         Filter f;
         std::memcpy(&f, state + 20 * row, sizeof f);
-        const int64_t frames = std::min(misses[row], kMostMisses) + 1;
+        const int64_t frames = std::min(time_since_update[row], kMostUnseen) + 1;
         for (int64_t t = 1; t <= frames; ++t) {
             if (t == 2 && !reupdate) f.velocity[2] = f.velocity[3] = 0.0F;
             f.move(noise);

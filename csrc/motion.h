@@ -24,9 +24,10 @@ void to_corners(const float* box, float* xyxy);
 void start(const float* xyxy, const MotionNoise& noise, float* state);
 
 // state: (tracks, 5, 4): value, velocity, var(value), cov(value, velocity), var(velocity).
-// misses: (tracks), 0 or more, frames since the last detection, this one not counted. boxes: out,
-// (tracks, 4) xyxy pixels. A size changes in the first frame alone, to no less than half.
-void predict(const float* state, int64_t tracks, const int64_t* misses, float* boxes);
+// time_since_update: (tracks), 0 or more, frames since the last detection, this one not counted.
+// boxes: out, (tracks, 4) xyxy pixels. A size changes in the first frame alone, to no less than
+// half.
+void predict(const float* state, int64_t tracks, const int64_t* time_since_update, float* boxes);
 
 // Detections taken in, in place: for i in 0..n, track rows[i] gets boxes[columns[i]].
 struct Observations {
@@ -39,12 +40,12 @@ struct Observations {
 
 // More frames without detection are taken as so many where a track is seen again: nothing is known
 // of its place any more, and every frame takes time.
-constexpr int64_t kMostMisses = 100'000;
+constexpr int64_t kMostUnseen = 100'000;
 
 // last: (tracks, 4) xyxy pixels, the last detections, which become these. With `reupdate`, a track
 // that was missed is taken along the straight line from there to the new detection, frame by frame,
 // as if it had been seen (OC-SORT's observation-centric re-update).
-void observe(float* state, float* last, const int64_t* misses, const Observations& seen,
+void observe(float* state, float* last, const int64_t* time_since_update, const Observations& seen,
              const MotionNoise& noise, bool reupdate);
 
 }  // namespace sslmot

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "gate.h"
+#include "candidates.h"
 
 namespace sslmot {
 

@@ -15,19 +15,21 @@ struct PairParams {
     float appearance_weight;  // alpha
     float motion_weight;      // beta
     float shape_weight;       // share of the change of size in the distance; 0 in the paper
-    float gate;               // pairs that cost this much or more never match
+    float max_cost;           // pairs that cost this much or more never match
 };
 
 // What a pair of one track must fulfil to match at all.
-struct TrackGate {
-    float reach;         // pairs farther apart can never match
+struct TrackLimits {
+    float max_distance;  // pairs farther apart can never match
     float min_affinity;  // rho_1, of this track
 };
 
-// Of track i; without arrays the reach is unlimited and the affinity that of the settings.
-SSLMOT_HOST_DEVICE inline TrackGate track_gate(const float* reach, const float* min_affinity,
-                                               int64_t i, const PairParams& p) {
-    return {reach ? reach[i] : INFINITY, min_affinity ? min_affinity[i] : p.min_affinity};
+// Of track i; without arrays the distance is unlimited and the affinity that of the settings.
+SSLMOT_HOST_DEVICE inline TrackLimits track_limits(const float* max_distance,
+                                                   const float* min_affinity, int64_t i,
+                                                   const PairParams& p) {
+    return {max_distance ? max_distance[i] : INFINITY,
+            min_affinity ? min_affinity[i] : p.min_affinity};
 }
 
 // Norms up to here keep products of two within float32; anything longer is an input error.
@@ -112,16 +114,16 @@ SSLMOT_HOST_DEVICE inline float distance(const Box& track, const Box& detection,
     return 0.5F * (centre + p.shape_weight * shape);
 }
 
-// Eq. 7, clamped at the gate. Without features the cosine is 1: appearance has no say. The
+// Eq. 7, clamped at max_cost. Without features the cosine is 1: appearance has no say. The
 // comparisons are written so that a NaN passes through to the solver, which reports it, instead of
-// turning into the gate.
-SSLMOT_HOST_DEVICE inline float pair_cost(float cos, float dis, const TrackGate& track,
+// turning into max_cost.
+SSLMOT_HOST_DEVICE inline float pair_cost(float cos, float dis, const TrackLimits& track,
                                           const PairParams& p) {
     const float a = affinity(cos, p);
-    if (dis > track.reach || a < track.min_affinity || cos == -INFINITY) return p.gate;
+    if (dis > track.max_distance || a < track.min_affinity || cos == -INFINITY) return p.max_cost;
     const float motion = 1.0F < dis ? 1.0F : dis;
     const float cost = p.appearance_weight * (1.0F - a) + p.motion_weight * motion;
-    return p.gate < cost ? p.gate : cost;
+    return p.max_cost < cost ? p.max_cost : cost;
 }
 
 }  // namespace sslmot

@@ -8,7 +8,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "hidden.h"
+#include "occlusion.h"
 #include "overlap.h"
 
 namespace sslmot {
@@ -17,7 +17,7 @@ namespace {
 
 // A class that no detection has: integers of detections are at most 1e9.
 constexpr int32_t kNoClass = std::numeric_limits<int32_t>::min();
-// A feature of so many updates is an average over the past whatever delta is.
+// A feature of so many updates is an average over the past whatever ema is.
 constexpr int64_t kMostUpdates = 9999;
 
 void move_point(const CameraMotion& by, float* point) {
@@ -140,13 +140,13 @@ void TrackTable::prepare(Step& step) const {
         for (size_t i = 0; i < count; ++i) to_corners(&step.state[4 * i], &step.predicted[4 * i]);
 
     step.low.resize(n), step.visible.assign(n, 0);
-    for (size_t j = 0; j < n; ++j) step.low[j] = step.scores[j] < settings_.low_score;
+    for (size_t j = 0; j < n; ++j) step.low[j] = step.scores[j] < settings_.high_score;
     if (!step.described()) return;
     for (size_t j = 0; j < n; ++j) step.visible[j] = step.embeddings.norms_here[j] >= kSmallestNorm;
-    if (settings_.max_hidden < 1.0F) {
+    if (settings_.max_occlusion < 1.0F) {
         std::vector<float> hidden(n);
-        find_hidden(step.boxes.data(), static_cast<int64_t>(n), hidden.data());
-        for (size_t j = 0; j < n; ++j) step.visible[j] &= hidden[j] <= settings_.max_hidden;
+        find_occlusion(step.boxes.data(), static_cast<int64_t>(n), hidden.data());
+        for (size_t j = 0; j < n; ++j) step.visible[j] &= hidden[j] <= settings_.max_occlusion;
     }
 }
 
@@ -182,10 +182,10 @@ void TrackTable::compare(Job& job, const Step& step, bool all) const {
     c.match = round.match.data();
     if (round.stage == Stage::motion) {
         c.params = settings_.by_motion;
-        job.reach.assign(count, settings_.motion_reach);
+        job.max_distance.assign(count, settings_.motion_max_distance);
     } else {
         c.params = settings_.by_both;
-        job.reach.assign(count, settings_.appearance_reach);
+        job.max_distance.assign(count, settings_.appearance_max_distance);
         job.min_affinity.reserve(count), job.slots.reserve(count);
         for (const int64_t row : round.tracks) {
             const auto i = static_cast<size_t>(row);
@@ -198,7 +198,7 @@ void TrackTable::compare(Job& job, const Step& step, bool all) const {
         c.detection_features = {step.embeddings.values, step.embeddings.norms,
                                 all ? nullptr : round.detections.data(), step.embeddings.dim};
     }
-    c.reach = job.reach.data();
+    c.max_distance = job.max_distance.data();
 }
 
 void TrackTable::first_round(Job& job, const Step& step) const {
@@ -260,7 +260,7 @@ void TrackTable::associate(const std::vector<const TrackTable*>& tables,
         steps[k]->match = jobs[k].round.match;
         steps[k]->rounds.push_back(std::move(jobs[k].round));
         tables[k]->more_rounds(*steps[k]);
-        tables[k]->find_births(*steps[k]);
+        tables[k]->find_new_tracks(*steps[k]);
         steps[k]->associated = true;
     }
 }
@@ -301,36 +301,37 @@ void TrackTable::more_rounds(Step& step) const {
         (seen ? clear : unclear).push_back(row);
     }
     // Motion alone decides where appearance says little: it is unknown, or the box is hidden.
-    const auto rescue = [&](bool low) {
-        if (!step.described() || !settings_.rescue) return;
+    const auto by_motion_alone = [&](bool low) {
+        if (!step.described() || !settings_.motion_fallback) return;
         again(Stage::motion, unclear, [&](size_t j) { return step.low[j] == low; });
         again(Stage::motion, clear,
               [&](size_t j) { return step.low[j] == low && !step.visible[j]; });
     };
-    rescue(false);
+    by_motion_alone(false);
     if (!any(step.low)) return;
     again(step.rounds.front().stage, tracks, [&](size_t j) { return step.low[j] != 0; });
-    rescue(true);
+    by_motion_alone(true);
 }
 
-void TrackTable::find_births(Step& step) const {
+void TrackTable::find_new_tracks(Step& step) const {
     const std::vector<uint8_t> free = free_detections(step);
     for (size_t j = 0; j < free.size(); ++j)
-        if (free[j] && !step.low[j]) step.births.push_back(static_cast<int64_t>(j));
-    if (step.births.empty() || settings_.birth_overlap >= 1.0F) return;
+        if (free[j] && !step.low[j]) step.new_tracks.push_back(static_cast<int64_t>(j));
+    if (step.new_tracks.empty() || settings_.new_track_max_iou >= 1.0F) return;
     std::vector<int64_t> known;
     for (size_t i = 0; i < tracks_.size(); ++i)
         if (step.match[i] >= 0 && tracks_.ids[i] > 0) known.push_back(step.match[i]);
-    const auto boxes = take(step.boxes, step.births, 4), others = take(step.boxes, known, 4);
-    const auto classes = take(step.classes, step.births), other_classes = take(step.classes, known);
-    std::vector<float> overlap(step.births.size());
+    const auto boxes = take(step.boxes, step.new_tracks, 4), others = take(step.boxes, known, 4);
+    const auto classes = take(step.classes, step.new_tracks),
+               other_classes = take(step.classes, known);
+    std::vector<float> overlap(step.new_tracks.size());
     find_overlaps({boxes.data(), classes.data(), static_cast<int64_t>(classes.size())},
                   {others.data(), other_classes.data(), static_cast<int64_t>(known.size())},
                   overlap.data());
     size_t kept = 0;
-    for (size_t k = 0; k < step.births.size(); ++k)
-        if (overlap[k] <= settings_.birth_overlap) step.births[kept++] = step.births[k];
-    step.births.resize(kept);
+    for (size_t k = 0; k < step.new_tracks.size(); ++k)
+        if (overlap[k] <= settings_.new_track_max_iou) step.new_tracks[kept++] = step.new_tracks[k];
+    step.new_tracks.resize(kept);
 }
 
 bool TrackTable::takes_feature(const Step& step, size_t track, int64_t detection) const {
@@ -343,16 +344,16 @@ bool TrackTable::takes_feature(const Step& step, size_t track, int64_t detection
 float TrackTable::share(int64_t updates) const {
     // The first few weigh alike.
     const auto count = static_cast<float>(std::min(updates, kMostUpdates));
-    return std::min(count / (1.0F + count), settings_.delta);
+    return std::min(count / (1.0F + count), settings_.ema);
 }
 
-std::vector<size_t> TrackTable::missing(const Step& step) const {
+std::vector<size_t> TrackTable::lost_tracks(const Step& step) const {
     std::vector<size_t> rows;
     for (size_t i = 0; i < lost_.size(); ++i)
-        if (lost_.time_since_update[i] < settings_.memory) rows.push_back(i);
+        if (lost_.time_since_update[i] < settings_.reid_max_age) rows.push_back(i);
     for (size_t i = 0; i < tracks_.size(); ++i)
         if (step.match[i] < 0 && tracks_.ids[i] > 0 &&
-            tracks_.time_since_update[i] < settings_.memory)
+            tracks_.time_since_update[i] < settings_.reid_max_age)
             rows.push_back(lost_.size() + i);
     return rows;
 }
@@ -360,16 +361,16 @@ std::vector<size_t> TrackTable::missing(const Step& step) const {
 void TrackTable::preview_features(Step& step) const {
     std::vector<int64_t> from;
     FeatureUpdates updates;
-    for (const Newcomer& newcomer : step.newcomers) {
+    for (const Confirmation& confirmation : step.confirmations) {
         bool taken = step.described();
         from.push_back(-1), updates.shares.push_back(0.0F);
-        if (newcomer.track >= 0) {
-            const auto i = static_cast<size_t>(newcomer.track);
+        if (confirmation.track >= 0) {
+            const auto i = static_cast<size_t>(confirmation.track);
             if (dim_ > 0) from.back() = tracks_.slots[i];
             updates.shares.back() = share(tracks_.feature_updates[i]);
-            taken = takes_feature(step, i, newcomer.detection);
+            taken = takes_feature(step, i, confirmation.detection);
         }
-        updates.columns.push_back(taken ? newcomer.detection : -1);
+        updates.columns.push_back(taken ? confirmation.detection : -1);
     }
     const Embeddings& e = step.embeddings;
     if (step.device) {
@@ -387,14 +388,14 @@ void TrackTable::preview_features(Step& step) const {
         }
         if (updates.columns[k] < 0) continue;
         const auto row = static_cast<int64_t>(k);
-        blend(step.features.data(), step.feature_norms.data(), &row, e.values, e.norms,
-              &updates.columns[k], &updates.shares[k], 1, e.dim);
+        ema_update(step.features.data(), step.feature_norms.data(), &row, e.values, e.norms,
+                   &updates.columns[k], &updates.shares[k], 1, e.dim);
     }
 }
 
 std::vector<int32_t> TrackTable::compare_lost(const Step& step, const std::vector<size_t>& lost,
                                               size_t begin, size_t end, Candidates& pairs) const {
-    std::vector<float> boxes, reach, there;
+    std::vector<float> boxes, max_distance, there;
     std::vector<int32_t> classes, their_classes, match(lost.size(), -1);
     std::vector<int64_t> slots, rows;
     for (const size_t at : lost) {
@@ -405,16 +406,17 @@ std::vector<int32_t> TrackTable::compare_lost(const Step& step, const std::vecto
         if (step.moved) move_box(step.camera, &boxes[boxes.size() - 4]);
         classes.push_back(from.classes[i]), slots.push_back(from.slots[i]);
         const auto unseen = static_cast<double>(from.time_since_update[i] + 1);
-        reach.push_back(static_cast<float>(static_cast<double>(settings_.appearance_reach) +
-                                           settings_.walk * unseen));
+        max_distance.push_back(
+            static_cast<float>(static_cast<double>(settings_.appearance_max_distance) +
+                               settings_.reid_max_speed * unseen));
     }
     for (size_t k = begin; k < end; ++k) {
-        const Newcomer& newcomer = step.newcomers[k];
-        const auto j = static_cast<size_t>(newcomer.detection);
+        const Confirmation& confirmation = step.confirmations[k];
+        const auto j = static_cast<size_t>(confirmation.detection);
         there.insert(there.end(), &step.boxes[4 * j], &step.boxes[4 * j] + 4);
-        their_classes.push_back(newcomer.track < 0
+        their_classes.push_back(confirmation.track < 0
                                     ? step.classes[j]
-                                    : tracks_.classes[static_cast<size_t>(newcomer.track)]);
+                                    : tracks_.classes[static_cast<size_t>(confirmation.track)]);
         rows.push_back(static_cast<int64_t>(k));
     }
     const std::vector<float> least(lost.size(), settings_.lost_affinity);
@@ -426,7 +428,8 @@ std::vector<int32_t> TrackTable::compare_lost(const Step& step, const std::vecto
     c.detection_features = {device ? step.device->scratch : step.features.data(),
                             device ? step.device->scratch_norms : step.feature_norms.data(),
                             rows.data(), c.track_features.dim};
-    c.reach = reach.data(), c.min_affinity = least.data(), c.params = settings_.by_looks;
+    c.max_distance = max_distance.data(), c.min_affinity = least.data(),
+    c.params = settings_.by_appearance;
     c.pairs = &pairs, c.match = match.data();
     run(c, step);
     return match;
@@ -446,21 +449,21 @@ std::vector<int32_t> TrackTable::compare_most_lost(const Step& step, std::vector
     }
 }
 
-void TrackTable::identify(Step& step, bool features) const {
+void TrackTable::reidentify(Step& step, bool features) const {
     expect_current(step, true);
-    if (!step.newcomers.empty()) throw std::logic_error("step: expected it once, got it twice");
+    if (!step.confirmations.empty()) throw std::logic_error("step: expected it once, got it twice");
     const TrackSettings& s = settings_;
     for (size_t i = 0; i < tracks_.size(); ++i)
-        if (tracks_.ids[i] == 0 && step.match[i] >= 0 && tracks_.hits[i] + 1 >= s.confirm)
-            step.newcomers.push_back(
-                {static_cast<int64_t>(i), step.match[i], 0, Stage::fresh, NAN});
-    const size_t due = step.tentative = step.newcomers.size();
-    for (const int64_t j : step.births)
-        if (s.confirm == 0 || step.scores[static_cast<size_t>(j)] >= s.sure_score)
-            step.newcomers.push_back({-1, j, 0, Stage::fresh, NAN});
-    if (step.newcomers.empty() || !has_features(step)) return;
+        if (tracks_.ids[i] == 0 && step.match[i] >= 0 && tracks_.hits[i] + 1 >= s.min_hits)
+            step.confirmations.push_back(
+                {static_cast<int64_t>(i), step.match[i], 0, Stage::started, NAN});
+    const size_t due = step.tentative = step.confirmations.size();
+    for (const int64_t j : step.new_tracks)
+        if (s.min_hits == 0 || step.scores[static_cast<size_t>(j)] >= s.instant_confirm_score)
+            step.confirmations.push_back({-1, j, 0, Stage::started, NAN});
+    if (step.confirmations.empty() || !has_features(step)) return;
     std::vector<size_t> lost;
-    if (dim_ > 0) lost = missing(step);
+    if (dim_ > 0) lost = lost_tracks(step);
     if (lost.empty() && !features) return;
     preview_features(step);
 
@@ -477,7 +480,7 @@ void TrackTable::identify(Step& step, bool features) const {
                 left.push_back(lost[i]);
                 continue;
             }
-            Newcomer& found = step.newcomers[begin + static_cast<size_t>(match[i])];
+            Confirmation& found = step.confirmations[begin + static_cast<size_t>(match[i])];
             found.id = id_of(lost[i]), found.stage = Stage::reidentified;
             for (auto e = static_cast<size_t>(pairs.row_begin[i]);
                  e < static_cast<size_t>(pairs.row_begin[i + 1]); ++e)
@@ -487,44 +490,44 @@ void TrackTable::identify(Step& step, bool features) const {
         lost.swap(left);
     };
     reidentify(0, due);
-    if (s.confirm == 0) {
-        reidentify(due, step.newcomers.size());
-    } else if (due < step.newcomers.size() && !lost.empty()) {
+    if (s.min_hits == 0) {
+        reidentify(due, step.confirmations.size());
+    } else if (due < step.confirmations.size() && !lost.empty()) {
         // A new detection that resembles a lost track waits for a second look.
-        compare_most_lost(step, lost, due, step.newcomers.size(), pairs);
+        compare_most_lost(step, lost, due, step.confirmations.size(), pairs);
         for (size_t i = 0; i < lost.size(); ++i)
             for (auto e = static_cast<size_t>(pairs.row_begin[i]);
                  e < static_cast<size_t>(pairs.row_begin[i + 1]); ++e)
-                if (!(pairs.values[e] >= s.by_looks.gate))
-                    step.resemblances.emplace_back(due + static_cast<size_t>(pairs.columns[e]),
+                if (!(pairs.values[e] >= s.by_appearance.max_cost))
+                    step.reid_pending.emplace_back(due + static_cast<size_t>(pairs.columns[e]),
                                                    id_of(lost[i]));
     }
 }
 
-std::vector<size_t> TrackTable::unnamed(const Step& step, bool births) const {
+std::vector<size_t> TrackTable::without_id(const Step& step, bool new_tracks) const {
     expect_current(step, true);
-    const size_t begin = births ? step.tentative : 0;
-    const size_t end = births ? step.newcomers.size() : step.tentative;
+    const size_t begin = new_tracks ? step.tentative : 0;
+    const size_t end = new_tracks ? step.confirmations.size() : step.tentative;
     const Ended ended(step);
-    std::vector<uint8_t> waits(step.newcomers.size(), 0);
-    for (const auto& [newcomer, id] : step.resemblances)
-        waits[newcomer] |= static_cast<uint8_t>(!ended.contains(id));
+    std::vector<uint8_t> waits(step.confirmations.size(), 0);
+    for (const auto& [confirmation, id] : step.reid_pending)
+        waits[confirmation] |= static_cast<uint8_t>(!ended.contains(id));
     std::vector<size_t> rows;
     for (size_t k = begin; k < end; ++k)
-        if (!step.newcomers[k].id && !waits[k]) rows.push_back(k);
+        if (!step.confirmations[k].id && !waits[k]) rows.push_back(k);
     return rows;
 }
 
-void TrackTable::name(Step& step, bool births, const int64_t* known, int64_t first_id) const {
+void TrackTable::name(Step& step, bool new_tracks, const int64_t* known, int64_t first_id) const {
     step.next_id = std::max({step.next_id, next_id_, first_id});
-    for (const size_t k : unnamed(step, births)) {
-        Newcomer& newcomer = step.newcomers[k];
+    for (const size_t k : without_id(step, new_tracks)) {
+        Confirmation& confirmation = step.confirmations[k];
         const int64_t seen_before = known ? *known++ : 0;
         if (seen_before) {
-            newcomer.id = seen_before, newcomer.stage = Stage::gallery;
-            step.ended.push_back(seen_before);  // it may be missing here
+            confirmation.id = seen_before, confirmation.stage = Stage::gallery;
+            step.ended.push_back(seen_before);  // it may be lost_tracks here
         } else {
-            newcomer.id = step.next_id++;
+            confirmation.id = step.next_id++;
         }
     }
 }
@@ -556,16 +559,16 @@ Report TrackTable::commit(Step& step) {
 
     // All that can fail comes first: memory.
     const int64_t dim = dim_ > 0 || !step.described() ? dim_ : step.embeddings.dim;
-    reserve_slots(step.births.size(), step.device ? 0 : dim);
+    reserve_slots(step.new_tracks.size(), step.device ? 0 : dim);
     TrackColumns &next = spare_tracks_, &lost = spare_lost_;
     next.clear(), lost.clear();
-    next.reserve(count + step.births.size(), numbers);
+    next.reserve(count + step.new_tracks.size(), numbers);
     lost.reserve(lost_.size() + count, numbers);
     std::vector<int64_t> freed, cleared, rows, columns, who(n, 0);
     std::vector<float> moved_state = step.state, moved_boxes = tracks_.boxes;
     FeatureUpdates updates;
     freed.reserve(count + lost_.size()), rows.reserve(count), columns.reserve(count);
-    cleared.reserve(step.births.size());
+    cleared.reserve(step.new_tracks.size());
     updates.slots.reserve(count + n), updates.columns.reserve(count + n);
     updates.shares.reserve(count + n);
     Report report;
@@ -585,7 +588,7 @@ Report TrackTable::commit(Step& step) {
         observe(moved_state.data(), moved_boxes.data(), tracks_.time_since_update.data(), seen,
                 s.noise, s.reupdate);
     } else {
-        const float step_size = static_cast<float>(1.0 - static_cast<double>(s.delta));
+        const float step_size = static_cast<float>(1.0 - static_cast<double>(s.ema));
         for (size_t k = 0; k < rows.size(); ++k) {
             const auto i = static_cast<size_t>(rows[k]), j = static_cast<size_t>(columns[k]);
             float to[4];
@@ -597,12 +600,12 @@ Report TrackTable::commit(Step& step) {
             std::copy_n(&step.boxes[4 * j], 4, &moved_boxes[4 * i]);
         }
     }
-    for (const Newcomer& some : step.newcomers)
+    for (const Confirmation& some : step.confirmations)
         if (some.track >= 0) step.ids[static_cast<size_t>(some.track)] = some.id;
 
     for (size_t i = 0; i < lost_.size(); ++i) {
         const bool over = ended.contains(lost_.ids[i]);
-        if (over || lost_.time_since_update[i] >= s.memory) {
+        if (over || lost_.time_since_update[i] >= s.reid_max_age) {
             freed.push_back(lost_.slots[i]);
             continue;
         }
@@ -615,11 +618,11 @@ Report TrackTable::commit(Step& step) {
         const int64_t id = step.ids[i];
         const int64_t unseen = j >= 0 ? 0 : tracks_.time_since_update[i] + 1;
         const bool over = j < 0 && id > 0 && ended.contains(id);
-        const bool followed = !over && unseen <= (id > 0 ? s.patience : s.potential_patience);
+        const bool followed = !over && unseen <= (id > 0 ? s.max_age : s.tentative_max_age);
         // A track that was seen but once is not remembered: false detections come like that.
         const bool kept = !followed && !over && id > 0 && has_features(step) &&
-                          tracks_.hits[i] + (j >= 0) >= std::max<int64_t>(s.confirm, 1) &&
-                          unseen <= s.memory;
+                          tracks_.hits[i] + (j >= 0) >= std::max<int64_t>(s.min_hits, 1) &&
+                          unseen <= s.reid_max_age;
         if (j >= 0 && takes_feature(step, i, j)) {
             updates.slots.push_back(tracks_.slots[i]), updates.columns.push_back(j);
             updates.shares.push_back(share(tracks_.feature_updates[i]));
@@ -640,8 +643,8 @@ Report TrackTable::commit(Step& step) {
         to.feature_updates.back() += step.described() && step.visible[at] && !step.low[at];
     }
     // New tracks.
-    auto newcomer = step.newcomers.begin();
-    for (const int64_t detection : step.births) {
+    auto confirmation = step.confirmations.begin();
+    for (const int64_t detection : step.new_tracks) {
         const auto j = static_cast<size_t>(detection);
         const int64_t slot = free_slots_[free_slots_.size() - 1 - cleared.size()];
         const bool clear = step.described() && step.visible[j] && !step.low[j];
@@ -656,12 +659,12 @@ Report TrackTable::commit(Step& step) {
         if (step.described())
             updates.slots.push_back(slot), updates.columns.push_back(detection),
                 updates.shares.push_back(0.0F);
-        // Newcomers are in the order of births, after those that are tracks.
-        while (newcomer != step.newcomers.end() &&
-               (newcomer->track >= 0 || newcomer->detection < detection))
-            ++newcomer;
-        if (newcomer != step.newcomers.end() && newcomer->detection == detection)
-            next.ids.back() = who[j] = newcomer->id;
+        // Newcomers are in the order of new_tracks, after those that are tracks.
+        while (confirmation != step.confirmations.end() &&
+               (confirmation->track >= 0 || confirmation->detection < detection))
+            ++confirmation;
+        if (confirmation != step.confirmations.end() && confirmation->detection == detection)
+            next.ids.back() = who[j] = confirmation->id;
     }
     for (size_t j = 0; j < n; ++j)
         if (who[j])
@@ -676,9 +679,9 @@ Report TrackTable::commit(Step& step) {
     dim_ = dim;
     if (!step.device) {
         for (const int64_t slot : cleared) norms_[static_cast<size_t>(slot)] = 0.0F;
-        blend(features_.data(), norms_.data(), updates.slots.data(), embeddings.data,
-              embeddings.norms, updates.columns.data(), updates.shares.data(),
-              static_cast<int64_t>(updates.slots.size()), dim);
+        ema_update(features_.data(), norms_.data(), updates.slots.data(), embeddings.data,
+                   embeddings.norms, updates.columns.data(), updates.shares.data(),
+                   static_cast<int64_t>(updates.slots.size()), dim);
     }
     free_slots_.resize(free_slots_.size() - cleared.size());
     for (const int64_t slot : freed) free_slots_.push_back(slot);

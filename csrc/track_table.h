@@ -1,4 +1,4 @@
-// All that is kept of tracks between frames, and its verbs: prepare, associate, identify, commit.
+// All that is kept of tracks between frames, and its verbs: prepare, associate, reidentify, commit.
 //
 // A step goes through all four. The first three write to the Step alone and may throw; commit
 // writes to the table and cannot be cut in half. So a refused or interrupted step changes nothing.
@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "associate.h"
+#include "candidates.h"
 #include "device_features.h"
-#include "gate.h"
 #include "motion.h"
 #include "pair.h"
 
@@ -18,17 +18,17 @@ namespace sslmot {
 
 // The settings of a tracker; docs of the fields: sslmot/tracking/config.py.
 struct TrackSettings {
-    PairParams by_both;    // costs of appearance and motion (eq. 7)
-    PairParams by_motion;  // of motion alone
-    PairParams by_looks;   // of appearance alone: re-identification
+    PairParams by_both;        // costs of appearance and motion (eq. 7)
+    PairParams by_motion;      // of motion alone
+    PairParams by_appearance;  // of appearance alone: re-identification
     float min_affinity, lost_affinity;
-    float appearance_reach, motion_reach;
-    double walk;
-    bool rescue;
-    float delta;
-    float max_hidden, low_score, birth_overlap, sure_score;
-    int64_t confirm, patience, potential_patience, memory;
-    bool kalman;  // else a box stays, and moves 1 - delta of the way to each match
+    float appearance_max_distance, motion_max_distance;
+    double reid_max_speed;
+    bool motion_fallback;
+    float ema;
+    float max_occlusion, high_score, new_track_max_iou, instant_confirm_score;
+    int64_t min_hits, max_age, tentative_max_age, reid_max_age;
+    bool kalman;  // else a box stays, and moves 1 - ema of the way to each match
     MotionNoise noise;
     bool reupdate;
 };
@@ -67,7 +67,7 @@ struct CameraMotion {
 };
 
 // How a detection got its identity.
-enum class Stage : int8_t { appearance, motion, fresh, reidentified, gallery };
+enum class Stage : int8_t { appearance, motion, started, reidentified, gallery };
 
 // One matching of a frame, by positions in `tracks` and `detections`.
 struct Round {
@@ -78,7 +78,7 @@ struct Round {
 };
 
 // A track that gets its identity in this frame.
-struct Newcomer {
+struct Confirmation {
     int64_t track;  // row of the table, -1 for a detection that starts one
     int64_t detection;
     int64_t id;  // 0 until it has one
@@ -102,15 +102,16 @@ struct Step {
     std::vector<uint8_t> visible;         // (N) the feature is known, and not of something in front
     // From associate.
     std::vector<Round> rounds;
-    std::vector<int32_t> match;   // (T), the detection of each track, -1 for none
-    std::vector<int64_t> births;  // detections that start tracks
-    // From identify.
-    std::vector<Newcomer> newcomers;  // tentative tracks first, then detections that start tracks
-    size_t tentative = 0;             // how many of them are tracks
+    std::vector<int32_t> match;       // (T), the detection of each track, -1 for none
+    std::vector<int64_t> new_tracks;  // detections that start tracks
+    // From reidentify.
+    std::vector<Confirmation>
+        confirmations;     // tentative tracks first, then detections that start tracks
+    size_t tentative = 0;  // how many of them are tracks
     // Newcomers and the ids of lost tracks that they resemble: they wait for a second look.
-    std::vector<std::pair<size_t, int64_t>> resemblances;
+    std::vector<std::pair<size_t, int64_t>> reid_pending;
     std::vector<int64_t> ended;  // ids whose old tracks end, since another track has them now
-    // Of newcomers, as they will be after this frame; on a device they are in its scratch.
+    // Of confirmations, as they will be after this frame; on a device they are in its scratch.
     std::vector<float> features, feature_norms;
     int64_t next_id = 0;  // after this frame
     // From commit.
@@ -140,12 +141,13 @@ class TrackTable {
                           const std::vector<Step*>& steps);
     // Finds the tracks that get their identity in this frame, and those that are lost tracks seen
     // again. With `features` those of the others are left in the step for a gallery.
-    void identify(Step& step, bool features) const;
-    // The newcomers that have no identity yet: tentative tracks, or detections that start tracks.
-    std::vector<size_t> unnamed(const Step& step, bool births) const;
+    void reidentify(Step& step, bool features) const;
+    // The confirmations that have no identity yet: tentative tracks, or detections that start
+    // tracks.
+    std::vector<size_t> without_id(const Step& step, bool new_tracks) const;
     // Gives them identities: those that a gallery knows them by (in their order, 0 for none; null
     // without a gallery), new ones from `first_id` on for the rest. Tentative tracks come first.
-    void name(Step& step, bool births, const int64_t* known, int64_t first_id) const;
+    void name(Step& step, bool new_tracks, const int64_t* known, int64_t first_id) const;
     // Takes the step in. Throws std::logic_error for a step that was prepared before another one
     // was taken in, std::bad_alloc; nothing has changed then.
     Report commit(Step& step);
@@ -176,12 +178,12 @@ class TrackTable {
   private:
     // The tracks with an identity that this frame leaves without a detection, the longest lost
     // first: rows of lost_, then of tracks_ (counted on).
-    std::vector<size_t> missing(const Step& step) const;
+    std::vector<size_t> lost_tracks(const Step& step) const;
     // A round to be matched, and what its comparison points to.
     struct Job {
         Round round;
         Comparison comparison{};
-        std::vector<float> track_boxes, boxes, reach, min_affinity;
+        std::vector<float> track_boxes, boxes, max_distance, min_affinity;
         std::vector<int32_t> track_classes, classes;
         std::vector<int64_t> slots;
     };
@@ -189,9 +191,10 @@ class TrackTable {
     void first_round(Job& job, const Step& step) const;
     bool known(const Step& step, int64_t slot) const;
     void more_rounds(Step& step) const;
-    void find_births(Step& step) const;
+    void find_new_tracks(Step& step) const;
     void preview_features(Step& step) const;
-    // The missing (some rows as from missing) and some newcomers, matched by their looks.
+    // The lost_tracks (some rows as from lost_tracks) and some confirmations, matched by their
+    // looks.
     std::vector<int32_t> compare_lost(const Step& step, const std::vector<size_t>& lost,
                                       size_t begin, size_t end, Candidates& pairs) const;
     // The same; where too many are near, those that were seen last alone: `lost` is cut down.

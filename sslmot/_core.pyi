@@ -20,7 +20,7 @@ class PairParams:
         appearance_weight: float,
         motion_weight: float,
         shape_weight: float,
-        gate: float,
+        max_cost: float,
     ) -> None: ...
     @property
     def gate(self) -> float: ...
@@ -39,7 +39,7 @@ def cost(
     detection_boxes: Any,
     params: PairParams,
     out: Any,
-    reach: Any = None,
+    max_distance: Any = None,
     track_classes: Any = None,
     detection_classes: Any = None,
     min_affinity: Any = None,
@@ -47,19 +47,19 @@ def cost(
 ) -> None: ...
 def candidates(
     track_boxes: Any,
-    reach: Any,
+    max_distance: Any,
     detection_boxes: Any,
     params: PairParams,
     track_classes: Any = None,
     detection_classes: Any = None,
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.float32]]: ...
-def assign(cost: Any, gate: float) -> npt.NDArray[np.int32]: ...
+def assign(cost: Any, max_cost: float) -> npt.NDArray[np.int32]: ...
 def assign_pairs(
-    row_begin: Any, columns: Any, costs: Any, n_columns: int, gate: float
+    row_begin: Any, columns: Any, costs: Any, n_columns: int, max_cost: float
 ) -> npt.NDArray[np.int32]: ...
 def associate(
     track_boxes: Any,
-    reach: Any,
+    max_distance: Any,
     detection_boxes: Any,
     params: PairParams,
     table: Any = None,
@@ -101,8 +101,8 @@ def associate_cuda(
         tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.float32]],
     ]
 ]: ...
-def hidden_shares(boxes: Any) -> npt.NDArray[np.float32]: ...
-def blend(
+def occluded_shares(boxes: Any) -> npt.NDArray[np.float32]: ...
+def ema_update(
     table: Any,
     table_norms: Any,
     rows: Any,
@@ -128,22 +128,22 @@ class TrackSettings:
         *,
         by_both: PairParams,
         by_motion: PairParams,
-        by_looks: PairParams,
+        by_appearance: PairParams,
         min_affinity: float,
         lost_affinity: float,
-        appearance_reach: float,
-        motion_reach: float,
-        walk: float,
-        rescue: bool,
-        delta: float,
-        max_hidden: float,
-        low_score: float,
-        birth_overlap: float,
-        sure_score: float,
-        confirm: int,
-        patience: int,
-        potential_patience: int,
-        memory: int,
+        appearance_max_distance: float,
+        motion_max_distance: float,
+        reid_max_speed: float,
+        motion_fallback: bool,
+        ema: float,
+        max_occlusion: float,
+        high_score: float,
+        new_track_max_iou: float,
+        instant_confirm_score: float,
+        min_hits: int,
+        max_age: int,
+        tentative_max_age: int,
+        reid_max_age: int,
         kalman: bool,
         noise: MotionNoise,
         reupdate: bool,
@@ -157,7 +157,7 @@ Round: TypeAlias = tuple[
     npt.NDArray[np.int32],
     Pairs,
 ]
-Newcomer: TypeAlias = tuple[int, int, Literal["new", "recognised", "gallery"], float | None]
+Confirmation: TypeAlias = tuple[int, int, Literal["new", "reidentified", "gallery"], float | None]
 
 class Step:
     @property
@@ -171,9 +171,9 @@ class Step:
     @property
     def features(self) -> npt.NDArray[np.float32]: ...
     @property
-    def newcomer_ids(self) -> npt.NDArray[np.int64]: ...
-    def rounds(self, motion_gate: float, gate: float) -> tuple[Round, ...]: ...
-    def newcomers(self) -> list[Newcomer]: ...
+    def confirmed_ids(self) -> npt.NDArray[np.int64]: ...
+    def rounds(self, motion_max_cost: float, max_cost: float) -> tuple[Round, ...]: ...
+    def confirmations(self) -> list[Confirmation]: ...
 
 class DeviceFeatures:
     def __init__(
@@ -202,8 +202,8 @@ class TrackTable:
         affine: Any = None,
         zoom: float = 1.0,
     ) -> Step: ...
-    def identify(self, step: Step, gallery: bool) -> None: ...
-    def unnamed(self, step: Step, births: bool) -> npt.NDArray[np.int64]: ...
+    def reidentify(self, step: Step, gallery: bool) -> None: ...
+    def without_id(self, step: Step, births: bool) -> npt.NDArray[np.int64]: ...
     def name(self, step: Step, births: bool, known: Any = None, first_id: int = 1) -> None: ...
     def commit(
         self, step: Step, context: Any

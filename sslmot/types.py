@@ -48,7 +48,7 @@ class FeatureExtractor(Protocol):
 class FramesExtractor(FeatureExtractor, Protocol):
     """A :class:`FeatureExtractor` that takes several frames at once, which a group asks for."""
 
-    def describe_frames(
+    def embed_frames(
         self, frames: Sequence[ArrayLike], boxes: Sequence[Boxes]
     ) -> Sequence[ArrayLike]:
         """Describe the boxes of several frames, such as those of several cameras.

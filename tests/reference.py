@@ -31,30 +31,32 @@ def distance(track, detection, shape_weight=0.0):
     return (centre + shape_weight * shape) / 2
 
 
-def pair_cost(cos, dis, reach, p):
-    """SSL-MOT, eq. 7, clamped at the gate. ``p``: dict of the fields of PairParams."""
+def pair_cost(cos, dis, max_distance, p):
+    """SSL-MOT, eq. 7, clamped at the max_cost. ``p``: dict of the fields of PairParams."""
     a = affinity(cos, p["tau"])
-    if a < p["min_affinity"] or cos == -math.inf or dis > reach:
-        return p["gate"]
+    if a < p["min_affinity"] or cos == -math.inf or dis > max_distance:
+        return p["max_cost"]
     cost = p["appearance_weight"] * (1 - a) + p["motion_weight"] * min(1, dis)
-    return min(cost, p["gate"])
+    return min(cost, p["max_cost"])
 
 
-def cost(track_features, features, track_boxes, boxes, reach, p, track_classes=None, classes=None):
+def cost(
+    track_features, features, track_boxes, boxes, max_distance, p, track_classes=None, classes=None
+):
     """(T, N) costs, pair by pair."""
     out = np.empty((len(track_boxes), len(boxes)))
     for i, j in itertools.product(range(len(track_boxes)), range(len(boxes))):
         cos = 1.0 if features is None else cosine(track_features[i], features[j])
         dis = distance(track_boxes[i], boxes[j], p["shape_weight"])
-        out[i, j] = pair_cost(cos, dis, reach[i], p)
+        out[i, j] = pair_cost(cos, dis, max_distance[i], p)
         if classes is not None and track_classes[i] != classes[j]:
-            out[i, j] = p["gate"]
+            out[i, j] = p["max_cost"]
     return out
 
 
-def objective(cost, match, gate):
-    """What a matching (column of each row or -1) costs; rows left out cost the gate."""
-    return sum(gate if j < 0 else float(cost[i, j]) for i, j in enumerate(match))
+def objective(cost, match, max_cost):
+    """What a matching (column of each row or -1) costs; rows left out cost the max_cost."""
+    return sum(max_cost if j < 0 else float(cost[i, j]) for i, j in enumerate(match))
 
 
 def kalman(

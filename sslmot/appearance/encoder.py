@@ -337,9 +337,9 @@ class Encoder:
         Raises:
             ValueError: As `crops.crop`.
         """
-        return self.describe_frames([frame], [boxes])[0]
+        return self.embed_frames([frame], [boxes])[0]
 
-    def describe_frames(self, frames: Sequence[ArrayLike], boxes: Sequence[ArrayLike]) -> list[Any]:
+    def embed_frames(self, frames: Sequence[ArrayLike], boxes: Sequence[ArrayLike]) -> list[Any]:
         """Describe the boxes of several frames, such as those of several cameras, together.
 
         Args:

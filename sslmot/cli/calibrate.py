@@ -62,11 +62,11 @@ def _calibrate(args: argparse.Namespace) -> None:
 
 def _footage(args: argparse.Namespace, describer: FeatureExtractor, video: bool) -> Footage:
     from sslmot.data.mot import Sequence
-    from sslmot.tuning.footage import describe_sequence, describe_video
+    from sslmot.tuning.footage import embed_sequence, embed_video
 
     if video:
-        return describe_video(args.path, args.detections, describer, progress=True)
-    return describe_sequence(Sequence.open(args.path), describer, progress=True)
+        return embed_video(args.path, args.detections, describer, progress=True)
+    return embed_sequence(Sequence.open(args.path), describer, progress=True)
 
 
 def _table(found: Calibration) -> str:

@@ -12,9 +12,9 @@ from sslmot.appearance.encoder import Encoder
 from sslmot.data.crops import CropSet
 from sslmot.inputs import describe
 from sslmot.pose.canonical import distance, pose_vectors
-from sslmot.pose.gate import full_body
+from sslmot.pose.full_body import full_body
 from sslmot.pose.joints import Joints
-from sslmot.training.describe import by_encoder
+from sslmot.training.embed import by_encoder
 from sslmot.training.identities import pseudo_identities
 from sslmot.training.samplers import members
 

@@ -301,7 +301,7 @@ class _Trainer:
                 "checkpoint is from before, and a lower learning rate may help"
             )
         self._save_samples()
-        self._describe()
+        self._embed()
         self.generator.save(self.output / "generator.safetensors")
         for name, network in self.networks.items():
             for k, parameter in network.named_parameters():
@@ -310,7 +310,7 @@ class _Trainer:
         checkpoint = Checkpoint(self.config, self.epoch, self.step, self.seconds, state)
         checkpoint.save(self.output / "checkpoint.safetensors")
 
-    def _describe(self) -> None:
+    def _embed(self) -> None:
         """Say in the generator's metadata how it has been trained so far."""
         about = {
             "crops": len(self.crops),
@@ -354,7 +354,7 @@ class _Trainer:
                     adam[part] = saved.state(path, f"{name}.{k}.{part}", like)
                 self.optimizers[name].state[parameter] = adam
         self.epoch, self.step, self.seconds = saved.epoch, saved.step, saved.seconds
-        self._describe()
+        self._embed()
 
 
 def _state(network: nn.Module) -> dict[str, Tensor]:

@@ -26,7 +26,7 @@ from sslmot.data.crops import CropSet, digests
 from sslmot.files import naming, new_folder
 from sslmot.pngan.generator import PoseGenerator
 from sslmot.pose.canonical import CanonicalPoses
-from sslmot.pose.gate import full_body
+from sslmot.pose.full_body import full_body
 from sslmot.pose.joints import Joints, check_joints
 from sslmot.training.pose_views import POSES, digest, poses_done
 

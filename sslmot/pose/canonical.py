@@ -11,7 +11,7 @@ import torch
 from sklearn.cluster import KMeans
 
 from sslmot import tensors
-from sslmot.pose.gate import full_body
+from sslmot.pose.full_body import full_body
 from sslmot.pose.joints import JOINTS, NECK, Joints, check_joints, pair
 
 MIN_TORSO = 0.01

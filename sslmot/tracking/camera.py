@@ -26,7 +26,7 @@ _INLIER = 1.0  # off the common motion: no more, since what is nearer moves more
 _AGREE = 0.4  # share of the points; of two unrelated pictures .04 do at most, of mere noise .3
 
 
-class View(NamedTuple):
+class GreyFrame(NamedTuple):
     """What is kept of a frame to see how the camera moves.
 
     Attributes:
@@ -40,7 +40,7 @@ class View(NamedTuple):
     scale: int
 
 
-def look(frame: Frame, boxes: Boxes) -> View:
+def preprocess(frame: Frame, boxes: Boxes) -> GreyFrame:
     """See what :func:`camera_motion` needs of a frame.
 
     Args:
@@ -60,10 +60,10 @@ def look(frame: Frame, boxes: Boxes) -> View:
     high = np.ceil(boxes[:, 2:] / scale).clip(0, max(grey.shape)).astype(int)
     for (x1, y1), (x2, y2) in zip(low.tolist(), high.tolist(), strict=True):
         ground[y1:y2, x1:x2] = 0
-    return View(np.asarray(grey, np.uint8), ground, scale)
+    return GreyFrame(np.asarray(grey, np.uint8), ground, scale)
 
 
-def camera_motion(before: View, now: View) -> Affine | None:
+def camera_motion(before: GreyFrame, now: GreyFrame) -> Affine | None:
     """Estimate how the background moved, by the sparse optical flow of corners and RANSAC.
 
     Args:
@@ -112,7 +112,7 @@ def camera_motion(before: View, now: View) -> Affine | None:
     return np.column_stack((linear, shift * before.scale)).astype(np.float32)
 
 
-def _edges_stand_still(before: View, now: View) -> bool:
+def _edges_stand_still(before: GreyFrame, now: GreyFrame) -> bool:
     """Whether the background did not move, from the change at its edges; much faster than flow."""
     import cv2
 

@@ -16,52 +16,58 @@ Motion = Literal["kalman", "none"]
 class TrackerConfig(Settings):
     """Settings of a :class:`~sslmot.Tracker`.
 
-    Distances are relative L1 distances (SSL-MOT, eq. 7): the mean of |dx| / width and
-    |dy| / height between box centres, in sizes of the track's own box, and beside it
-    ``shape_weight`` times the mean change of log width and log height.
+    A distance is the relative L1 distance of SSL-MOT, eq. 7: the mean of |dx| / width and
+    |dy| / height between box centres, in sizes of the track's box. ``shape_weight`` times the mean
+    change of log width and log height is added to it.
 
-    The affinities fit the encoder that comes with the package; ``sslmot calibrate`` fits them to
-    another one, or to the footage.
+    A track is tentative until it gets an identity, then confirmed. A confirmed track without a
+    detection is lost: it is predicted for ``max_age`` frames, and can be re-identified for
+    ``reid_max_age`` frames.
+
+    The affinities fit the encoder that comes with the package. ``sslmot calibrate`` fits them to
+    another encoder, or to footage.
 
     Attributes:
         tau: Temperature of the affinity ``exp((cosine - 1) / tau)`` (eq. 6).
-        min_affinity: Pairs of lower affinity never match by appearance (rho_1).
-        lost_affinity: The same for a person who was not seen in the frame before: more is asked
-            where less is known of the place.
+        min_affinity: Pairs of lower affinity never match by appearance (rho_1 of SSL-MOT).
+        lost_affinity: The same for a track that had no detection in the frame before, and for
+            re-identification.
         appearance_weight: Weight of ``1 - affinity`` in the cost (alpha, eq. 7).
         motion_weight: Weight of the distance in the cost (beta, eq. 7).
-        shape_weight: Share of the change of size in the distance; 0 in the paper.
+        shape_weight: Weight of the change of size in the distance; 0 in the paper.
         max_cost: Pairs that cost as much or more never match by appearance.
-        appearance_reach: Pairs farther apart than this never match by appearance; may be inf.
-        motion_reach: Pairs farther apart than this never match by motion alone; at most 1.
-        rescue: Match by motion alone where appearance says little, since it is unknown or the box
-            hidden, and the track was seen in the frame before. (Without features, motion alone
-            decides everything.)
-        delta: Share of the old feature in the update of a matched track (delta), which is the mean
-            of what was seen until that share is reached; of the old box too where ``motion`` is
-            "none".
-        max_hidden: Detections are hidden, and their features not taken in, where more than this
-            share of the box lies behind another one, whose lower edge is lower or as low. Until a
-            track was seen clearly, what is seen of it stands in.
-        low_score: Detections that score less come last: they continue a track that was seen in the
-            frame before and found no other, and start none; -inf for none. The default is for
-            scores between 0 and 1 (not those of DPM, say).
-        birth_overlap: Detections that overlap one of a confirmed track of their class by more (IoU)
-            start none either; 1 for none.
-        sure_score: Detections that score as much are reported at once, where they resemble nobody
-            who was lost; may be inf.
-        confirm: Matches after its birth that turn any other potential track into a reported one.
-        patience: Frames without detection for which a confirmed track is followed (rho_2).
-        potential_patience: The same for a potential track; the paper has one number for both.
-        memory: Until so many frames without detection a person is known again by looks: a track
-            that is confirmed takes the identity of someone lost whom it resembles.
-        walk: What a lost person may walk in a frame, in boxes, when it comes to such a resemblance.
+        appearance_max_distance: Pairs farther apart never match by appearance; may be inf.
+        motion_max_distance: Pairs farther apart never match by motion alone; at most 1.
+        motion_fallback: Match by motion alone the tracks of the frame before whose detection has
+            no usable feature: it is unknown, or the box is occluded. Without features, motion
+            decides all matches.
+        ema: Share of the old feature in the update of a matched track (delta of SSL-MOT). The
+            feature is the mean of what was seen until that share is reached. Where ``motion`` is
+            "none", the box is updated likewise.
+        max_occlusion: Detections are occluded where more than this share of the box lies behind
+            another box, whose lower edge is lower or as low. Their features update no track, except
+            one that was never seen clearly.
+        high_score: Detections that score less are matched last, to tracks of the frame before that
+            found no other, and start no tracks; -inf for none. The default fits scores in 0..1.
+        new_track_max_iou: Detections that overlap one of a confirmed track of their class by more
+            (IoU) start no tracks; 1 for no limit.
+        instant_confirm_score: Detections that score as much are confirmed in their first frame,
+            unless they resemble a lost track; may be inf.
+        min_hits: Matches after the first detection that confirm any other tentative track.
+        max_age: Frames without detection after which a confirmed track is no longer predicted
+            (rho_2 of SSL-MOT).
+        tentative_max_age: The same for a tentative track, which ends then. The paper has one number
+            for both.
+        reid_max_age: Frames without detection up to which a lost track can be re-identified: a
+            tentative track that resembles it takes its identity when it is confirmed.
+        reid_max_speed: Distance that a lost track can cover in a frame, in sizes of its box: where
+            re-identification looks for it.
         motion: "kalman" predicts with constant velocity; "none" stays where the track was.
         score_noise: Share of a measured box's variance that a score of 1 takes away (NSA Kalman
             filter); below 1.
-        reupdate: Whether a track that is seen again is first taken along the line from where it was
-            last seen (OC-SORT's re-update).
-        camera: Whether boxes move with the camera, whose motion is found in the frames.
+        reupdate: Replay the filter along the line from the last detection when a lost track is
+            matched again (OC-SORT's observation-centric re-update).
+        camera_motion: Move tracks with the camera, whose motion is estimated from the frames.
     """
 
     tau: float = 0.2
@@ -71,23 +77,23 @@ class TrackerConfig(Settings):
     motion_weight: float = 0.5
     shape_weight: float = 1.4
     max_cost: float = 0.8
-    appearance_reach: float = 2.5
-    motion_reach: float = 0.6
-    rescue: bool = True
-    delta: float = 0.9
-    max_hidden: float = 0.9
-    low_score: float = 0.5
-    birth_overlap: float = 0.4
-    sure_score: float = 0.9
-    confirm: int = 1
-    patience: int = 90
-    potential_patience: int = 1
-    memory: int = 300
-    walk: float = 0.1
+    appearance_max_distance: float = 2.5
+    motion_max_distance: float = 0.6
+    motion_fallback: bool = True
+    ema: float = 0.9
+    max_occlusion: float = 0.9
+    high_score: float = 0.5
+    new_track_max_iou: float = 0.4
+    instant_confirm_score: float = 0.9
+    min_hits: int = 1
+    max_age: int = 90
+    tentative_max_age: int = 1
+    reid_max_age: int = 300
+    reid_max_speed: float = 0.1
     motion: Motion = "kalman"
     score_noise: float = 0.5
     reupdate: bool = False
-    camera: bool = True
+    camera_motion: bool = True
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -96,23 +102,23 @@ class TrackerConfig(Settings):
             ("appearance_weight", 0.0, math.inf),
             ("motion_weight", 0.0, math.inf),
             ("shape_weight", 0.0, math.inf),
-            ("delta", 0.0, 1.0),
-            ("max_hidden", 0.0, 1.0),
-            ("walk", 0.0, math.inf),
-            ("birth_overlap", 0.0, 1.0),
+            ("ema", 0.0, 1.0),
+            ("max_occlusion", 0.0, 1.0),
+            ("reid_max_speed", 0.0, math.inf),
+            ("new_track_max_iou", 0.0, 1.0),
             ("score_noise", 0.0, 0.99),
         ):
             self._expect(name, low, high)
-        for name in ("low_score", "sure_score"):
+        for name in ("high_score", "instant_confirm_score"):
             self._expect(name, -math.inf, math.inf, infinite=True)
-        for name, high in (("tau", math.inf), ("max_cost", math.inf), ("motion_reach", 1.0)):
+        for name, high in (("tau", math.inf), ("max_cost", math.inf), ("motion_max_distance", 1.0)):
             self._expect(name, 0.0, high, positive=True)
-        self._expect("appearance_reach", 0.0, math.inf, positive=True, infinite=True)
-        for name in ("confirm", "patience", "potential_patience", "memory"):
+        self._expect("appearance_max_distance", 0.0, math.inf, positive=True, infinite=True)
+        for name in ("min_hits", "max_age", "tentative_max_age", "reid_max_age"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 10**9:
                 raise ValueError(f"{name}: expected an integer of 0 to 1e9, got {value!r}")
-        for name in ("rescue", "reupdate", "camera"):
+        for name in ("motion_fallback", "reupdate", "camera_motion"):
             value = getattr(self, name)
             if not isinstance(value, bool):
                 raise ValueError(f"{name}: expected True or False, got {value!r}")
@@ -143,7 +149,7 @@ class TrackerConfig(Settings):
         """Exactly SSL-MOT, eq. 6-7 and section 3's track handling, nothing beyond.
 
         Appearance may match at any distance, a match moves box and feature half-way, and nothing
-        is rescued by motion alone. (The paper does not say tau and the thresholds.)
+        falls back to motion alone. (The paper does not say tau and the thresholds.)
 
         Args:
             **changes: Fields to set otherwise; ``min_affinity`` is for the lost too, unless
@@ -157,23 +163,23 @@ class TrackerConfig(Settings):
             motion_weight=0.5,
             shape_weight=0.0,
             max_cost=1.0,
-            appearance_reach=math.inf,
-            motion_reach=1.0,
-            rescue=False,
-            delta=0.5,
-            max_hidden=1.0,
-            low_score=-math.inf,
-            birth_overlap=1.0,
-            sure_score=math.inf,
-            confirm=1,
-            patience=30,
-            potential_patience=30,
-            memory=0,
-            walk=0.0,
+            appearance_max_distance=math.inf,
+            motion_max_distance=1.0,
+            motion_fallback=False,
+            ema=0.5,
+            max_occlusion=1.0,
+            high_score=-math.inf,
+            new_track_max_iou=1.0,
+            instant_confirm_score=math.inf,
+            min_hits=1,
+            max_age=30,
+            tentative_max_age=30,
+            reid_max_age=0,
+            reid_max_speed=0.0,
             motion="none",
             score_noise=0.0,
             reupdate=False,
-            camera=False,
+            camera_motion=False,
         )
         changes = {"lost_affinity": changes.get("min_affinity", paper.min_affinity), **changes}
         return dataclasses.replace(paper, **changes)  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ import numpy as np
 from sslmot import _core
 from sslmot.tracking.config import TrackerConfig
 
-Stage: TypeAlias = Literal["appearance", "motion", "new", "recognised", "gallery"]
+Stage: TypeAlias = Literal["appearance", "motion", "new", "reidentified", "gallery"]
 """How a detection got its identity: matched to a track by appearance and motion, or by motion
 alone; or as a person who is new, who resembles somebody lost, or whom the gallery knows."""
 
@@ -55,7 +55,7 @@ class Evidence:
 
     def explain(self, identity: int) -> Explanation:
         """Why an identity that is reported in the frame is that of its detection."""
-        for named, detection, origin, resemblance in self.step.newcomers():
+        for named, detection, origin, resemblance in self.step.confirmations():
             if named == identity:
                 return Explanation(identity, detection, origin, resemblance, None, None, None)
         ids, match = self.step.ids, self.step.match
@@ -64,7 +64,7 @@ class Evidence:
         c = self.config
         [(stage, tracks, detections, _, pairs)] = [
             some
-            for some in self.step.rounds(c.motion_reach, c.max_cost)
+            for some in self.step.rounds(c.motion_max_distance, c.max_cost)
             if _made(some, track, detection)
         ]
         row_begin, columns, values = pairs

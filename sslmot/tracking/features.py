@@ -134,8 +134,8 @@ class DeviceTable:
         features: Features = (self._values[rows] * self._norms[rows, None]).cpu().numpy()
         return features
 
-    def newcomers(self, rows: npt.NDArray[np.int64]) -> Features:
-        """The features of newcomers in host memory: (n, D) float32."""
+    def confirmations(self, rows: npt.NDArray[np.int64]) -> Features:
+        """The features of confirmations in host memory: (n, D) float32."""
         import torch
 
         features: Features = self._scratch[torch.from_numpy(rows).to(self.device)].cpu().numpy()

@@ -7,7 +7,7 @@ from typing import Any
 
 from sslmot import _core
 from sslmot.inputs import Detections
-from sslmot.tracking.camera import View
+from sslmot.tracking.camera import GreyFrame
 from sslmot.tracking.features import DeviceTable
 
 
@@ -43,5 +43,5 @@ class Context:
     """
 
     size: tuple[int, int] | None = None
-    view: View | None = None
+    view: GreyFrame | None = None
     device: Any = None

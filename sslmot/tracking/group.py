@@ -130,7 +130,7 @@ class TrackerGroup:
                 asked.setdefault(id(tracker.extractor), []).append(i)
         for videos in asked.values():
             extractor: Any = self.trackers[videos[0]].extractor
-            features = extractor.describe_frames(
+            features = extractor.embed_frames(
                 [frames[i] for i in videos], [boxes[i] for i in videos]
             )
             if len(features) != len(videos):

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sslmot import _core, files, reading
-from sslmot.tracking.camera import View
+from sslmot.tracking.camera import GreyFrame
 from sslmot.tracking.config import TrackerConfig
 from sslmot.tracking.features import DeviceTable
 from sslmot.tracking.frame import Context
@@ -117,7 +117,7 @@ def _integer(array: npt.NDArray[Any], at: int = 0) -> int:
     return int(numbers[at])
 
 
-def _view(state: Mapping[str, npt.NDArray[Any]]) -> View | None:
+def _view(state: Mapping[str, npt.NDArray[Any]]) -> GreyFrame | None:
     if "camera.grey" not in state:
         return None
     try:
@@ -131,4 +131,4 @@ def _view(state: Mapping[str, npt.NDArray[Any]]) -> View | None:
             f"state: expected camera.grey and camera.ground (h, w) uint8, "
             f"got {grey.shape} {grey.dtype} and {ground.shape} {ground.dtype}"
         )
-    return View(grey, ground, scale)
+    return GreyFrame(grey, ground, scale)

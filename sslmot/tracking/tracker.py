@@ -21,7 +21,7 @@ from sslmot.inputs import (
     to_numpy,
 )
 from sslmot.tracking import state
-from sslmot.tracking.camera import Affine, View, camera_motion, look, zoom
+from sslmot.tracking.camera import Affine, GreyFrame, camera_motion, preprocess, zoom
 from sslmot.tracking.config import TrackerConfig
 from sslmot.tracking.explain import Evidence
 from sslmot.tracking.features import DeviceTable, Embeddings, measure
@@ -44,9 +44,9 @@ class Tracker:
 
     A detection that no track takes starts a potential track, if it is not too faint. Once that has
     earned an identity it is reported in every frame in which it has a detection: at once where the
-    detector is sure and nobody who was lost looks alike, else after ``config.confirm`` matches,
+    detector is sure and nobody who was lost looks alike, else after ``config.min_hits`` matches,
     when it takes the identity of somebody lost whom it resembles. A track without a detection is
-    followed for ``config.patience`` frames, and remembered by its looks for ``config.memory``.
+    followed for ``config.max_age`` frames, and remembered by its looks for ``config.reid_max_age``.
 
     Instances share nothing but a gallery; the same input gives the same output.
 
@@ -261,8 +261,8 @@ class Tracker:
         if frame is not None:
             frame = check_frame(frame, size)
             size = (int(frame.shape[0]), int(frame.shape[1]))
-        described, model = self._describe(frame, detections, embeddings, extracted)
-        view, moved = self._look(frame, detections.boxes)
+        described, model = self._embed(frame, detections, embeddings, extracted)
+        view, moved = self._camera_motion(frame, detections.boxes)
         device: DeviceTable | None = context.device
         if device is None and described is not None and is_cuda(described.values):
             device = DeviceTable(described.values)
@@ -283,7 +283,7 @@ class Tracker:
 
     def _identify(self, scene: Scene) -> None:
         """Find the tracks that get an identity; without a gallery, they have it then."""
-        self._table.identify(scene.step, self._gallery_for(scene) is not None)
+        self._table.reidentify(scene.step, self._gallery_for(scene) is not None)
 
     def _commit(self, scene: Scene) -> Tracks:
         """Take a frame in; nothing can be refused any more."""
@@ -302,19 +302,21 @@ class Tracker:
         return self.gallery if self._table.feature_dim or scene.width else None
 
     def _name(self, scene: Scene, gallery: Gallery) -> None:
-        """Give newcomers the identities that the gallery knows them by, or new ones.
+        """Give confirmations the identities that the gallery knows them by, or new ones.
 
         The gallery sees them, and the tracks that have just been lost.
         """
         table, step = self._table, scene.step
         for births in (False, True):
-            rows = table.unnamed(step, births)
+            rows = table.without_id(step, births)
             if not len(rows):
                 continue
-            features = step.features[rows] if scene.device is None else scene.device.newcomers(rows)
+            features = (
+                step.features[rows] if scene.device is None else scene.device.confirmations(rows)
+            )
             known = gallery.identify(features, table.in_view(step).tolist())
             table.name(step, births, known, gallery.next_id)
-            gallery.add(step.newcomer_ids[rows], features)
+            gallery.add(step.confirmed_ids[rows], features)
         lost, slots = table.just_lost(step)
         if len(lost):
             gallery.add(lost, self._read_features(slots))
@@ -323,7 +325,7 @@ class Tracker:
         """The features of tracks in host memory: (n, D) float32, zeros where nothing is known."""
         return state.features_of(self._table, self._context, slots)
 
-    def _describe(
+    def _embed(
         self,
         frame: ArrayLike | None,
         detections: Detections,
@@ -354,11 +356,13 @@ class Tracker:
             self.gallery.expect(model, checked.shape[1])
         return described, model
 
-    def _look(self, frame: ArrayLike | None, boxes: Boxes) -> tuple[View | None, Affine | None]:
+    def _camera_motion(
+        self, frame: ArrayLike | None, boxes: Boxes
+    ) -> tuple[GreyFrame | None, Affine | None]:
         """What to keep of a frame, and how the camera moved since the one before."""
-        if frame is None or not self.config.camera:
+        if frame is None or not self.config.camera_motion:
             return None, None
-        view, before = look(to_numpy(frame, "frame"), boxes), self._context.view
+        view, before = preprocess(to_numpy(frame, "frame"), boxes), self._context.view
         return view, None if before is None else camera_motion(before, view)
 
 
@@ -371,7 +375,7 @@ def _settings(c: TrackerConfig) -> _core.TrackSettings:
             appearance_weight=c.appearance_weight,
             motion_weight=c.motion_weight,
             shape_weight=c.shape_weight,
-            gate=c.max_cost,
+            max_cost=c.max_cost,
         ),
         by_motion=_core.PairParams(
             tau=1.0,
@@ -379,31 +383,31 @@ def _settings(c: TrackerConfig) -> _core.TrackSettings:
             appearance_weight=0.0,
             motion_weight=1.0,
             shape_weight=c.shape_weight,
-            gate=c.motion_reach,
+            max_cost=c.motion_max_distance,
         ),
-        by_looks=_core.PairParams(
+        by_appearance=_core.PairParams(
             tau=c.tau,
             min_affinity=c.lost_affinity,
             appearance_weight=1.0,
             motion_weight=0.0,
             shape_weight=0.0,
-            gate=1.0,
+            max_cost=1.0,
         ),
         min_affinity=c.min_affinity,
         lost_affinity=c.lost_affinity,
-        appearance_reach=c.appearance_reach,
-        motion_reach=c.motion_reach,
-        walk=c.walk,
-        rescue=c.rescue,
-        delta=c.delta,
-        max_hidden=c.max_hidden,
-        low_score=c.low_score,
-        birth_overlap=c.birth_overlap,
-        sure_score=c.sure_score,
-        confirm=c.confirm,
-        patience=c.patience,
-        potential_patience=c.potential_patience,
-        memory=c.memory,
+        appearance_max_distance=c.appearance_max_distance,
+        motion_max_distance=c.motion_max_distance,
+        reid_max_speed=c.reid_max_speed,
+        motion_fallback=c.motion_fallback,
+        ema=c.ema,
+        max_occlusion=c.max_occlusion,
+        high_score=c.high_score,
+        new_track_max_iou=c.new_track_max_iou,
+        instant_confirm_score=c.instant_confirm_score,
+        min_hits=c.min_hits,
+        max_age=c.max_age,
+        tentative_max_age=c.tentative_max_age,
+        reid_max_age=c.reid_max_age,
         kalman=c.motion == "kalman",
         noise=_core.MotionNoise(
             value=VALUE_NOISE,

@@ -38,7 +38,7 @@ from sslmot.training.augment import Augmentation, to_network
 from sslmot.training.checkpoints import Checkpoint, parameters
 from sslmot.training.collapse import Health, check, health
 from sslmot.training.config import TrainConfig
-from sslmot.training.describe import by_encoder, by_histogram
+from sslmot.training.embed import by_encoder, by_histogram
 from sslmot.training.folder import check_output
 from sslmot.training.identities import pseudo_identities
 from sslmot.training.methods import Method, Step, make_method

@@ -117,7 +117,7 @@ def calibrate(footage: Footage, config: TrackerConfig | None = None) -> Calibrat
     Args:
         footage: With embeddings, of people who walk alone enough to be linked, several in a frame;
             a minute of a street will do.
-        config: What else holds, the defaults if None: ``delta`` mixes features, and
+        config: What else holds, the defaults if None: ``ema`` mixes features, and
             ``lost_affinity`` stays as it is.
 
     Raises:
@@ -133,7 +133,7 @@ def calibrate(footage: Footage, config: TrackerConfig | None = None) -> Calibrat
     boxes, features = _known(footage)
     tracklets = list(link(dict(enumerate(boxes))).values())
     gap, lasting = _gap(tracklets)
-    of_two, of_one = _compare(tracklets, features, gap, config.delta)
+    of_two, of_one = _compare(tracklets, features, gap, config.ema)
     if len(of_two) < MIN_PAIRS:
         raise ValueError(
             f"footage: expected {MIN_PAIRS} or more pairs of a tracklet with another box of its "

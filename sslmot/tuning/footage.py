@@ -39,7 +39,7 @@ class Footage:
         return len(self.detections)
 
 
-def describe_sequence(
+def embed_sequence(
     sequence: Sequence, extractor: FeatureExtractor | None = None, *, progress: bool = False
 ) -> Footage:
     """Read a MOTChallenge sequence with its public detections.
@@ -58,7 +58,7 @@ def describe_sequence(
     return describe(sequence.name, frames, detections, extractor, progress=progress)
 
 
-def describe_video(
+def embed_video(
     path: str | Path,
     detections_path: str | Path,
     extractor: FeatureExtractor | None = None,
@@ -70,7 +70,7 @@ def describe_video(
     Args:
         path: Of the video.
         detections_path: Of its detections.
-        extractor: As for :func:`describe_sequence`.
+        extractor: As for :func:`embed_sequence`.
         progress: Show a bar.
 
     Warns:

@@ -18,7 +18,7 @@ from sslmot.data.mot import Sequence, write_results
 from sslmot.evaluation.tracks import Counts, combine, count
 from sslmot.tracking.config import TrackerConfig
 from sslmot.tracking.tracker import Tracker
-from sslmot.tuning.footage import Footage, describe_sequence, track
+from sslmot.tuning.footage import Footage, embed_sequence, track
 from sslmot.types import FeatureExtractor
 
 try:
@@ -56,17 +56,17 @@ SPACE: Mapping[str, Range] = {
     "appearance_weight": Range(0.1, 2.0, log=True, appearance=True),
     "shape_weight": Range(0.0, 2.0),
     "max_cost": Range(0.2, 2.0, log=True, appearance=True),
-    "appearance_reach": Range(0.5, 10.0, log=True, appearance=True),
-    "motion_reach": Range(0.2, 1.0),
-    "delta": Range(0.0, 0.98, appearance=True),
-    "max_hidden": Range(0.1, 1.0, appearance=True),
-    "low_score": Range(0.0, 0.9),
-    "birth_overlap": Range(0.1, 1.0),
-    "sure_score": Range(0.3, 1.1),
-    "confirm": Range(0, 3),
-    "patience": Range(5, 300, log=True),
-    "potential_patience": Range(0, 30),
-    "memory": Range(0, 1000, appearance=True),
+    "appearance_max_distance": Range(0.5, 10.0, log=True, appearance=True),
+    "motion_max_distance": Range(0.2, 1.0),
+    "ema": Range(0.0, 0.98, appearance=True),
+    "max_occlusion": Range(0.1, 1.0, appearance=True),
+    "high_score": Range(0.0, 0.9),
+    "new_track_max_iou": Range(0.1, 1.0),
+    "instant_confirm_score": Range(0.3, 1.1),
+    "min_hits": Range(0, 3),
+    "max_age": Range(5, 300, log=True),
+    "tentative_max_age": Range(0, 30),
+    "reid_max_age": Range(0, 1000, appearance=True),
 }
 """Of each field of `TrackerConfig` that is searched, where; the others stay as they start."""
 
@@ -134,7 +134,7 @@ def tune(
     start = Tracker(extractor=extractor).config
     output.mkdir(parents=True, exist_ok=True)
     with _study(output / "study.db", about) as study:
-        clips = [(s, describe_sequence(s, extractor, progress=progress)) for s in sequences]
+        clips = [(s, embed_sequence(s, extractor, progress=progress)) for s in sequences]
         done = len(_finished(study))
         if not done:
             study.enqueue_trial({name: getattr(start, name) for name in space})

@@ -353,7 +353,7 @@ def test_frames_are_described_together_as_alone(batch_size, device):
     boxes = [np.float32([[i, 5, 40 + i, 90]] * n) for i, n in enumerate((2, 0, 3))]
     passes, describe = [], encoder.describe
     encoder.describe = lambda crops: passes.append(len(crops)) or describe(crops)
-    together = encoder.describe_frames(frames, boxes)
+    together = encoder.embed_frames(frames, boxes)
     assert sum(passes) == 5
     assert max(passes) <= batch_size
     assert len(passes) == -(-5 // batch_size)
@@ -388,7 +388,7 @@ def test_a_frame_that_was_sent_is_described_as_any(device):
 
 def test_as_many_frames_as_boxes():
     with pytest.raises(ValueError, match="boxes: expected those of 1 frames, got 2"):
-        Encoder(SMALL).describe_frames([np.zeros((9, 9, 3), np.uint8)], [[], []])
+        Encoder(SMALL).embed_frames([np.zeros((9, 9, 3), np.uint8)], [[], []])
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5])

@@ -78,18 +78,26 @@ def test_the_same_command_gives_the_same_file(crowd, tmp_path):
 
 
 def test_settings_are_flags(crowd, tmp_path):
-    flags = ["--patience", "7", "--no-rescue", "--tau", "0.5", "--appearance-reach", "inf"]
-    flags += ["--low-score", "0.3", "--birth-overlap", "1", "--score-noise", "0", "--reupdate"]
-    main(["track", str(crowd.path), "--output", str(tmp_path), "--motion-only", *flags])
+    flags = "--max-age 7 --no-motion-fallback --tau 0.5 --appearance-max-distance inf "
+    flags += "--high-score 0.3 --new-track-max-iou 1 --score-noise 0 --reupdate"
+    main(["track", str(crowd.path), "--output", str(tmp_path), "--motion-only", *flags.split()])
     record = json.loads((tmp_path / "crowd.json").read_text())
     assert record["appearance"] is None
-    expected = {"patience": 7, "rescue": False, "tau": 0.5, "appearance_reach": "inf"}
-    expected |= {"low_score": 0.3, "birth_overlap": 1, "score_noise": 0, "reupdate": True}
+    expected = {
+        "max_age": 7,
+        "motion_fallback": False,
+        "tau": 0.5,
+        "appearance_max_distance": "inf",
+    }
+    expected |= {"high_score": 0.3, "new_track_max_iou": 1, "score_noise": 0, "reupdate": True}
     assert expected.items() <= record["config"].items()
     main(["track", str(crowd.path), "--output", str(tmp_path), "--paper", "--confirm", "2"])
     record = json.loads((tmp_path / "crowd.json").read_text())
-    assert (record["config"]["motion"], record["config"]["confirm"]) == ("none", 2)
-    assert (record["config"]["low_score"], record["config"]["sure_score"]) == ("-inf", "inf")
+    assert (record["config"]["motion"], record["config"]["min_hits"]) == ("none", 2)
+    assert (record["config"]["high_score"], record["config"]["instant_confirm_score"]) == (
+        "-inf",
+        "inf",
+    )
     flags = ["--motion-only", "--paper", "--min-affinity", "0.6"]
     main(["track", str(crowd.path), "--output", str(tmp_path), *flags])
     record = json.loads((tmp_path / "crowd.json").read_text())
@@ -402,7 +410,7 @@ def test_every_setting_is_explained(capsys):
     assert "(default: 2.5; of the paper: inf)" in text
     for field in dataclasses.fields(sslmot.TrackerConfig):
         flag = "--" + field.name.replace("_", "-")
-        explained = re.search(rf" {flag}( N| X| {{kalman,none}}|, --no-\w+) [\"A-Z]\w+", text)
+        explained = re.search(rf" {flag}( N| X| {{kalman,none}}|, --no-[\w-]+) [\"A-Z]\w+", text)
         assert explained, flag
 
 

@@ -14,10 +14,10 @@ SETTINGS = {
     "appearance_weight": 0.6,
     "motion_weight": 0.5,
     "shape_weight": 0.7,
-    "gate": 0.9,
+    "max_cost": 0.9,
 }
 PARAMS = _core.PairParams(**SETTINGS)
-GATE = np.float32(SETTINGS["gate"])
+GATE = np.float32(SETTINGS["max_cost"])
 SEEDS = (0, 1)
 
 # Every kernel of costs: type, compute capability, product, and edges of its tiles.
@@ -65,7 +65,7 @@ def occupy(product, t, n, seed=0):
     set_device(major, 1 if rows >= 64 else 4 * blocks // 3 if rows == 32 else 10**6, seed)
 
 
-def oracle(z, y, track_boxes, boxes, reach, least, track_classes=None, classes=None):
+def oracle(z, y, track_boxes, boxes, max_distance, least, track_classes=None, classes=None):
     """Costs in float64, and which of them no threshold decides that is nearer than rounding."""
     costs = []
     for shift in (-1e-5, 0, 1e-5):
@@ -78,7 +78,7 @@ def oracle(z, y, track_boxes, boxes, reach, least, track_classes=None, classes=N
                     y,
                     track_boxes[i : i + 1],
                     boxes,
-                    reach[i : i + 1] + shift,
+                    max_distance[i : i + 1] + shift,
                     p,
                     None if classes is None else track_classes[i : i + 1],
                     classes,
@@ -151,7 +151,7 @@ class TestCost:
         z, y = (in_precision(dtype, x) for x in related_features(rng, batch, t, n, d))
         track_boxes, boxes = random_boxes(rng, batch, t), random_boxes(rng, batch, n)
         optional = {
-            "reach": rng.uniform(0.3, 4, (batch, t)).astype(np.float32),
+            "max_distance": rng.uniform(0.3, 4, (batch, t)).astype(np.float32),
             "min_affinity": rng.uniform(0, 0.3, (batch, t)).astype(np.float32),
             "track_classes": rng.integers(0, 2, (batch, t)).astype(np.int32),
             "detection_classes": rng.integers(0, 2, (batch, n)).astype(np.int32),
@@ -212,11 +212,16 @@ class TestCost:
         rng = np.random.default_rng(1)
         t, n = 70, 67
         track_boxes, boxes = random_boxes(rng, 1, t), random_boxes(rng, 1, n)
-        reach = np.full((1, t), 0.8, np.float32)
+        max_distance = np.full((1, t), 0.8, np.float32)
         occupy(product, t, n)
-        got = cost(None, None, None, track_boxes, boxes, reach=reach)[0]
+        got = cost(None, None, None, track_boxes, boxes, max_distance=max_distance)[0]
         expected, sure = oracle(
-            None, None, track_boxes[0], boxes[0], reach[0], np.full(t, SETTINGS["min_affinity"])
+            None,
+            None,
+            track_boxes[0],
+            boxes[0],
+            max_distance[0],
+            np.full(t, SETTINGS["min_affinity"]),
         )
         np.testing.assert_allclose(got[sure], expected[sure], atol=2e-6)
 
@@ -252,7 +257,7 @@ class TestCost:
 class Camera:
     """A frame of one camera: features and norms on the device, all else here."""
 
-    def __init__(self, rng, t, n, d, reach, options=True, skip=0):
+    def __init__(self, rng, t, n, d, max_distance, options=True, skip=0):
         table, embeddings = (x[0] for x in related_features(rng, 1, t + 3, n, d))
         # As Tracker keeps them: of unit length, or zero.
         norms = np.linalg.norm(table, axis=1)
@@ -260,7 +265,7 @@ class Camera:
         self.table, self.embeddings = table, embeddings
         self.rows = rng.permutation(t + 3)[:t].astype(np.int64)
         self.track_boxes, self.boxes = random_boxes(rng, t), random_boxes(rng, n)
-        self.reach = np.full(t, reach, np.float32)
+        self.max_distance = np.full(t, max_distance, np.float32)
         self.classes, self.least = (None, None), None
         if options:
             self.classes = [rng.integers(0, 2, k).astype(np.int32) for k in (t, n)]
@@ -272,7 +277,7 @@ class Camera:
             np.linalg.norm(x, axis=1).astype(np.float32) for x in (self.table, self.embeddings)
         ]
         return (
-            *(self.track_boxes, self.reach, self.boxes, PARAMS),
+            *(self.track_boxes, self.max_distance, self.boxes, PARAMS),
             *(Array(self.table, skip=self.skip), Array(norms[0]), self.rows),
             *(Array(self.embeddings, skip=self.skip), Array(norms[1]), *self.classes, self.least),
         )
@@ -284,15 +289,15 @@ class Camera:
         expected, sure = oracle(
             self.table[self.rows],
             self.embeddings,
-            *(self.track_boxes, self.boxes, self.reach, least, *self.classes),
+            *(self.track_boxes, self.boxes, self.max_distance, least, *self.classes),
         )
         begin, columns, costs = pairs
         got = np.full((t, n), float(GATE))
         got[np.repeat(np.arange(t), np.diff(begin)), columns] = costs
         np.testing.assert_allclose(got[sure], expected[sure], atol=2e-6)
-        best = _core.assign(got, SETTINGS["gate"])
-        assert reference.objective(got, match, SETTINGS["gate"]) == pytest.approx(
-            reference.objective(got, best, SETTINGS["gate"]), abs=1e-5
+        best = _core.assign(got, SETTINGS["max_cost"])
+        assert reference.objective(got, match, SETTINGS["max_cost"]) == pytest.approx(
+            reference.objective(got, best, SETTINGS["max_cost"]), abs=1e-5
         )
         taken = match[match >= 0]
         assert len(set(taken)) == len(taken)
@@ -355,8 +360,8 @@ class TestAssociate:
     @pytest.mark.parametrize("shape", [(1, 1, 1), (17, 1, 3), (1, 17, 3), (20, 20, 2)])
     def test_few_boxes_and_no_options(self, shape, options):
         rng = np.random.default_rng(shape)
-        for reach in (NEAR, 2.0, FAR):
-            camera = Camera(rng, *shape, reach, options)
+        for max_distance in (NEAR, 2.0, FAR):
+            camera = Camera(rng, *shape, max_distance, options)
             camera.check(*compare([camera])[0])
 
     def test_frames_without_candidates_wait_for_nothing(self):
@@ -367,9 +372,9 @@ class TestAssociate:
         assert pairs[0].tolist() == [0] * 5
         assert history() == []
 
-    @pytest.mark.parametrize("reach", [NEAR, FAR])
-    def test_a_nan_reaches_the_solver(self, reach):
-        camera = Camera(np.random.default_rng(0), 20, 20, 3, reach, options=False)
+    @pytest.mark.parametrize("max_distance", [NEAR, FAR])
+    def test_a_nan_reaches_the_solver(self, max_distance):
+        camera = Camera(np.random.default_rng(0), 20, 20, 3, max_distance, options=False)
         camera.embeddings[11] = np.nan
         camera.boxes[11] = camera.track_boxes[6]
         with pytest.raises(ValueError, match=r"column 11"):
@@ -377,7 +382,7 @@ class TestAssociate:
 
 
 def blended(table, norms, rows, features, columns, delta):
-    """The update in float64, as docs of blend say it."""
+    """The update in float64, as docs of ema_update say it."""
     table, norms = table.astype(np.float64), norms.copy()
     for row, column, d in zip(rows, columns, delta, strict=True):
         fresh = features[column].astype(np.float64)
@@ -415,7 +420,7 @@ class TestBlend:
         for seed in SEEDS:
             set_device(seed=seed)
             there, lengths_there = Array(table), Array(norms)
-            _core.blend(
+            _core.ema_update(
                 *(there, lengths_there, Array(rows), Array(features), Array(known)),
                 *(Array(columns), Array(delta)),
             )
@@ -433,7 +438,7 @@ class TestBlend:
         none, f = np.empty(0, np.int64), np.ones((2, 3), np.float32)
         history()
         args = Array(f), Array(f[:, 0]), Array(none), Array(f), Array(f[:, 0]), Array(none)
-        _core.blend(*args, Array(np.empty(0, np.float32)))
+        _core.ema_update(*args, Array(np.empty(0, np.float32)))
         assert not [line for line in history() if "kernel" in line]
 
 

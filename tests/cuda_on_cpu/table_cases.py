@@ -116,7 +116,7 @@ class Camera:
         np.testing.assert_array_equal(here.match, there.match)
         self.rounds.extend((stage, len(pairs[1])) for stage, *_, pairs in here.rounds(0.6, 0.8))
         for table, step in ((self.here, here), (self.there, there)):
-            table.identify(step, True)
+            table.reidentify(step, True)
         n = len(here.features)
         if n:
             got = self.features.scratch.numpy()[:n] if self.features else np.zeros((n, 1))
@@ -126,8 +126,8 @@ class Camera:
             table.name(step, False)
             table.name(step, True)
             reports.append(table.commit(step, None))
-        self.stages.extend(stage for _, _, stage, _ in there.newcomers())
-        assert [x[:3] for x in here.newcomers()] == [x[:3] for x in there.newcomers()]
+        self.stages.extend(stage for _, _, stage, _ in there.confirmations())
+        assert [x[:3] for x in here.confirmations()] == [x[:3] for x in there.confirmations()]
         for one, other in zip(*reports, strict=True):
             np.testing.assert_array_equal(one, other)
         self.same_tables()
@@ -177,29 +177,29 @@ class TestTable:
     @pytest.mark.parametrize(
         ("extent", "kernel"), [(3000, "cosine_kernel"), (350, "cost_kernel")], ids=["few", "many"]
     )
-    @pytest.mark.parametrize("settings", [{}, {"confirm": 0, "motion": "none"}, {"confirm": 2}])
+    @pytest.mark.parametrize("settings", [{}, {"min_hits": 0, "motion": "none"}, {"min_hits": 2}])
     def test_as_in_host_memory(self, extent, kernel, settings):
         rng = np.random.default_rng(extent)
-        camera = Camera(patience=1, memory=8, sure_score=0.95, **settings)
+        camera = Camera(max_age=1, reid_max_age=8, instant_confirm_score=0.95, **settings)
         done, reported = [], 0
         for frame in film(rng, 12, 80, extent, silent=(0, 6, 7)):
             set_device(seed=int(rng.integers(9)))
             reported += len(camera.step(frame)[0])
             done.extend(kinds())
         assert camera.features.growths > 1
-        assert {"recognised", "new"} <= set(camera.stages)
+        assert {"reidentified", "new"} <= set(camera.stages)
         assert {"appearance", "motion"} <= {stage for stage, _ in camera.rounds}
         assert len(camera.rounds) > 30
         assert camera.most_lost > 5
         assert reported > 100
         assert {kernel, "blend_kernel", "fill"} <= set(done)
-        # Where births get identities at once, newcomers are never tracks with features.
-        assert ("copy on device" in done) == (settings.get("confirm") != 0)
+        # Where births get identities at once, confirmations are never tracks with features.
+        assert ("copy on device" in done) == (settings.get("min_hits") != 0)
 
     def test_cameras_in_one_comparison(self):
         rng = np.random.default_rng(0)
         films = [list(film(rng, 6, people, 6000)) for people in (90, 60)]
-        cameras = [Camera(patience=1), Camera(patience=1)]
+        cameras = [Camera(max_age=1), Camera(max_age=1)]
         compared = 0
         for frames in zip(*films, strict=True):
             for camera, frame in zip(cameras, frames, strict=True):
@@ -218,7 +218,7 @@ class TestTable:
     def test_cameras_whose_buffers_are_too_small_for_both(self):
         rng = np.random.default_rng(1)
         films = [list(film(rng, 5, 12, extent)) for extent in (2000, 200, 2000)]
-        cameras = [Camera(patience=1) for _ in films]
+        cameras = [Camera(max_age=1) for _ in films]
         for frames in zip(*films, strict=True):
             for camera, frame in zip(cameras, frames, strict=True):
                 here, _ = camera.prepare(frame)
@@ -229,7 +229,7 @@ class TestTable:
 
     def test_frames_that_are_refused_change_nothing(self):
         rng = np.random.default_rng(2)
-        camera = Camera(patience=1)
+        camera = Camera(max_age=1)
         frames = list(film(rng, 4, 10, 500))
         camera.step(frames[0])
         f, device = frames[1], Features().bind(camera.there, 0)

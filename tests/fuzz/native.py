@@ -51,7 +51,7 @@ def params(rng: Generator, odd: float = 0.1) -> Any:
         appearance_weight=setting(0.0, 0.5, 1.0),
         motion_weight=setting(0.0, 0.5, 1.0),
         shape_weight=setting(0.0, 1.4),
-        gate=setting(0.3, 0.8, 1.0),
+        max_cost=setting(0.3, 0.8, 1.0),
     )
 
 
@@ -64,16 +64,16 @@ def is_matching(match: np.ndarray, rows: int, columns: int) -> None:
     assert len(np.unique(made)) == len(made)
 
 
-def is_best(match: np.ndarray, cost: np.ndarray, gate: float) -> None:
-    """Check that a matching obeys its gate and costs no more than SciPy's."""
+def is_best(match: np.ndarray, cost: np.ndarray, max_cost: float) -> None:
+    """Check that a matching obeys its max_cost and costs no more than SciPy's."""
     rows = (match >= 0).nonzero()[0]
     paid = cost.astype(np.float64)[rows, match[rows]]
-    assert (paid < gate).all()
-    clamped = np.minimum(cost.astype(np.float64), gate)
+    assert (paid < max_cost).all()
+    clamped = np.minimum(cost.astype(np.float64), max_cost)
     total = clamped[linear_sum_assignment(clamped)].sum()
-    total += gate * max(cost.shape[0] - cost.shape[1], 0)
-    ours = paid.sum() + gate * (len(match) - len(rows))
-    largest = max(np.abs(clamped).max(initial=0), abs(gate))
+    total += max_cost * max(cost.shape[0] - cost.shape[1], 0)
+    ours = paid.sum() + max_cost * (len(match) - len(rows))
+    largest = max(np.abs(clamped).max(initial=0), abs(max_cost))
     assert ours <= total + 1e-6 * largest * max(cost.shape), (ours, total)
 
 
@@ -90,24 +90,24 @@ def costs(rng: Generator, rows: int, columns: int) -> np.ndarray:
         return cost.astype(rng.choice([np.float32, np.float64]))
 
 
-def gates(rng: Generator) -> float:
+def limits(rng: Generator) -> float:
     return float(rng.choice([*ODD, 0.3, 0.3, 0.8, 0.8, 1e3, 1e300, -1e300]))
 
 
 def assign(rng: Generator) -> None:
-    cost, gate = costs(rng, size(rng, 40), size(rng, 40)), gates(rng)
-    arguments = {"cost": cost, "gate": gate}
+    cost, max_cost = costs(rng, size(rng, 40), size(rng, 40)), limits(rng)
+    arguments = {"cost": cost, "max_cost": max_cost}
     same = not spoil(rng, arguments)
     with asking(arguments):
         match = _core.assign(**arguments)
         if same:
             is_matching(match, *cost.shape)
-            if np.abs(cost).max(initial=0) < 1e9 and abs(gate) < 1e9:
-                is_best(match, cost, gate)
+            if np.abs(cost).max(initial=0) < 1e9 and abs(max_cost) < 1e9:
+                is_best(match, cost, max_cost)
 
 
 def assign_pairs(rng: Generator) -> None:
-    cost, gate = costs(rng, size(rng, 40), size(rng, 40)), gates(rng)
+    cost, max_cost = costs(rng, size(rng, 40), size(rng, 40)), limits(rng)
     kept = rng.random(cost.shape) < rng.choice([0.05, 0.5, 1.0])
     columns = kept.nonzero()[1].astype(np.int32)
     begin = np.concatenate([[0], np.cumsum(kept.sum(axis=1))]).astype(np.int32)
@@ -116,7 +116,7 @@ def assign_pairs(rng: Generator) -> None:
         "columns": columns,
         "costs": cost[kept],
         "n_columns": cost.shape[1],
-        "gate": gate,
+        "max_cost": max_cost,
     }
     same = not spoil(rng, arguments)
     if chance(rng, 0.1):
@@ -132,8 +132,8 @@ def assign_pairs(rng: Generator) -> None:
         match = _core.assign_pairs(**arguments)
         if same:
             is_matching(match, *cost.shape)
-            if np.abs(cost[kept]).max(initial=0) < 1e9 and abs(gate) < 1e9:
-                is_best(match, np.where(kept, cost, max(gate, 0) + 1), gate)
+            if np.abs(cost[kept]).max(initial=0) < 1e9 and abs(max_cost) < 1e9:
+                is_best(match, np.where(kept, cost, max(max_cost, 0) + 1), max_cost)
 
 
 def row_norms(rng: Generator) -> None:
@@ -152,10 +152,10 @@ def sides(rng: Generator, t: int, n: int, odd: float) -> Arguments:
     found: Arguments = {
         "track_boxes": boxes(rng, t, odd),
         "detection_boxes": boxes(rng, n, odd),
-        "reach": rng.choice([0.0, 0.6, 2.5, 1e3, np.inf], t).astype(np.float32),
+        "max_distance": rng.choice([0.0, 0.6, 2.5, 1e3, np.inf], t).astype(np.float32),
     }
     if chance(rng, 0.1):
-        found["reach"] = numbers(rng, t, 0.5)
+        found["max_distance"] = numbers(rng, t, 0.5)
     if chance(rng, 0.3):
         found["track_classes"] = rng.integers(-1, 2, t).astype(np.int32)
         found["detection_classes"] = rng.integers(-1, 2, n).astype(np.int32)
@@ -177,7 +177,7 @@ def cost(rng: Generator) -> None:
     for name, blank in (
         ("track_boxes", (0, t, 4)),
         ("detection_boxes", (0, n, 4)),
-        ("reach", (0, t)),
+        ("max_distance", (0, t)),
     ):
         each = [p[name] for p in problems]
         arguments[name] = np.stack(each) if each else np.zeros(blank, np.float32)
@@ -194,7 +194,7 @@ def cost(rng: Generator) -> None:
         _core.cost(**arguments, params=settings)
         if same and plain:
             out = arguments["out"]
-            assert ((out >= 0) & (out <= np.float32(settings.gate))).all()
+            assert ((out >= 0) & (out <= np.float32(settings.max_cost))).all()
 
 
 def candidates(rng: Generator) -> None:
@@ -214,7 +214,7 @@ def candidates(rng: Generator) -> None:
         assert (counts <= n).all()
         rows = np.repeat(np.arange(t), counts)
         assert len(np.unique(rows * max(n, 1) + columns)) == len(columns)
-        assert not (distances > arguments["reach"][rows]).any()
+        assert not (distances > arguments["max_distance"][rows]).any()
         if not odd and t and n:
             made = np.zeros((t, n), bool)
             made[rows, columns] = True
@@ -222,13 +222,13 @@ def candidates(rng: Generator) -> None:
 
 
 def surely_near(arguments: Arguments) -> np.ndarray:
-    """Pairs (T, N) whose centres are well within reach, of one size and one class."""
+    """Pairs (T, N) whose centres are well within max_distance, of one size and one class."""
     track, box = (arguments[f"{x}_boxes"].astype(np.float64) for x in ("track", "detection"))
     sides = np.maximum(track[:, 2:] - track[:, :2], 1e-6)
     centre, other = ((b[:, :2] + b[:, 2:]) / 2 for b in (track, box))
     distance = (np.abs(centre[:, None] - other) / sides[:, None]).sum(axis=2) / 2
     alike = (np.abs(track[:, None] - box) < 1e-9).all(axis=2)
-    near = alike & (distance <= np.minimum(0.9 * arguments["reach"][:, None] - 1e-3, 1e9))
+    near = alike & (distance <= np.minimum(0.9 * arguments["max_distance"][:, None] - 1e-3, 1e9))
     if "track_classes" in arguments:
         near &= arguments["track_classes"][:, None] == arguments["detection_classes"]
     found: np.ndarray = near
@@ -272,11 +272,11 @@ def associate(rng: Generator) -> None:
         is_matching(match, t, n)
         if odd:
             return
-        assert (paid < settings.gate).all()
+        assert (paid < settings.max_cost).all()
         rows = np.repeat(np.arange(t), np.diff(begin))
-        dense = np.full((t, n), np.float32(settings.gate))
+        dense = np.full((t, n), np.float32(settings.max_cost))
         dense[rows, columns] = paid
-        is_best(match, dense, np.float32(settings.gate))
+        is_best(match, dense, np.float32(settings.max_cost))
 
 
 def associate_cuda(rng: Generator) -> None:
@@ -286,7 +286,7 @@ def associate_cuda(rng: Generator) -> None:
     calls = []
     for arguments in frames:
         spoil(rng, arguments)
-        first = (arguments["track_boxes"], arguments["reach"], arguments["detection_boxes"])
+        first = (arguments["track_boxes"], arguments["max_distance"], arguments["detection_boxes"])
         looks = [arguments.get(name) for name in names]
         classes = [arguments.get(name) for name in ("track_classes", "detection_classes")]
         calls.append((*first, params(rng), *looks, *classes, arguments.get("min_affinity")))
@@ -344,12 +344,12 @@ def misses(rng: Generator, t: int) -> np.ndarray:
 def predict(rng: Generator) -> None:
     t = size(rng)
     state = numbers(rng, (t, 5, 4), rng.choice([0.0, 0.05]))
-    arguments = {"state": state, "misses": misses(rng, t)}
+    arguments = {"state": state, "time_since_update": misses(rng, t)}
     same = not spoil(rng, arguments)
     with asking(arguments):
         found = _core.predict(**arguments)
         if same and np.abs(state).max(initial=0) < 1e9 and np.isfinite(state).all():
-            frames = arguments["misses"].astype(np.float64)[:, None] + 1
+            frames = arguments["time_since_update"].astype(np.float64)[:, None] + 1
             centre = state[:, 0, :2] + frames * state[:, 1, :2]
             got = (found[:, :2] + found[:, 2:]) / 2
             scale = np.abs(state[:, :2]).max(initial=0) * (1 + frames)
@@ -367,7 +367,7 @@ def observe(rng: Generator) -> None:
     arguments: Arguments = {
         "state": state.copy(),
         "last": last.copy(),
-        "misses": misses(rng, t),
+        "time_since_update": misses(rng, t),
         "rows": rng.permutation(t)[:k],
         "boxes": seen,
         "columns": rng.permutation(n)[:k],
@@ -390,13 +390,13 @@ def observe(rng: Generator) -> None:
             np.testing.assert_array_equal(arguments["state"][others], state[others])
 
 
-def hidden_shares(rng: Generator) -> None:
+def occluded_shares(rng: Generator) -> None:
     found = boxes(rng, size(rng), rng.choice([0.0, 0.05]))
     found[:, 2:] = np.maximum(found[:, :2], found[:, 2:])
     arguments = {"boxes": found}
     same = not spoil(rng, arguments)
     with asking(arguments):
-        shares = _core.hidden_shares(**arguments)
+        shares = _core.occluded_shares(**arguments)
         if same and (np.abs(found) <= 1e9).all():
             assert ((shares >= 0) & (shares <= 1 + 1e-5)).all()
 
@@ -418,7 +418,7 @@ def largest_overlaps(rng: Generator) -> None:
             np.testing.assert_array_equal(overlaps, expected)
 
 
-def blend(rng: Generator) -> None:
+def ema_update(rng: Generator) -> None:
     s, n, d = size(rng), size(rng), size(rng)
     k = int(rng.integers(0, min(s, n) + 1))
     table = numbers(rng, (s, d)).astype(np.float64)
@@ -443,7 +443,7 @@ def blend(rng: Generator) -> None:
         arguments[str(rng.choice(["rows", "columns"]))] = rng.choice(INTEGERS, k)
         same = False
     with asking(arguments):
-        _core.blend(**arguments)
+        _core.ema_update(**arguments)
         if same and not odd:
             known = arguments["table_norms"][rows]
             assert np.isin(known, [0, 1]).all()
@@ -482,7 +482,7 @@ def pile(rng: Generator) -> None:
     one, other = boxes(rng, 1), boxes(rng, 1)
     arguments: Arguments = {
         "track_boxes": np.tile(one, (n, 1)),
-        "reach": np.full(n, rng.choice([0.5, np.inf]), np.float32),
+        "max_distance": np.full(n, rng.choice([0.5, np.inf]), np.float32),
         "detection_boxes": np.tile(one if chance(rng, 0.8) else other, (m, 1)),
     }
     if chance(rng, 0.3):
@@ -498,11 +498,11 @@ def empty_table(rng: Generator) -> Any:
     """A table of tracks with settings of some kind."""
     settings = TrackerConfig(
         motion=rng.choice(["kalman", "none"]).item(),
-        confirm=int(rng.integers(0, 3)),
-        patience=int(rng.integers(0, 4)),
-        memory=int(rng.integers(4, 9)),
-        low_score=float(rng.choice([0.0, 0.3])),
-        sure_score=float(rng.choice([0.5, 2.0])),
+        min_hits=int(rng.integers(0, 3)),
+        max_age=int(rng.integers(0, 4)),
+        reid_max_age=int(rng.integers(4, 9)),
+        high_score=float(rng.choice([0.0, 0.3])),
+        instant_confirm_score=float(rng.choice([0.5, 2.0])),
         reupdate=chance(rng, 0.5),
     )
     return _core.TrackTable(_settings(settings))
@@ -552,11 +552,11 @@ def track_table(rng: Generator) -> None:
         step, late = table.prepare(**arguments), table.prepare(**arguments)
         for each in (step, late):
             _core.associate_steps([table], [each])
-            table.identify(each, chance(rng, 0.5))
+            table.reidentify(each, chance(rng, 0.5))
         with_gallery = chance(rng, 0.5)
         for births in (False, True):
             table.name(late, births)
-            count = len(table.unnamed(step, births))
+            count = len(table.without_id(step, births))
             for wrong in (np.zeros(count + 1, np.int64), np.zeros(count, np.float32)):
                 with pytest.raises(ValueError, match=r"^known: expected"):
                     table.name(step, births, wrong)
@@ -601,9 +601,9 @@ TARGETS: dict[str, Callable[[np.random.Generator], None]] = {
         read_detections,
         predict,
         observe,
-        hidden_shares,
+        occluded_shares,
         largest_overlaps,
-        blend,
+        ema_update,
         crop,
         pile,
         track_table,

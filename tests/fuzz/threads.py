@@ -24,7 +24,7 @@ def film(seed: int) -> list[Any]:
     rng = np.random.default_rng(seed)
     people, said = 40 + 10 * (seed % 4), []
     at, looks = rng.uniform(0, 600, (people, 2)), rng.normal(size=(people, 33))
-    tracker = Tracker(TrackerConfig(reupdate=seed % 2 == 1, motion_reach=1.0))
+    tracker = Tracker(TrackerConfig(reupdate=seed % 2 == 1, motion_max_distance=1.0))
     for t in range(12):
         at = at + rng.normal(0, 3, at.shape)
         seen = rng.permutation(people)[: rng.integers(people // 2, people + 1)]
@@ -41,14 +41,16 @@ def calls(seed: int) -> list[Any]:
     for n in rng.integers(1, 80, 6).tolist():
         m = int(rng.integers(1, 80))
         cost = rng.uniform(0, 1, (n, m))
-        found += [_core.assign(cost.astype(kind), gate) for kind in "fd" for gate in (0.3, 2.0)]
+        found += [
+            _core.assign(cost.astype(kind), max_cost) for kind in "fd" for max_cost in (0.3, 2.0)
+        ]
         pairs = np.tile(np.arange(m, dtype=np.int32), n)
         begin = np.arange(n + 1, dtype=np.int32) * m
         found.append(_core.assign_pairs(begin, pairs, cost.ravel(), m, 0.3))
         corner = rng.uniform(-20, 100, (n, 2))
         boxes = np.hstack([corner, corner + rng.uniform(1, 60, (n, 2))]).astype(np.float32)
         kinds = rng.integers(0, 2, n).astype(np.int32)
-        found.append(_core.hidden_shares(boxes))
+        found.append(_core.occluded_shares(boxes))
         found.append(_core.largest_overlaps(boxes, boxes[::2].copy(), kinds, kinds[::2].copy()))
         picture = rng.integers(0, 256, (60, 90, 3), dtype=np.uint8)
         out = np.empty((n, 3, 16, 8), np.float32)
@@ -61,7 +63,7 @@ def calls(seed: int) -> list[Any]:
             appearance_weight=0.5,
             motion_weight=0.5,
             shape_weight=1.0,
-            gate=0.9,
+            max_cost=0.9,
         )
         _core.cost(*looks, boxes[None], boxes[None], settings, costs)
         found += [out, costs]

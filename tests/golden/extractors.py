@@ -24,7 +24,7 @@ class Strips:
 class Together(Strips):
     """The same for several frames at once, as a group asks for them."""
 
-    def describe_frames(
+    def embed_frames(
         self,
         frames: list[npt.NDArray[np.uint8]],
         boxes: list[npt.NDArray[np.float32]],

@@ -18,46 +18,51 @@ CONFIGS: dict[str, dict[str, object]] = {
     "no motion_weight": {"motion_weight": 0.0},
     "shape_weight": {"shape_weight": 0.0},
     "max_cost": {"max_cost": 0.3},
-    "appearance_reach": {"appearance_reach": 0.3},
-    "any appearance_reach": {"appearance_reach": math.inf},
-    "motion_reach": {"motion_reach": 0.2},
-    "no rescue": {"rescue": False},
-    "delta": {"delta": 0.3},
-    "max_hidden": {"max_hidden": 0.2},
-    "any max_hidden": {"max_hidden": 1.0},
-    "low_score": {"low_score": 0.7},
-    "any low_score": {"low_score": -math.inf},
-    "birth_overlap": {"birth_overlap": 0.05},
-    "any birth_overlap": {"birth_overlap": 1.0},
-    "sure_score": {"sure_score": 0.6},
-    "no sure_score": {"sure_score": math.inf},
-    "confirm 0": {"confirm": 0},
-    "confirm 2": {"confirm": 2},
-    "confirm 3": {"confirm": 3, "sure_score": math.inf},
-    "patience": {"patience": 6},
-    "no patience": {"patience": 0},
-    "potential_patience": {"potential_patience": 8},
-    "no potential_patience": {"potential_patience": 0},
-    "memory": {"memory": 12, "patience": 4},
-    "no memory": {"memory": 0, "patience": 4},
-    "walk": {"walk": 1.0, "patience": 3},
-    "no walk": {"walk": 0.0, "patience": 3},
+    "appearance_reach": {"appearance_max_distance": 0.3},
+    "any appearance_reach": {"appearance_max_distance": math.inf},
+    "motion_reach": {"motion_max_distance": 0.2},
+    "no rescue": {"motion_fallback": False},
+    "delta": {"ema": 0.3},
+    "max_hidden": {"max_occlusion": 0.2},
+    "any max_hidden": {"max_occlusion": 1.0},
+    "low_score": {"high_score": 0.7},
+    "any low_score": {"high_score": -math.inf},
+    "birth_overlap": {"new_track_max_iou": 0.05},
+    "any birth_overlap": {"new_track_max_iou": 1.0},
+    "sure_score": {"instant_confirm_score": 0.6},
+    "no sure_score": {"instant_confirm_score": math.inf},
+    "confirm 0": {"min_hits": 0},
+    "confirm 2": {"min_hits": 2},
+    "confirm 3": {"min_hits": 3, "instant_confirm_score": math.inf},
+    "patience": {"max_age": 6},
+    "no patience": {"max_age": 0},
+    "potential_patience": {"tentative_max_age": 8},
+    "no potential_patience": {"tentative_max_age": 0},
+    "memory": {"reid_max_age": 12, "max_age": 4},
+    "no memory": {"reid_max_age": 0, "max_age": 4},
+    "walk": {"reid_max_speed": 1.0, "max_age": 3},
+    "no walk": {"reid_max_speed": 0.0, "max_age": 3},
     "no motion": {"motion": "none"},
-    "no motion, delta": {"motion": "none", "delta": 0.3},
+    "no motion, delta": {"motion": "none", "ema": 0.3},
     "score_noise": {"score_noise": 0.95},
     "reupdate": {"reupdate": True},
-    "forgetful": {"confirm": 0, "patience": 2, "memory": 20},
-    "returning": {"patience": 1, "walk": 0.3, "lost_affinity": 0.25},
-    "returning, memory": {"patience": 1, "walk": 0.3, "lost_affinity": 0.25, "memory": 9},
+    "forgetful": {"min_hits": 0, "max_age": 2, "reid_max_age": 20},
+    "returning": {"max_age": 1, "reid_max_speed": 0.3, "lost_affinity": 0.25},
+    "returning, memory": {
+        "max_age": 1,
+        "reid_max_speed": 0.3,
+        "lost_affinity": 0.25,
+        "reid_max_age": 9,
+    },
     "paper": {},
-    "paper, confirm 2": {"confirm": 2, "patience": 10},
-    "paper, stricter": {"min_affinity": 0.6, "max_cost": 0.7, "delta": 0.8},
-    "paper, Kalman": {"motion": "kalman", "rescue": True},
+    "paper, confirm 2": {"min_hits": 2, "max_age": 10},
+    "paper, stricter": {"min_affinity": 0.6, "max_cost": 0.7, "ema": 0.8},
+    "paper, Kalman": {"motion": "kalman", "motion_fallback": True},
 }
 """The settings of the scenes that run on the generated street, from the name of the source."""
 
-NO_CAMERA: dict[str, object] = {"camera": False}
-IMPATIENT: dict[str, object] = {"patience": 15, "memory": 60}
+NO_CAMERA: dict[str, object] = {"camera_motion": False}
+IMPATIENT: dict[str, object] = {"max_age": 15, "reid_max_age": 60}
 
 GALLERIES: dict[str, dict[str, float]] = {
     "default": {},
@@ -90,5 +95,5 @@ def changed() -> set[str]:
     }
 
 
-STAGES = ("appearance", "motion", "new", "recognised", "gallery")
+STAGES = ("appearance", "motion", "new", "reidentified", "gallery")
 """How a detection gets its identity, as `Tracks.explain` says it; recorded by position."""

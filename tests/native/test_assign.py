@@ -11,38 +11,38 @@ import sslmot
 from sslmot import _core
 
 
-def scipy_objective(cost, gate):
+def scipy_objective(cost, max_cost):
     """The gated optimum by SciPy: the costs clamped, rows beyond the columns left out."""
-    clamped = np.minimum(cost, gate)
+    clamped = np.minimum(cost, max_cost)
     rows, columns = linear_sum_assignment(clamped)
-    return clamped[rows, columns].sum() + gate * (len(cost) - len(rows))
+    return clamped[rows, columns].sum() + max_cost * (len(cost) - len(rows))
 
 
-def check(cost, gate):
+def check(cost, max_cost):
     """Matches the dense problem, and the same as candidate pairs: both must be optimal."""
-    match = _core.assign(cost, gate)
-    check_match(cost, gate, match)
-    check_match(cost, gate, match_pairs(cost, gate))
+    match = _core.assign(cost, max_cost)
+    check_match(cost, max_cost, match)
+    check_match(cost, max_cost, match_pairs(cost, max_cost))
     return match
 
 
-def check_match(cost, gate, match):
+def check_match(cost, max_cost, match):
     made = match[match >= 0]
     assert len(set(made.tolist())) == len(made)  # no column twice
-    assert (cost[match >= 0, made] < gate).all()
-    expected = scipy_objective(cost.astype(np.float64), gate)
-    assert reference.objective(cost.astype(np.float64), match, gate) == pytest.approx(
+    assert (cost[match >= 0, made] < max_cost).all()
+    expected = scipy_objective(cost.astype(np.float64), max_cost)
+    assert reference.objective(cost.astype(np.float64), match, max_cost) == pytest.approx(
         expected, rel=1e-9, abs=1e-9
     )
 
 
-def match_pairs(cost, gate):
-    """From a list of candidate pairs, those at the gate or above among them."""
-    kept = cost < gate + 0.2
+def match_pairs(cost, max_cost):
+    """From a list of candidate pairs, those at the max_cost or above among them."""
+    kept = cost < max_cost + 0.2
     row_begin = np.concatenate([[0], np.cumsum(kept.sum(1))]).astype(np.int32)
     rows, columns = np.nonzero(kept)
     return _core.assign_pairs(
-        row_begin, columns.astype(np.int32), cost[rows, columns], cost.shape[1], gate
+        row_begin, columns.astype(np.int32), cost[rows, columns], cost.shape[1], max_cost
     )
 
 
@@ -51,16 +51,16 @@ def match_pairs(cost, gate):
     seed=st.integers(0, 10**9),
     rows=st.integers(0, 25),
     columns=st.integers(0, 25),
-    gate=st.sampled_from([0.1, 0.3, 0.5, 0.9, 1.5]),
+    max_cost=st.sampled_from([0.1, 0.3, 0.5, 0.9, 1.5]),
     ties=st.sampled_from([0, 2, 5]),
     offset=st.sampled_from([0.0, -0.5, 10.0]),
     dtype=st.sampled_from([np.float32, np.float64]),
 )
-def test_random_gated_problems(seed, rows, columns, gate, ties, offset, dtype):
+def test_random_gated_problems(seed, rows, columns, max_cost, ties, offset, dtype):
     cost = np.random.default_rng(seed).random((rows, columns))
     if ties:
         cost = np.round(cost * ties) / ties
-    check((cost + offset).astype(dtype), float(dtype(gate + offset)))
+    check((cost + offset).astype(dtype), float(dtype(max_cost + offset)))
 
 
 @settings(max_examples=300, deadline=None)
@@ -92,11 +92,11 @@ def test_without_a_gate(seed, rows, columns):
     most=st.sampled_from([0.0, 1.0, 1e6]),
 )
 def test_most_pairs_at_the_largest_cost(seed, rows, columns, share, most):
-    """As 1 - IoU, where most boxes do not touch: all are matched, gate or no gate above that."""
+    """As 1 - IoU, where most boxes do not touch: all are matched, with a limit above that or none."""
     rng = np.random.default_rng(seed)
     cost = np.where(rng.random((rows, columns)) < share, most - rng.random((rows, columns)), most)
-    for gate in (np.inf, most + 1):
-        match = _core.assign(cost, gate)
+    for max_cost in (np.inf, most + 1):
+        match = _core.assign(cost, max_cost)
         assert (match >= 0).sum() == min(rows, columns)
         check_match(cost, most + 1, match)
 
@@ -201,7 +201,7 @@ def test_nothing_to_match(shape):
 
 
 def test_the_gate_compares_in_the_precision_of_the_caller():
-    """0.1 as float32 lies above 0.1 as float64: not below that gate, so no pair."""
+    """0.1 as float32 lies above 0.1 as float64: not below that max_cost, so no pair."""
     cost = np.float32([[0.1]])
     assert _core.assign(cost, 0.1).tolist() == [-1]
     assert _core.assign(cost, float(np.float32(0.1))).tolist() == [-1]
@@ -222,8 +222,8 @@ def test_same_input_same_output(seed):
         ((np.zeros((3, 6))[:, ::2], 1.0), "contiguous"),
         (([[1.0]], 1.0), "cost: expected an array"),
         ((np.frombuffer(bytes(37), np.float32, offset=1)[:9].reshape(3, 3), 1.0), "an aligned"),
-        ((np.zeros((3, 3)), -np.inf), "gate: expected a number or inf, got -inf"),
-        ((np.zeros((3, 3)), np.nan), "gate: expected a number or inf, got -?nan"),
+        ((np.zeros((3, 3)), -np.inf), "max_cost: expected a number or inf, got -inf"),
+        ((np.zeros((3, 3)), np.nan), "max_cost: expected a number or inf, got -?nan"),
     ],
 )
 def test_errors_of_the_dense_form(args, message):

@@ -14,7 +14,7 @@ SETTINGS = {
     "appearance_weight": 0.6,
     "motion_weight": 0.5,
     "shape_weight": 0.7,
-    "gate": 0.9,
+    "max_cost": 0.9,
 }
 
 
@@ -47,7 +47,16 @@ def on(device, array, dtype=None):
 
 
 def native_cost(
-    device, track, detection, track_boxes, boxes, params, reach, classes, dtype=None, least=None
+    device,
+    track,
+    detection,
+    track_boxes,
+    boxes,
+    params,
+    max_distance,
+    classes,
+    dtype=None,
+    least=None,
 ):
     batch, t, n = track_boxes.shape[0], track_boxes.shape[1], boxes.shape[1]
     out = on(device, np.full((batch, t, n), np.nan, np.float32))
@@ -63,7 +72,7 @@ def native_cost(
         on(device, boxes),
         params,
         out,
-        on(device, reach),
+        on(device, max_distance),
         on(device, classes[0]),
         on(device, classes[1]),
         on(device, least),
@@ -80,11 +89,11 @@ def assert_costs(got, expected_by, tolerance):
     np.testing.assert_allclose(got[steady], mid[steady], atol=20 * tolerance)
 
 
-def oracle(track, detection, track_boxes, boxes, reach, classes, shift):
+def oracle(track, detection, track_boxes, boxes, max_distance, classes, shift):
     """Vectorised over pairs only in its thresholds: `shift` moves them, to find the close calls."""
     p = dict(SETTINGS, min_affinity=SETTINGS["min_affinity"] + shift)
     return reference.cost(
-        track, detection, track_boxes, boxes, reach + shift, p, classes[0], classes[1]
+        track, detection, track_boxes, boxes, max_distance + shift, p, classes[0], classes[1]
     )
 
 
@@ -95,10 +104,17 @@ def test_against_loops(device, size, d):
     t, n = size, size + 2 if size % 2 else size  # square and not
     track, detection = related_features(rng, 1, t, n, d)
     track_boxes, boxes = random_boxes(rng, (1, t)), random_boxes(rng, (1, n))
-    reach = rng.uniform(0.3, 4, (1, t)).astype(np.float32)
+    max_distance = rng.uniform(0.3, 4, (1, t)).astype(np.float32)
     classes = [rng.integers(0, 2, (1, k)).astype(np.int32) for k in (t, n)]
     got = native_cost(
-        device, track, detection, track_boxes, boxes, _core.PairParams(**SETTINGS), reach, classes
+        device,
+        track,
+        detection,
+        track_boxes,
+        boxes,
+        _core.PairParams(**SETTINGS),
+        max_distance,
+        classes,
     )
     assert got.shape == (1, t, n)
     assert_costs(
@@ -108,7 +124,7 @@ def test_against_loops(device, size, d):
             detection[0],
             track_boxes[0],
             boxes[0],
-            reach[0],
+            max_distance[0],
             [c[0] for c in classes],
             shift,
         ),
@@ -155,11 +171,11 @@ def test_half_precision_features(device, dtype):
     half = getattr(torch, dtype)
     got = native_cost(device, track, detection, track_boxes, boxes, params, None, none, half)
     rounded = [torch.from_numpy(x).to(half).float().numpy() for x in (track, detection)]
-    reach = np.full(33, np.inf)
+    max_distance = np.full(33, np.inf)
     assert_costs(
         got[0],
         lambda shift: oracle(
-            rounded[0][0], rounded[1][0], track_boxes[0], boxes[0], reach, none, shift
+            rounded[0][0], rounded[1][0], track_boxes[0], boxes[0], max_distance, none, shift
         ),
         1e-6,
     )
@@ -196,7 +212,7 @@ def test_tiles_of_every_size(device, dtype, shape):
     track, detection = related_features(rng, batch, t, n, d)
     track, detection = (in_precision(dtype, x * 1e-2) for x in (track, detection))
     track_boxes, boxes = random_boxes(rng, (batch, t)), random_boxes(rng, (batch, n))
-    reach = rng.uniform(0.3, 4, (batch, t)).astype(np.float32)
+    max_distance = rng.uniform(0.3, 4, (batch, t)).astype(np.float32)
     classes = [rng.integers(0, 2, (batch, k)).astype(np.int32) for k in (t, n)]
     half = None
     if device == "cuda":
@@ -204,7 +220,9 @@ def test_tiles_of_every_size(device, dtype, shape):
 
         half = getattr(torch, dtype)
     params = _core.PairParams(**SETTINGS)
-    got = native_cost(device, track, detection, track_boxes, boxes, params, reach, classes, half)
+    got = native_cost(
+        device, track, detection, track_boxes, boxes, params, max_distance, classes, half
+    )
     assert np.isfinite(got).all()
     for b in range(batch):
         # The oracle is slow: the last rows and columns, which lie at edges, and some others.
@@ -216,7 +234,7 @@ def test_tiles_of_every_size(device, dtype, shape):
                 detection[b, j],
                 track_boxes[b, i],
                 boxes[b, j],
-                reach[b, i],
+                max_distance[b, i],
                 (classes[0][b, i], classes[1][b, j]),
                 shift,
             ),
@@ -272,20 +290,29 @@ def test_each_track_has_a_least_affinity_of_its_own(device):
         alike = _core.PairParams(**dict(SETTINGS, min_affinity=float(affinity)))
         expected = native_cost(*args, alike, None, (None, None))[0]
         np.testing.assert_array_equal(got[i], expected[i])
-    assert (got == np.float32(SETTINGS["gate"])).any()
-    assert (got < np.float32(SETTINGS["gate"])).any()
+    assert (got == np.float32(SETTINGS["max_cost"])).any()
+    assert (got < np.float32(SETTINGS["max_cost"])).any()
 
 
 def test_without_features_motion_alone_decides(device):
     rng = np.random.default_rng(1)
     track_boxes, boxes = random_boxes(rng, (1, 20)), random_boxes(rng, (1, 30))
-    reach = np.full((1, 20), 0.8, np.float32)
+    max_distance = np.full((1, 20), 0.8, np.float32)
     got = native_cost(
-        device, None, None, track_boxes, boxes, _core.PairParams(**SETTINGS), reach, (None, None)
+        device,
+        None,
+        None,
+        track_boxes,
+        boxes,
+        _core.PairParams(**SETTINGS),
+        max_distance,
+        (None, None),
     )
     assert_costs(
         got[0],
-        lambda shift: oracle(None, None, track_boxes[0], boxes[0], reach[0], (None, None), shift),
+        lambda shift: oracle(
+            None, None, track_boxes[0], boxes[0], max_distance[0], (None, None), shift
+        ),
         1e-6,
     )
 
@@ -306,8 +333,8 @@ def test_zero_features_match_nothing(device):
     params = _core.PairParams(**dict(SETTINGS, min_affinity=0.0))
     track = np.float32([[[0, 0], [1, 0]]])
     got = native_cost(device, track, track, boxes, boxes, params, None, (None, None))
-    gate = np.float32(SETTINGS["gate"])
-    np.testing.assert_array_equal(got, np.float32([[[gate, gate], [gate, 0]]]))
+    max_cost = np.float32(SETTINGS["max_cost"])
+    np.testing.assert_array_equal(got, np.float32([[[max_cost, max_cost], [max_cost, 0]]]))
 
 
 def test_no_least_affinity_means_none(device):
@@ -383,7 +410,10 @@ def test_flat_boxes_are_legal(device):
         ),
         ({"detection_features": np.zeros((1, 3, 7), np.float32)}, r"float32 \(1, 3, 8\), got"),
         ({"detection_features": np.zeros((1, 3, 16), np.float32)[..., ::2]}, "expected contiguous"),
-        ({"reach": np.zeros((1, 3), np.float32)}, r"reach: expected float32 \(1, 2\)"),
+        (
+            {"max_distance": np.zeros((1, 3), np.float32)},
+            r"max_distance: expected float32 \(1, 2\)",
+        ),
         (
             {"track_classes": np.zeros((1, 2), np.int32)},
             "track_classes: expected the same of both sides",
@@ -427,7 +457,7 @@ def test_costs_lie_between_zero_and_the_gate(seed, t, n, d):
         None,
         (None, None),
     )
-    assert ((got >= -1e-6) & (got <= np.float32(SETTINGS["gate"]))).all()
+    assert ((got >= -1e-6) & (got <= np.float32(SETTINGS["max_cost"]))).all()
 
 
 class TestRowNorms:

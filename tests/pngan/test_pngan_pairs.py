@@ -19,8 +19,8 @@ from sslmot.pngan.pairs import (
     tracklet_pairs,
 )
 from sslmot.pose.canonical import distance, pose_vectors
-from sslmot.pose.gate import full_body
-from sslmot.training.describe import by_histogram
+from sslmot.pose.full_body import full_body
+from sslmot.training.embed import by_histogram
 
 
 def make(source, target):

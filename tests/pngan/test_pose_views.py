@@ -18,7 +18,7 @@ from sslmot.pngan.config import PnganConfig  # noqa: E402
 from sslmot.pngan.generator import PoseGenerator  # noqa: E402
 from sslmot.pngan.views import CANONICAL, make_poses  # noqa: E402
 from sslmot.pose.canonical import CanonicalPoses  # noqa: E402
-from sslmot.pose.gate import full_body  # noqa: E402
+from sslmot.pose.full_body import full_body  # noqa: E402
 from sslmot.training import trainer  # noqa: E402
 from sslmot.training.augment import to_network  # noqa: E402
 from sslmot.training.config import TrainConfig  # noqa: E402

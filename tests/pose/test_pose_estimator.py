@@ -19,10 +19,10 @@ from sslmot import tensors
 from sslmot.appearance.crops import IMAGENET_MEAN, IMAGENET_STD
 from sslmot.data.crops import CropSet
 from sslmot.data.images import read_image_folder
-from sslmot.pose import estimator as module
 from sslmot.pose import download
+from sslmot.pose import estimator as module
 from sslmot.pose.estimator import estimate, fingerprint
-from sslmot.pose.gate import full_body
+from sslmot.pose.full_body import full_body
 from sslmot.pose.joints import JOINTS, from_coco17, mirror
 from sslmot.pose.model import load_pose_model
 from sslmot.pose.onnx import OnnxPose, heatmap_peaks

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sslmot import Tracker, TrackerConfig, _core
 from sslmot.data.mot import Sequence
 from sslmot.demo.crowd import Crowd, CrowdConfig
-from sslmot.tracking.camera import camera_motion, look, zoom
+from sslmot.tracking.camera import camera_motion, preprocess, zoom
 
 NOBODY = np.empty((0, 4), np.float32)
 
@@ -74,8 +74,8 @@ def test_turn_zoom_and_shift_of_a_texture(seed, turn, zoom, shift):
     world = texture(np.random.default_rng(seed), 800, 600)
     corner = np.array([[1, 0, -80.0], [0, 1, -60]])
     truth = similarity(turn, zoom, shift, (320, 240))
-    before = look(film(world, corner, 640, 480), NOBODY)
-    now = look(film(world, after(corner, truth), 640, 480), NOBODY)
+    before = preprocess(film(world, corner, 640, 480), NOBODY)
+    now = preprocess(film(world, after(corner, truth), 640, 480), NOBODY)
     estimate = camera_motion(before, now)
     if error(truth, np.eye(2, 3), 640, 480) > 1:
         assert estimate is not None
@@ -89,7 +89,9 @@ def test_pixels_are_those_of_the_frame(size):
     """Whatever the frame was shrunk by, also where that leaves a rest."""
     truth = similarity(0.06, 1.05, np.multiply(size, (0.02, -0.01)), np.divide(size, 2))
     world = texture(np.random.default_rng(0), *size, grain=size[0] // 64)
-    estimate = camera_motion(look(world, NOBODY), look(film(world, truth, *size), NOBODY))
+    estimate = camera_motion(
+        preprocess(world, NOBODY), preprocess(film(world, truth, *size), NOBODY)
+    )
     assert error(estimate, truth, *size) < 0.1 * size[0] / 640
 
 
@@ -124,7 +126,7 @@ def test_a_camera_in_front_of_the_generated_crowd(crowd, camera, boxed):
         pose = after(middle, similarity(*CAMERAS[camera](t, rng), (960, 540)))
         # Upright boxes of the people, as the camera sees them.
         seen = boxes_by_loops(boxes, pose) if boxed else NOBODY
-        filmed.append((look(film(frame, pose, 1920, 1080), seen), pose))
+        filmed.append((preprocess(film(frame, pose, 1920, 1080), seen), pose))
     for (before, pose), (now, next_pose) in pairwise(filmed):
         estimate = camera_motion(before, now)
         if camera == "stands":
@@ -141,7 +143,7 @@ def test_people_who_move_are_no_camera():
         frame = street.copy()
         for left in (x, 300 + x, 600 + x):
             frame[60:660, left : left + 200] = coat
-        return look(frame, np.array(boxes, np.float32).reshape(-1, 4))
+        return preprocess(frame, np.array(boxes, np.float32).reshape(-1, 4))
 
     assert camera_motion(scene(100), scene(112)) is None
     boxes = [(left, 60, left + 200, 660) for left in (100, 400, 700)]
@@ -154,32 +156,34 @@ def test_a_camera_that_follows_people_moves():
     truth = np.array([[1, 0, 20.0], [0, 1, 0]])
     frame, later = street.copy(), film(street, truth, 1280, 720)
     frame[:, 200:1100] = later[:, 200:1100] = coats
-    now = look(later, NOBODY)
-    people = look(frame, np.float32([[200, -50, 1100, 800]]))
+    now = preprocess(later, NOBODY)
+    people = preprocess(frame, np.float32([[200, -50, 1100, 800]]))
     assert error(camera_motion(people, now), truth, 1280, 720) < 0.5
     # Nobody said that they are people, and most of the picture stands still.
-    assert camera_motion(look(frame, NOBODY), now) is None
+    assert camera_motion(preprocess(frame, NOBODY), now) is None
 
 
 @pytest.mark.parametrize("light", [0.9, 0.95, 1.05, 1.1])
 def test_light_that_changes_is_no_camera(crowd, light):
     (frame, _), (later, _) = crowd[:2]
     later = cv2.convertScaleAbs(later, alpha=light)
-    assert camera_motion(look(frame, NOBODY), look(later, NOBODY)) is None
+    assert camera_motion(preprocess(frame, NOBODY), preprocess(later, NOBODY)) is None
 
 
 def test_nothing_is_said_of_what_shows_nothing():
     rng = np.random.default_rng(0)
     street = texture(rng, 640, 480)
     moved = np.roll(street, 10, axis=1)
-    blank = look(np.full((480, 640, 3), 90, np.uint8), NOBODY)
-    hidden = look(street, np.float32([[-1e9, -1e9, 1e9, 1e9]]))
-    noise = [look(rng.integers(0, 256, (480, 640, 3), dtype=np.uint8), NOBODY) for _ in range(2)]
-    assert camera_motion(look(street, NOBODY), look(moved, NOBODY)) is not None
+    blank = preprocess(np.full((480, 640, 3), 90, np.uint8), NOBODY)
+    hidden = preprocess(street, np.float32([[-1e9, -1e9, 1e9, 1e9]]))
+    noise = [
+        preprocess(rng.integers(0, 256, (480, 640, 3), dtype=np.uint8), NOBODY) for _ in range(2)
+    ]
+    assert camera_motion(preprocess(street, NOBODY), preprocess(moved, NOBODY)) is not None
     assert camera_motion(blank, blank) is None
-    assert camera_motion(blank, look(street, NOBODY)) is None
-    assert camera_motion(look(street, NOBODY), blank) is None
-    assert camera_motion(hidden, look(moved, NOBODY)) is None
+    assert camera_motion(blank, preprocess(street, NOBODY)) is None
+    assert camera_motion(preprocess(street, NOBODY), blank) is None
+    assert camera_motion(hidden, preprocess(moved, NOBODY)) is None
     assert camera_motion(*noise) is None
 
 
@@ -189,7 +193,7 @@ def test_a_cut_is_no_motion(crowd):
     elsewhere = Crowd(CrowdConfig(people=20, frames=1, seed=1)).frame(0)
     scenes = [here, here[:, ::-1], here[::-1], elsewhere]
     scenes += [texture(rng, 1280, 720, grain) for grain in (8, 32)]
-    for before, now in permutations([look(scene, NOBODY) for scene in scenes], 2):
+    for before, now in permutations([preprocess(scene, NOBODY) for scene in scenes], 2):
         assert camera_motion(before, now) is None
 
 
@@ -200,13 +204,15 @@ def test_a_cut_is_no_motion(crowd):
 def test_no_camera_is_that_fast(wild):
     world = texture(np.random.default_rng(0), 640, 480, grain=48)
     moved = film(world, similarity(*wild, (320, 240)), 640, 480)
-    assert camera_motion(look(world, NOBODY), look(moved, NOBODY)) is None
+    assert camera_motion(preprocess(world, NOBODY), preprocess(moved, NOBODY)) is None
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 700), (700, 1), (3, 1400), (17, 17), (16, 640)])
 def test_frames_of_any_size(size):
     rng = np.random.default_rng(0)
-    before, now = (look(rng.integers(0, 256, (*size, 3), dtype=np.uint8), NOBODY) for _ in "ab")
+    before, now = (
+        preprocess(rng.integers(0, 256, (*size, 3), dtype=np.uint8), NOBODY) for _ in "ab"
+    )
     assert camera_motion(before, now) is None
 
 
@@ -215,13 +221,13 @@ def test_the_same_frames_give_the_same_motion_and_are_left_as_they_are(crowd):
     moved = film(frame, similarity(0.02, 1.01, (9, 4), (1000, 600)), 2304, 1296)
     inputs = [frame, boxes, moved]
     copies = [array.copy() for array in inputs]
-    before, now = look(frame, boxes), look(moved, boxes)
+    before, now = preprocess(frame, boxes), preprocess(moved, boxes)
     parts = [before.grey, before.ground, now.grey, now.ground]
     copies += [array.copy() for array in parts]
     motion = camera_motion(before, now)
     for seed in range(3):
         cv2.setRNGSeed(seed)
-        again = camera_motion(look(frame, boxes), look(moved, boxes))
+        again = camera_motion(preprocess(frame, boxes), preprocess(moved, boxes))
         assert again.tobytes() == motion.tobytes()
     for array, copy in zip([*inputs, *parts], copies, strict=True):
         np.testing.assert_array_equal(array, copy)
@@ -231,12 +237,14 @@ def test_views_of_arrays_are_frames_too(crowd):
     frame = crowd[0][0]
     for view in (frame[::-1], frame[..., ::-1], frame[::2, ::2], frame[:, 100:900]):
         view.flags.writeable = False
-        np.testing.assert_array_equal(look(view, NOBODY).grey, look(view.copy(), NOBODY).grey)
+        np.testing.assert_array_equal(
+            preprocess(view, NOBODY).grey, preprocess(view.copy(), NOBODY).grey
+        )
 
 
 def test_no_pixel_of_a_box_is_ground():
     boxes = np.float32([[100.5, 40, 203, 300], [-30, 500, 20, 900], [1270, -9, 2000, 5]])
-    view = look(np.zeros((720, 1280, 3), np.uint8), boxes)
+    view = preprocess(np.zeros((720, 1280, 3), np.uint8), boxes)
     assert view.scale == 2
     expected = np.full((360, 640), 255)
     expected[20:150, 50:102] = expected[250:, :10] = expected[:3, 635:] = 0
@@ -269,11 +277,11 @@ def filmed(rng, tracks, motion):
     """A tracker that saw some things move for a while, not each of them in each frame."""
     config = TrackerConfig(
         motion=motion,
-        delta=0.5,
-        appearance_reach=1e6,
+        ema=0.5,
+        appearance_max_distance=1e6,
         motion_weight=0.0,
         shape_weight=0.0,
-        patience=1,
+        max_age=1,
     )
     tracker, start = Tracker(config), rng.uniform(10, 500, (tracks, 2, 2)).cumsum(axis=1)
     for t in range(4):
@@ -295,7 +303,7 @@ def empty_frame(tracker, affine):
 def commit(tracker, step):
     table = tracker._table
     _core.associate_steps([table], [step])
-    table.identify(step, False)
+    table.reidentify(step, False)
     table.commit(step, tracker._context)
 
 
@@ -369,7 +377,7 @@ def test_the_camera_of_mot17_09_stands(sequence):
     """Of all 524 pairs of frames one is found to move, by a pixel in a corner."""
     detections = sequence.detections()
     for t in range(1, sequence.length, 60):
-        before, now = (look(sequence.frame(k), detections[k][:, :4]) for k in (t, t + 1))
+        before, now = (preprocess(sequence.frame(k), detections[k][:, :4]) for k in (t, t + 1))
         assert camera_motion(before, now) is None
 
 
@@ -380,8 +388,8 @@ def test_known_motions_of_real_frames(sequence):
         truth = similarity(
             rng.normal(0, 0.02), np.exp(rng.normal(0, 0.02)), rng.normal(0, 20, 2), (960, 540)
         )
-        before = look(sequence.frame(t), detections[t][:, :4])
-        now = look(film(sequence.frame(t + 1), truth, 1920, 1080), NOBODY)
+        before = preprocess(sequence.frame(t), detections[t][:, :4])
+        now = preprocess(film(sequence.frame(t + 1), truth, 1920, 1080), NOBODY)
         errors.append(error(camera_motion(before, now), truth, 1920, 1080))
     assert np.median(errors) < 0.4
     assert max(errors) < 1
@@ -414,7 +422,7 @@ def test_ids_hold_when_the_camera_moves(street, path, motion):
     """By their boxes alone, which jump onto the neighbour's."""
 
     def ids(camera):
-        config = TrackerConfig(camera=camera, motion=motion, delta=0.5)
+        config = TrackerConfig(camera_motion=camera, motion=motion, ema=0.5)
         tracker = Tracker(config, extractor=lambda frame, boxes: np.zeros((len(boxes), 2)))
         return [tracker.step(*shot(street, corner, *ROW)).ids.tolist() for corner in path]
 
@@ -426,7 +434,11 @@ def test_ids_hold_when_the_camera_moves(street, path, motion):
 @pytest.mark.parametrize("camera", [True, False])
 def test_who_is_lost_moves_with_the_picture(street, camera):
     config = TrackerConfig(
-        camera=camera, patience=2, appearance_reach=0.5, motion="none", sure_score=9
+        camera_motion=camera,
+        max_age=2,
+        appearance_max_distance=0.5,
+        motion="none",
+        instant_confirm_score=9,
     )
     tracker, look = Tracker(config), np.float32([[1, 0]])
     for _ in range(3):

@@ -23,28 +23,32 @@ from sslmot import TrackerConfig
         ("tau", 1e-46, "a number of 1e-06 to 1e+06, got 1e-46"),
         ("motion_weight", 1e300, "a number of 0 to 1e+06, got 1e+300"),
         ("max_cost", 0.0, "a number of 1e-06 to 1e+06, got 0.0"),
-        ("appearance_reach", -1, "a number of 1e-06 to 1e+06 or inf, got -1"),
-        ("motion_reach", 1.5, "a number of 1e-06 to 1, got 1.5"),
-        ("rescue", 1, "True or False, got 1"),
-        ("delta", 1.1, "a number of 0 to 1, got 1.1"),
+        ("appearance_max_distance", -1, "a number of 1e-06 to 1e+06 or inf, got -1"),
+        ("motion_max_distance", 1.5, "a number of 1e-06 to 1, got 1.5"),
+        ("motion_fallback", 1, "True or False, got 1"),
+        ("ema", 1.1, "a number of 0 to 1, got 1.1"),
         ("lost_affinity", 2, "a number of 0 to 1, got 2"),
-        ("max_hidden", -1, "a number of 0 to 1, got -1"),
-        ("low_score", math.nan, "a number of -1e+06 to 1e+06, -inf or inf, got nan"),
-        ("low_score", "0.5", "a number of -1e+06 to 1e+06, -inf or inf, got '0.5'"),
-        ("birth_overlap", 1.01, "a number of 0 to 1, got 1.01"),
-        ("birth_overlap", -0.1, "a number of 0 to 1, got -0.1"),
-        ("sure_score", -1e7, "a number of -1e+06 to 1e+06, -inf or inf, got -10000000.0"),
-        ("walk", math.nan, "a number of 0 to 1e+06, got nan"),
-        ("memory", 1.5, "an integer of 0 to 1e9, got 1.5"),
-        ("camera", "no", "True or False, got 'no'"),
+        ("max_occlusion", -1, "a number of 0 to 1, got -1"),
+        ("high_score", math.nan, "a number of -1e+06 to 1e+06, -inf or inf, got nan"),
+        ("high_score", "0.5", "a number of -1e+06 to 1e+06, -inf or inf, got '0.5'"),
+        ("new_track_max_iou", 1.01, "a number of 0 to 1, got 1.01"),
+        ("new_track_max_iou", -0.1, "a number of 0 to 1, got -0.1"),
+        (
+            "instant_confirm_score",
+            -1e7,
+            "a number of -1e+06 to 1e+06, -inf or inf, got -10000000.0",
+        ),
+        ("reid_max_speed", math.nan, "a number of 0 to 1e+06, got nan"),
+        ("reid_max_age", 1.5, "an integer of 0 to 1e9, got 1.5"),
+        ("camera_motion", "no", "True or False, got 'no'"),
         ("score_noise", 1.0, "a number of 0 to 0.99, got 1.0"),
         ("score_noise", -0.1, "a number of 0 to 0.99, got -0.1"),
         ("score_noise", math.nan, "a number of 0 to 0.99, got nan"),
         ("reupdate", 0, "True or False, got 0"),
         ("reupdate", None, "True or False, got None"),
-        ("confirm", 1.0, "an integer of 0 to 1e9, got 1.0"),
-        ("patience", -1, "an integer of 0 to 1e9, got -1"),
-        ("potential_patience", True, "an integer of 0 to 1e9, got True"),
+        ("min_hits", 1.0, "an integer of 0 to 1e9, got 1.0"),
+        ("max_age", -1, "an integer of 0 to 1e9, got -1"),
+        ("tentative_max_age", True, "an integer of 0 to 1e9, got True"),
         ("motion", "Kalman", "'kalman' or 'none', got 'Kalman'"),
     ],
 )
@@ -57,8 +61,8 @@ def test_bad_values_are_named(field, value, expected):
 @pytest.mark.parametrize(
     ("field", "values"),
     [
-        ("low_score", [-math.inf, -1e6, 0, 1e6, math.inf]),
-        ("birth_overlap", [0, 0.5, 1]),
+        ("high_score", [-math.inf, -1e6, 0, 1e6, math.inf]),
+        ("new_track_max_iou", [0, 0.5, 1]),
         ("score_noise", [0, 0.99]),
         ("reupdate", [False, True]),
     ],
@@ -75,15 +79,15 @@ def test_is_frozen():
 
 def test_paper_is_eq_6_and_7_alone():
     paper = TrackerConfig.paper()
-    assert (paper.appearance_weight, paper.motion_weight, paper.delta) == (0.5, 0.5, 0.5)
+    assert (paper.appearance_weight, paper.motion_weight, paper.ema) == (0.5, 0.5, 0.5)
     assert paper.shape_weight == 0
-    assert paper.appearance_reach == math.inf
+    assert paper.appearance_max_distance == math.inf
     assert paper.max_cost == paper.appearance_weight + paper.motion_weight
-    assert (paper.motion, paper.rescue) == ("none", False)
-    assert paper.patience == paper.potential_patience
+    assert (paper.motion, paper.motion_fallback) == ("none", False)
+    assert paper.max_age == paper.tentative_max_age
     # No score matters, and any detection that no track takes starts one.
-    assert (paper.low_score, paper.birth_overlap) == (-math.inf, 1)
-    assert (paper.sure_score, paper.score_noise, paper.reupdate) == (math.inf, 0, False)
+    assert (paper.high_score, paper.new_track_max_iou) == (-math.inf, 1)
+    assert (paper.instant_confirm_score, paper.score_noise, paper.reupdate) == (math.inf, 0, False)
 
 
 def test_paper_does_not_follow_the_defaults(monkeypatch):
@@ -95,7 +99,7 @@ def test_paper_does_not_follow_the_defaults(monkeypatch):
             position = [f.name for f in dataclasses.fields(TrackerConfig)].index(field.name)
             defaults[position] = field.default * 0.9 + 0.013
             monkeypatch.setattr(TrackerConfig.__init__, "__defaults__", tuple(defaults))
-            if field.name != "motion_reach":  # whose range ends before
+            if field.name != "motion_max_distance":  # whose range ends before
                 assert getattr(TrackerConfig(), field.name) != field.default
             assert TrackerConfig.paper() == paper
 

@@ -14,7 +14,7 @@ SETTINGS = {
     "appearance_weight": 0.5,
     "motion_weight": 0.5,
     "shape_weight": 0.5,
-    "gate": 0.8,
+    "max_cost": 0.8,
 }
 
 
@@ -42,7 +42,7 @@ class Table:
         there = measure(on(self._device, features))
         numbers = (on(self._device, x) for x in (rows, columns, deltas))
         rows, columns, deltas = numbers
-        _core.blend(
+        _core.ema_update(
             *(self.values, self.norms, rows, there.values, there.norms, columns, deltas),
             stream=stream_of(self._device),
         )
@@ -67,11 +67,11 @@ def stream_of(device):
     return torch.cuda.current_stream().cuda_stream
 
 
-def frame_of(pairs, reach, table, rows, embeddings):
+def frame_of(pairs, max_distance, table, rows, embeddings):
     """One camera's arguments of associate and associate_cuda; embeddings are on the device."""
     boxes, classes, seen, seen_classes = pairs
     return (
-        *(boxes, np.full(len(boxes), reach, np.float32), seen, _core.PairParams(**SETTINGS)),
+        *(boxes, np.full(len(boxes), max_distance, np.float32), seen, _core.PairParams(**SETTINGS)),
         *(table.values, table.norms, rows, *measure(embeddings)[:2], classes, seen_classes),
         np.full(len(boxes), SETTINGS["min_affinity"], np.float32),
     )
@@ -108,56 +108,65 @@ def people_seen_again(rng, t, n, d, extent=300):
 
 
 # Sparse candidates (dot products one by one) and dense ones (in blocks) are different code.
-@pytest.mark.parametrize("reach", [0.4, 1.5, np.inf])
+@pytest.mark.parametrize("max_distance", [0.4, 1.5, np.inf])
 @pytest.mark.parametrize(
     ("t", "n", "d", "extent"),
     [(40, 35, 64, 300), (3, 70, 5, 300), (33, 1, 128, 300), (90, 97, 130, 3000), (70, 80, 31, 900)],
 )
-def test_matching_is_the_optimum_of_eq_7(device, t, n, d, extent, reach):
+def test_matching_is_the_optimum_of_eq_7(device, t, n, d, extent, max_distance):
     rng = np.random.default_rng([t, n])
     features, embeddings, pairs = people_seen_again(rng, t, n, d, extent)
     rows = rng.permutation(t)
     table = table_of(device, features[np.argsort(rows)])
-    frame = frame_of(pairs, reach, table, rows, on(device, embeddings))
+    frame = frame_of(pairs, max_distance, table, rows, on(device, embeddings))
     ((match, (row_begin, columns, costs)),) = associate(device, [frame])
     boxes, classes, seen, seen_classes = pairs
     cost = reference.cost(
-        *(features, embeddings, boxes, seen, np.full(t, reach), SETTINGS, classes, seen_classes)
+        *(
+            features,
+            embeddings,
+            boxes,
+            seen,
+            np.full(t, max_distance),
+            SETTINGS,
+            classes,
+            seen_classes,
+        )
     )
-    gate = SETTINGS["gate"]
+    max_cost = SETTINGS["max_cost"]
     best = linear_sum_assignment(cost)
-    optimum = cost[best].sum() + gate * (t - len(best[0]))
-    assert reference.objective(cost, match, gate) == pytest.approx(optimum, abs=1e-4)
-    assert (cost[match >= 0, match[match >= 0]] < gate).all()
+    optimum = cost[best].sum() + max_cost * (t - len(best[0]))
+    assert reference.objective(cost, match, max_cost) == pytest.approx(optimum, abs=1e-4)
+    assert (cost[match >= 0, match[match >= 0]] < max_cost).all()
     assert min(t, n) < 5 or (match >= 0).sum() > min(t, n) / 5
-    # What it chose from: every pair below the gate, with its cost.
+    # What it chose from: every pair below the max_cost, with its cost.
     row = np.repeat(np.arange(t), np.diff(row_begin))
-    found = np.full((t, n), np.float32(gate))
+    found = np.full((t, n), np.float32(max_cost))
     found[row, columns] = costs
-    steady = abs(cost - gate) > 1e-4
+    steady = abs(cost - max_cost) > 1e-4
     np.testing.assert_allclose(found[steady], cost[steady], atol=1e-4)
 
 
-@pytest.mark.parametrize("reach", [1.0, np.inf])
-def test_a_box_that_is_no_number_reaches_the_solver(device, reach):
+@pytest.mark.parametrize("max_distance", [1.0, np.inf])
+def test_a_box_that_is_no_number_reaches_the_solver(device, max_distance):
     rng = np.random.default_rng(0)
     features, embeddings, pairs = people_seen_again(rng, 20, 20, 16, 3000)
     boxes, classes, _, seen_classes = pairs
     boxes[4, 1] = np.nan
     classes[:] = seen_classes[:] = 0
     table = table_of(device, features)
-    frame = frame_of(pairs, reach, table, np.arange(20), on(device, embeddings))
+    frame = frame_of(pairs, max_distance, table, np.arange(20), on(device, embeddings))
     with pytest.raises(ValueError, match="row 4"):
         associate(device, [frame])
 
 
 @pytest.mark.parametrize(("t", "n"), [(0, 0), (0, 3), (3, 0)])
-@pytest.mark.parametrize("reach", [1.0, np.inf])
-def test_nobody_to_match(device, t, n, reach):
+@pytest.mark.parametrize("max_distance", [1.0, np.inf])
+def test_nobody_to_match(device, t, n, max_distance):
     features, embeddings, pairs = people_seen_again(np.random.default_rng(0), t, n, 8)
     table = Table(device, 4, 8)
     table.store(np.arange(t), features, np.arange(t), alike(0.0, t))
-    frame = frame_of(pairs, reach, table, np.arange(t), on(device, embeddings))
+    frame = frame_of(pairs, max_distance, table, np.arange(t), on(device, embeddings))
     ((match, (row_begin, _, costs)),) = associate(device, [frame])
     assert match.tolist() == [-1] * t
     assert row_begin.tolist() == [0] * (t + 1)
@@ -181,12 +190,12 @@ def test_cameras_match_together_as_each_alone(order):
     if not _core.cuda_device_count():
         pytest.skip("no CUDA device")
     frames = []
-    for t, n, d, extent, reach in order:
+    for t, n, d, extent, max_distance in order:
         rng = np.random.default_rng([t, n])
         features, embeddings, pairs = people_seen_again(rng, t, n, d, extent)
         table = Table("cuda", max(t, 1), d)
         table.store(np.arange(t), features, np.arange(t), alike(0.0, t))
-        frames.append(frame_of(pairs, reach, table, np.arange(t), on("cuda", embeddings)))
+        frames.append(frame_of(pairs, max_distance, table, np.arange(t), on("cuda", embeddings)))
     alone = [associate("cuda", [frame])[0] for frame in frames]
     together = associate("cuda", frames)
     assert len(together) == len(order)
@@ -246,7 +255,7 @@ def test_torch_waits_for_nothing(device):
             torch.cuda.set_sync_debug_mode("default")
         step = native.prepare(*detections, *described, bound)
         _core.associate_steps([native], [step])
-        native.identify(step, False)
+        native.reidentify(step, False)
         ids, _ = native.commit(step, None)
     assert len(ids) == 30
 
@@ -266,7 +275,7 @@ def test_a_frame_on_cuda_checks_where_features_are(change, message):
     classes, buffer = np.zeros(2, np.int32), np.zeros(10_000, np.uint8)
     args = {
         "track_boxes": boxes,
-        "reach": norms,
+        "max_distance": norms,
         "detection_boxes": boxes,
         "params": _core.PairParams(**SETTINGS),
         "table": boxes,
@@ -320,7 +329,7 @@ def features_of(tracker):
 
 
 def test_a_new_owner_of_a_row_starts_unknown(device):
-    tracker, slots = Tracker(TrackerConfig(patience=0, memory=0)), []
+    tracker, slots = Tracker(TrackerConfig(max_age=0, reid_max_age=0)), []
     known, unknown = (on(device, np.float32([[x, 0]])) for x in (3, 0))
     for z, expected in ((known, [[1, 0]]), (unknown, [[0, 0]]), (known, [[1, 0]])):
         tracker.step(None, PERSON, embeddings=z)
@@ -390,7 +399,7 @@ def test_features_are_measured(device):
 
 def test_slots_are_never_in_two_hands(device):
     rng, most = np.random.default_rng(0), 0
-    tracker = Tracker(TrackerConfig(patience=2, memory=4))
+    tracker = Tracker(TrackerConfig(max_age=2, reid_max_age=4))
     for _ in range(150):
         n = int(rng.integers(0, 40))
         corner = rng.uniform(0, 4000, (n, 2))
@@ -427,4 +436,4 @@ def test_native_update_checks_its_rows(change, message):
         "delta": np.float32([0.5, 0.5]),
     }
     with pytest.raises(ValueError, match=message):
-        _core.blend(**{**args, **change})
+        _core.ema_update(**{**args, **change})

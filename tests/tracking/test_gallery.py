@@ -350,9 +350,9 @@ def test_features_of_another_encoder_are_refused(tmp_path):
     again.bind("a1b2")
     with pytest.raises(ValueError, match=r"encoder: expected 'a1b2'.* got ''"):
         again.bind("")
-    unnamed = gallery_of({1: at(0)})
+    without_id = gallery_of({1: at(0)})
     with pytest.raises(ValueError, match=r"encoder: expected ''.* got 'a1b2'"):
-        unnamed.bind("a1b2")
+        without_id.bind("a1b2")
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ class Together(ColorHistogram):
         super().__init__()
         self.passes = []
 
-    def describe_frames(self, frames, boxes):
+    def embed_frames(self, frames, boxes):
         self.passes.append([len(b) for b in boxes])
         return [self(frame, some) for frame, some in zip(frames, boxes, strict=True)]
 
@@ -217,8 +217,8 @@ def test_a_refused_step_names_no_encoder_to_a_gallery():
 
 def test_an_extractor_that_forgets_a_frame_is_told():
     class Forgetful(Together):
-        def describe_frames(self, frames, boxes):
-            return super().describe_frames(frames, boxes)[:-1]
+        def embed_frames(self, frames, boxes):
+            return super().embed_frames(frames, boxes)[:-1]
 
     extractor = Forgetful()
     group = TrackerGroup([Tracker(extractor=extractor) for _ in range(2)])

@@ -9,7 +9,9 @@ import reference
 from sslmot import Tracker, TrackerConfig
 
 PERSON = np.float32([100, 100, 140, 200])
-CONFIG = TrackerConfig(tau=0.2, lost_affinity=0.39, patience=2, memory=10, sure_score=9)
+CONFIG = TrackerConfig(
+    tau=0.2, lost_affinity=0.39, max_age=2, reid_max_age=10, instant_confirm_score=9
+)
 A, B, C = np.eye(3, dtype=np.float32)
 
 
@@ -61,11 +63,18 @@ class TestTheLost:
         assert back(tracker) == (1 if same else 2)
 
     def test_are_forgotten_at_once_without_a_memory(self):
-        assert back(seen_and_lost(3, TrackerConfig(patience=2, memory=0, sure_score=9))) == 2
+        assert (
+            back(
+                seen_and_lost(3, TrackerConfig(max_age=2, reid_max_age=0, instant_confirm_score=9))
+            )
+            == 2
+        )
 
     def test_get_their_identity_while_they_are_still_followed(self):
         """Where the track itself was out of reach: too far for one frame, not for several."""
-        config = TrackerConfig(patience=20, appearance_reach=1, walk=0.5, sure_score=9)
+        config = TrackerConfig(
+            max_age=20, appearance_max_distance=1, reid_max_speed=0.5, instant_confirm_score=9
+        )
         tracker = seen_and_lost(3, config)
         assert tracker._table.tracks["ids"].tolist() == [1]
         assert back(tracker, 100) == 1
@@ -74,7 +83,9 @@ class TestTheLost:
     @pytest.mark.parametrize(("boxes", "same"), [(5.4, True), (5.6, False)])
     def test_walk_so_far_and_no_farther(self, boxes, same):
         """A quarter, and a half in each of five frames: the mean of both directions' boxes."""
-        config = TrackerConfig(patience=1, appearance_reach=0.25, walk=0.5, sure_score=9)
+        config = TrackerConfig(
+            max_age=1, appearance_max_distance=0.25, reid_max_speed=0.5, instant_confirm_score=9
+        )
         tracker = seen_and_lost(3, config)
         assert back(tracker, 40 * boxes) == (1 if same else 2)
 
@@ -119,7 +130,9 @@ class TestTheLost:
             assert tracker._table.lost_count == 1
 
     def test_were_seen_where_they_were_seen_last(self):
-        tracker = seen_and_lost(0, TrackerConfig(patience=1, walk=0, sure_score=9))
+        tracker = seen_and_lost(
+            0, TrackerConfig(max_age=1, reid_max_speed=0, instant_confirm_score=9)
+        )
         for shift in range(0, 800, 20):
             assert step(tracker, at(shift), A) == [1]
         for _ in range(4):
@@ -160,7 +173,7 @@ class TestTheLost:
 
 class TestSureDetections:
     def test_are_reported_at_once(self):
-        tracker = Tracker(TrackerConfig(sure_score=0.9))
+        tracker = Tracker(TrackerConfig(instant_confirm_score=0.9))
         assert step(tracker, at(0, score=0.9), A) == [1]
         assert step(tracker, [*at(0), *at(90, score=0.89)], A, B) == [1, 0]
 
@@ -172,32 +185,32 @@ class TestSureDetections:
     @pytest.mark.parametrize("missed", [1, 5])
     def test_wait_where_they_resemble_somebody_lost(self, missed):
         """Whether that one is still followed or only remembered."""
-        config = TrackerConfig(patience=2, appearance_reach=1, walk=0.5)
+        config = TrackerConfig(max_age=2, appearance_max_distance=1, reid_max_speed=0.5)
         tracker = seen_and_lost(missed, config, score=1)
         assert step(tracker, at(100, 190, score=1), A, B) == [0, 2]
         assert step(tracker, at(100, 190, score=1), A, B) == [1, 2]
 
     def test_do_not_wait_for_who_is_recognised_in_this_frame(self):
         """A second one who looks alike is no longer in doubt: nobody is missing any more."""
-        tracker = seen_and_lost(4, TrackerConfig(patience=2))
+        tracker = seen_and_lost(4, TrackerConfig(max_age=2))
         assert step(tracker, at(20, score=0.5), A) == [0]
         ids = step(tracker, [*at(20, score=0.5), *at(90, score=1)], A, A)
         assert ids == [1, 2]
 
     def test_without_looks_resemble_nobody(self):
-        tracker = seen_and_lost(4, TrackerConfig(patience=2))
+        tracker = seen_and_lost(4, TrackerConfig(max_age=2))
         assert step(tracker, at(20, score=1), 0 * A) == [2]
-        tracker = seen_and_lost(4, TrackerConfig(patience=2))
+        tracker = seen_and_lost(4, TrackerConfig(max_age=2))
         assert step(tracker, at(20, score=1)) == [2]
 
     def test_where_nothing_needs_confirmation_the_lost_are_recognised_at_once(self):
-        tracker = seen_and_lost(4, TrackerConfig(patience=2, confirm=0))
+        tracker = seen_and_lost(4, TrackerConfig(max_age=2, min_hits=0))
         assert step(tracker, at(20), A) == [1]
 
 
 @pytest.mark.parametrize("features", [(), (A,)])
 def test_the_faint_start_no_track(features):
-    tracker = Tracker(TrackerConfig(low_score=0.4, confirm=0))
+    tracker = Tracker(TrackerConfig(high_score=0.4, min_hits=0))
     assert step(tracker, at(0, score=0.39), *features) == [0]
     assert len(tracker._table) == 0
     assert step(tracker, at(0, score=0.41), *features) == [1]
@@ -212,10 +225,10 @@ def looks_of(tracker, identity):
     return tracker._table.read_features(tracks["slots"][tracks["ids"] == identity])[0]
 
 
-@pytest.mark.parametrize(("max_hidden", "taken_in"), [(0.5, False), (0.7, True), (1.0, True)])
-def test_the_looks_of_who_is_hidden_are_not_taken_in(max_hidden, taken_in):
+@pytest.mark.parametrize(("max_occlusion", "taken_in"), [(0.5, False), (0.7, True), (1.0, True)])
+def test_the_looks_of_who_is_hidden_are_not_taken_in(max_occlusion, taken_in):
     """One walks behind another, and the crop shows both."""
-    tracker = Tracker(TrackerConfig(max_hidden=max_hidden, delta=0.5))
+    tracker = Tracker(TrackerConfig(max_occlusion=max_occlusion, ema=0.5))
     front = np.float32([[200, 100, 240, 210, 1, 0]])
     for shift in (0, 20, 40, 60):
         ids = step(tracker, [*at(shift, score=1), *front], A, B)
@@ -234,7 +247,7 @@ def test_the_looks_of_who_is_hidden_are_not_taken_in(max_hidden, taken_in):
 
 
 def test_the_looks_of_the_faint_are_not_taken_in():
-    tracker = Tracker(TrackerConfig(delta=0.5))
+    tracker = Tracker(TrackerConfig(ema=0.5))
     for _ in range(3):
         assert step(tracker, at(0, score=1), A) == [1]
     mixed = like(0.5, A, B)
@@ -262,7 +275,7 @@ def test_the_looks_of_the_faint_stand_in_for_none():
 def test_the_first_looks_weigh_alike(delta):
     """The mean of the first ones, until a new one weighs 1 - delta."""
     rng = np.random.default_rng(0)
-    tracker, looks = Tracker(TrackerConfig(delta=delta)), None
+    tracker, looks = Tracker(TrackerConfig(ema=delta)), None
     for k in range(25):
         new = np.float32(2 * A + rng.uniform(-0.3, 0.3, 3))
         assert step(tracker, at(0, score=1), new) == [1]
@@ -311,7 +324,7 @@ def test_slots_come_back_from_the_forgotten():
 @pytest.mark.parametrize("confirm", [0, 2])
 def test_nobody_leaks_over_many_frames(described, confirm):
     rng = np.random.default_rng(0)
-    config = TrackerConfig(patience=3, memory=20, confirm=confirm, lost_affinity=0.2)
+    config = TrackerConfig(max_age=3, reid_max_age=20, min_hits=confirm, lost_affinity=0.2)
     tracker, looks, everyone, returns = Tracker(config), rng.normal(size=(12, 3)), set(), 0
     for _ in range(2000 if described == 1 and confirm else 300):
         seen = rng.permutation(12)[: rng.integers(0, 7)]
@@ -320,7 +333,7 @@ def test_nobody_leaks_over_many_frames(described, confirm):
         features = looks[seen] + rng.normal(0, 0.1, (len(seen), 3))
         features = features if rng.random() < described else None
         tracks = tracker.step(None, dets, embeddings=features)
-        returns += sum(tracks.explain(i).stage == "recognised" for i in tracks.ids)
+        returns += sum(tracks.explain(i).stage == "reidentified" for i in tracks.ids)
         assert len(set(tracks.ids)) == len(tracks)
         everyone |= set(tracks.ids.tolist())
         named = np.concatenate([tracker._table.tracks["ids"], tracker._table.lost["ids"]])
@@ -333,7 +346,7 @@ def test_nobody_leaks_over_many_frames(described, confirm):
 
 def test_a_slot_that_was_somebodys_says_nothing(device):
     """Who is born without a feature does not look like whoever had its slot before."""
-    tracker = Tracker(TrackerConfig(patience=1, potential_patience=0, sure_score=9))
+    tracker = Tracker(TrackerConfig(max_age=1, tentative_max_age=0, instant_confirm_score=9))
 
     def see(*shifts, looks=None):
         dets = at(*shifts)

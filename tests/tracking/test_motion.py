@@ -203,16 +203,16 @@ def test_unmatched_tracks_and_detections_stay_as_they_are(by_score, reupdate):
 
 # A track takes the detection of its class and looks, wherever that is.
 LOOKS = {
-    "appearance_reach": 1e6,
+    "appearance_max_distance": 1e6,
     "motion_weight": 0.0,
     "shape_weight": 0.0,
-    "sure_score": 0.0,
-    "patience": 20,
+    "instant_confirm_score": 0.0,
+    "max_age": 20,
 }
 SETTINGS = [
     TrackerConfig(**LOOKS),
     TrackerConfig(**LOOKS, score_noise=0.5, reupdate=True),
-    TrackerConfig(**LOOKS, motion="none", delta=0.25),
+    TrackerConfig(**LOOKS, motion="none", ema=0.25),
 ]
 
 
@@ -343,7 +343,7 @@ def arguments():
     return {
         "state": np.ones((2, 5, 4), np.float32),
         "last": np.ones((2, 4), np.float32),
-        "misses": np.zeros(2, np.int64),
+        "time_since_update": np.zeros(2, np.int64),
         "rows": np.array([1, 0]),
         "boxes": np.ones((3, 4), np.float32),
         "columns": np.array([2, 0]),
@@ -365,16 +365,28 @@ BAD_STATES = [
     ({"state": np.ones((2, 20), np.float32)}, STATE + r"float32 \(2, 20\)"),
     ({"state": np.ones((4, 5, 4), np.float32)[::2]}, "state: expected contiguous float32"),
     ({"state": [[1.0]]}, "state: expected an array .*, got list"),
-    ({"misses": np.zeros(3, np.int64)}, r"misses: expected int64 \(2,\), got int64 \(3,\)"),
-    ({"misses": np.zeros(2, bool)}, r"misses: expected int64 \(2,\), got bool"),
-    ({"misses": np.zeros(4, np.int64)[::2]}, "misses: expected contiguous int64"),
-    ({"misses": np.array([3, -1])}, "misses: expected 0 or more, got -1 at 1"),
+    (
+        {"time_since_update": np.zeros(3, np.int64)},
+        r"time_since_update: expected int64 \(2,\), got int64 \(3,\)",
+    ),
+    (
+        {"time_since_update": np.zeros(2, bool)},
+        r"time_since_update: expected int64 \(2,\), got bool",
+    ),
+    (
+        {"time_since_update": np.zeros(4, np.int64)[::2]},
+        "time_since_update: expected contiguous int64",
+    ),
+    (
+        {"time_since_update": np.array([3, -1])},
+        "time_since_update: expected 0 or more, got -1 at 1",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("change", "message"), BAD_STATES)
 def test_predict_checks_its_arguments(change, message):
-    given = {name: arguments()[name] for name in ("state", "misses")} | change
+    given = {name: arguments()[name] for name in ("state", "time_since_update")} | change
     with pytest.raises(ValueError, match=f"^{message}"):
         _core.predict(**given)
 
@@ -420,12 +432,12 @@ def test_the_largest_number_of_misses_is_predicted():
 
 
 @pytest.mark.parametrize("reupdate", [False, True])
-@pytest.mark.parametrize("misses", [10**9, 2**63 - 1])
+@pytest.mark.parametrize("time_since_update", [10**9, 2**63 - 1])
 def test_misses_beyond_a_limit_are_taken_as_the_limit(misses, reupdate):
     """Work does not grow with a number that the caller writes."""
     states = []
     for count in (100_000, misses):
-        given = arguments() | {"misses": np.array([count, 0]), "reupdate": reupdate}
+        given = arguments() | {"time_since_update": np.array([count, 0]), "reupdate": reupdate}
         _core.observe(**given)
         states.append(given["state"])
     np.testing.assert_array_equal(*states)

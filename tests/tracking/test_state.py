@@ -161,7 +161,7 @@ def test_a_second_thread_is_refused():
         assert go_on.wait(10)
         return np.ones((len(boxes), 2))
 
-    tracker = Tracker(TrackerConfig(camera=False), extractor=waits)
+    tracker = Tracker(TrackerConfig(camera_motion=False), extractor=waits)
     frame, dets = np.zeros((90, 90, 3), np.uint8), [[1, 1, 9, 30]]
     thread = threading.Thread(target=tracker.step, args=(frame, dets))
     thread.start()

@@ -37,7 +37,9 @@ def run(tracker, frames, embeddings=None):
 
 class TestLife:
     def test_reported_once_confirmed(self):
-        assert run(Tracker(TrackerConfig(confirm=2, sure_score=9)), [at(k) for k in range(4)]) == [
+        assert run(
+            Tracker(TrackerConfig(min_hits=2, instant_confirm_score=9)), [at(k) for k in range(4)]
+        ) == [
             [0],
             [0],
             [1],
@@ -45,24 +47,24 @@ class TestLife:
         ]
 
     def test_confirm_zero_reports_at_birth(self):
-        assert run(Tracker(TrackerConfig(confirm=0)), [at(0), at(1, 400)]) == [[1], [1, 2]]
+        assert run(Tracker(TrackerConfig(min_hits=0)), [at(0), at(1, 400)]) == [[1], [1, 2]]
 
     def test_ids_go_to_confirmed_tracks_only(self):
         """A false detection in one frame uses no id up."""
         frames = [at(0), at(1, 500), at(2), at(3, 800), at(4, 801)]
-        config = TrackerConfig(potential_patience=0, sure_score=9)
+        config = TrackerConfig(tentative_max_age=0, instant_confirm_score=9)
         assert run(Tracker(config), frames) == [[0], [1, 0], [1], [1, 0], [1, 2]]
 
     @pytest.mark.parametrize(("missed", "same"), [(5, True), (6, False)])
     def test_patience(self, missed, same):
-        tracker = Tracker(TrackerConfig(patience=5))
+        tracker = Tracker(TrackerConfig(max_age=5))
         ids = run(tracker, [at(0), at(0), *[at()] * missed, at(0), at(0)])
         assert ids[1] == [1]
         assert ids[-1] == ([1] if same else [2])
 
     @pytest.mark.parametrize(("missed", "reported"), [(0, True), (1, True), (2, False)])
     def test_potential_patience(self, missed, reported):
-        tracker = Tracker(TrackerConfig(potential_patience=1, sure_score=9))
+        tracker = Tracker(TrackerConfig(tentative_max_age=1, instant_confirm_score=9))
         ids = run(tracker, [at(0), *[at()] * missed, at(0)])
         assert ids[-1] == ([1] if reported else [0])
 
@@ -87,7 +89,7 @@ class TestLife:
 
 class TestResult:
     def test_fields(self):
-        tracker = Tracker(TrackerConfig(confirm=0, low_score=0.2))
+        tracker = Tracker(TrackerConfig(min_hits=0, high_score=0.2))
         dets = np.float64([[*PERSON, 0.25, 7], [*(PERSON + 300), 0.75, 2]])
         tracks = tracker.step(None, dets)
         assert len(tracks) == 2
@@ -115,7 +117,7 @@ class TestResult:
         assert tracks.ids.tolist() == [3, 1, 2]
 
     def test_without_scores_and_classes(self):
-        tracks = Tracker(TrackerConfig(confirm=0)).step(None, at(0))
+        tracks = Tracker(TrackerConfig(min_hits=0)).step(None, at(0))
         assert tracks.scores.tolist() == [1]
         assert tracks.classes.tolist() == [0]
 
@@ -156,7 +158,7 @@ class TestMatching:
         z = np.eye(2, dtype=np.float32)[:1]
         features = [z, z * unknown, z * (1 - unknown)] if unknown else [0 * z, 0 * z, z]
         assert run(Tracker(), [at(0), at(0), at(1)], features)[-1] == [1]
-        plain = Tracker(TrackerConfig(rescue=False))
+        plain = Tracker(TrackerConfig(motion_fallback=False))
         assert run(plain, [at(0), at(0), at(1)], features)[-1] != [1]
 
     def test_rescue_by_motion_of_who_is_hidden(self):
@@ -166,7 +168,7 @@ class TestMatching:
         frames = [np.vstack([behind, front])] * 3
         features = [z[[0, 1]], z[[0, 1]], z[[2, 1]]]
         assert run(Tracker(), frames, features)[-1] == [1, 2]
-        plain = Tracker(TrackerConfig(max_hidden=1, birth_overlap=1))
+        plain = Tracker(TrackerConfig(max_occlusion=1, new_track_max_iou=1))
         assert run(plain, frames, features)[-1] == [3, 2]
 
     def test_motion_does_not_overrule_appearance(self):
@@ -212,7 +214,7 @@ class TestMatching:
             boxes[:] = 0
             return np.ones((len(boxes), 3), np.float32)
 
-        tracker, dets = Tracker(TrackerConfig(confirm=0), extractor=careless), at(0)
+        tracker, dets = Tracker(TrackerConfig(min_hits=0), extractor=careless), at(0)
         tracks = tracker.step(np.zeros((300, 300, 3), np.uint8), dets)
         np.testing.assert_array_equal(tracks.boxes, at(0))
         np.testing.assert_array_equal(dets, at(0))
@@ -232,7 +234,7 @@ def beside(frames, looks, columns=None):
 
 
 class TestFaint:
-    """Detections below ``low_score``."""
+    """Detections below ``high_score``."""
 
     @LOOKS
     def test_continue_who_was_just_seen(self, looks):
@@ -253,7 +255,7 @@ class TestFaint:
 
     @LOOKS
     def test_never_start_a_track(self, looks):
-        tracker, frames = Tracker(TrackerConfig(confirm=0)), [at(0, 90, score=FAINT)] * 4
+        tracker, frames = Tracker(TrackerConfig(min_hits=0)), [at(0, 90, score=FAINT)] * 4
         assert run(tracker, frames, beside(frames, looks)) == [[0, 0]] * 4
         assert len(tracker._table) == 0
         assert run(tracker, [at(90, score=SURE)], beside([()], looks, [[1]])) == [[1]]
@@ -286,12 +288,12 @@ class TestFaint:
     @pytest.mark.parametrize("dtype", [np.float32, np.float64])
     def test_the_threshold_is_sure(self, dtype):
         for score, reported in ((0.4, 1), (np.nextafter(np.float32(0.4), np.float32(0)), 0)):
-            tracker = Tracker(TrackerConfig(low_score=0.4, confirm=0))
+            tracker = Tracker(TrackerConfig(high_score=0.4, min_hits=0))
             assert run(tracker, [at(0, score=score).astype(dtype)]) == [[reported]]
 
     @LOOKS
     def test_are_as_everyone_without_a_threshold(self, looks):
-        config = TrackerConfig(low_score=-np.inf, sure_score=9)
+        config = TrackerConfig(high_score=-np.inf, instant_confirm_score=9)
         frames = [at(0, score=-5)] * 3 + [at()] * 2 + [at(0, score=-7)]
         by_score = run(Tracker(config), frames, beside(frames, looks))
         assert by_score[-1] == [1]
@@ -313,26 +315,26 @@ class TestFaint:
         frames = [*[np.vstack([behind, away])] * 3, np.vstack([faint, front])]
         features = [*[Z[:2]] * 3, Z[[3, 1]]]
         assert run(Tracker(), frames, features)[-1] == [1, 2]
-        assert run(Tracker(TrackerConfig(max_hidden=1)), frames, features)[-1] == [0, 2]
-        assert run(Tracker(TrackerConfig(rescue=False)), frames, features)[-1] == [0, 2]
+        assert run(Tracker(TrackerConfig(max_occlusion=1)), frames, features)[-1] == [0, 2]
+        assert run(Tracker(TrackerConfig(motion_fallback=False)), frames, features)[-1] == [0, 2]
 
     @pytest.mark.parametrize(("rescue", "same"), [(True, 1), (False, 0)])
     def test_a_look_says_nothing_where_the_track_has_none(self, rescue, same):
         frames = [*[at(0, score=SURE)] * 2, at(1, score=FAINT)]
-        tracker = Tracker(TrackerConfig(rescue=rescue))
+        tracker = Tracker(TrackerConfig(motion_fallback=rescue))
         assert run(tracker, frames, [None, None, Z[:1]])[-1] == [same]
 
     @LOOKS
     def test_a_threshold_above_all_scores_ends_tracking(self, looks):
         frames = [at(0, score=1)] * 3
-        tracker = Tracker(TrackerConfig(low_score=np.inf))
+        tracker = Tracker(TrackerConfig(high_score=np.inf))
         assert run(tracker, frames, beside(frames, looks)) == [[0]] * 3
 
 
 class TestBirthOverlap:
     """Of a new detection with one of a confirmed track."""
 
-    @pytest.mark.parametrize("config", [TrackerConfig(confirm=0), TrackerConfig()])
+    @pytest.mark.parametrize("config", [TrackerConfig(min_hits=0), TrackerConfig()])
     @LOOKS
     def test_who_stands_close_to_somebody_known_is_nobody_new(self, config, looks):
         """An IoU of 0.6 is more than 0.4, which 0.33 is not."""
@@ -343,20 +345,22 @@ class TestBirthOverlap:
 
     @LOOKS
     def test_one_allows_all(self, looks):
-        tracker, frames = Tracker(TrackerConfig(birth_overlap=1)), [at(0), at(0, 0), at(0, 0)]
+        tracker, frames = Tracker(TrackerConfig(new_track_max_iou=1)), [at(0), at(0, 0), at(0, 0)]
         assert sorted(run(tracker, frames, beside(frames, looks))[-1]) == [1, 2]
 
-    @pytest.mark.parametrize(("birth_overlap", "born"), [(0.5, 1), (0.49, 0)])
-    def test_more_than_the_threshold_is_too_much(self, birth_overlap, born):
+    @pytest.mark.parametrize(("new_track_max_iou", "born"), [(0.5, 1), (0.49, 0)])
+    def test_more_than_the_threshold_is_too_much(self, new_track_max_iou, born):
         half = PERSON + np.float32([0, 0, 40, 0])  # twice as wide
-        tracker = Tracker(TrackerConfig(birth_overlap=birth_overlap, motion_reach=0.01))
+        tracker = Tracker(
+            TrackerConfig(new_track_max_iou=new_track_max_iou, motion_max_distance=0.01)
+        )
         run(tracker, [at(0), np.vstack([at(0), half])])
         assert len(tracker._table) == 1 + born
 
     @LOOKS
     def test_beside_a_potential_track_is_as_good_a_place_as_any(self, looks):
         """Which of the two is somebody is to be seen; those of one frame are as new."""
-        waiting = TrackerConfig(sure_score=9, confirm=2)
+        waiting = TrackerConfig(instant_confirm_score=9, min_hits=2)
         frames = [at(0), at(0, 10), at(0, 10), at(0, 10)]
         assert run(Tracker(waiting), frames, beside(frames, looks))[-1] == [1, 2]
         frames = [at(0, 10)] * 2
@@ -375,7 +379,7 @@ class TestBirthOverlap:
 
     def test_a_faint_detection_of_somebody_known_takes_the_place_too(self):
         frames = [at(0, score=SURE), np.vstack([at(0, score=FAINT), at(10, score=1)])]
-        config = TrackerConfig(sure_score=0.8, max_hidden=0.8)
+        config = TrackerConfig(instant_confirm_score=0.8, max_occlusion=0.8)
         assert run(Tracker(config), frames, [Z[:1], Z[:2]])[-1] == [1, 0]
         assert run(Tracker(config), frames, [Z[:1], Z[1:3]])[-1] == [0, 2]
 
@@ -394,7 +398,7 @@ class PaperTracker:
             "appearance_weight": c.appearance_weight,
             "motion_weight": c.motion_weight,
             "shape_weight": 0.0,
-            "gate": c.max_cost,
+            "max_cost": c.max_cost,
         }
         cost = reference.cost(
             [t["z"] for t in self.tracks],
@@ -414,16 +418,16 @@ class PaperTracker:
             taken.add(j)
             track["misses"] = 0
             track["matches"] += 1
-            track["box"] = c.delta * track["box"] + (1 - c.delta) * boxes[j]
-            new = c.delta * track["z"] + (1 - c.delta) * features[j] / np.linalg.norm(features[j])
+            track["box"] = c.ema * track["box"] + (1 - c.ema) * boxes[j]
+            new = c.ema * track["z"] + (1 - c.ema) * features[j] / np.linalg.norm(features[j])
             track["z"] = new / np.linalg.norm(new)
         for track in self.tracks:
-            if track["misses"] == 0 and track["id"] == 0 and track["matches"] >= c.confirm:
+            if track["misses"] == 0 and track["id"] == 0 and track["matches"] >= c.min_hits:
                 track["id"], self.next_id = self.next_id, self.next_id + 1
         for i, j in zip(*linear_sum_assignment(cost), strict=True):
             if cost[i, j] < c.max_cost:
                 ids[j] = self.tracks[i]["id"]
-        self.tracks = [t for t in self.tracks if t["misses"] <= c.patience]
+        self.tracks = [t for t in self.tracks if t["misses"] <= c.max_age]
         for j in range(len(boxes)):
             if j not in taken:
                 z = features[j] / np.linalg.norm(features[j])
@@ -436,7 +440,7 @@ class PaperTracker:
 def test_the_papers_preset_is_the_paper(seed, people, confirm):
     rng = np.random.default_rng(seed)
     config = TrackerConfig.paper(
-        tau=0.5, min_affinity=0.2, confirm=max(confirm, 1), patience=4, potential_patience=4
+        tau=0.5, min_affinity=0.2, min_hits=max(confirm, 1), max_age=4, tentative_max_age=4
     )
     tracker, oracle = Tracker(config), PaperTracker(config)
     identity = rng.normal(size=(people, 16))
@@ -675,7 +679,7 @@ def test_a_step_of_a_frame_before_is_refused_and_changes_nothing(reset):
 
 def test_a_step_is_taken_in_once():
     z = np.eye(2, 8, dtype=np.float32)
-    plain, twice = Tracker(TrackerConfig(confirm=0)), Tracker(TrackerConfig(confirm=0))
+    plain, twice = Tracker(TrackerConfig(min_hits=0)), Tracker(TrackerConfig(min_hits=0))
     plain.step(None, at(0, 90), embeddings=z)
     scene = twice._prepare(None, at(0, 90), z)
     sslmot._core.associate_steps([twice._table], [scene.step])
@@ -703,7 +707,7 @@ def test_an_extractor_and_weights_exclude_each_other():
 def test_any_sequence_keeps_the_rules(seed, with_features, paper):
     """Ids are unique in a frame and start at 1 without gaps; indices are valid; runs repeat."""
     rng = np.random.default_rng(seed)
-    config = TrackerConfig.paper() if paper else TrackerConfig(patience=3)
+    config = TrackerConfig.paper() if paper else TrackerConfig(max_age=3)
     frames, features = [], []
     for _ in range(20):
         n = int(rng.integers(0, 15))
@@ -722,7 +726,7 @@ def test_any_sequence_keeps_the_rules(seed, with_features, paper):
 
 def test_memory_stays_flat():
     """Tracks that come and go leave nothing behind."""
-    tracker, rng = Tracker(TrackerConfig(patience=5, memory=9)), np.random.default_rng(0)
+    tracker, rng = Tracker(TrackerConfig(max_age=5, reid_max_age=9)), np.random.default_rng(0)
     sizes = []
     for _ in range(300):
         corner = rng.uniform(0, 5000, (30, 2))
@@ -800,17 +804,24 @@ class TestLimits:
     apart = np.hstack([corner, corner + 10]).astype(np.float32)
     looks = np.ones((len(pile), 3), np.float32)
     alone = (at(0), np.ones((1, 3), np.float32))
-    message = "^dets: expected at most 8388608 pairs of a track and a detection within its reach"
+    message = (
+        "^dets: expected at most 8388608 pairs of a track and a detection within its distance limit"
+    )
 
     def test_a_pile_on_a_pile(self):
-        config = TrackerConfig(birth_overlap=1.0, max_hidden=1.0)
+        config = TrackerConfig(new_track_max_iou=1.0, max_occlusion=1.0)
         first = (self.pile, self.looks)
         disturb(config, [first], first, [self.alone], self.message)
 
-    @pytest.mark.parametrize("sure_score", [0.9, 2.0], ids=["new", "tentative"])
-    def test_a_crowd_that_comes_back_is_compared_with_those_seen_last(self, sure_score):
+    @pytest.mark.parametrize("instant_confirm_score", [0.9, 2.0], ids=["new", "tentative"])
+    def test_a_crowd_that_comes_back_is_compared_with_those_seen_last(self, instant_confirm_score):
         """More pairs than are kept at once: a refusal would come again in every later frame."""
-        config = TrackerConfig(patience=0, appearance_reach=0.1, walk=1e6, sure_score=sure_score)
+        config = TrackerConfig(
+            max_age=0,
+            appearance_max_distance=0.1,
+            reid_max_speed=1e6,
+            instant_confirm_score=instant_confirm_score,
+        )
         tracker, n = Tracker(config), len(self.apart)
         for _ in range(2):
             tracker.step(None, self.apart, embeddings=self.looks)
@@ -882,7 +893,7 @@ def test_objects_that_fail_to_be_arrays_are_named(error, where):
     with pytest.raises(ValueError, match=r"^frame: expected an array of numbers, got "):
         Tracker().step(broken, at(0))
     with pytest.raises(ValueError, match=r"^boxes: expected an array \(NumPy, or any.*got Broken"):
-        sslmot._core.hidden_shares(broken)
+        sslmot._core.occluded_shares(broken)
 
 
 @pytest.mark.parametrize("device", ["cpu", (1,), (1, "0"), None, (2**40, 0), 7])
@@ -892,9 +903,9 @@ def test_a_device_that_is_none_is_named(device):
             return device
 
     with pytest.raises(ValueError, match=r"^boxes: expected an array .*got Odd"):
-        sslmot._core.hidden_shares(Odd(None, "nowhere"))
+        sslmot._core.occluded_shares(Odd(None, "nowhere"))
 
 
 def test_an_interruption_is_no_error_of_an_argument():
     with pytest.raises(KeyboardInterrupt):
-        sslmot._core.hidden_shares(Broken(KeyboardInterrupt(), "device"))
+        sslmot._core.occluded_shares(Broken(KeyboardInterrupt(), "device"))

@@ -60,7 +60,7 @@ def test_people_return_after_a_reset():
 
 def test_the_gallery_sees_people_as_they_left():
     gallery = Gallery()
-    tracker = Tracker(TrackerConfig(delta=0), gallery=gallery)
+    tracker = Tracker(TrackerConfig(ema=0), gallery=gallery)
     turning = [(1, 0, 0), (0.9, 0.4, 0), (0.7, 0.7, 0), (0.4, 0.9, 0), (0, 1, 0)]
     for look in turning:
         tracks = tracker.step(None, boxes(1), embeddings=np.float32([look]))
@@ -81,7 +81,7 @@ def test_a_double_of_somebody_in_view_is_a_stranger():
 
 def test_who_is_lost_is_recognised_by_the_tracker_not_the_gallery():
     """Whose memory knows the place too: the gallery would give nothing for a double."""
-    tracker = Tracker(TrackerConfig(patience=1, sure_score=9), gallery=Gallery())
+    tracker = Tracker(TrackerConfig(max_age=1, instant_confirm_score=9), gallery=Gallery())
     watch(tracker, 0, 0)
     for _ in range(4):
         leave(tracker)
@@ -90,7 +90,7 @@ def test_who_is_lost_is_recognised_by_the_tracker_not_the_gallery():
 
 def test_the_gallery_knows_whom_the_tracker_misses():
     """Who comes back out of the tracker's reach is the same all the same, and one identity."""
-    config = TrackerConfig(patience=1, appearance_reach=0.5, walk=0)
+    config = TrackerConfig(max_age=1, appearance_max_distance=0.5, reid_max_speed=0)
     tracker = Tracker(config, gallery=Gallery())
     watch(tracker, 0)
     for _ in range(4):
@@ -104,7 +104,7 @@ def test_the_gallery_knows_whom_the_tracker_misses():
 
 
 def test_who_is_beyond_memory_is_recognised_by_the_gallery():
-    tracker = Tracker(TrackerConfig(patience=1, memory=2), gallery=Gallery())
+    tracker = Tracker(TrackerConfig(max_age=1, reid_max_age=2), gallery=Gallery())
     watch(tracker, 0)
     for _ in range(9):
         leave(tracker)
@@ -117,7 +117,7 @@ def test_ids_never_collide():
     rng = np.random.default_rng(0)
     looks = np.eye(30)
     gallery = Gallery(capacity=12)
-    config = TrackerConfig(patience=2, memory=10)
+    config = TrackerConfig(max_age=2, reid_max_age=10)
     cameras = [Tracker(config, gallery=gallery) for _ in range(2)]
     person_of = {}  # of each id, the first person that had it
     mistaken = reported = 0
@@ -214,7 +214,7 @@ class TestWhoseFeatures:
 
     def test_another_width_is_refused_also_where_the_gallery_was_empty(self):
         """Two cameras start at a time; the first to know somebody decides."""
-        gallery, config = Gallery(), TrackerConfig(sure_score=9)
+        gallery, config = Gallery(), TrackerConfig(instant_confirm_score=9)
         one, two = Tracker(config, gallery=gallery), Tracker(config, gallery=gallery)
         two.step(None, boxes(1), embeddings=np.ones((1, 5)))
         watch(one, 0, 1)

@@ -42,7 +42,7 @@ def walk(people=12, frames=100, common=0.5, own=0.4, seed=0):
         )
         detections.append(box[order].astype(np.float32))
         embeddings.append(rows[order].astype(np.float32))
-    return Footage("walk", detections, embeddings)
+    return Footage("reid_max_speed", detections, embeddings)
 
 
 def unit(rows):
@@ -67,7 +67,7 @@ def test_thresholds_lie_between_the_different_and_the_same():
 
 
 def test_only_thresholds_change():
-    config = TrackerConfig(delta=0.5, lost_affinity=0.5, confirm=2)
+    config = TrackerConfig(ema=0.5, lost_affinity=0.5, min_hits=2)
     found = calibrate(walk(), config)
     assert found.gap == GAP
     assert found.fields == {name: getattr(found.config, name) for name in CALIBRATED}
@@ -117,7 +117,7 @@ def test_pairs_one_by_one(delta, monkeypatch):
                 memory.append(rows[t][i])
             if n >= 20:
                 same.append(memory[n - 20] @ rows[t][i])
-    found = calibrate(footage, TrackerConfig(delta=delta))
+    found = calibrate(footage, TrackerConfig(ema=delta))
     assert found.gap == 20
     assert found.tracklets == sum(len(places) > 20 for places in where.values())
     for got, cosines in ((found.different, different), (found.same, same)):
@@ -250,7 +250,7 @@ def test_a_file_carries_it(tmp_path):
         ("{", "calibration: expected a JSON object of tau, min_affinity, lost_affinity, got {"),
         ("[1]", r"calibration: expected a JSON object of .*, got \[1\]"),
         ('{"tau": 0.1}', "calibration: expected a JSON object of"),
-        (json.dumps({**FIELDS, "patience": 3}), "calibration: expected a JSON object of"),
+        (json.dumps({**FIELDS, "max_age": 3}), "calibration: expected a JSON object of"),
         (json.dumps({**FIELDS, "tau": 0}), "calibration: tau: expected a number of .*, got 0"),
         (json.dumps({**FIELDS, "tau": math.nan}), "calibration: tau: expected .*, got nan"),
         (json.dumps({**FIELDS, "min_affinity": 2}), "calibration: min_affinity: expected"),

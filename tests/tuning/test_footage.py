@@ -6,7 +6,7 @@ import pytest
 
 from sslmot import Tracker, TrackerConfig
 from sslmot.data import mot
-from sslmot.tuning.footage import Footage, describe, describe_sequence, describe_video, track
+from sslmot.tuning.footage import Footage, describe, embed_sequence, embed_video, track
 
 FRAMES, SIZE = 6, (64, 48)
 # Nobody is in frames 2 and 6.
@@ -68,7 +68,7 @@ def check(footage, extractor, frames):
 
 def test_a_sequence(sequence):
     extractor = Brightness()
-    footage = describe_sequence(sequence, extractor)
+    footage = embed_sequence(sequence, extractor)
     assert footage.name == "TINY-01"
     check(footage, extractor, FRAMES)
 
@@ -76,7 +76,7 @@ def test_a_sequence(sequence):
 def test_a_video(sequence, video):
     """Which is as long as its detections say, as far as anybody knows: to frame 5."""
     extractor = Brightness()
-    footage = describe_video(video, sequence.detections_path, extractor)
+    footage = embed_video(video, sequence.detections_path, extractor)
     assert footage.name == "clip"
     check(footage, extractor, FRAMES - 1)
 
@@ -85,7 +85,7 @@ def test_a_video_shorter_than_its_detections(sequence, video):
     with sequence.detections_path.open("a") as file:
         file.write("9,-1,11,9,10,30,0.9\n")
     with pytest.warns(UserWarning, match="has 6 frames, .* up to frame 9: do they belong"):
-        footage = describe_video(video, sequence.detections_path, Brightness())
+        footage = embed_video(video, sequence.detections_path, Brightness())
     assert len(footage) == 9
     np.testing.assert_array_equal(footage.embeddings[8], np.zeros((1, 3)))
 
@@ -94,8 +94,8 @@ def test_motion_alone_reads_no_frame(sequence, video):
     for path in sequence.image_dir.iterdir():
         path.unlink()
     for footage in (
-        describe_sequence(sequence),
-        describe_video(video, sequence.detections_path),
+        embed_sequence(sequence),
+        embed_video(video, sequence.detections_path),
     ):
         assert footage.embeddings is None
         np.testing.assert_array_equal(footage.detections[0], DETECTIONS[1])
@@ -104,17 +104,17 @@ def test_motion_alone_reads_no_frame(sequence, video):
 def test_a_video_without_detections(video, tmp_path):
     (tmp_path / "det.txt").write_text("")
     with pytest.raises(ValueError, match=r"detections_path: expected .*, got none in .*det\.txt"):
-        describe_video(video, tmp_path / "det.txt", Brightness())
+        embed_video(video, tmp_path / "det.txt", Brightness())
 
 
 def test_files_that_are_missing(sequence, video, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"none\.avi"):
-        describe_video(tmp_path / "none.avi", sequence.detections_path)
+        embed_video(tmp_path / "none.avi", sequence.detections_path)
     with pytest.raises(FileNotFoundError, match=r"none\.txt"):
-        describe_video(video, tmp_path / "none.txt")
+        embed_video(video, tmp_path / "none.txt")
     next(sequence.image_dir.iterdir()).unlink()
     with pytest.raises(FileNotFoundError, match="frame"):
-        describe_sequence(sequence, Brightness())
+        embed_sequence(sequence, Brightness())
 
 
 def test_nobody_at_all_is_motion_alone():
@@ -146,7 +146,7 @@ def test_tracking_is_that_of_the_tracker(described):
         detections.append(dets.astype(np.float32))
         embeddings.append(looks[order])
     footage = Footage("clip", detections, embeddings if described else None)
-    config = TrackerConfig(confirm=2)
+    config = TrackerConfig(min_hits=2)
     results, tracker = track(footage, Tracker(config)), Tracker(config)
     assert [result.frame for result in results] == list(range(1, 11))
     for t, result in enumerate(results):

@@ -63,7 +63,7 @@ def test_every_proposal_is_a_config():
     for _ in range(50):
         configs.add(module._proposed(study.ask(), TrackerConfig(), SPACE))
     assert len(configs) == 50
-    assert {config.confirm for config in configs} == set(range(4))
+    assert {config.min_hits for config in configs} == set(range(4))
 
 
 # What is found
@@ -104,12 +104,12 @@ def test_a_frame_is_described_once(root, tmp_path):
 
 def test_an_extractor_starts_from_its_own_calibration(root, tmp_path):
     class Strolling(ColorHistogram):
-        calibration = {**ColorHistogram.calibration, "walk": 0.2}  # noqa: RUF012
+        calibration = {**ColorHistogram.calibration, "reid_max_speed": 0.2}  # noqa: RUF012
 
     start = Tracker(extractor=Strolling()).config
     found = tune(sequences(root, "1"), tmp_path, extractor=Strolling(), trials=2)
     assert trials(tmp_path)[0][0] == {name: getattr(start, name) for name in SPACE}
-    assert found.config.walk == 0.2  # which is not searched
+    assert found.config.reid_max_speed == 0.2  # which is not searched
     assert TrackerConfig.load(tmp_path / "config.yaml", whole=True) == found.config
 
 

@@ -1,4 +1,4 @@
-#include "gate.h"
+#include "candidates.h"
 
 #include <cmath>
 #include <string>
@@ -17,11 +17,12 @@ struct Centre : Box {
 
 void expect_few_pairs(int64_t pairs) {
     if (pairs > kMostPairs)
-        throw std::length_error("dets: expected at most " + std::to_string(kMostPairs) +
-                                " pairs of a track and a detection within its reach, got more");
+        throw std::length_error(
+            "dets: expected at most " + std::to_string(kMostPairs) +
+            " pairs of a track and a detection within its distance limit, got more");
 }
 
-void find_candidates(const BoxSet& tracks, const float* reach, const BoxSet& detections,
+void find_candidates(const BoxSet& tracks, const float* max_distance, const BoxSet& detections,
                      const PairParams& params, Candidates& out) {
     out.clear();
     thread_local Grid<Centre> grid;  // keeps its memory from frame to frame
@@ -32,8 +33,8 @@ void find_candidates(const BoxSet& tracks, const float* reach, const BoxSet& det
     size_t found = 0;
     for (int64_t i = 0; i < tracks.count; ++i) {
         const Box track = make_box(tracks.boxes + 4 * i);
-        // |dx| / w <= 2 reach bounds the rectangle; a little slack covers rounding.
-        const float limit = reach[i];
+        // |dx| / w <= 2 max_distance bounds the rectangle; a little slack covers rounding.
+        const float limit = max_distance[i];
         float half = 2.0F * limit * 1.0001F;
         // A box that is no number is everybody's candidate: its cost reports it.
         if (!std::isfinite(track.cx) || !std::isfinite(track.cy)) half = NAN;

@@ -11,7 +11,9 @@ from scipy.optimize import linear_sum_assignment
 from sslmot import Tracker, TrackerConfig, _core
 from sslmot.tracking.gallery import Gallery
 
-CONFIG = TrackerConfig(tau=0.5, min_affinity=0.1, lost_affinity=0.4, patience=2, sure_score=9)
+CONFIG = TrackerConfig(
+    tau=0.5, min_affinity=0.1, lost_affinity=0.4, max_age=2, instant_confirm_score=9
+)
 
 
 def crowd(seed, people=10, frames=40, described=1.0):
@@ -57,7 +59,7 @@ class Before:
             if table.feature_dim:
                 self.looks = tracker._read_features(self.tracks["slots"])
         self.config, self.dets, self.features, self.match, self.why = c, dets, features, {}, {}
-        everyone, faint = range(len(table)), dets[:, 4] < c.low_score
+        everyone, faint = range(len(table)), dets[:, 4] < c.high_score
         just_seen = [i for i in everyone if self.tracks["time_since_update"][i] == 0]
         stage = "motion" if features is None else "appearance"
         self.play(stage, everyone, np.flatnonzero(~faint))
@@ -67,9 +69,9 @@ class Before:
 
     def rescue(self, tracks, some):
         """The rounds by motion alone where looks say little."""
-        if self.features is None or not self.config.rescue:
+        if self.features is None or not self.config.motion_fallback:
             return
-        hidden = _core.hidden_shares(self.dets[:, :4].copy()) > self.config.max_hidden
+        hidden = _core.occluded_shares(self.dets[:, :4].copy()) > self.config.max_occlusion
         visible = self.features.any(axis=1) & ~hidden
         known = [i for i in tracks if self.tracks["feature_updates"][i] > 0 and self.looks[i].any()]
         self.play("motion", [i for i in tracks if i not in known], np.flatnonzero(some))
@@ -81,13 +83,13 @@ class Before:
         tracks = [i for i in tracks if i not in self.match]
         detections = [j for j in detections if j not in self.match.values()]
         costs = {i: self.costs(stage, i, detections) for i in tracks}
-        gate = c.max_cost if stage == "appearance" else c.motion_reach
+        max_cost = c.max_cost if stage == "appearance" else c.motion_max_distance
         matrix = np.reshape(list(costs.values()), (len(tracks), len(detections)))
         for row, column in zip(*linear_sum_assignment(matrix), strict=True):
             i, j = tracks[row], detections[column]
-            if matrix[row, column] < gate:
+            if matrix[row, column] < max_cost:
                 self.match[i] = j
-                others = {k: costs[k][column] for k in tracks if costs[k][column] < gate}
+                others = {k: costs[k][column] for k in tracks if costs[k][column] < max_cost}
                 self.why[i] = stage, others.pop(i), others
 
     def costs(self, stage, i, detections):
@@ -99,14 +101,14 @@ class Before:
             "appearance_weight": c.appearance_weight if asked else 0,
             "motion_weight": c.motion_weight if asked else 1,
             "shape_weight": c.shape_weight,
-            "gate": c.max_cost if asked else c.motion_reach,
+            "max_cost": c.max_cost if asked else c.motion_max_distance,
         }
         return reference.cost(
             [self.looks[i]] if asked else None,
             self.features[detections] if asked else None,
             [self.boxes[i]],
             self.dets[detections, :4],
-            [c.appearance_reach if asked else c.motion_reach],
+            [c.appearance_max_distance if asked else c.motion_max_distance],
             p,
             [self.tracks["classes"][i]],
             self.dets[detections, 5],
@@ -117,8 +119,8 @@ def check(tracker, before, dets, features, tracks, why):
     """One explanation against the loops."""
     c, j = tracker.config, why.detection
     assert tracks.ids[tracks.detection_index == j].tolist() == [why.id]
-    if why.id not in before.tracks["ids"] or why.stage == "recognised":
-        assert why.stage in ("new", "recognised")
+    if why.id not in before.tracks["ids"] or why.stage == "reidentified":
+        assert why.stage in ("new", "reidentified")
         assert (why.affinity is None) == (why.stage == "new")
         assert why.affinity is None or c.lost_affinity - 1e-6 <= why.affinity <= 1
         assert why.distance is why.cost is why.runner_up is None
@@ -132,7 +134,7 @@ def check(tracker, before, dets, features, tracks, why):
     if stage == "motion":
         assert why.affinity is None
         assert why.cost == pytest.approx(why.distance, abs=1e-5)
-        assert why.cost <= c.motion_reach
+        assert why.cost <= c.motion_max_distance
     else:
         affinity = reference.affinity(reference.cosine(before.looks[i], features[j]), c.tau)
         assert why.affinity == pytest.approx(affinity, abs=1e-4)
@@ -162,9 +164,9 @@ def test_every_identity_explains_itself(device, described):
                 kind = why.stage, "faint" if dets[why.detection, 4] < 0.5 else "sure"
                 stages[kind] += 1
                 runners_up[kind] += why.runner_up is not None
-    expected = {"motion", "new"} | ({"appearance", "recognised"} if described else set())
+    expected = {"motion", "new"} | ({"appearance", "reidentified"} if described else set())
     assert set(stages) == set(product(expected, ("sure", "faint")))
-    assert stages["recognised", "sure"] > 10 or not described
+    assert stages["reidentified", "sure"] > 10 or not described
     matched = "appearance" if described else "motion"
     assert runners_up[matched, "sure"] > 100
     assert runners_up[matched, "faint"] > 10
@@ -268,7 +270,7 @@ def test_an_explanation_outlives_the_callers_buffers():
 
 @pytest.mark.parametrize("identity", [2, 0, -1, "1", None])
 def test_an_identity_that_is_not_reported(identity):
-    tracker = Tracker(TrackerConfig(confirm=0))
+    tracker = Tracker(TrackerConfig(min_hits=0))
     tracks = tracker.step(None, [[0, 0, 40, 90]])
     with pytest.raises(ValueError, match=rf"identity: expected one of \[1\], got {identity!r}"):
         tracks.explain(identity)
@@ -286,7 +288,7 @@ def test_appearance_without_weight_is_not_asked():
 def test_who_is_recognised_resembles_by_an_affinity():
     """Of the features as the lost one's was and as the new track's is now."""
     looks = np.float32([[1, 0], [0.9, 0.3], [0.95, 0.1]])
-    tracker = Tracker(TrackerConfig(patience=1, sure_score=9))
+    tracker = Tracker(TrackerConfig(max_age=1, instant_confirm_score=9))
     for _ in range(2):
         tracker.step(None, [[0, 0, 40, 90]], embeddings=looks[:1])
     for _ in range(3):
@@ -294,7 +296,7 @@ def test_who_is_recognised_resembles_by_an_affinity():
     tracker.step(None, [[60, 0, 100, 90]], embeddings=looks[1:2])
     tracks = tracker.step(None, [[60, 0, 100, 90]], embeddings=looks[2:])
     why = tracks.explain(1)
-    assert (why.stage, why.detection) == ("recognised", 0)
+    assert (why.stage, why.detection) == ("reidentified", 0)
     now = sum(z / np.linalg.norm(z) for z in looks[1:])
     affinity = reference.affinity(reference.cosine(looks[0], now), tracker.config.tau)
     assert why.affinity == pytest.approx(affinity, abs=1e-5)
@@ -316,7 +318,9 @@ def test_whom_the_gallery_knows():
 def test_the_next_best_may_have_been_recognised_elsewhere():
     """Its identity is the one that it had when it was considered."""
     z = np.float32([[1, 0], [0.8, 0.6]])
-    config = TrackerConfig(sure_score=9, min_affinity=0.1, lost_affinity=0.3, appearance_reach=1)
+    config = TrackerConfig(
+        instant_confirm_score=9, min_affinity=0.1, lost_affinity=0.3, appearance_max_distance=1
+    )
     tracker = Tracker(config)
     here, beside, far = [0, 0, 40, 90], [20, 0, 60, 90], [90, 0, 130, 90]
     for _ in range(2):
@@ -324,5 +328,5 @@ def test_the_next_best_may_have_been_recognised_elsewhere():
     tracker.step(None, [beside, far], embeddings=z[::-1])
     tracks = tracker.step(None, [beside, far], embeddings=z[::-1])
     assert tracks.ids.tolist() == [2, 1]
-    assert tracks.explain(1).stage == "recognised"
+    assert tracks.explain(1).stage == "reidentified"
     assert tracks.explain(2).runner_up[0] == 1

@@ -9,7 +9,7 @@ pytest.importorskip("kornia")
 from sslmot.appearance.encoder import Encoder, EncoderConfig  # noqa: E402
 from sslmot.appearance.histogram import ColorHistogram  # noqa: E402
 from sslmot.data.crops import CropSet  # noqa: E402
-from sslmot.training.describe import by_encoder, by_histogram  # noqa: E402
+from sslmot.training.embed import by_encoder, by_histogram  # noqa: E402
 
 
 def crop_set(n, size=(80, 40)):

@@ -18,7 +18,7 @@ def params(shape_weight=0.0):
         appearance_weight=0.0,
         motion_weight=1.0,
         shape_weight=shape_weight,
-        gate=1.0,
+        max_cost=1.0,
     )
 
 
@@ -27,18 +27,18 @@ def pairs_of(row_begin, columns):
     return set(zip(rows.tolist(), columns.tolist(), strict=True))
 
 
-def check(track_boxes, boxes, reach, shape_weight=0.0, track_classes=None, classes=None):
+def check(track_boxes, boxes, max_distance, shape_weight=0.0, track_classes=None, classes=None):
     row_begin, columns, distances = _core.candidates(
-        track_boxes, reach, boxes, params(shape_weight), track_classes, classes
+        track_boxes, max_distance, boxes, params(shape_weight), track_classes, classes
     )
     found = pairs_of(row_begin, columns)
     assert len(found) == len(columns)  # none twice
     for i, j in itertools.product(range(len(track_boxes)), range(len(boxes))):
         d = reference.distance(track_boxes[i], boxes[j], shape_weight)
         same = classes is None or track_classes[i] == classes[j]
-        if not same or d > reach[i] * (1 + 1e-5) + 1e-6:
+        if not same or d > max_distance[i] * (1 + 1e-5) + 1e-6:
             assert (i, j) not in found
-        elif d < reach[i] * (1 - 1e-5) - 1e-6:
+        elif d < max_distance[i] * (1 - 1e-5) - 1e-6:
             assert (i, j) in found
     rows = np.repeat(np.arange(len(row_begin) - 1), np.diff(row_begin))
     expected = [
@@ -63,15 +63,20 @@ def boxes_of(rng, n, extent, smallest, largest):
 )
 def test_finds_exactly_the_near_pairs(seed, t, n, extent, shape_weight):
     rng = np.random.default_rng(seed)
-    reach = rng.choice([0.0, 0.3, 1.0, 5.0, 1e6, np.inf], t).astype(np.float32)
-    check(boxes_of(rng, t, extent, 1, 100), boxes_of(rng, n, extent, 1, 100), reach, shape_weight)
+    max_distance = rng.choice([0.0, 0.3, 1.0, 5.0, 1e6, np.inf], t).astype(np.float32)
+    check(
+        boxes_of(rng, t, extent, 1, 100),
+        boxes_of(rng, n, extent, 1, 100),
+        max_distance,
+        shape_weight,
+    )
 
 
 def test_classes_part_the_pairs():
     rng = np.random.default_rng(0)
     classes = [rng.integers(0, 3, k).astype(np.int32) for k in (20, 25)]
-    reach = np.full(20, 3, np.float32)
-    check(boxes_of(rng, 20, 50, 5, 50), boxes_of(rng, 25, 50, 5, 50), reach, 0.0, *classes)
+    max_distance = np.full(20, 3, np.float32)
+    check(boxes_of(rng, 20, 50, 5, 50), boxes_of(rng, 25, 50, 5, 50), max_distance, 0.0, *classes)
 
 
 def test_all_in_one_place_and_one_far_away():
@@ -80,13 +85,13 @@ def test_all_in_one_place_and_one_far_away():
     check(near, near, np.full(40, 0.5, np.float32))
 
 
-@pytest.mark.parametrize("reach", [0.7, 1e38, np.inf])
+@pytest.mark.parametrize("max_distance", [0.7, 1e38, np.inf])
 @pytest.mark.parametrize("step", [[1, 0, 1, 0], [0, 1, 0, 1]])
-def test_in_one_row_and_in_one_column(step, reach):
+def test_in_one_row_and_in_one_column(step, max_distance):
     """Centres that share a coordinate leave an axis without extent."""
     boxes = np.float32([100, 100, 140, 200]) + np.outer(np.arange(6) * 60, step)
     boxes = boxes.astype(np.float32)
-    check(boxes, boxes, np.full(6, reach, np.float32))
+    check(boxes, boxes, np.full(6, max_distance, np.float32))
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -121,7 +126,7 @@ def test_infinite_reach_gives_all_pairs():
 
 
 def test_candidates_of_a_crowd_are_few():
-    """At a real crowd's density the gate leaves a few pairs a track, whatever the number."""
+    """At a real crowd's density the max_cost leaves a few pairs a track, whatever the number."""
     rng = np.random.default_rng(0)
     n = 1000
     boxes = boxes_of(rng, n, 2000, 30, 60)
@@ -150,18 +155,18 @@ class TestLimit:
 
     side = int(_core.MOST_PAIRS**0.5) + 1
 
-    @pytest.mark.parametrize("reach", [0.5, np.inf])
+    @pytest.mark.parametrize("max_distance", [0.5, np.inf])
     @pytest.mark.parametrize("features", [False, True])
-    def test_a_pile_is_refused(self, reach, features):
+    def test_a_pile_is_refused(self, max_distance, features):
         n = self.side
-        boxes, reach = pile(n), np.full(n, reach, np.float32)
+        boxes, max_distance = pile(n), np.full(n, max_distance, np.float32)
         message = f"dets: expected at most {_core.MOST_PAIRS} pairs"
         with pytest.raises(ValueError, match=message):
-            _core.candidates(boxes, reach, boxes, params())
+            _core.candidates(boxes, max_distance, boxes, params())
         ones = np.ones(n, np.float32)
         looks = (ones[:, None], ones, np.arange(n), ones[:, None], ones) if features else ()
         with pytest.raises(ValueError, match=message):
-            _core.associate(boxes, reach, boxes, params(), *looks)
+            _core.associate(boxes, max_distance, boxes, params(), *looks)
 
     def test_piles_of_two_classes_count_alone(self):
         n = self.side

@@ -37,10 +37,10 @@ struct BoxSet {
     int64_t count;
 };
 
-// Pairs of one class whose distance is at most the track's reach. Cost grows with the pairs that
-// are near, not with tracks x detections: detections are sorted into a grid first. Throws
+// Pairs of one class whose distance is at most the track's max_distance. Cost grows with the pairs
+// that are near, not with tracks x detections: detections are sorted into a grid first. Throws
 // std::length_error where there are more than kMostPairs.
-void find_candidates(const BoxSet& tracks, const float* reach, const BoxSet& detections,
+void find_candidates(const BoxSet& tracks, const float* max_distance, const BoxSet& detections,
                      const PairParams& params, Candidates& out);
 
 }  // namespace sslmot

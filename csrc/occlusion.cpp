@@ -1,4 +1,4 @@
-#include "hidden.h"
+#include "occlusion.h"
 
 #include <algorithm>
 #include <numeric>
@@ -19,7 +19,7 @@ float covered(const float* box, const float* other) {
 
 }  // namespace
 
-void find_hidden(const float* boxes, int64_t n, float* share) {
+void find_occlusion(const float* boxes, int64_t n, float* share) {
     thread_local std::vector<const float*> sorted;  // keeps its memory from frame to frame
     sorted.resize(static_cast<size_t>(n));
     for (int64_t i = 0; i < n; ++i) sorted[static_cast<size_t>(i)] = boxes + 4 * i;

@@ -10,7 +10,7 @@ from sslmot.assignment import iou
 from sslmot.data.crops import cut
 from sslmot.data.mot import Sequence
 from sslmot.pose import gate
-from sslmot.pose.gate import full_body
+from sslmot.pose.full_body import full_body
 from sslmot.pose.joints import JOINTS, mirror
 
 FACE = ("nose", "right_eye", "left_eye", "right_ear", "left_ear")
