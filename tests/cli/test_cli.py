@@ -91,7 +91,7 @@ def test_settings_are_flags(crowd, tmp_path):
     }
     expected |= {"high_score": 0.3, "new_track_max_iou": 1, "score_noise": 0, "reupdate": True}
     assert expected.items() <= record["config"].items()
-    main(["track", str(crowd.path), "--output", str(tmp_path), "--paper", "--confirm", "2"])
+    main(["track", str(crowd.path), "--output", str(tmp_path), "--paper", "--min-hits", "2"])
     record = json.loads((tmp_path / "crowd.json").read_text())
     assert (record["config"]["motion"], record["config"]["min_hits"]) == ("none", 2)
     assert (record["config"]["high_score"], record["config"]["instant_confirm_score"]) == (
