@@ -445,7 +445,7 @@ class Encoder:
         """What describes crops, made anew where a weight has changed."""
         dtype = torch.bfloat16 if self.bfloat16 else torch.float32
         weights = [*self.network.parameters(), *self.network.buffers()]
-        made_of = dtype, [(id(w), w.data_ptr(), w._version) for w in weights]
+        made_of = dtype, [(id(w), w.data_ptr(), w._version) for w in weights]  # noqa: SLF001
         if self._folded is None or self._folded.made_of != made_of:
             device = self.device
             network = self.folded(dtype, for_cpu=device.type == "cpu")

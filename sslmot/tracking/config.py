@@ -7,9 +7,16 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from sslmot import _core
 from sslmot.settings import Settings
 
 Motion = Literal["kalman", "none"]
+
+# Standard deviations of the Kalman filter, as shares of a box's height: process noise of value and
+# velocity a frame, and measurement noise.
+VALUE_NOISE = 0.1
+VELOCITY_NOISE = 0.00625
+MEASUREMENT_NOISE = 0.05
 
 
 @dataclass(frozen=True)
@@ -183,3 +190,56 @@ class TrackerConfig(Settings):
         )
         changes = {"lost_affinity": changes.get("min_affinity", paper.min_affinity), **changes}
         return dataclasses.replace(paper, **changes)  # type: ignore[arg-type]
+
+
+def native_settings(c: TrackerConfig) -> _core.TrackSettings:
+    """Return the settings as the native core takes them."""
+    return _core.TrackSettings(
+        by_both=_core.PairParams(
+            tau=c.tau,
+            min_affinity=c.min_affinity,
+            appearance_weight=c.appearance_weight,
+            motion_weight=c.motion_weight,
+            shape_weight=c.shape_weight,
+            max_cost=c.max_cost,
+        ),
+        by_motion=_core.PairParams(
+            tau=1.0,
+            min_affinity=0.0,
+            appearance_weight=0.0,
+            motion_weight=1.0,
+            shape_weight=c.shape_weight,
+            max_cost=c.motion_max_distance,
+        ),
+        by_appearance=_core.PairParams(
+            tau=c.tau,
+            min_affinity=c.lost_affinity,
+            appearance_weight=1.0,
+            motion_weight=0.0,
+            shape_weight=0.0,
+            max_cost=1.0,
+        ),
+        min_affinity=c.min_affinity,
+        lost_affinity=c.lost_affinity,
+        appearance_max_distance=c.appearance_max_distance,
+        motion_max_distance=c.motion_max_distance,
+        reid_max_speed=c.reid_max_speed,
+        motion_fallback=c.motion_fallback,
+        ema=c.ema,
+        max_occlusion=c.max_occlusion,
+        high_score=c.high_score,
+        new_track_max_iou=c.new_track_max_iou,
+        instant_confirm_score=c.instant_confirm_score,
+        min_hits=c.min_hits,
+        max_age=c.max_age,
+        tentative_max_age=c.tentative_max_age,
+        reid_max_age=c.reid_max_age,
+        kalman=c.motion == "kalman",
+        noise=_core.MotionNoise(
+            value=VALUE_NOISE,
+            velocity=VELOCITY_NOISE,
+            measurement=MEASUREMENT_NOISE,
+            by_score=c.score_noise,
+        ),
+        reupdate=c.reupdate,
+    )

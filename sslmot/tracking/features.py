@@ -1,4 +1,4 @@
-"""The features of detections, measured, and those of tracks on CUDA."""
+"""Features of detections, and the features of tracks on CUDA."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sslmot import _core
-from sslmot.inputs import is_cuda
-from sslmot.types import Features
+from sslmot.inputs import check_embeddings, is_cuda
+from sslmot.types import ArrayLike, Boxes, FeatureExtractor, Features
 
 
 class Embeddings(NamedTuple):
@@ -18,23 +18,66 @@ class Embeddings(NamedTuple):
     Attributes:
         values: (N, D) float32: NumPy, or a torch tensor on CUDA.
         norms: (N,) float32, beside them.
-        norms_here: (N,) float32, in host memory.
+        host_norms: (N,) float32, in host memory.
+        model: Fingerprint of the encoder, "" for embeddings that were given.
     """
 
     values: Any
     norms: Any
-    norms_here: npt.NDArray[np.float32]
+    host_norms: npt.NDArray[np.float32]
+    model: str
 
 
-def measure(embeddings: Any, name: str = "embeddings") -> Embeddings:
-    """Norms of (N, D) float32 features, which errors call by a name.
+def embed(
+    frame: Any,
+    boxes: Boxes,
+    extractor: FeatureExtractor | None,
+    embeddings: ArrayLike | None,
+    extracted: ArrayLike | None,
+    like: tuple[int, str] | None,
+) -> Embeddings | None:
+    """Compute the features of detections, or check those that are given.
+
+    Args:
+        frame: (H, W, 3) uint8, BGR.
+        boxes: (N, 4) float32, xyxy pixels.
+        extractor: Computes features of the boxes; None for given embeddings, or for none.
+        embeddings: (N, D) of any floating dtype, or None.
+        extracted: Features of the extractor, where it was called already.
+        like: (D, device) of the features before, None for the first.
+
+    Returns:
+        The features; None where there are no detections, or neither embeddings nor extractor.
+
+    Raises:
+        ValueError: Wrong shape, dtype or device, or a row is not finite.
+    """
+    name, model = "embeddings", ""
+    if extractor is not None and frame is not None and len(boxes):
+        model = getattr(extractor, "fingerprint", "")
+        # A copy: the extractor may write to its boxes.
+        embeddings = extractor(frame, boxes.copy()) if extracted is None else extracted
+        name = f"features of {type(extractor).__name__}"
+    if embeddings is None:
+        return None
+    checked = check_embeddings(embeddings, len(boxes), like, name)
+    return measure(checked, name, model) if len(boxes) else None
+
+
+def measure(embeddings: Any, name: str = "embeddings", model: str = "") -> Embeddings:
+    """Measure the norms of features.
+
+    Args:
+        embeddings: (N, D) float32: NumPy, or a torch tensor on CUDA.
+        name: What errors call them.
+        model: Fingerprint of the encoder.
 
     Raises:
         ValueError: A row is not finite; it is named.
     """
     if not is_cuda(embeddings):
         norms = _core.row_norms(embeddings, name)
-        return Embeddings(embeddings, norms, norms)
+        return Embeddings(embeddings, norms, norms, model)
     import torch
 
     norms = torch.linalg.vector_norm(embeddings, dim=1)
@@ -46,7 +89,7 @@ def measure(embeddings: Any, name: str = "embeddings") -> Embeddings:
             f"{name}: expected finite numbers and norms up to {_core.LARGEST_NORM:g}, "
             f"got NaN, inf or more in row {row}"
         )
-    return Embeddings(embeddings, norms, lengths)
+    return Embeddings(embeddings, norms, lengths, model)
 
 
 class DeviceTable:

@@ -1,47 +1,86 @@
-"""A frame on its way through a tracker, between the phases of a step."""
+"""A frame on its way through a tracker: prepare, associate, commit."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sslmot import _core
-from sslmot.inputs import Detections
+from sslmot.inputs import Detections, of_video
 from sslmot.tracking.camera import GreyFrame
 from sslmot.tracking.features import DeviceTable
-
-
-@dataclass(slots=True)
-class Scene:
-    """A frame that was prepared.
-
-    Attributes:
-        detections: What was detected.
-        step: What the table of tracks knows of the frame.
-        device: Where the features of tracks are, None for host memory.
-        context: What is kept for the next frame beside the tracks.
-        model: Whose features the detections have, as a gallery keeps it.
-        width: Of these features, None where there are none.
-    """
-
-    detections: Detections
-    step: _core.Step
-    device: DeviceTable | None
-    context: Context
-    model: str
-    width: int | None
+from sslmot.tracking.gallery import Gallery
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
-    """What is kept of a video beside its tracks.
+class History:
+    """What a tracker keeps of a video beside its tracks.
 
     Attributes:
         size: (H, W) of the frames, None before the first.
-        view: Of the last frame, for the camera's motion.
+        grey: The last frame, for the camera's motion.
         device: Where the features of tracks are, None for host memory.
     """
 
     size: tuple[int, int] | None = None
-    view: GreyFrame | None = None
+    grey: GreyFrame | None = None
     device: Any = None
+
+
+@dataclass(slots=True)
+class Frame:
+    """A frame that was prepared.
+
+    Attributes:
+        detections: The detections, checked.
+        table: The tracks that it was prepared for.
+        step: What the table computes of the frame.
+        device: Where the features of tracks are, None for host memory.
+        history: What is kept for the next frame.
+        gallery: Gives identities, and gets new ones; None without a gallery or without features.
+        model: Fingerprint of the encoder whose features the detections have.
+        width: Numbers of a feature, None where the detections have none.
+    """
+
+    detections: Detections
+    table: _core.TrackTable
+    step: _core.Step
+    device: DeviceTable | None
+    history: History
+    gallery: Gallery | None
+    model: str
+    width: int | None
+
+
+def associate(frames: Sequence[Frame]) -> None:
+    """Match tracks and detections, and decide which tracks get an identity.
+
+    The rounds of matching are those of ByteTrack with appearance in the first: detections of high
+    score, by appearance and motion, then by motion alone, then detections of low score. Frames
+    whose features are on one CUDA device are compared in one call.
+
+    Args:
+        frames: One of each video. Their tables are not changed.
+
+    Raises:
+        ValueError: Too many pairs are near each other; the video is named if there are several.
+    """
+    if len(frames) == 1:
+        _associate(frames)
+        return
+    on_device: dict[Any, list[Frame]] = {}
+    for i, frame in enumerate(frames):
+        if frame.device is not None:
+            on_device.setdefault(frame.device.device, []).append(frame)
+            continue
+        with of_video(i):
+            _associate([frame])
+    for together in on_device.values():
+        _associate(together)
+
+
+def _associate(frames: Sequence[Frame]) -> None:
+    _core.associate_steps([frame.table for frame in frames], [frame.step for frame in frames])
+    for frame in frames:
+        frame.table.reidentify(frame.step, frame.gallery is not None)

@@ -8,7 +8,7 @@ from typing import Any
 
 from sslmot import _core
 from sslmot.inputs import check_frame, of_video, read_detections
-from sslmot.tracking.frame import Scene
+from sslmot.tracking.frame import Frame, associate
 from sslmot.tracking.tracker import Tracker
 from sslmot.tracking.tracks import Tracks
 from sslmot.types import ArrayLike, Boxes, FeatureExtractor, FramesExtractor
@@ -78,35 +78,19 @@ class TrackerGroup:
         for name, values in (("frames", frames), ("dets", dets), ("embeddings", embeddings)):
             if len(values) != n:
                 raise ValueError(f"{name}: expected those of {n} videos, got {len(values)}")
-        with _core.Hold([t._table for t in self.trackers]):
+        with _core.Hold([tracker.table for tracker in self.trackers]):
             extracted = self._extract(frames, dets, embeddings)
-            scenes = []
+            prepared = []
             for i, tracker in enumerate(self.trackers):
                 with of_video(i):
-                    scenes.append(
-                        tracker._prepare(frames[i], dets[i], embeddings[i], extracted[i], n)
+                    prepared.append(
+                        tracker.prepare(
+                            frames[i], dets[i], embeddings[i], extracted=extracted[i], cameras=n
+                        )
                     )
-            self._expect_shared_galleries(scenes)
-            self._associate(scenes)
-            for i, (tracker, scene) in enumerate(zip(self.trackers, scenes, strict=True)):
-                with of_video(i):
-                    tracker._identify(scene)
-            # Nothing can be refused from here on.
-            return [t._commit(scene) for t, scene in zip(self.trackers, scenes, strict=True)]
-
-    def _associate(self, scenes: Sequence[Scene]) -> None:
-        """Match each video; those with features on one CUDA device by one native call."""
-        on: dict[Any, list[int]] = {}
-        for i, (tracker, scene) in enumerate(zip(self.trackers, scenes, strict=True)):
-            if scene.device is not None:
-                on.setdefault(scene.device.device, []).append(i)
-                continue
-            with of_video(i):
-                _core.associate_steps([tracker._table], [scene.step])
-        for these in on.values():
-            _core.associate_steps(
-                [self.trackers[i]._table for i in these], [scenes[i].step for i in these]
-            )
+            self._expect_shared_galleries(prepared)
+            associate(prepared)
+            return [t.commit(frame) for t, frame in zip(self.trackers, prepared, strict=True)]
 
     def _extract(
         self,
@@ -123,9 +107,9 @@ class TrackerGroup:
                 boxes[i] = read_detections(dets[i]).boxes
                 if frames[i] is None or embeddings[i] is not None or not len(boxes[i]):
                     continue
-                check_frame(frames[i], tracker._context.size)
-            if tracker._extractor is None:
-                tracker._extractor = self._default_extractor
+                check_frame(frames[i], tracker.history.size)
+            if not tracker.has_extractor:
+                tracker.extractor = self._default_extractor
             if isinstance(tracker.extractor, FramesExtractor):
                 asked.setdefault(id(tracker.extractor), []).append(i)
         for videos in asked.values():
@@ -142,13 +126,13 @@ class TrackerGroup:
                 found[i] = rows
         return found
 
-    def _expect_shared_galleries(self, scenes: Sequence[Scene]) -> None:
+    def _expect_shared_galleries(self, frames: Sequence[Frame]) -> None:
         """Check that features of those who share a gallery compare, before one fills it."""
         first: dict[int, tuple[int, str, int]] = {}
-        for i, (tracker, scene) in enumerate(zip(self.trackers, scenes, strict=True)):
-            if tracker.gallery is None or scene.width is None:
+        for i, (tracker, frame) in enumerate(zip(self.trackers, frames, strict=True)):
+            if tracker.gallery is None or frame.width is None:
                 continue
-            kind = scene.model, scene.width
+            kind = frame.model, frame.width
             video, *other = first.setdefault(id(tracker.gallery), (i, *kind))
             if kind != tuple(other):
                 raise ValueError(

@@ -14,7 +14,7 @@ from sslmot import _core, files, reading
 from sslmot.tracking.camera import GreyFrame
 from sslmot.tracking.config import TrackerConfig
 from sslmot.tracking.features import DeviceTable
-from sslmot.tracking.frame import Context
+from sslmot.tracking.frame import History
 from sslmot.types import Features
 
 State: TypeAlias = dict[str, npt.NDArray[Any]]
@@ -26,20 +26,20 @@ _KEY = "sslmot.tracker"
 _MOST = 2**33  # bytes of a file
 
 
-def state_of(table: _core.TrackTable, context: Context) -> State:
+def state_of(table: _core.TrackTable, history: History) -> State:
     """All that a table and its context hold, copied."""
     parts = {"tracks": table.tracks, "lost": table.lost}
     state = {f"{part}.{name}": parts[part][name] for part in parts for name in _COLUMNS}
     state["next_id"] = np.array(table.next_id, np.int64)
     if table.feature_dim:
         slots = np.concatenate([parts["tracks"]["slots"], parts["lost"]["slots"]])
-        state["features"] = features_of(table, context, slots)
-        if context.device is not None:
-            state["device"] = np.array(context.device.device.index or 0, np.int64)
-    if context.size is not None:
-        state["frame_size"] = np.array(context.size, np.int64)
-    if context.view is not None:
-        grey, ground, scale = context.view
+        state["features"] = features_of(table, history, slots)
+        if history.device is not None:
+            state["device"] = np.array(history.device.device.index or 0, np.int64)
+    if history.size is not None:
+        state["frame_size"] = np.array(history.size, np.int64)
+    if history.grey is not None:
+        grey, ground, scale = history.grey
         state |= {"camera.grey": grey.copy(), "camera.ground": ground.copy()}
         state["camera.scale"] = np.array(scale, np.int64)
     return state
@@ -67,18 +67,18 @@ def restore(table: _core.TrackTable, state: Mapping[str, npt.NDArray[Any]]) -> N
     device = None
     if "device" in state and features is not None:
         device = DeviceTable.of(features, _integer(state["device"]))
-    context = Context(size, _view(state), device)
+    history = History(size, _view(state), device)
     try:
-        table.restore(tracks, lost, features, _integer(state["next_id"]), context)
+        table.restore(tracks, lost, features, _integer(state["next_id"]), history)
     except ValueError as error:
         raise ValueError(f"state: {error}") from error
 
 
 def features_of(
-    table: _core.TrackTable, context: Context, slots: npt.NDArray[np.int64]
+    table: _core.TrackTable, history: History, slots: npt.NDArray[np.int64]
 ) -> Features:
     """The features of tracks in host memory: (n, D) float32, zeros where nothing is known."""
-    return table.read_features(slots) if context.device is None else context.device.read(slots)
+    return table.read_features(slots) if history.device is None else history.device.read(slots)
 
 
 def write(path: str | Path, state: State, config: TrackerConfig) -> None:

@@ -297,14 +297,14 @@ def filmed(rng, tracks, motion):
 def empty_frame(tracker, affine):
     """The tracker's next frame, in which there is nothing, after the camera moved."""
     nothing = NOBODY, np.empty(0, np.float32), np.empty(0, np.int32)
-    return tracker._table.prepare(*nothing, affine=affine, zoom=zoom(affine))
+    return tracker.table.prepare(*nothing, affine=affine, zoom=zoom(affine))
 
 
 def commit(tracker, step):
-    table = tracker._table
+    table = tracker.table
     _core.associate_steps([table], [step])
     table.reidentify(step, False)
-    table.commit(step, tracker._context)
+    table.commit(step, tracker.history)
 
 
 @settings(max_examples=60, deadline=None)
@@ -319,7 +319,7 @@ def test_tracks_move_with_the_picture(motion, seed, tracks, turn, scale):
     """Those that are followed, their last boxes, and those that are lost."""
     rng = np.random.default_rng(seed)
     tracker = filmed(rng, tracks, motion)
-    table, rows = tracker._table, 5 if motion == "kalman" else 1
+    table, rows = tracker.table, 5 if motion == "kalman" else 1
     affine = similarity(turn, scale, rng.normal(0, 50, 2), (300, 200)).astype(np.float32)
     before, lost = table.tracks, table.lost
     assert len(before["ids"]) + len(lost["ids"]) == tracks
@@ -357,12 +357,12 @@ def corners(boxes):
 def test_a_still_picture_leaves_tracks_as_they_are(motion):
     tracker = Tracker(TrackerConfig(motion=motion))
     tracker.step(dets=[[80, 150, 120, 250]])
-    before = tracker._table.tracks["state"]
-    still = tracker._table.prepare(NOBODY, np.empty(0, np.float32), np.empty(0, np.int32)).predicted
+    before = tracker.table.tracks["state"]
+    still = tracker.table.prepare(NOBODY, np.empty(0, np.float32), np.empty(0, np.int32)).predicted
     step = empty_frame(tracker, np.eye(2, 3, dtype=np.float32))
     np.testing.assert_array_equal(step.predicted, still)
     commit(tracker, step)
-    np.testing.assert_array_equal(tracker._table.tracks["state"], before)
+    np.testing.assert_array_equal(tracker.table.tracks["state"], before)
 
 
 @pytest.fixture(scope="module")
@@ -446,10 +446,10 @@ def test_who_is_lost_moves_with_the_picture(street, camera):
     assert tracks.ids.tolist() == [1]
     for corner in PAN[1:8]:
         tracker.step(shot(street, corner)[0])
-    assert tracker._table.tracks["ids"].tolist() == []
+    assert tracker.table.tracks["ids"].tolist() == []
     frame, boxes = shot(street, PAN[7], ROW[0])
     if camera:
-        np.testing.assert_allclose(tracker._table.lost["boxes"], boxes, atol=1)
+        np.testing.assert_allclose(tracker.table.lost["boxes"], boxes, atol=1)
     for _ in range(2):
         tracks = tracker.step(frame, boxes, embeddings=look)
     assert tracks.ids.tolist() == ([1] if camera else [2])
@@ -462,15 +462,13 @@ def test_a_rejected_frame_is_not_looked_at(street):
     for t, corner in enumerate(PAN):
         frame, boxes = shot(street, corner, *ROW)
         if t in (1, 5):
-            view = disturbed._context.view
+            view = disturbed.history.grey
             with pytest.raises(ValueError, match="embeddings: expected finite"):
                 disturbed.step(frame[::-1], boxes, embeddings=np.nan * looks)
-            assert disturbed._context.view is view
+            assert disturbed.history.grey is view
         for tracker in (plain, disturbed):
             assert tracker.step(frame, boxes, embeddings=looks).ids.tolist() == [1, 2, 3, 4, 5]
-        np.testing.assert_array_equal(
-            plain._table.tracks["state"], disturbed._table.tracks["state"]
-        )
+        np.testing.assert_array_equal(plain.table.tracks["state"], disturbed.table.tracks["state"])
 
 
 def test_another_video_is_another_view(street):
@@ -479,7 +477,7 @@ def test_another_video_is_another_view(street):
         frame, boxes = shot(street, corner, *ROW)
         tracker.step(frame, boxes)
     tracker.reset()
-    assert tracker._context.view is None
+    assert tracker.history.grey is None
     for _ in range(2):
         tracks = tracker.step(frame[:400, :500], boxes)
     assert tracks.ids.tolist() == [1, 2, 3, 4, 5]
@@ -494,4 +492,4 @@ def test_a_frame_that_is_not_there_says_nothing_of_the_camera(street):
     for corner, moved in ((40, 0), (70, 30)):
         tracker.step(shot(street, (corner, 0))[0])
         expected = boxes - np.float32([moved, 0, moved, 0])
-        np.testing.assert_allclose(tracker._table.tracks["boxes"], expected, atol=0.5)
+        np.testing.assert_allclose(tracker.table.tracks["boxes"], expected, atol=0.5)

@@ -10,6 +10,7 @@ from scipy.optimize import linear_sum_assignment
 
 from sslmot import Tracker, TrackerConfig, _core
 from sslmot.tracking.gallery import Gallery
+from sslmot.tracking.state import features_of
 
 CONFIG = TrackerConfig(
     tau=0.5, min_affinity=0.1, lost_affinity=0.4, max_age=2, instant_confirm_score=9
@@ -49,7 +50,7 @@ class Before:
     """What the tracker knows before a frame, and what its rounds of matching find, in loops."""
 
     def __init__(self, tracker, dets, features):
-        c, table = tracker.config, tracker._table
+        c, table = tracker.config, tracker.table
         self.tracks = table.tracks
         boxes, scores, classes = dets[:, :4].copy(), dets[:, 4].copy(), dets[:, 5].astype(np.int32)
         self.boxes = table.prepare(boxes, scores, classes).predicted
@@ -57,7 +58,7 @@ class Before:
         if features is not None:
             self.looks = np.zeros((len(table), features.shape[1]))
             if table.feature_dim:
-                self.looks = tracker._read_features(self.tracks["slots"])
+                self.looks = features_of(table, tracker.history, self.tracks["slots"])
         self.config, self.dets, self.features, self.match, self.why = c, dets, features, {}, {}
         everyone, faint = range(len(table)), dets[:, 4] < c.high_score
         just_seen = [i for i in everyone if self.tracks["time_since_update"][i] == 0]
@@ -144,7 +145,7 @@ def check(tracker, before, dets, features, tracks, why):
     second, cost = why.runner_up
     best = min(others, key=others.get)
     assert cost == pytest.approx(others[best], abs=1e-4)
-    table = tracker._table.tracks
+    table = tracker.table.tracks
     now = dict(zip(table["slots"], table["ids"], strict=True))
     assert second == (before.tracks["ids"][best] or now.get(before.tracks["slots"][best], 0))
 

@@ -6,6 +6,7 @@ import reference
 from scipy.optimize import linear_sum_assignment
 
 from sslmot import Tracker, TrackerConfig, _core
+from sslmot.tracking import state
 from sslmot.tracking.features import DeviceTable, measure
 
 SETTINGS = {
@@ -247,13 +248,13 @@ def test_torch_waits_for_nothing(device):
     for i, (boxes, features) in enumerate(film):
         described = measure(on(device, features))
         detections = boxes[:, :4].copy(), boxes[:, 4].copy(), np.zeros(len(boxes), np.int32)
-        native = tracker._table
+        native = tracker.table
         torch.cuda.set_sync_debug_mode("error" if i > 1 else "default")
         try:
             bound = table.bind(native, len(boxes))
         finally:
             torch.cuda.set_sync_debug_mode("default")
-        step = native.prepare(*detections, *described, bound)
+        step = native.prepare(*detections, *described[:3], bound)
         _core.associate_steps([native], [step])
         native.reidentify(step, False)
         ids, _ = native.commit(step, None)
@@ -325,7 +326,7 @@ PERSON = np.float32([[40, 40, 80, 140, 0.95]])
 
 
 def features_of(tracker):
-    return tracker._read_features(tracker._table.tracks["slots"])
+    return state.features_of(tracker.table, tracker.history, tracker.table.tracks["slots"])
 
 
 def test_a_new_owner_of_a_row_starts_unknown(device):
@@ -333,10 +334,10 @@ def test_a_new_owner_of_a_row_starts_unknown(device):
     known, unknown = (on(device, np.float32([[x, 0]])) for x in (3, 0))
     for z, expected in ((known, [[1, 0]]), (unknown, [[0, 0]]), (known, [[1, 0]])):
         tracker.step(None, PERSON, embeddings=z)
-        slots.extend(tracker._table.tracks["slots"].tolist())
+        slots.extend(tracker.table.tracks["slots"].tolist())
         np.testing.assert_array_equal(features_of(tracker), expected)
         tracker.step(None, [])
-        assert len(tracker._table) == 0
+        assert len(tracker.table) == 0
     assert slots == slots[:1] * 3
 
 
@@ -374,8 +375,10 @@ def test_features_of_tracks_are_read(device):
     boxes[:, [0, 2]] += np.float32([[0], [200], [400]])
     tracker = Tracker()
     tracker.step(None, boxes, embeddings=on(device, np.float32([[3, 0], [0, 0], [0, 2]])))
-    slots = tracker._table.tracks["slots"][[2, 1]]
-    np.testing.assert_array_equal(tracker._read_features(slots), [[0, 1], [0, 0]])
+    slots = tracker.table.tracks["slots"][[2, 1]]
+    np.testing.assert_array_equal(
+        state.features_of(tracker.table, tracker.history, slots), [[0, 1], [0, 0]]
+    )
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -386,10 +389,10 @@ def test_rows_that_are_not_finite_are_named(device, bad):
         measure(on(device, embeddings), "features of X")
 
 
-def test_features_are_measured(device):
+def test_features_are_measure(device):
     embeddings = np.random.default_rng(0).normal(size=(9, 33)).astype(np.float32)
     embeddings[4] = 0
-    values, norms, norms_here = measure(on(device, embeddings))
+    values, norms, norms_here, _ = measure(on(device, embeddings))
     expected = np.linalg.norm(embeddings.astype(np.float64), axis=1)
     np.testing.assert_allclose(norms_here, expected, rtol=1e-6)
     for x in (values, norms):
@@ -406,7 +409,7 @@ def test_slots_are_never_in_two_hands(device):
         boxes = np.hstack([corner, corner + np.array((40, 100)), rng.uniform(0.6, 1, (n, 1))])
         z = rng.normal(size=(n, 5)).astype(np.float32)
         tracker.step(None, boxes.astype(np.float32), embeddings=on(device, z))
-        table = tracker._table
+        table = tracker.table
         held = [*table.tracks["slots"], *table.lost["slots"]]
         assert len(set(held)) == len(held)
         assert max(held, default=0) < max(table.slots_with(0), 1)

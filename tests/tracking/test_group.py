@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 import sslmot
 from sslmot import ColorHistogram, Gallery, Tracker, TrackerGroup, _core
+from sslmot.tracking.frame import associate
 
 PERSON = np.float32([40, 40, 80, 140, 0.95])
 
@@ -73,22 +74,22 @@ def test_cameras_on_one_device_are_compared_in_one_call(monkeypatch):
     group, alone = TrackerGroup([Tracker() for _ in range(4)]), [Tracker() for _ in range(4)]
     people = (1, 2, 3, 2)
     dets = [[PERSON + 200 * k for k in range(n)] for n in people]
-    prepare, native = Tracker._prepare, _core.associate_steps
+    prepare, native = Tracker.prepare, _core.associate_steps
 
-    def prepared(*arguments):
-        scene = prepare(*arguments)
+    def prepared(*arguments, **more):
+        scene = prepare(*arguments, **more)
         scene.device = None if scene.width is None else Device()
         return scene
 
     def counted(tables, steps):
-        calls.append([[t._table for t in group.trackers].index(table) for table in tables])
+        calls.append([[t.table for t in group.trackers].index(table) for table in tables])
         native(tables, steps)
 
     for _ in range(3):
         given = [np.eye(8)[:n] + rng.normal(0, 0.1, (n, 8)) for n in people]
         given[3] = None  # a camera without features is not asked
         with monkeypatch.context() as patch:
-            patch.setattr(Tracker, "_prepare", prepared)
+            patch.setattr(Tracker, "prepare", prepared)
             patch.setattr(_core, "associate_steps", counted)
             found = group.step(None, dets, embeddings=given)
         assert calls == [[3], [0, 1, 2]]
@@ -105,18 +106,17 @@ def test_tables_in_one_call_are_matched_as_each_alone(seed):
     clips = [list(crowd(rng, 10, people=3 + 4 * i)) for i in range(3)]
     alone, together = [Tracker() for _ in clips], [Tracker() for _ in clips]
     for frame in zip(*clips, strict=True):
-        scenes = [t._prepare(None, boxes, z) for t, (boxes, z) in zip(together, frame, strict=True)]
-        _core.associate_steps([t._table for t in together], [s.step for s in scenes])
+        scenes = [t.prepare(None, boxes, z) for t, (boxes, z) in zip(together, frame, strict=True)]
+        associate(scenes)
         for tracker, other, scene, (boxes, z) in zip(alone, together, scenes, frame, strict=True):
-            other._identify(scene)
-            same(other._commit(scene), tracker.step(None, boxes, embeddings=z))
+            same(other.commit(scene), tracker.step(None, boxes, embeddings=z))
 
 
 def test_as_many_steps_as_tables():
     tracker = Tracker()
-    scene = tracker._prepare(None, [PERSON], None)
+    scene = tracker.prepare(None, [PERSON], None)
     with pytest.raises(ValueError, match="steps: expected one of each table"):
-        _core.associate_steps([tracker._table, Tracker()._table], [scene.step])
+        _core.associate_steps([tracker.table, Tracker().table], [scene.step])
 
 
 class Together(ColorHistogram):

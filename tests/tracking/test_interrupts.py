@@ -75,9 +75,9 @@ def tracker_with(strangers=None, **settings):
 
 
 def table_of(tracker):
-    table = tracker._table
+    table = tracker.table
     columns = [values.tolist() for t in (table.tracks, table.lost) for values in t.values()]
-    return columns, table.next_id, table.feature_dim, tracker._context.size
+    return columns, table.next_id, table.feature_dim, tracker.history.size
 
 
 def gallery_of(tracker):

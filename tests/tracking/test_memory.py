@@ -59,7 +59,7 @@ class TestTheLost:
     def test_are_remembered_for_a_while(self, missed, same):
         """The frames up to that in which a return is confirmed are without a detection too."""
         tracker = seen_and_lost(missed)
-        assert tracker._table.tracks["ids"].tolist() == []  # no longer followed
+        assert tracker.table.tracks["ids"].tolist() == []  # no longer followed
         assert back(tracker) == (1 if same else 2)
 
     def test_are_forgotten_at_once_without_a_memory(self):
@@ -76,9 +76,9 @@ class TestTheLost:
             max_age=20, appearance_max_distance=1, reid_max_speed=0.5, instant_confirm_score=9
         )
         tracker = seen_and_lost(3, config)
-        assert tracker._table.tracks["ids"].tolist() == [1]
+        assert tracker.table.tracks["ids"].tolist() == [1]
         assert back(tracker, 100) == 1
-        assert tracker._table.tracks["ids"].tolist() == [1]  # the old track has ended
+        assert tracker.table.tracks["ids"].tolist() == [1]  # the old track has ended
 
     @pytest.mark.parametrize(("boxes", "same"), [(5.4, True), (5.6, False)])
     def test_walk_so_far_and_no_farther(self, boxes, same):
@@ -127,7 +127,7 @@ class TestTheLost:
             assert back(tracker) == 1
             for _ in range(5):
                 step(tracker)
-            assert tracker._table.lost_count == 1
+            assert tracker.table.lost_count == 1
 
     def test_were_seen_where_they_were_seen_last(self):
         tracker = seen_and_lost(
@@ -144,7 +144,7 @@ class TestTheLost:
         step(tracker, at(0), A)
         for _ in range(4):
             step(tracker)
-        assert tracker._table.lost_count == 0
+        assert tracker.table.lost_count == 0
         assert back(tracker) == 1  # the first identity that is given
 
     def test_were_seen_more_than_once(self):
@@ -153,7 +153,7 @@ class TestTheLost:
         assert step(tracker, at(0, score=9), A) == [1]
         for _ in range(4):
             step(tracker)
-        assert tracker._table.lost_count == 0
+        assert tracker.table.lost_count == 0
         assert back(tracker) == 2
 
     def test_need_looks_to_be_remembered(self):
@@ -162,7 +162,7 @@ class TestTheLost:
             step(tracker, at(0))
         for _ in range(4):
             step(tracker)
-        assert tracker._table.lost_count == 0
+        assert tracker.table.lost_count == 0
 
     def test_are_forgotten_on_reset(self):
         tracker = seen_and_lost(4)
@@ -212,7 +212,7 @@ class TestSureDetections:
 def test_the_faint_start_no_track(features):
     tracker = Tracker(TrackerConfig(high_score=0.4, min_hits=0))
     assert step(tracker, at(0, score=0.39), *features) == [0]
-    assert len(tracker._table) == 0
+    assert len(tracker.table) == 0
     assert step(tracker, at(0, score=0.41), *features) == [1]
     assert step(tracker, at(0, score=0.01), *features) == [1]  # but they continue one
 
@@ -221,8 +221,8 @@ def test_the_faint_start_no_track(features):
 
 
 def looks_of(tracker, identity):
-    tracks = tracker._table.tracks
-    return tracker._table.read_features(tracks["slots"][tracks["ids"] == identity])[0]
+    tracks = tracker.table.tracks
+    return tracker.table.read_features(tracks["slots"][tracks["ids"] == identity])[0]
 
 
 @pytest.mark.parametrize(("max_occlusion", "taken_in"), [(0.5, False), (0.7, True), (1.0, True)])
@@ -290,7 +290,7 @@ def test_the_first_looks_weigh_alike(delta):
 
 
 def slots_in_use(tracker):
-    table = tracker._table
+    table = tracker.table
     held = np.concatenate([table.tracks["slots"], table.lost["slots"]])
     size = table.slots_with(0)
     assert len(np.unique(held)) == len(held)
@@ -303,10 +303,10 @@ def slots_in_use(tracker):
 
 def check_newborn(tracker, described):
     """A slot says of who has just got it what was seen, and nothing of who had it before."""
-    tracks = tracker._table.tracks
+    tracks = tracker.table.tracks
     newborn = (tracks["hits"] == 0) & (tracks["time_since_update"] == 0)
-    if tracker._table.feature_dim:
-        features = tracker._table.read_features(tracks["slots"][newborn])
+    if tracker.table.feature_dim:
+        features = tracker.table.read_features(tracks["slots"][newborn])
         assert (features.any(axis=1) == described).all()
 
 
@@ -336,7 +336,7 @@ def test_nobody_leaks_over_many_frames(described, confirm):
         returns += sum(tracks.explain(i).stage == "reidentified" for i in tracks.ids)
         assert len(set(tracks.ids)) == len(tracks)
         everyone |= set(tracks.ids.tolist())
-        named = np.concatenate([tracker._table.tracks["ids"], tracker._table.lost["ids"]])
+        named = np.concatenate([tracker.table.tracks["ids"], tracker.table.lost["ids"]])
         assert len(np.unique(named[named > 0])) == (named > 0).sum()
         assert slots_in_use(tracker) < 64
         check_newborn(tracker, features is not None)

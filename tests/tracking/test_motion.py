@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sslmot import Tracker, TrackerConfig, _core
-from sslmot.tracking.tracker import MEASUREMENT_NOISE, VALUE_NOISE, VELOCITY_NOISE
+from sslmot.tracking.config import MEASUREMENT_NOISE, VALUE_NOISE, VELOCITY_NOISE
 
 
 def walk(rng, frames, missed=0.3):
@@ -233,7 +233,7 @@ def film(config, *frames):
 def prepare(tracker):
     """A frame in which there is nothing."""
     nothing = np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int32)
-    return tracker._table.prepare(*nothing)
+    return tracker.table.prepare(*nothing)
 
 
 def copied(tracks):
@@ -269,7 +269,7 @@ def test_a_tracker_keeps_the_state_of_the_filter(seed, tracks, by_score, reupdat
     for t in range(1, 12):
         own.step([w[t] for w in walks], scores[t])
     tracker = film(config, *frames)
-    kept = tracker._table.tracks
+    kept = tracker.table.tracks
     np.testing.assert_array_equal(kept["classes"], range(tracks))
     np.testing.assert_array_equal(kept["time_since_update"], own.misses)
     np.testing.assert_array_equal(kept["boxes"], own.last)
@@ -283,23 +283,23 @@ def test_predicting_changes_nothing(config):
     boxes = (10, 20, 30, 40), (50, 60, 70, 80)
     later = (14, 20, 30, 40), (50, 62, 70, 80)
     tracker = film(config, boxes, later, (None, (50, 65, 70, 80)))
-    before = copied(tracker._table.tracks)
+    before = copied(tracker.table.tracks)
     assert before["time_since_update"].tolist() == [1, 0]
     once = prepare(tracker).predicted
     assert once.shape == (2, 4)
-    assert_same(tracker._table.tracks, before)
+    assert_same(tracker.table.tracks, before)
     np.testing.assert_array_equal(prepare(tracker).predicted, once)
     once[:] = 0
-    assert_same(tracker._table.tracks, before)
+    assert_same(tracker.table.tracks, before)
 
 
 @pytest.mark.parametrize("config", SETTINGS)
 def test_tracks_without_a_detection_keep_their_state(config):
     boxes = [(10 + 100 * k, 20, 30, 60) for k in range(3)]
     tracker = film(config, boxes, boxes)
-    before = copied(tracker._table.tracks)
+    before = copied(tracker.table.tracks)
     tracker.step(dets=[[*to_corners(np.float32([(114, 23, 36, 70)]))[0], 1, 1]], embeddings=[[1]])
-    after = tracker._table.tracks
+    after = tracker.table.tracks
     for name in ("state", "boxes"):
         np.testing.assert_array_equal(after[name][[0, 2]], before[name][[0, 2]])
     assert (after["state"][1, :4] != before["state"][1, :4]).all()
@@ -330,7 +330,7 @@ def test_a_track_starts_where_it_is(config):
     boxes = np.float32([[0, 10, 30, 50], [-5, -5, -5, 20]])
     tracker = Tracker(config)
     tracker.step(dets=boxes)
-    centres = tracker._table.tracks["state"][:, :4]
+    centres = tracker.table.tracks["state"][:, :4]
     np.testing.assert_array_equal(centres, [[15, 30, 30, 40], [-5, 7.5, 0, 25]])
     np.testing.assert_allclose(prepare(tracker).predicted, boxes)
 

@@ -53,7 +53,7 @@ KINDS = {
 def through_a_file(tracker, path):
     tracker.save(path / "tracker.safetensors")
     return Tracker.load(
-        path / "tracker.safetensors", extractor=tracker._extractor, gallery=tracker.gallery
+        path / "tracker.safetensors", extractor=tracker.extractor, gallery=tracker.gallery
     )
 
 
@@ -95,7 +95,7 @@ def test_a_copy_and_its_original_part_ways():
         twin.step(None, dets, embeddings=features)
     assert equal(tracker.state_dict(), before)
     assert twin.gallery is not tracker.gallery
-    assert twin._extractor is tracker._extractor
+    assert twin.has_extractor == tracker.has_extractor
 
 
 @pytest.mark.parametrize("way", ["deepcopy", "pickle"])

@@ -13,6 +13,7 @@ from scipy.optimize import linear_sum_assignment
 import sslmot
 from sslmot import Tracker, TrackerConfig
 from sslmot.data import mot
+from sslmot.tracking.frame import associate
 
 PERSON = np.float32([100, 100, 140, 200])
 
@@ -257,7 +258,7 @@ class TestFaint:
     def test_never_start_a_track(self, looks):
         tracker, frames = Tracker(TrackerConfig(min_hits=0)), [at(0, 90, score=FAINT)] * 4
         assert run(tracker, frames, beside(frames, looks)) == [[0, 0]] * 4
-        assert len(tracker._table) == 0
+        assert len(tracker.table) == 0
         assert run(tracker, [at(90, score=SURE)], beside([()], looks, [[1]])) == [[1]]
 
     @LOOKS
@@ -341,7 +342,7 @@ class TestBirthOverlap:
         for shift, new in ((10, 0), (20, 2)):
             tracker, frames = Tracker(config), [at(0), *[at(0, shift)] * 3]
             assert run(tracker, frames, beside(frames, looks))[1:] == [[1, new]] * 3
-            assert len(tracker._table) == (1 if new == 0 else 2)
+            assert len(tracker.table) == (1 if new == 0 else 2)
 
     @LOOKS
     def test_one_allows_all(self, looks):
@@ -355,7 +356,7 @@ class TestBirthOverlap:
             TrackerConfig(new_track_max_iou=new_track_max_iou, motion_max_distance=0.01)
         )
         run(tracker, [at(0), np.vstack([at(0), half])])
-        assert len(tracker._table) == 1 + born
+        assert len(tracker.table) == 1 + born
 
     @LOOKS
     def test_beside_a_potential_track_is_as_good_a_place_as_any(self, looks):
@@ -588,13 +589,13 @@ def test_a_rejected_step_changes_nothing(args, message):
 
 def kept(tracker):
     """All that is kept from frame to frame, as arrays."""
-    table, context = tracker._table, tracker._context
+    table, context = tracker.table, tracker.history
     columns = {
         f"{name} {column}": values
         for name in ("tracks", "lost")
         for column, values in getattr(table, name).items()
     }
-    view = {} if context.view is None else context.view._asdict()
+    view = {} if context.grey is None else context.grey._asdict()
     return {
         **columns,
         **view,
@@ -658,9 +659,8 @@ def test_a_step_of_a_frame_before_is_refused_and_changes_nothing(reset):
     for t in range(3):
         for tracker in (plain, late):
             tracker.step(None, at(t, 90 + t), embeddings=z[:2])
-    scene = late._prepare(None, at(4, 300), z[[0, 2]])
-    sslmot._core.associate_steps([late._table], [scene.step])
-    late._identify(scene)
+    scene = late.prepare(None, at(4, 300), z[[0, 2]])
+    associate([scene])
     for tracker in (plain, late):
         if reset:
             tracker.reset()
@@ -668,7 +668,7 @@ def test_a_step_of_a_frame_before_is_refused_and_changes_nothing(reset):
             tracker.step(None, at(), embeddings=z[:0])
     same_table(plain, late)
     with pytest.raises(RuntimeError, match="step: expected one of this frame, got one of another"):
-        late._table.commit(scene.step, scene.context)
+        late.commit(scene)
     same_table(plain, late)
     for t in range(4, 8):
         one, other = (x.step(None, at(t, 90 + t), embeddings=z[:2]) for x in (plain, late))
@@ -681,12 +681,11 @@ def test_a_step_is_taken_in_once():
     z = np.eye(2, 8, dtype=np.float32)
     plain, twice = Tracker(TrackerConfig(min_hits=0)), Tracker(TrackerConfig(min_hits=0))
     plain.step(None, at(0, 90), embeddings=z)
-    scene = twice._prepare(None, at(0, 90), z)
-    sslmot._core.associate_steps([twice._table], [scene.step])
-    twice._identify(scene)
-    assert twice._commit(scene).ids.tolist() == [1, 2]
+    scene = twice.prepare(None, at(0, 90), z)
+    associate([scene])
+    assert twice.commit(scene).ids.tolist() == [1, 2]
     with pytest.raises(RuntimeError, match="step: expected one of this frame"):
-        twice._commit(scene)
+        twice.commit(scene)
     same_table(plain, twice)
 
 
@@ -732,7 +731,7 @@ def test_memory_stays_flat():
         corner = rng.uniform(0, 5000, (30, 2))
         dets = np.hstack([corner, corner + 50])
         tracker.step(None, dets, embeddings=rng.normal(size=(30, 8)))
-        sizes.append(tracker._table.slots_with(0))
+        sizes.append(tracker.table.slots_with(0))
     assert max(sizes) <= 256  # about 180 tracks live at a time
 
 

@@ -99,8 +99,8 @@ def test_the_gallery_knows_whom_the_tracker_misses():
     assert tracks.ids.tolist() == [1]
     assert tracks.explain(1).stage == "gallery"
     assert len(tracker.gallery) == 1
-    assert tracker._table.lost_count == 0
-    assert tracker._table.tracks["ids"].tolist() == [1]
+    assert tracker.table.lost_count == 0
+    assert tracker.table.tracks["ids"].tolist() == [1]
 
 
 def test_who_is_beyond_memory_is_recognised_by_the_gallery():
@@ -140,13 +140,13 @@ def test_ids_never_collide():
 
 def state(tracker):
     """All that a step may change."""
-    table, gallery = tracker._table, tracker.gallery
+    table, gallery = tracker.table, tracker.gallery
     return (
         [{name: values.tolist() for name, values in t.items()} for t in (table.tracks, table.lost)],
         table.read_features(np.arange(table.slots_with(0))).tolist(),
         [table.slots_with(2**k) for k in range(10)],
         table.next_id,
-        tracker._context,
+        tracker.history,
         (gallery.encoder, gallery.next_id, dict(gallery._rows), gallery._counts.tolist()),
         gallery._samples.tolist(),
     )

@@ -1,0 +1,34 @@
+"""Identities that a gallery gives to tracks."""
+
+from __future__ import annotations
+
+from sslmot.tracking.frame import Frame
+from sslmot.tracking.gallery import Gallery
+from sslmot.tracking.state import features_of
+
+
+def assign_ids(frame: Frame, gallery: Gallery) -> None:
+    """Give confirmed tracks the identities that the gallery knows them by, or new ones.
+
+    Tentative tracks come before detections that start tracks. The gallery gets their features, and
+    those of the tracks that are lost since this frame.
+
+    Args:
+        frame: A frame that is associated.
+        gallery: The gallery.
+    """
+    table, step = frame.table, frame.step
+    if frame.width is not None:
+        gallery.bind(frame.model, frame.width)
+    for new_tracks in (False, True):
+        rows = table.without_id(step, new_tracks)
+        if not len(rows):
+            continue
+        device = frame.device
+        features = step.features[rows] if device is None else device.confirmations(rows)
+        known = gallery.identify(features, table.in_view(step).tolist())
+        table.name(step, new_tracks, known, gallery.next_id)
+        gallery.add(step.confirmed_ids[rows], features)
+    lost, slots = table.just_lost(step)
+    if len(lost):
+        gallery.add(lost, features_of(table, frame.history, slots))
