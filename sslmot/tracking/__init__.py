@@ -1,1 +1,1 @@
-"""The tracker: a step is prepare, associate, identify, commit."""
+"""The tracker: a step is prepare, associate, commit."""

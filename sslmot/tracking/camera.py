@@ -1,4 +1,4 @@
-"""How the camera moved between two frames, and tracks that move with the picture."""
+"""The motion of the camera between two frames."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ import numpy.typing as npt
 from sslmot.types import Boxes, Frame
 
 Affine: TypeAlias = npt.NDArray[np.float32]
-"""(2, 3) float32: where a point (x, y, 1) of one frame is in the next, pixels."""
+"""(2, 3) float32: maps a point (x, y, 1) of one frame to the next, pixels."""
 
-# What follows is in pixels of the small grey picture, of which a frame is 320 to 640 wide.
+# All that follows is in pixels of the small grey frame, which is 320 to 640 wide.
 _WIDEST = 640
 _STEEP = 12  # grey levels a pixel: edges, on which noise does not look like motion
-_STILL_EDGES = 0.075  # half of the edges moved less: no need for a closer look
-_STILL = 0.25  # no corner of the picture moved more: below the jitter of any detector's boxes
-_FASTEST = 0.2  # of the picture's longer side, for its corners
-_POINTS, _APART = 200, 12  # corners to look for again, the clearest
+_STILL_EDGES = 0.075  # the median edge moved less: no need for optical flow
+_STILL = 0.25  # no corner of the frame moved more: below the jitter of any detector's boxes
+_FASTEST = 0.2  # of the frame's longer side, for its corners
+_POINTS, _APART = 200, 12  # the clearest corners, and how far apart
 _ENOUGH = 20  # points found again
-_WINDOW, _HALVINGS = (15, 15), 4  # around a point, and for the coarsest look at it
+_WINDOW, _HALVINGS = (15, 15), 4  # around a point, and levels of the pyramid
 _SEARCH = (3, 10, 0.01)  # steps for a point, or until they are that short
-_INLIER = 1.0  # off the common motion: no more, since what is nearer moves more when a camera walks
-_AGREE = 0.4  # share of the points; of two unrelated pictures .04 do at most, of mere noise .3
+_INLIER = 1.0  # off the common motion; near things move more than far ones
+_AGREE = 0.4  # share of the points; at most .04 of two unrelated frames agree, .3 of noise
 
 
 class GreyFrame(NamedTuple):
-    """What is kept of a frame to see how the camera moves.
+    """A small grey frame, kept to estimate the camera's motion.
 
     Attributes:
         grey: (h, w) uint8, the frame, halved until no side is above 640 pixels.
-        ground: (h, w) uint8, 0 in the boxes of people, 255 elsewhere.
+        ground: (h, w) uint8, 0 inside of boxes, 255 elsewhere.
         scale: Pixels of the frame in one of ``grey``.
     """
 
@@ -41,13 +41,13 @@ class GreyFrame(NamedTuple):
 
 
 def preprocess(frame: Frame, boxes: Boxes) -> GreyFrame:
-    """See what :func:`camera_motion` needs of a frame.
+    """Compute what :func:`camera_motion` needs of a frame.
 
     Args:
         frame: (H, W, 3) uint8, BGR.
-        boxes: (N, 4) float32, xyxy pixels: who is there, and moves whatever the camera does.
+        boxes: (N, 4) float32, xyxy pixels, of objects, which move on their own.
     """
-    import cv2  # here, since who tracks boxes alone needs none of it
+    import cv2  # here: tracking boxes alone does not need it
 
     grey, scale = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), 1
     # Halves are means of four pixels, nothing is skipped, and have a fast path in OpenCV.
@@ -67,12 +67,12 @@ def camera_motion(before: GreyFrame, now: GreyFrame) -> Affine | None:
     """Estimate how the background moved, by the sparse optical flow of corners and RANSAC.
 
     Args:
-        before: A view of the frame before.
-        now: A view of this frame, which has its size.
+        before: The frame before.
+        now: This frame, of the same size.
 
     Returns:
-        Turn, zoom and shift from the pixels of the frame before to those of this one; None where
-        the camera stood still, or nothing can be said: too little background, a cut.
+        Rotation, zoom and shift from the pixels of the frame before to those of this one; None if
+        the camera stood still, and if it cannot be estimated: too little background, a cut.
     """
     import cv2
 
@@ -81,7 +81,7 @@ def camera_motion(before: GreyFrame, now: GreyFrame) -> Affine | None:
     corners = np.asarray(
         cv2.goodFeaturesToTrack(before.grey, _POINTS, 0.01, _APART, mask=before.ground, blockSize=5)
     )
-    if corners.size < 2 * _ENOUGH:  # a None of OpenCV's, for no corners, too
+    if corners.size < 2 * _ENOUGH:  # OpenCV returns None for no corners
         return None
     moved, status, _ = cv2.calcOpticalFlowPyrLK(
         before.grey,
@@ -113,10 +113,13 @@ def camera_motion(before: GreyFrame, now: GreyFrame) -> Affine | None:
 
 
 def _edges_stand_still(before: GreyFrame, now: GreyFrame) -> bool:
-    """Whether the background did not move, from the change at its edges; much faster than flow."""
+    """Return whether the background stood still, from the change at its edges.
+
+    It is much faster than optical flow.
+    """
     import cv2
 
-    # Of an edge one sees the motion across it: the change of grey, in slopes of grey.
+    # An edge shows the motion across it: the change of grey, divided by the slope of grey.
     across, down = cv2.spatialGradient(before.grey)  # Sobel: 8 times the slope
     # Every fourth pixel is enough.
     some = np.s_[::2, ::2]
@@ -127,5 +130,5 @@ def _edges_stand_still(before: GreyFrame, now: GreyFrame) -> bool:
 
 
 def zoom(affine: Affine) -> float:
-    """By what a motion (2, 3) scales sizes."""
+    """Return by what a motion (2, 3) scales sizes."""
     return float(np.sqrt(np.abs(np.linalg.det(affine[:, :2]))).astype(np.float32))

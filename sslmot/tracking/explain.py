@@ -1,4 +1,4 @@
-"""Why a detection got its identity: what the matching of a frame was made of."""
+"""Explanations: why a detection got its identity."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from sslmot import _core
 from sslmot.tracking.config import TrackerConfig
 
 Stage: TypeAlias = Literal["appearance", "motion", "new", "reidentified", "gallery"]
-"""How a detection got its identity: matched to a track by appearance and motion, or by motion
-alone; or as a person who is new, who resembles somebody lost, or whom the gallery knows."""
+"""How a detection got its identity: matched to a track by appearance and motion, or by motion alone;
+or confirmed as a new identity, re-identified as a lost track, or known by the gallery."""
 
 
 @dataclass(frozen=True)
@@ -23,13 +23,13 @@ class Explanation:
         id: The identity.
         detection: Row of the detection in the step's input.
         stage: See :data:`Stage`.
-        affinity: Of the detection and the track, or the person lost (SSL-MOT, eq. 6); None where
-            appearance was not asked.
-        distance: Relative L1 distance from where the track was expected (eq. 7); None for somebody
-            who was no track in the frame before.
-        cost: Of the pair (eq. 7); by motion alone the distance. None as for the distance.
-        runner_up: Identity and cost of the next best track for this detection, the identity 0 for
-            one that is not confirmed; None where no other could have matched.
+        affinity: Of the detection and its track, or of the re-identified track (SSL-MOT, eq. 6);
+            None where appearance was not compared.
+        distance: Relative L1 distance to the predicted box (eq. 7); None where the detection was
+            not matched to a track.
+        cost: Cost of the pair (eq. 7); by motion alone the distance. None as for the distance.
+        runner_up: Identity and cost of the next best track for this detection; identity 0 for a
+            tentative track, None where no other track could match.
     """
 
     id: int
@@ -43,18 +43,18 @@ class Explanation:
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What the matching of a frame was made of, kept as it is; numbers are derived when asked for.
+    """The matching of a frame. Explanations are computed when they are asked for.
 
     Attributes:
         config: Settings of the tracker.
-        step: The frame, as the table of tracks took it in.
+        step: The frame, after it was committed.
     """
 
     config: TrackerConfig
     step: _core.Step
 
     def explain(self, identity: int) -> Explanation:
-        """Why an identity that is reported in the frame is that of its detection."""
+        """Explain an identity that is reported in the frame."""
         for named, detection, origin, resemblance in self.step.confirmations():
             if named == identity:
                 return Explanation(identity, detection, origin, resemblance, None, None, None)
@@ -82,7 +82,7 @@ class Evidence:
         return Explanation(identity, detection, stage, affinity, distance, cost, runner_up)
 
     def _distance(self, track: int, detection: int) -> float:
-        """Relative L1 distance (SSL-MOT, eq. 7) and the change of size."""
+        """Return the relative L1 distance (SSL-MOT, eq. 7) with the change of size."""
         x1, y1, x2, y2 = self.step.predicted[track].astype(np.float64)
         u1, v1, u2, v2 = self.step.boxes[detection].astype(np.float64)
         w, h, u, v = (max(side, 1e-6) for side in (x2 - x1, y2 - y1, u2 - u1, v2 - v1))
@@ -92,7 +92,7 @@ class Evidence:
 
 
 def _made(some: _core.Round, track: int, detection: int) -> bool:
-    """Whether a round gave a track a detection."""
+    """Return whether a round matched a track and a detection."""
     _, tracks, detections, found, _ = some
     (at,) = (tracks == track).nonzero()
     return bool(len(at) and found[at[0]] >= 0 and detections[found[at[0]]] == detection)

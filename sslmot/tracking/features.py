@@ -93,11 +93,11 @@ def measure(embeddings: Any, name: str = "embeddings", model: str = "") -> Embed
 
 
 class DeviceTable:
-    """The features of tracks in torch tensors on CUDA; the native core decides what is where.
+    """The features of tracks, in torch tensors on CUDA. The native core decides their slots.
 
     Attributes:
         dim: Numbers of a feature.
-        device: Where they are.
+        device: Of the tensors.
     """
 
     def __init__(self, embeddings: Any) -> None:
@@ -114,7 +114,7 @@ class DeviceTable:
 
     @classmethod
     def of(cls, features: Features, device: int) -> DeviceTable:
-        """A table that holds features (n, D), of unit length or zero, in its first slots."""
+        """Make a table with features (n, D), of unit length or zero, in its first slots."""
         import torch
 
         values = torch.from_numpy(np.ascontiguousarray(features)).to(f"cuda:{device}")
@@ -126,18 +126,18 @@ class DeviceTable:
     def bind(
         self, table: _core.TrackTable, detections: int, cameras: int = 1
     ) -> _core.DeviceFeatures:
-        """Make room for what a frame can need, and say where it is.
+        """Make room for a frame, and return where it is.
 
         Args:
             table: The tracks.
-            detections: Of the frame.
-            cameras: How many such frames are compared in one call.
+            detections: Number of detections of the frame.
+            cameras: Number of frames that are compared in one call.
         """
         import torch
 
         cuda: Any = torch.cuda
         slots, tracks = table.slots_with(detections), len(table) + table.lost_count
-        # Of each group the last is measured: growth that was interrupted is done again.
+        # The last array of a group tells the size: growth that was interrupted is done again.
         size = len(self._norms_here)
         if slots > size:
             blank = self._values.new_zeros((slots - size, self.dim))
@@ -155,7 +155,7 @@ class DeviceTable:
         )
         if size > len(self._there):
             size += size // 4  # the next frames may have a few more
-            cuda.current_stream(self.device).synchronize()  # a copy may be on its way out of them
+            cuda.current_stream(self.device).synchronize()  # a copy out of them can be on its way
             self._host = torch.empty(size, dtype=torch.uint8, pin_memory=True)
             self._there = torch.empty(size, dtype=torch.uint8, device=self.device)
         return _core.DeviceFeatures(
@@ -170,7 +170,7 @@ class DeviceTable:
         )
 
     def read(self, slots: npt.NDArray[np.int64]) -> Features:
-        """The features of tracks in host memory: (n, D) float32, zeros where nothing is known."""
+        """Copy features of tracks to host memory: (n, D) float32, zeros where none is known."""
         import torch
 
         rows = torch.from_numpy(slots).to(self.device)
@@ -178,7 +178,7 @@ class DeviceTable:
         return features
 
     def confirmations(self, rows: npt.NDArray[np.int64]) -> Features:
-        """The features of confirmations in host memory: (n, D) float32."""
+        """Copy features of the tracks that get an identity to host memory: (n, D) float32."""
         import torch
 
         features: Features = self._scratch[torch.from_numpy(rows).to(self.device)].cpu().numpy()

@@ -1,4 +1,4 @@
-"""Several cameras, tracked in step."""
+"""Several cameras, one frame of each at a time."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from sslmot.types import ArrayLike, Boxes, FeatureExtractor, FramesExtractor
 
 
 class TrackerGroup:
-    """Tracks several videos, a frame of each at a time.
+    """Tracks several videos, one frame of each at a time.
 
-    Each is tracked by its own tracker, as if it were alone; what they save is passes: the boxes of
-    all frames go through an :class:`~sslmot.Encoder` together (or another extractor that takes
-    several frames, see :class:`~sslmot.types.FramesExtractor`), and features on CUDA are compared
-    by one call, with one wait. Identities of different trackers have nothing to do with each other,
-    unless the trackers share a :class:`~sslmot.Gallery`.
+    Each video has its own tracker, and the result is that of the tracker alone. The boxes of all
+    frames go through an :class:`~sslmot.Encoder` in one batch (or through another extractor that
+    takes several frames, see :class:`~sslmot.types.FramesExtractor`), and features on CUDA are
+    compared in one call, with one wait. Identities of two trackers are unrelated, unless the
+    trackers share a :class:`~sslmot.Gallery`.
 
     Args:
-        trackers: One a video. Those that would each make the default encoder share one.
+        trackers: One for each video. Trackers without an extractor share one default encoder.
 
     Attributes:
         trackers: As given.
 
     Raises:
-        ValueError: There is none, one is no tracker, or one comes twice.
+        ValueError: The list is empty, holds something else, or holds a tracker twice.
     """
 
     def __init__(self, trackers: Sequence[Tracker]) -> None:
@@ -41,11 +41,11 @@ class TrackerGroup:
             raise ValueError("trackers: expected each once, got one twice")
 
     def __len__(self) -> int:
-        """Number of videos."""
+        """Return the number of videos."""
         return len(self.trackers)
 
     def reset(self) -> None:
-        """Forget everything, for other videos; see :meth:`Tracker.reset`."""
+        """Forget all tracks, for other videos; see :meth:`Tracker.reset`."""
         for tracker in self.trackers:
             tracker.reset()
 
@@ -59,17 +59,17 @@ class TrackerGroup:
         """Track one more frame of each video.
 
         Args:
-            frames: Of each video what :meth:`Tracker.step` takes, or None for no frames at all.
-            dets: Likewise its detections.
-            embeddings: Likewise their features, or None for those of the extractors.
+            frames: The frame of each video, as :meth:`Tracker.step` takes it; None for no frames.
+            dets: The detections of each video.
+            embeddings: The features of each video's detections; None for those of the extractors.
 
         Returns:
-            Of each video its tracks.
+            The tracks of each video.
 
         Raises:
-            ValueError: The number of frames, detections or embeddings is not that of the videos,
-                one is not as :meth:`Tracker.step` expects it, or trackers that share a gallery have
-                features of different encoders or widths; the video is named, and nothing has
+            ValueError: The number of frames, detections or embeddings is not that of the videos, an
+                argument is not as :meth:`Tracker.step` expects it, or trackers that share a gallery
+                have features of different encoders or widths. The video is named; nothing has
                 changed in any.
         """
         n = len(self)
@@ -98,7 +98,7 @@ class TrackerGroup:
         dets: Sequence[ArrayLike],
         embeddings: Sequence[ArrayLike | None],
     ) -> list[Any]:
-        """Features of the boxes of each frame, where an extractor takes several frames at once."""
+        """Compute the features of all frames whose extractor takes several frames at once."""
         found: list[Any] = [None] * len(self)
         asked: dict[int, list[int]] = {}
         boxes: dict[int, Boxes] = {}
@@ -127,7 +127,7 @@ class TrackerGroup:
         return found
 
     def _expect_shared_galleries(self, frames: Sequence[Frame]) -> None:
-        """Check that features of those who share a gallery compare, before one fills it."""
+        """Check that trackers with one gallery have features of one encoder, before it is filled."""
         first: dict[int, tuple[int, str, int]] = {}
         for i, (tracker, frame) in enumerate(zip(self.trackers, frames, strict=True)):
             if tracker.gallery is None or frame.width is None:

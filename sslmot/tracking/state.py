@@ -27,7 +27,7 @@ _MOST = 2**33  # bytes of a file
 
 
 def state_of(table: _core.TrackTable, history: History) -> State:
-    """All that a table and its context hold, copied."""
+    """Copy all that a table and its history hold."""
     parts = {"tracks": table.tracks, "lost": table.lost}
     state = {f"{part}.{name}": parts[part][name] for part in parts for name in _COLUMNS}
     state["next_id"] = np.array(table.next_id, np.int64)
@@ -46,10 +46,10 @@ def state_of(table: _core.TrackTable, history: History) -> State:
 
 
 def restore(table: _core.TrackTable, state: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Put what :func:`state_of` gave into a table of the same settings.
+    """Load what :func:`state_of` returned into a table of the same settings.
 
     Raises:
-        ValueError: The arrays are not those of such a state; the table is as it was.
+        ValueError: The arrays are not those of such a state; the table has not changed.
     """
     optional = {"features", "device", "frame_size", "camera.grey", "camera.ground", "camera.scale"}
     needed = {"next_id", *(f"{part}.{name}" for part in ("tracks", "lost") for name in _COLUMNS)}
@@ -77,7 +77,7 @@ def restore(table: _core.TrackTable, state: Mapping[str, npt.NDArray[Any]]) -> N
 def features_of(
     table: _core.TrackTable, history: History, slots: npt.NDArray[np.int64]
 ) -> Features:
-    """The features of tracks in host memory: (n, D) float32, zeros where nothing is known."""
+    """Copy features of tracks to host memory: (n, D) float32, zeros where none is known."""
     return table.read_features(slots) if history.device is None else history.device.read(slots)
 
 
@@ -92,13 +92,13 @@ def read(path: str | Path) -> tuple[State, TrackerConfig]:
     """Read what :func:`write` wrote.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is no state of a tracker, or damaged.
+        FileNotFoundError: The file is missing.
+        ValueError: It holds no state of a tracker, or is damaged.
     """
     from safetensors import SafetensorError, safe_open
 
     if not reading.is_file(path):
-        reading.read(path, _MOST)  # says why
+        reading.read(path, _MOST)  # raises the reason
     try:
         with safe_open(path, framework="np") as file:
             notes = file.metadata() or {}

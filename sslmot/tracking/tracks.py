@@ -1,4 +1,4 @@
-"""What a step returns."""
+"""The tracks that a step returns."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Tracks:
 
     Attributes:
         ids: (M,) int64, 1 and up, unique within a tracker.
-        boxes: (M, 4) float32, xyxy pixels: the matched detections' own boxes.
-        scores: (M,) float32, the detections' own scores; 1 where none were given.
-        classes: (M,) int32, the detections' own classes; 0 where none were given.
-        detection_index: (M,) int64, rows of the detections given to the step.
+        boxes: (M, 4) float32, xyxy pixels: the boxes of the matched detections.
+        scores: (M,) float32, of the detections; 1 where none were given.
+        classes: (M,) int32, of the detections; 0 where none were given.
+        detection_index: (M,) int64, row of each in the detections of the step.
     """
 
     ids: npt.NDArray[np.int64]
@@ -34,13 +34,13 @@ class Tracks:
         return len(self.ids)
 
     def explain(self, identity: int) -> Explanation:
-        """Why a detection got this identity.
+        """Explain why a detection got this identity.
 
         Args:
             identity: One of :attr:`ids`.
 
         Raises:
-            ValueError: It is none of them.
+            ValueError: No track of this frame has the identity.
         """
         if identity not in self.ids:
             raise ValueError(f"identity: expected one of {self.ids.tolist()}, got {identity!r}")
