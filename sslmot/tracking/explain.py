@@ -11,8 +11,8 @@ from sslmot import _core
 from sslmot.tracking.config import TrackerConfig
 
 Stage: TypeAlias = Literal["appearance", "motion", "new", "reidentified", "gallery"]
-"""How a detection got its identity: matched to a track by appearance and motion, or by motion alone;
-or confirmed as a new identity, re-identified as a lost track, or known by the gallery."""
+"""How a detection got its identity: matched to a track by appearance and motion, or by motion
+alone; or confirmed as a new identity, re-identified as a lost track, or known by the gallery."""
 
 
 @dataclass(frozen=True)

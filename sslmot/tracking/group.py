@@ -127,7 +127,7 @@ class TrackerGroup:
         return found
 
     def _expect_shared_galleries(self, frames: Sequence[Frame]) -> None:
-        """Check that trackers with one gallery have features of one encoder, before it is filled."""
+        """Check that trackers with one gallery have features of one encoder."""
         first: dict[int, tuple[int, str, int]] = {}
         for i, (tracker, frame) in enumerate(zip(self.trackers, frames, strict=True)):
             if tracker.gallery is None or frame.width is None:
