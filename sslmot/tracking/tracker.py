@@ -315,7 +315,7 @@ class Tracker:
                 step.features[rows] if scene.device is None else scene.device.confirmations(rows)
             )
             known = gallery.identify(features, table.in_view(step).tolist())
-            table.name(step, births, known, gallery.next_id)
+            table.assign_ids(step, births, known, gallery.next_id)
             gallery.add(step.confirmed_ids[rows], features)
         lost, slots = table.just_lost(step)
         if len(lost):

@@ -433,10 +433,10 @@ def test_the_largest_number_of_misses_is_predicted():
 
 @pytest.mark.parametrize("reupdate", [False, True])
 @pytest.mark.parametrize("time_since_update", [10**9, 2**63 - 1])
-def test_misses_beyond_a_limit_are_taken_as_the_limit(misses, reupdate):
+def test_misses_beyond_a_limit_are_taken_as_the_limit(time_since_update, reupdate):
     """Work does not grow with a number that the caller writes."""
     states = []
-    for count in (100_000, misses):
+    for count in (100_000, time_since_update):
         given = arguments() | {"time_since_update": np.array([count, 0]), "reupdate": reupdate}
         _core.observe(**given)
         states.append(given["state"])
