@@ -10,7 +10,9 @@
 #include <utility>
 
 #include "bind.h"
+#include "cascade.h"
 #include "dot.h"
+#include "identities.h"
 #include "tensor.h"
 #include "track_table.h"
 
@@ -30,15 +32,13 @@ py::array_t<T> array(const std::vector<T>& values, int64_t columns) {
                           values.data());
 }
 
-const char* name_of(Stage stage) {
-    switch (stage) {
-        case Stage::appearance:
-            return "appearance";
-        case Stage::motion:
-            return "motion";
-        case Stage::started:
+const char* name_of(Cue cue) { return cue == Cue::appearance ? "appearance" : "motion"; }
+
+const char* name_of(IdSource source) {
+    switch (source) {
+        case IdSource::started:
             return "new";
-        case Stage::reidentified:
+        case IdSource::reidentified:
             return "reidentified";
         default:
             return "gallery";
@@ -162,15 +162,14 @@ std::unique_ptr<BoundStep> prepare(const BoundTable& table, const py::object& bo
         const Tensor affine(affine_, "affine");
         affine.expect("float32", {2, 3}).expect_on_cpu();
         const auto* a = affine.data<const float>();
-        step->moved = true;
-        step->camera = {{{a[0], a[1]}, {a[3], a[4]}}, {a[2], a[5]}, zoom};
+        step->camera = CameraMotion{{{a[0], a[1]}, {a[3], a[4]}}, {a[2], a[5]}, zoom};
     }
     const py::gil_scoped_release release;
     table.prepare(*step);
     return step;
 }
 
-void associate_steps(const std::vector<const BoundTable*>& tables,
+void associate_bound(const std::vector<const BoundTable*>& tables,
                      const std::vector<BoundStep*>& steps) {
     if (tables.size() != steps.size()) throw py::value_error("steps: expected one of each table");
     for (size_t k = 0; k < tables.size(); ++k)
@@ -179,21 +178,21 @@ void associate_steps(const std::vector<const BoundTable*>& tables,
     const std::vector<const TrackTable*> all(tables.begin(), tables.end());
     const std::vector<Step*> their(steps.begin(), steps.end());
     const py::gil_scoped_release release;
-    TrackTable::associate(all, their);
+    associate_steps(all, their);
 }
 
-py::array_t<int64_t> without_id(const BoundTable& table, const BoundStep& step, bool new_tracks) {
-    const std::vector<size_t> rows = table.without_id(step, new_tracks);
+py::array_t<int64_t> rows_without_id(const BoundTable& table, const BoundStep& step,
+                                     bool new_tracks) {
+    const std::vector<size_t> rows = without_id(table, step, new_tracks);
     return array(std::vector<int64_t>(rows.begin(), rows.end()));
 }
 
-void name(const BoundTable& table, BoundStep& step, bool new_tracks, const py::object& known_,
-          int64_t first_id) {
-    if (known_.is_none()) return table.name(step, new_tracks, nullptr, first_id);
+void assign_ids_from(const BoundTable& table, BoundStep& step, bool new_tracks,
+                     const py::object& known_, int64_t first_id) {
     const Tensor known(known_, "known");
-    const auto count = static_cast<int64_t>(table.without_id(step, new_tracks).size());
+    const auto count = static_cast<int64_t>(without_id(table, step, new_tracks).size());
     known.expect("int64", {count}).expect_on_cpu();
-    table.name(step, new_tracks, known.data<const int64_t>(), first_id);
+    assign_ids(table, step, new_tracks, known.data<const int64_t>(), first_id);
 }
 
 py::tuple commit(BoundTable& table, BoundStep& step, const py::object& context) {
@@ -213,8 +212,8 @@ py::tuple just_lost(const BoundTable& table, const BoundStep& step) {
     const TrackColumns& tracks = table.tracks();
     for (size_t i = 0; i < tracks.size(); ++i) {
         const int64_t id = tracks.ids[i];
-        const bool over = std::find(step.ended.begin(), step.ended.end(), id) != step.ended.end();
-        if (step.match[i] < 0 && tracks.time_since_update[i] == 0 && id > 0 && !over)
+        const bool ended = step.ended.count(id) > 0;
+        if (step.match[i] < 0 && tracks.time_since_update[i] == 0 && id > 0 && !ended)
             ids.push_back(id), slots.push_back(tracks.slots[i]);
     }
     return py::make_tuple(array(ids), array(slots));
@@ -224,7 +223,7 @@ py::tuple just_lost(const BoundTable& table, const BoundStep& step) {
 py::array_t<int64_t> in_view(const BoundTable& table, const BoundStep& step) {
     table.expect_current(step, true);
     std::vector<int64_t> ids;
-    for (size_t i = 0; i < table.size(); ++i)
+    for (size_t i = 0; i < table.tracks().size(); ++i)
         if (step.match[i] >= 0 && table.tracks().ids[i] > 0) ids.push_back(table.tracks().ids[i]);
     for (const Confirmation& some : step.confirmations)
         if (some.id) ids.push_back(some.id);
@@ -338,8 +337,8 @@ py::array_t<float> read_features(const BoundTable& table, const py::object& slot
 py::tuple rounds_of(const BoundStep& step, double motion_max_cost, double max_cost) {
     py::list rounds;
     for (const Round& round : step.rounds) {
-        const double limit = round.stage == Stage::motion ? motion_max_cost : max_cost;
-        rounds.append(py::make_tuple(name_of(round.stage), array(round.tracks),
+        const double limit = round.cue == Cue::motion ? motion_max_cost : max_cost;
+        rounds.append(py::make_tuple(name_of(round.cue), array(round.tracks),
                                      array(round.detections), array(round.match),
                                      to_arrays(round.pairs, limit)));
     }
@@ -350,7 +349,7 @@ py::list newcomers_of(const BoundStep& step) {
     py::list all;
     for (const Confirmation& some : step.confirmations)
         if (some.id)
-            all.append(py::make_tuple(some.id, some.detection, name_of(some.stage),
+            all.append(py::make_tuple(some.id, some.detection, name_of(some.source),
                                       std::isnan(some.affinity)
                                           ? py::object(py::none())
                                           : py::object(py::float_(some.affinity))));
@@ -437,15 +436,15 @@ void bind_track_table(py::module_& m) {
             "reidentify",
             [](const BoundTable& table, BoundStep& step, bool gallery) {
                 const py::gil_scoped_release release;
-                table.reidentify(step, gallery);
+                reidentify(table, step, gallery);
                 if (gallery) return;
-                table.name(step, false, nullptr, 1);
-                table.name(step, true, nullptr, 1);
+                assign_ids(table, step, false, nullptr, 1);
+                assign_ids(table, step, true, nullptr, 1);
             },
             py::arg("step"), py::arg("gallery"))
-        .def("without_id", &without_id, py::arg("step"), py::arg("new_tracks"))
-        .def("name", &name, py::arg("step"), py::arg("new_tracks"), py::arg("known") = py::none(),
-             py::arg("first_id") = 1)
+        .def("without_id", &rows_without_id, py::arg("step"), py::arg("new_tracks"))
+        .def("assign_ids", &assign_ids_from, py::arg("step"), py::arg("new_tracks"),
+             py::arg("known"), py::arg("first_id"))
         .def("commit", &commit, py::arg("step"), py::arg("context"))
         .def("reset",
              [](BoundTable& table) {
@@ -466,7 +465,7 @@ void bind_track_table(py::module_& m) {
         .def_property_readonly("next_id", &BoundTable::next_id)
         .def_property_readonly("context", [](const BoundTable& t) { return t.context; })
         .def_property_readonly("lost_count", [](const BoundTable& t) { return t.lost().size(); })
-        .def("__len__", &BoundTable::size);
+        .def("__len__", [](const BoundTable& t) { return t.tracks().size(); });
 
     py::class_<Hold>(m, "Hold", "Holds tables for one thread: RuntimeError in a second one.")
         .def(py::init([](std::vector<BoundTable*> tables) {
@@ -481,7 +480,7 @@ void bind_track_table(py::module_& m) {
     m.def("cuda_update_bytes", &cuda_update_bytes, py::arg("updates"),
           "Bytes that an update of features can need of each buffer of DeviceFeatures.");
 
-    m.def("associate_steps", &associate_steps, py::arg("tables"), py::arg("steps"),
+    m.def("associate_steps", &associate_bound, py::arg("tables"), py::arg("steps"),
           "Match the tracks of each table with the detections of its step.");
 }
 

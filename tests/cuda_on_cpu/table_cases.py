@@ -123,8 +123,9 @@ class Camera:
             np.testing.assert_allclose(got, here.features, atol=1e-5)
         reports = []
         for table, step in ((self.here, here), (self.there, there)):
-            table.name(step, False)
-            table.name(step, True)
+            for new_tracks in (False, True):
+                known = np.zeros(len(table.without_id(step, new_tracks)), np.int64)
+                table.assign_ids(step, new_tracks, known, 1)
             reports.append(table.commit(step, None))
         self.stages.extend(stage for _, _, stage, _ in there.confirmations())
         assert [x[:3] for x in here.confirmations()] == [x[:3] for x in there.confirmations()]

@@ -553,15 +553,15 @@ def track_table(rng: Generator) -> None:
         for each in (step, late):
             _core.associate_steps([table], [each])
             table.reidentify(each, chance(rng, 0.5))
-        with_gallery = chance(rng, 0.5)
-        for births in (False, True):
-            table.name(late, births)
-            count = len(table.without_id(step, births))
+        for new_tracks in (False, True):
+            count = len(table.without_id(step, new_tracks))
             for wrong in (np.zeros(count + 1, np.int64), np.zeros(count, np.float32)):
                 with pytest.raises(ValueError, match=r"^known: expected"):
-                    table.name(step, births, wrong)
-            known = np.zeros(count, np.int64) if with_gallery else None
-            table.name(step, births, known, int(rng.integers(1, 50)))
+                    table.assign_ids(step, new_tracks, wrong, 1)
+            first_id = int(rng.integers(1, 50))
+            for each in (late, step):
+                known = np.zeros(len(table.without_id(each, new_tracks)), np.int64)
+                table.assign_ids(each, new_tracks, known, first_id)
         is_matching(step.match, len(table), len(arguments["boxes"]))
         assert step.predicted.shape == (len(table), 4)
         assert kept(table) == before

@@ -1,0 +1,266 @@
+#include "cascade.h"
+
+#include <algorithm>
+#include <limits>
+#include <numeric>
+#include <utility>
+
+#include "overlap.h"
+
+namespace sslmot {
+
+namespace {
+
+// A class of no detection: their classes are integers up to 1e9.
+constexpr int32_t kNoClass = std::numeric_limits<int32_t>::min();
+
+// The values of some rows.
+template <class T>
+std::vector<T> take(const std::vector<T>& values, const std::vector<int64_t>& rows,
+                    size_t width = 1) {
+    std::vector<T> taken;
+    taken.reserve(rows.size() * width);
+    for (const int64_t row : rows) {
+        const auto first = values.begin() + static_cast<std::ptrdiff_t>(width) * row;
+        taken.insert(taken.end(), first, first + static_cast<std::ptrdiff_t>(width));
+    }
+    return taken;
+}
+
+std::vector<int64_t> range(size_t n) {
+    std::vector<int64_t> all(n);
+    std::iota(all.begin(), all.end(), 0);
+    return all;
+}
+
+bool any(const std::vector<uint8_t>& flags) {
+    return std::find(flags.begin(), flags.end(), 1) != flags.end();
+}
+
+// A round, and the arrays that its comparison points to.
+struct Job {
+    Job() = default;
+    Job(const Job&) = delete;
+    Job& operator=(const Job&) = delete;
+
+    Round round;
+    Comparison comparison{};
+    std::vector<float> track_boxes, boxes, max_distance, min_affinity;
+    std::vector<int32_t> track_classes, classes;
+    std::vector<int64_t> slots;
+};
+
+// The association of one frame.
+class Cascade {
+  public:
+    Cascade(const TrackTable& table, Step& step)
+        : table_(table), tracks_(table.tracks()), settings_(table.settings()), step_(step) {}
+
+    void begin_high_score_round(Job& job) const;
+    void end_high_score_round(Job& job);
+    void later_rounds();
+    void find_new_tracks();
+
+  private:
+    void set_costs(Job& job, bool whole_frame) const;
+    void low_score_round();
+    void motion_rounds(bool low_score);
+    template <class Allowed>
+    void run_round(Cue cue, const std::vector<int64_t>& tracks, const Allowed& allowed);
+
+    const TrackTable& table_;
+    const TrackColumns& tracks_;
+    const TrackSettings& settings_;
+    Step& step_;
+    std::vector<uint8_t> unmatched_;  // (N) flags of detections
+    std::vector<int64_t> recent_;     // tracks seen in the frame before, unmatched by round 1
+};
+
+void Cascade::begin_high_score_round(Job& job) const {
+    job.round.cue = step_.has_embeddings() ? Cue::appearance : Cue::motion;
+    job.round.tracks = range(tracks_.size());
+    job.round.detections = range(step_.scores.size());
+    // All tracks and detections are compared in place. A class that no track has leaves low-score
+    // detections out.
+    if (any(step_.low_score)) {
+        job.classes = step_.classes;
+        for (size_t j = 0; j < job.classes.size(); ++j)
+            if (step_.low_score[j]) job.classes[j] = kNoClass;
+    }
+    job.comparison.tracks = {step_.predicted.data(), tracks_.classes.data(),
+                             static_cast<int64_t>(tracks_.size())};
+    job.comparison.detections = {step_.boxes.data(),
+                                 job.classes.empty() ? step_.classes.data() : job.classes.data(),
+                                 step_.detections()};
+    set_costs(job, true);
+}
+
+void Cascade::end_high_score_round(Job& job) {
+    step_.match = job.round.match;
+    step_.rounds.push_back(std::move(job.round));
+    unmatched_.assign(step_.scores.size(), 1);
+    for (const int32_t j : step_.match)
+        if (j >= 0) unmatched_[static_cast<size_t>(j)] = 0;
+}
+
+void Cascade::later_rounds() {
+    for (size_t i = 0; i < tracks_.size(); ++i)
+        if (step_.match[i] < 0 && tracks_.time_since_update[i] == 0)
+            recent_.push_back(static_cast<int64_t>(i));
+    if (recent_.empty() || !any(unmatched_)) return;
+    motion_rounds(false);
+    if (!any(step_.low_score)) return;
+    low_score_round();
+    motion_rounds(true);
+}
+
+void Cascade::low_score_round() {
+    run_round(step_.rounds.front().cue, recent_, [&](size_t j) { return step_.low_score[j] != 0; });
+}
+
+// Motion alone decides where appearance says little: the track has no feature of a clear
+// detection, or the detection is occluded.
+void Cascade::motion_rounds(bool low_score) {
+    if (!step_.has_embeddings() || !settings_.motion_fallback) return;
+    std::vector<int64_t> clear, unclear;
+    for (const int64_t row : recent_) {
+        const auto i = static_cast<size_t>(row);
+        const bool seen =
+            tracks_.feature_updates[i] > 0 && table_.has_feature(step_, tracks_.slots[i]);
+        (seen ? clear : unclear).push_back(row);
+    }
+    const auto in_turn = [&](size_t j) { return step_.low_score[j] == low_score; };
+    run_round(Cue::motion, unclear, in_turn);
+    run_round(Cue::motion, clear, [&](size_t j) { return in_turn(j) && !step_.visible[j]; });
+}
+
+// Match those of `tracks` that are unmatched with the unmatched detections that are allowed.
+template <class Allowed>
+void Cascade::run_round(Cue cue, const std::vector<int64_t>& tracks, const Allowed& allowed) {
+    Job job;
+    Round& round = job.round;
+    round.cue = cue;
+    for (const int64_t i : tracks)
+        if (step_.match[static_cast<size_t>(i)] < 0) round.tracks.push_back(i);
+    for (size_t j = 0; j < unmatched_.size(); ++j)
+        if (unmatched_[j] && allowed(j)) round.detections.push_back(static_cast<int64_t>(j));
+    if (round.tracks.empty() || round.detections.empty()) return;
+    job.track_boxes = take(step_.predicted, round.tracks, 4);
+    job.track_classes = take(tracks_.classes, round.tracks);
+    job.boxes = take(step_.boxes, round.detections, 4);
+    job.classes = take(step_.classes, round.detections);
+    job.comparison.tracks = {job.track_boxes.data(), job.track_classes.data(),
+                             static_cast<int64_t>(round.tracks.size())};
+    job.comparison.detections = {job.boxes.data(), job.classes.data(),
+                                 static_cast<int64_t>(round.detections.size())};
+    set_costs(job, false);
+    table_.compare(job.comparison, step_);
+    for (size_t i = 0; i < round.match.size(); ++i) {
+        if (round.match[i] < 0) continue;
+        const int64_t j = round.detections[static_cast<size_t>(round.match[i])];
+        step_.match[static_cast<size_t>(round.tracks[i])] = static_cast<int32_t>(j);
+        unmatched_[static_cast<size_t>(j)] = 0;
+    }
+    step_.rounds.push_back(std::move(round));
+}
+
+// Say what the pairs of a round cost, and where its results go.
+void Cascade::set_costs(Job& job, bool whole_frame) const {
+    Round& round = job.round;
+    Comparison& c = job.comparison;
+    const size_t count = round.tracks.size();
+    round.match.assign(count, -1);
+    c.pairs = &round.pairs, c.match = round.match.data();
+    const bool by_appearance = round.cue == Cue::appearance;
+    c.params = by_appearance ? settings_.by_both : settings_.by_motion;
+    job.max_distance.assign(
+        count, by_appearance ? settings_.appearance_max_distance : settings_.motion_max_distance);
+    c.max_distance = job.max_distance.data();
+    if (!by_appearance) return;
+    job.min_affinity.reserve(count), job.slots.reserve(count);
+    for (const int64_t row : round.tracks) {
+        const auto i = static_cast<size_t>(row);
+        job.min_affinity.push_back(tracks_.time_since_update[i] > 0 ? settings_.lost_affinity
+                                                                    : settings_.min_affinity);
+        job.slots.push_back(tracks_.slots[i]);
+    }
+    c.min_affinity = job.min_affinity.data();
+    c.track_features = table_.features(step_, job.slots.data());
+    c.detection_features = {step_.embeddings.values, step_.embeddings.norms,
+                            whole_frame ? nullptr : round.detections.data(), step_.embeddings.dim};
+}
+
+// Unmatched high-score detections start tracks, unless they overlap a confirmed track's detection.
+void Cascade::find_new_tracks() {
+    std::vector<int64_t>& found = step_.new_tracks;
+    for (size_t j = 0; j < unmatched_.size(); ++j)
+        if (unmatched_[j] && !step_.low_score[j]) found.push_back(static_cast<int64_t>(j));
+    if (found.empty() || settings_.new_track_max_iou >= 1.0F) return;
+    std::vector<int64_t> confirmed;  // detections
+    for (size_t i = 0; i < tracks_.size(); ++i)
+        if (step_.match[i] >= 0 && tracks_.ids[i] > 0) confirmed.push_back(step_.match[i]);
+    const auto boxes = take(step_.boxes, found, 4), others = take(step_.boxes, confirmed, 4);
+    const auto classes = take(step_.classes, found), their_classes = take(step_.classes, confirmed);
+    std::vector<float> overlap(found.size());
+    find_overlaps({boxes.data(), classes.data(), static_cast<int64_t>(classes.size())},
+                  {others.data(), their_classes.data(), static_cast<int64_t>(confirmed.size())},
+                  overlap.data());
+    size_t kept = 0;
+    for (size_t k = 0; k < found.size(); ++k)
+        if (overlap[k] <= settings_.new_track_max_iou) found[kept++] = found[k];
+    found.resize(kept);
+}
+
+// Run the first rounds: on CUDA as many as possible of one device and stream in one call, in the
+// buffers of the first.
+void compare_together(const std::vector<const TrackTable*>& tables, const std::vector<Step*>& steps,
+                      const std::vector<Job>& jobs) {
+    const auto on_device = [&](size_t k) {
+        return steps[k]->device && jobs[k].comparison.track_features.dim > 0;
+    };
+    std::vector<uint8_t> done(tables.size(), 0);
+    for (size_t k = 0; k < tables.size(); ++k) {
+        if (done[k]) continue;
+        if (!on_device(k)) {
+            tables[k]->compare(jobs[k].comparison, *steps[k]);
+            continue;
+        }
+        const CudaWork& work = steps[k]->device->work;
+        std::vector<Comparison> together;
+        int64_t bytes = 0;
+        for (size_t m = k; m < tables.size(); ++m) {
+            if (done[m] || !on_device(m)) continue;
+            const Comparison& c = jobs[m].comparison;
+            const CudaWork& other = steps[m]->device->work;
+            const int64_t more = cuda_comparison_bytes(c.tracks.count, c.detections.count);
+            if (other.device_id != work.device_id || other.stream != work.stream ||
+                bytes + more > work.size)
+                continue;
+            together.push_back(c), bytes += more, done[m] = 1;
+        }
+        associate_cuda(together, work);
+    }
+}
+
+}  // namespace
+
+void associate_steps(const std::vector<const TrackTable*>& tables,
+                     const std::vector<Step*>& steps) {
+    std::vector<Cascade> cascades;
+    std::vector<Job> jobs(tables.size());
+    for (size_t k = 0; k < tables.size(); ++k) {
+        tables[k]->expect_current(*steps[k], false);
+        if (steps[k]->device) wait_cuda(steps[k]->device->work);
+        cascades.emplace_back(*tables[k], *steps[k]);
+        cascades[k].begin_high_score_round(jobs[k]);
+    }
+    compare_together(tables, steps, jobs);
+    for (size_t k = 0; k < tables.size(); ++k) {
+        cascades[k].end_high_score_round(jobs[k]);
+        cascades[k].later_rounds();
+        cascades[k].find_new_tracks();
+        steps[k]->associated = true;
+    }
+}
+
+}  // namespace sslmot

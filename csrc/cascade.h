@@ -1,0 +1,24 @@
+// The rounds of association of a frame, in ByteTrack's order (Zhang et al., 2022).
+#pragma once
+
+#include <vector>
+
+#include "step.h"
+#include "track_table.h"
+
+namespace sslmot {
+
+// Match the tracks of each table with the detections of its step, and find the new tracks:
+//     1. high-score round: all tracks with the high-score detections;
+//     2. with motion_fallback, by motion alone: what round 1 could not compare by appearance;
+//     3. low-score round: unmatched tracks seen in the frame before, with low-score detections;
+//     4. as 2, for low-score detections;
+//     5. high-score detections that are unmatched start tracks.
+// Rounds 1 and 3 compare appearance and motion, or motion alone in a frame without features.
+//
+// First rounds whose features are on one CUDA device run as one comparison. Throws
+// std::logic_error for a step of another frame, std::invalid_argument for a cost that is NaN,
+// std::length_error for more than kMostPairs candidates; tables are not changed in any case.
+void associate_steps(const std::vector<const TrackTable*>& tables, const std::vector<Step*>& steps);
+
+}  // namespace sslmot
