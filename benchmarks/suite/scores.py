@@ -184,6 +184,8 @@ def _idf1(row: Row, truth: _Truth, tracks: list[Ints], indices: list[Ints]) -> f
     track_of = np.full(sum(map(len, row.detections)), -1)
     first = np.repeat(truth.starts, [len(index) for index in indices])
     track_of[first + np.concatenate(indices)] = every
+    if np.count_nonzero(track_of >= 0) < len(every):
+        raise ValueError(f"result: expected a detection in one track, got it in two ({row.name})")
     track = track_of[truth.detection]
     reported = track >= 0
     codes = truth.person[reported] * count + track[reported]
