@@ -245,7 +245,17 @@ PEERS = (
             ("BoT-SORT-ReID", boxmot("botsort", "track_buffer"), 40),
             ("DeepOCSORT", boxmot("deepocsort", "max_age"), 30),
             ("StrongSORT", boxmot("strongsort", "max_age"), 30),
+            ("HybridSORT", boxmot("hybridsort", "max_age"), 230),
+            ("BoostTrack", boxmot("boosttrack", "max_age"), 60),
+            ("OccluBoost", boxmot("occluboost", "max_age"), 146),
         )
+    ),
+    Method(
+        "TrackTrack",
+        trackforge("TRACKTRACK", "track_buffer", appearance=True),
+        30,
+        features="default",
+        package="trackforge",
     ),
     Method("DeepSORT", deep_sort, 30, features="default", package="deep-sort-realtime"),
 )
@@ -253,14 +263,6 @@ PEERS = (
 IMPLEMENTATIONS = (
     Method("ByteTrack", supervision, 30, package="supervision"),
     Method("norfair", norfair, 15, package="norfair"),
-    *(
-        Method(name, make, patience, features="default", frames=True, package="boxmot")
-        for name, make, patience in (
-            ("HybridSORT", boxmot("hybridsort", "max_age"), 230),
-            ("BoostTrack", boxmot("boosttrack", "max_age"), 60),
-            ("OccluBoost", boxmot("occluboost", "max_age"), 146),
-        )
-    ),
     Method("ByteTrack", boxmot("bytetrack", "track_buffer"), 30, package="boxmot"),
     Method("OC-SORT", boxmot("ocsort", "max_age"), 30, package="boxmot"),
     Method("SFSORT", boxmot("sfsort", "central_timeout"), 0, package="boxmot"),
@@ -283,7 +285,6 @@ IMPLEMENTATIONS = (
             ("DeepSORT", "DEEPSORT", "max_age", 70),
             ("BoT-SORT", "BOTSORT", "track_buffer", 30),
             ("DeepOC-SORT", "DEEPOCSORT", "max_age", 30),
-            ("TrackTrack", "TRACKTRACK", "track_buffer", 30),
         )
     ),
 )
