@@ -27,7 +27,7 @@ def assign_ids(frame: Frame, gallery: Gallery) -> None:
         device = frame.device
         features = step.features[rows] if device is None else device.confirmations(rows)
         known = gallery.identify(features, table.in_view(step).tolist())
-        table.name(step, new_tracks, known, gallery.next_id)
+        table.assign_ids(step, new_tracks, known, gallery.next_id)
         gallery.add(step.confirmed_ids[rows], features)
     lost, slots = table.just_lost(step)
     if len(lost):
