@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import cached_property
 from typing import Any
 
@@ -86,13 +87,17 @@ class TrackerGroup:
                     scenes.append(
                         tracker._prepare(frames[i], dets[i], embeddings[i], extracted[i], n)
                     )
-            self._expect_shared_galleries(scenes)
             self._associate(scenes)
             for i, (tracker, scene) in enumerate(zip(self.trackers, scenes, strict=True)):
                 with of_video(i):
                     tracker._identify(scene)
-            # Nothing can be refused from here on.
-            return [t._commit(scene) for t, scene in zip(self.trackers, scenes, strict=True)]
+            galleries = {t.gallery for t in self.trackers if t.gallery is not None}
+            with ExitStack() as held:
+                for gallery in sorted(galleries, key=id):  # in one order: groups wait in no circle
+                    held.enter_context(gallery.lock)
+                self._check_galleries(scenes)
+                # Nothing can be refused from here on.
+                return [t._commit(scene) for t, scene in zip(self.trackers, scenes, strict=True)]
 
     def _associate(self, scenes: Sequence[Scene]) -> None:
         """Match each video; those with features on one CUDA device by one native call."""
@@ -142,13 +147,15 @@ class TrackerGroup:
                 found[i] = rows
         return found
 
-    def _expect_shared_galleries(self, scenes: Sequence[Scene]) -> None:
-        """Check that features of those who share a gallery compare, before one fills it."""
+    def _check_galleries(self, scenes: Sequence[Scene]) -> None:
+        """Check that all features fit their galleries, before one tracker adds to its own."""
         first: dict[int, tuple[int, str, int]] = {}
         for i, (tracker, scene) in enumerate(zip(self.trackers, scenes, strict=True)):
             if tracker.gallery is None or scene.width is None:
                 continue
             kind = scene.model, scene.width
+            with of_video(i):
+                tracker.gallery.expect(*kind)
             video, *other = first.setdefault(id(tracker.gallery), (i, *kind))
             if kind != tuple(other):
                 raise ValueError(

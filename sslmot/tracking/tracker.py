@@ -289,9 +289,10 @@ class Tracker:
         """Take a frame in; nothing can be refused any more."""
         gallery = self._gallery_for(scene)
         if gallery is not None:
-            if scene.width is not None:
-                gallery.bind(scene.model, scene.width)
-            self._name(scene, gallery)
+            with gallery.lock:  # or two trackers could give out one new id
+                if scene.width is not None:
+                    gallery.bind(scene.model, scene.width)
+                self._name(scene, gallery)
         ids, at = self._table.commit(scene.step, scene.context)
         boxes, scores, classes = scene.detections
         evidence = Evidence(self.config, scene.step)
