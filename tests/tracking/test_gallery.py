@@ -465,7 +465,7 @@ def expect_whole(gallery):
     assert n <= size <= gallery.capacity
     assert gallery._samples.shape[0] == size
     assert sorted(gallery._rows.values()) == list(range(n))
-    assert 1 <= gallery._counts[:n].min()
+    assert gallery._counts[:n].min() >= 1
     assert gallery._counts.max() <= gallery._samples.shape[1] <= gallery.samples
     assert max(gallery._rows) < gallery.next_id
     lengths = np.linalg.norm(gallery._samples[:n][gallery._filled()], axis=1)
@@ -525,7 +525,7 @@ def test_trackers_in_threads_share_a_gallery(in_threads):
                 tracker.reset()
         return list(found.values())
 
-    found = sum(in_threads(*[lambda c=c: watch(c) for c in range(cameras)]), [])
+    found = np.concatenate(in_threads(*[lambda c=c: watch(c) for c in range(cameras)]))
     assert sorted(found) == list(range(1, cameras * persons + 1))
     assert len(gallery) == len(found)
     expect_whole(gallery)
@@ -556,6 +556,12 @@ def test_another_thread_may_bind_a_gallery_during_a_step(monkeypatch, group):
     before = [tracker.state_dict() for tracker in trackers]
     associate = _core.associate_steps
 
+    def step():
+        if group:
+            TrackerGroup(trackers).step(None, [dets] * 2, embeddings=[looks] * 2)
+        else:
+            trackers[0].step(None, dets, embeddings=looks)
+
     def bind(*args):
         """What another thread may do after the frame has been checked."""
         galleries[group].bind("another")
@@ -563,10 +569,7 @@ def test_another_thread_may_bind_a_gallery_during_a_step(monkeypatch, group):
 
     monkeypatch.setattr(_core, "associate_steps", bind)
     with pytest.raises(ValueError, match="encoder: expected 'another'"):
-        if group:
-            TrackerGroup(trackers).step(None, [dets] * 2, embeddings=[looks] * 2)
-        else:
-            trackers[0].step(None, dets, embeddings=looks)
+        step()
     for tracker, old in zip(trackers, before, strict=True):
         new = tracker.state_dict()
         assert new.keys() == old.keys()
