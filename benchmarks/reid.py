@@ -1,4 +1,4 @@
-"""The README's table of re-identification: trains each row, scores it, prints the table.
+"""Train and score the rows of re-identification (README, docs/training.md); print the tables.
 
     python benchmarks/reid.py ../shared/data runs/table [ROW ...]
 

@@ -217,7 +217,8 @@ class Tracker:
             RuntimeError: The frame is not associated, or another frame came in between.
         """
         if frame.gallery is not None:
-            assign_ids(frame, frame.gallery)
+            with frame.gallery.lock:
+                assign_ids(frame, frame.gallery)
         ids, at = self.table.commit(frame.step, frame.history)
         boxes, scores, classes = frame.detections
         evidence = Evidence(self.config, frame.step)

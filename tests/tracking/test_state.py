@@ -2,8 +2,10 @@
 
 import copy
 import pickle
+import sys
 import threading
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -177,6 +179,31 @@ def test_a_second_thread_is_refused():
     go_on.set()
     thread.join()
     assert tracker.step(frame, dets).ids.tolist() == [1]
+
+
+@pytest.mark.parametrize("kind", [name for name in KINDS if name != "gallery"])
+def test_trackers_in_threads_equal_each_alone(kind):
+    make, step = KINDS[kind]
+    barrier = threading.Barrier(2)
+
+    def run(seed, together):
+        if together:
+            barrier.wait(10)
+        tracker = make()
+        said = [step(tracker, *seen) for seen in crowd(seed)]
+        return [(t.ids.tolist(), t.detection_index.tolist()) for t in said], tracker.state_dict()
+
+    alone = [run(seed, False) for seed in (0, 1)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            at_once = list(pool.map(run, (0, 1), (True, True)))
+    finally:
+        sys.setswitchinterval(interval)
+    for (said, state), (expected, expected_state) in zip(at_once, alone, strict=True):
+        assert said == expected
+        assert equal(state, expected_state)
 
 
 def test_tracks_that_are_kept_keep_no_features():
