@@ -4,6 +4,8 @@
 #include <cmath>
 #include <stdexcept>
 
+#include "impostors.h"
+
 namespace sslmot {
 
 namespace {
@@ -94,6 +96,16 @@ void preview_features(const TrackTable& table, Step& step) {
     }
 }
 
+// The affinity that a pair must reach to be re-identified: a-contrario. Among `pairs` pairs of
+// different objects, chance gives less than reid_false_alarms pairs that reach it.
+float reid_min_affinity(const TrackTable& table, size_t pairs) {
+    const TrackSettings& s = table.settings();
+    if (std::isinf(s.reid_false_alarms)) return s.lost_affinity;
+    const float cosine =
+        table.impostors().threshold(s.reid_false_alarms / static_cast<double>(pairs));
+    return cosine > 1.0F ? INFINITY : std::max(s.lost_affinity, affinity(cosine, s.by_appearance));
+}
+
 Matching match_lost(const TrackTable& table, const Step& step, const std::vector<LostTrack>& lost,
                     Range range) {
     const TrackSettings& s = table.settings();
@@ -120,7 +132,8 @@ Matching match_lost(const TrackTable& table, const Step& step, const std::vector
                 : table.tracks().classes[static_cast<size_t>(confirmation.track)]);
         rows.push_back(static_cast<int64_t>(k));
     }
-    const std::vector<float> min_affinity(lost.size(), s.lost_affinity);
+    const std::vector<float> min_affinity(
+        lost.size(), reid_min_affinity(table, lost.size() * range.size()));
     Matching found;
     found.match.assign(lost.size(), -1);
     Comparison c{};
@@ -188,6 +201,7 @@ void postpone(const TrackTable& table, Step& step, std::vector<LostTrack>& lost,
 void reidentify(const TrackTable& table, Step& step, bool gallery) {
     table.expect_current(step, true);
     if (!step.confirmations.empty()) throw std::logic_error("step: expected it once, got it twice");
+    if (std::isfinite(table.settings().reid_false_alarms)) sample_impostors(table, step);
     find_confirmations(table, step);
     if (step.confirmations.empty() || !table.has_features(step)) return;
     std::vector<LostTrack> lost = lost_tracks(table, step);

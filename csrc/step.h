@@ -74,6 +74,7 @@ struct Step {
     // Of each confirmation, as updated by this frame. On CUDA they are in the scratch instead.
     std::vector<float> features, feature_norms;
     int64_t next_id = 0;  // of the table after this frame
+    std::vector<float> impostors;  // cosines of different objects, to be learned from
 
     // Written by commit.
     std::vector<int64_t> ids;  // (T), 0 for tentative tracks

@@ -184,6 +184,7 @@ Report TrackTable::commit(Step& step) {
     for (const int64_t slot : next.freed) free_slots_.push_back(slot);
     std::swap(tracks_, spare_tracks_), std::swap(lost_, spare_lost_);
     next_id_ = std::max(next_id_, step.next_id);
+    impostors_.add(step.impostors);
     version_ = new_version();
     return report;
 }
@@ -317,6 +318,7 @@ void TrackTable::restore(TrackColumns tracks, TrackColumns lost, std::vector<flo
 }
 
 void TrackTable::reset() {
+    impostors_ = {};
     tracks_.clear(), lost_.clear();
     features_.clear(), norms_.clear(), free_slots_.clear();
     dim_ = 0, next_id_ = 1;

@@ -15,6 +15,7 @@
 
 #include "associate.h"
 #include "device_features.h"
+#include "impostors.h"
 #include "motion.h"
 #include "pair.h"
 #include "step.h"
@@ -33,6 +34,7 @@ struct TrackSettings {
     float ema;
     float max_occlusion, high_score, new_track_max_iou, instant_confirm_score;
     int64_t min_hits, max_age, tentative_max_age, reid_max_age;
+    double reid_false_alarms;
     bool kalman;  // false: a box stays in place, and moves 1 - ema of the way to each match
     MotionNoise noise;
     bool reupdate;
@@ -71,7 +73,8 @@ class TrackTable {
     // features: (slots, dim), norms: (slots), 0 or 1. Throws std::bad_alloc; nothing has changed
     // then.
     void restore(TrackColumns tracks, TrackColumns lost, std::vector<float> features,
-                 std::vector<float> norms, int64_t dim, int64_t next_id);
+                 std::vector<float> norms, int64_t dim, int64_t next_id,
+                 const Impostors::Counts& impostors);
 
     // Throw std::logic_error for a step of another frame or table, or one that is not associated
     // (with `associated` false: one that is).
@@ -81,6 +84,7 @@ class TrackTable {
     const TrackColumns& tracks() const { return tracks_; }
     const TrackColumns& lost() const { return lost_; }
     int64_t next_id() const { return next_id_; }
+    const Impostors& impostors() const { return impostors_; }
     size_t state_numbers() const { return settings_.kalman ? 20 : 4; }  // width of `state`
 
     // Width of the features, 0 before the first.
@@ -118,6 +122,7 @@ class TrackTable {
     TrackColumns tracks_;  // tentative and confirmed
     TrackColumns lost_;    // confirmed tracks older than max_age, kept for re-identification
     int64_t next_id_ = 1;
+    Impostors impostors_;
     // The feature table in host memory: rows of unit length, or of norm 0 without a feature.
     int64_t dim_ = 0;
     std::vector<float> features_, norms_;
