@@ -13,8 +13,7 @@ namespace sslmot {
 
 namespace {
 
-// The costs of all pairs, of which those below max_cost (or NaN, which the solver reports) are
-// kept.
+// Compute the costs of all pairs, and keep the pairs that can match.
 void compare_all(const Comparison& c) {
     const int64_t t = c.tracks.count, n = c.detections.count, dim = c.track_features.dim;
     thread_local std::vector<const float*> a, b;  // all keep their memory from frame to frame
@@ -37,16 +36,7 @@ void compare_all(const Comparison& c) {
     q.max_distance = c.max_distance, q.min_affinity = c.min_affinity;
     q.params = c.params, q.cost = cost.data();
     finish_costs(q, 0, track_norms.data(), norms.data());
-    c.pairs->clear();
-    for (int64_t i = 0; i < t; ++i) {
-        const float* row = cost.data() + i * n;
-        for (int64_t j = 0; j < n; ++j) {
-            if (row[j] >= c.params.max_cost) continue;
-            c.pairs->columns.push_back(static_cast<int32_t>(j));
-            c.pairs->values.push_back(row[j]);
-        }
-        c.pairs->end_row();
-    }
+    keep_pairs(c, cost.data());
 }
 
 // old <- keep * old + add * started; the sum of its squares.
@@ -96,6 +86,18 @@ void associate(const Comparison& c) {
         cost_pairs(c, [](int64_t, size_t) { return 1.0F; });
     }
     match_pairs(c);
+}
+
+void keep_pairs(const Comparison& c, const float* cost) {
+    c.pairs->clear();
+    for (int64_t i = 0; i < c.tracks.count; ++i) {
+        for (int64_t j = 0; j < c.detections.count; ++j, ++cost) {
+            if (!can_match(*cost, c.params)) continue;
+            c.pairs->columns.push_back(static_cast<int32_t>(j));
+            c.pairs->values.push_back(*cost);
+        }
+        c.pairs->end_row();
+    }
 }
 
 void match_pairs(const Comparison& c) {

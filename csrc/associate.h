@@ -33,23 +33,35 @@ struct Comparison {
 // are near enough.
 void associate(const Comparison& comparison);
 
-// Its two steps after the candidates are found. Turns their distances into costs, in place, by the
-// cosine of each: of a track and the number of a pair.
+// The parts of associate that follow the search for candidates.
+
+// Turn the distances of the candidates into costs, and keep the pairs that can match.
+// cosine_of(i, e) is the cosine of track i and the e-th candidate, called once for each e in order.
 template <class Cosine>
 void cost_pairs(const Comparison& c, const Cosine& cosine_of) {
+    Candidates& pairs = *c.pairs;
+    size_t begin = 0, kept = 0;
     for (int64_t i = 0; i < c.tracks.count; ++i) {
-        const TrackLimits max_cost = track_limits(c.max_distance, c.min_affinity, i, c.params);
-        const auto row = static_cast<size_t>(i);
-        const auto begin = static_cast<size_t>(c.pairs->row_begin[row]);
-        const auto end = static_cast<size_t>(c.pairs->row_begin[row + 1]);
+        const TrackLimits limits = track_limits(c.max_distance, c.min_affinity, i, c.params);
+        const auto end = static_cast<size_t>(pairs.row_begin[static_cast<size_t>(i) + 1]);
         for (size_t e = begin; e < end; ++e) {
-            float& value = c.pairs->values[e];
-            value = pair_cost(cosine_of(i, e), value, max_cost, c.params);
+            float& value = pairs.values[e];
+            value = pair_cost(cosine_of(i, e), value, limits, c.params);
         }
+        for (size_t e = begin; e < end; ++e) {
+            pairs.columns[kept] = pairs.columns[e], pairs.values[kept] = pairs.values[e];
+            kept += can_match(pairs.values[e], c.params);
+        }
+        pairs.row_begin[static_cast<size_t>(i) + 1] = static_cast<int32_t>(kept);
+        begin = end;
     }
+    pairs.columns.resize(kept), pairs.values.resize(kept);
 }
 
-// Matches by the costs of the pairs.
+// The same from the costs of all pairs: (tracks, detections).
+void keep_pairs(const Comparison& comparison, const float* cost);
+
+// Match by the costs of the pairs.
 void match_pairs(const Comparison& comparison);
 
 // The update of matched tracks' features, in place, for i in 0..n:

@@ -233,19 +233,6 @@ CostProblem put_all(const Comparison& c, Buffers& buffers) {
     return q;
 }
 
-// Finds the pairs below max_cost, and what they cost, in the matrix of all.
-void read_costs(const Comparison& c, const float* cost) {
-    c.pairs->clear();
-    for (int64_t i = 0; i < c.tracks.count; ++i) {
-        for (int64_t j = 0; j < c.detections.count; ++j, ++cost) {
-            if (*cost >= c.params.max_cost) continue;  // a NaN stays: the solver reports it
-            c.pairs->columns.push_back(static_cast<int32_t>(j));
-            c.pairs->values.push_back(*cost);
-        }
-        c.pairs->end_row();
-    }
-}
-
 }  // namespace
 
 int64_t cuda_comparison_bytes(int64_t tracks, int64_t detections) {
@@ -283,7 +270,7 @@ void associate_cuda(const std::vector<Comparison>& comparisons, const CudaWork& 
     for (const Comparison* c : listed) {
         cost_pairs(*c, [&](int64_t, size_t) { return *next++; });
     }
-    for (size_t k = 0; k < dense.size(); ++k) read_costs(*dense[k], costs[k]);
+    for (size_t k = 0; k < dense.size(); ++k) keep_pairs(*dense[k], costs[k]);
     for (const Comparison& c : comparisons) match_pairs(c);
 }
 

@@ -20,18 +20,6 @@ namespace sslmot {
 
 namespace {
 
-template <class T>
-py::array_t<T> array(const std::vector<T>& values) {
-    return py::array_t<T>(static_cast<py::ssize_t>(values.size()), values.data());
-}
-
-template <class T>
-py::array_t<T> array(const std::vector<T>& values, int64_t columns) {
-    const auto n = static_cast<py::ssize_t>(values.size());
-    return py::array_t<T>({columns ? n / columns : 0, static_cast<py::ssize_t>(columns)},
-                          values.data());
-}
-
 const char* name_of(Cue cue) { return cue == Cue::appearance ? "appearance" : "motion"; }
 
 const char* name_of(IdSource source) {
@@ -184,7 +172,7 @@ void associate_bound(const std::vector<const BoundTable*>& tables,
 py::array_t<int64_t> rows_without_id(const BoundTable& table, const BoundStep& step,
                                      bool new_tracks) {
     const std::vector<size_t> rows = without_id(table, step, new_tracks);
-    return array(std::vector<int64_t>(rows.begin(), rows.end()));
+    return to_array(std::vector<int64_t>(rows.begin(), rows.end()));
 }
 
 void assign_ids_from(const BoundTable& table, BoundStep& step, bool new_tracks,
@@ -202,7 +190,7 @@ py::tuple commit(BoundTable& table, BoundStep& step, const py::object& context) 
     step.embeddings = {}, step.device = nullptr;
     step.state = {}, step.features = {}, step.feature_norms = {};
     step.embeddings_ = step.norms_ = step.norms_here_ = step.device_ = py::none();
-    return py::make_tuple(array(report.ids), array(report.detections));
+    return py::make_tuple(to_array(report.ids), to_array(report.detections));
 }
 
 // (ids, slots) of the tracks that this frame leaves without a detection for the first time.
@@ -216,7 +204,7 @@ py::tuple just_lost(const BoundTable& table, const BoundStep& step) {
         if (step.match[i] < 0 && tracks.time_since_update[i] == 0 && id > 0 && !ended)
             ids.push_back(id), slots.push_back(tracks.slots[i]);
     }
-    return py::make_tuple(array(ids), array(slots));
+    return py::make_tuple(to_array(ids), to_array(slots));
 }
 
 // Identities that have a detection in this frame.
@@ -227,16 +215,16 @@ py::array_t<int64_t> in_view(const BoundTable& table, const BoundStep& step) {
         if (step.match[i] >= 0 && table.tracks().ids[i] > 0) ids.push_back(table.tracks().ids[i]);
     for (const Confirmation& some : step.confirmations)
         if (some.id) ids.push_back(some.id);
-    return array(ids);
+    return to_array(ids);
 }
 
 py::dict columns_of(const TrackColumns& tracks, size_t numbers) {
     py::dict d;
-    d["ids"] = array(tracks.ids), d["hits"] = array(tracks.hits);
-    d["time_since_update"] = array(tracks.time_since_update);
-    d["feature_updates"] = array(tracks.feature_updates), d["slots"] = array(tracks.slots);
-    d["classes"] = array(tracks.classes), d["boxes"] = array(tracks.boxes, 4);
-    d["state"] = array(tracks.state, static_cast<int64_t>(numbers));
+    d["ids"] = to_array(tracks.ids), d["hits"] = to_array(tracks.hits);
+    d["time_since_update"] = to_array(tracks.time_since_update);
+    d["feature_updates"] = to_array(tracks.feature_updates), d["slots"] = to_array(tracks.slots);
+    d["classes"] = to_array(tracks.classes), d["boxes"] = to_array(tracks.boxes, 4);
+    d["state"] = to_array(tracks.state, static_cast<int64_t>(numbers));
     return d;
 }
 
@@ -334,18 +322,16 @@ py::array_t<float> read_features(const BoundTable& table, const py::object& slot
     return out;
 }
 
-py::tuple rounds_of(const BoundStep& step, double motion_max_cost, double max_cost) {
+py::tuple rounds_of(const BoundStep& step) {
     py::list rounds;
-    for (const Round& round : step.rounds) {
-        const double limit = round.cue == Cue::motion ? motion_max_cost : max_cost;
-        rounds.append(py::make_tuple(name_of(round.cue), array(round.tracks),
-                                     array(round.detections), array(round.match),
-                                     to_arrays(round.pairs, limit)));
-    }
+    for (const Round& round : step.rounds)
+        rounds.append(py::make_tuple(name_of(round.cue), to_array(round.tracks),
+                                     to_array(round.detections), to_array(round.match),
+                                     to_arrays(round.pairs)));
     return py::tuple(rounds);
 }
 
-py::list newcomers_of(const BoundStep& step) {
+py::list confirmations_of(const BoundStep& step) {
     py::list all;
     for (const Confirmation& some : step.confirmations)
         if (some.id)
@@ -400,26 +386,26 @@ void bind_track_table(py::module_& m) {
              py::arg("kalman"), py::arg("noise"), py::arg("reupdate"));
 
     py::class_<BoundStep>(m, "Step", "One frame on its way through a TrackTable.")
-        .def_property_readonly("match", [](const BoundStep& s) { return array(s.match); })
-        .def_property_readonly("ids", [](const BoundStep& s) { return array(s.ids); })
-        .def_property_readonly("boxes", [](const BoundStep& s) { return array(s.boxes, 4); })
+        .def_property_readonly("match", [](const BoundStep& s) { return to_array(s.match); })
+        .def_property_readonly("ids", [](const BoundStep& s) { return to_array(s.ids); })
+        .def_property_readonly("boxes", [](const BoundStep& s) { return to_array(s.boxes, 4); })
         .def_property_readonly("predicted",
-                               [](const BoundStep& s) { return array(s.predicted, 4); })
+                               [](const BoundStep& s) { return to_array(s.predicted, 4); })
         .def_property_readonly("confirmed_ids",
                                [](const BoundStep& s) {
                                    std::vector<int64_t> ids;
                                    for (const Confirmation& some : s.confirmations)
                                        ids.push_back(some.id);
-                                   return array(ids);
+                                   return to_array(ids);
                                })
         .def_property_readonly("features",
                                [](const BoundStep& s) {
                                    const auto n = static_cast<int64_t>(s.feature_norms.size());
                                    const auto all = static_cast<int64_t>(s.features.size());
-                                   return array(s.features, n ? all / n : 1);
+                                   return to_array(s.features, n ? all / n : 1);
                                })
-        .def("rounds", &rounds_of, py::arg("motion_max_cost"), py::arg("max_cost"))
-        .def("confirmations", &newcomers_of);
+        .def("rounds", &rounds_of)
+        .def("confirmations", &confirmations_of);
 
     py::class_<BoundDevice>(m, "DeviceFeatures", "The feature table of a tracker on CUDA.")
         .def(py::init(&device_features), py::arg("values"), py::arg("norms"), py::arg("norms_here"),

@@ -178,9 +178,8 @@ void postpone(const TrackTable& table, Step& step, std::vector<LostTrack>& lost,
     for (size_t i = 0; i < lost.size(); ++i)
         for (auto e = static_cast<size_t>(pairs.row_begin[i]);
              e < static_cast<size_t>(pairs.row_begin[i + 1]); ++e)
-            if (!(pairs.values[e] >= table.settings().by_appearance.max_cost))
-                step.reid_pending.emplace_back(range.begin + static_cast<size_t>(pairs.columns[e]),
-                                               lost[i].id());
+            step.reid_pending.emplace_back(range.begin + static_cast<size_t>(pairs.columns[e]),
+                                           lost[i].id());
 }
 
 }  // namespace

@@ -126,4 +126,7 @@ SSLMOT_HOST_DEVICE inline float pair_cost(float cos, float dis, const TrackLimit
     return p.max_cost < cost ? p.max_cost : cost;
 }
 
+// Whether a pair of this cost can match. A NaN can: the solver reports it.
+inline bool can_match(float cost, const PairParams& p) { return !(cost >= p.max_cost); }
+
 }  // namespace sslmot

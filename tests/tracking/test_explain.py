@@ -8,7 +8,8 @@ import pytest
 import reference
 from scipy.optimize import linear_sum_assignment
 
-from sslmot import Tracker, TrackerConfig, _core
+from sslmot import Tracker, TrackerConfig
+from sslmot._core import _testing
 from sslmot.tracking.gallery import Gallery
 
 CONFIG = TrackerConfig(
@@ -71,7 +72,7 @@ class Before:
         """The rounds by motion alone where looks say little."""
         if self.features is None or not self.config.motion_fallback:
             return
-        hidden = _core.occluded_shares(self.dets[:, :4].copy()) > self.config.max_occlusion
+        hidden = _testing.occluded_shares(self.dets[:, :4].copy()) > self.config.max_occlusion
         visible = self.features.any(axis=1) & ~hidden
         known = [i for i in tracks if self.tracks["feature_updates"][i] > 0 and self.looks[i].any()]
         self.play("motion", [i for i in tracks if i not in known], np.flatnonzero(some))
