@@ -13,8 +13,7 @@ namespace sslmot {
 
 namespace {
 
-// Columns that assign_pairs makes room for: it has no more than a pair each, but for columns that
-// nothing can match.
+// Most columns of assign_pairs: it allocates memory for each, with or without pairs.
 constexpr int64_t kMostColumns = int64_t{1} << 20;
 
 template <class Cost>

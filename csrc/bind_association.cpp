@@ -18,7 +18,7 @@ namespace sslmot {
 
 namespace {
 
-// The boxes, max_distance and classes of both sides of a frame, checked.
+// Checked boxes, max_distance and classes of a frame.
 struct FrameBoxes {
     FrameBoxes(const py::object& track_boxes_, const py::object& max_distance_,
                const py::object& detection_boxes_, const py::object& track_classes_,
@@ -63,7 +63,7 @@ py::tuple candidates(const py::object& track_boxes, const py::object& max_distan
     return to_arrays(found);
 }
 
-// The arguments of associate, checked, and its results.
+// Checked arguments of associate, and its results.
 class Frame {
   public:
     Frame(const py::object& track_boxes, const py::object& max_distance,
@@ -132,7 +132,7 @@ py::tuple associate_frame(const py::object& track_boxes, const py::object& max_d
     Frame frame(track_boxes, max_distance, detection_boxes, params, table, table_norms, rows,
                 embeddings, norms, track_classes, detection_classes, min_affinity);
     if (frame.table()) frame.table()->expect_on_cpu();
-    thread_local Candidates pairs;  // keeps its memory from frame to frame
+    thread_local Candidates pairs;  // keeps its memory for the next frame
     const Comparison comparison = frame.comparison(pairs);
     {
         const py::gil_scoped_release release;
@@ -153,7 +153,7 @@ int64_t comparison_bytes(int64_t tracks, int64_t detections) {
     return cuda_comparison_bytes(tracks, detections);
 }
 
-// Of the arguments of associate, in their order.
+// Types of the arguments of associate.
 using FrameArguments =
     std::tuple<py::object, py::object, py::object, PairParams, py::object, py::object, py::object,
                py::object, py::object, py::object, py::object, py::object>;
@@ -166,7 +166,7 @@ py::list associate_frames_cuda(const std::vector<FrameArguments>& arguments,
     device.expect("uint8", {host.size()});
     std::vector<Frame> frames;
     frames.reserve(arguments.size());
-    thread_local std::vector<Candidates> pairs;  // keep their memory from frame to frame
+    thread_local std::vector<Candidates> pairs;  // keep their memory for the next frame
     if (pairs.size() < arguments.size()) pairs.resize(arguments.size());
     std::vector<Comparison> comparisons;
     int64_t bytes = 0;

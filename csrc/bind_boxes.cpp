@@ -1,4 +1,4 @@
-// Bindings of what boxes alone decide: detections, overlap and occlusion.
+// Bindings of functions of boxes: reading of detections, overlap, occlusion.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 

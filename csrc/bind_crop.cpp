@@ -14,7 +14,7 @@ namespace sslmot {
 
 namespace {
 
-// Sides of a crop, and of the frame that it is cut out of: with them the work of a crop is bounded.
+// Largest sides of a crop and of a frame: they bound the work of a crop.
 constexpr int64_t kLargestCrop = 4096, kLargestFrame = 65535;
 
 void crop(const py::object& frame_, const py::object& boxes_, const py::object& out_,

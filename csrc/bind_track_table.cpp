@@ -1,4 +1,4 @@
-// Names, checks and docstrings of the table of tracks. Nothing is computed here.
+// Bindings of the table of tracks and its steps.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
@@ -33,26 +33,26 @@ const char* name_of(IdSource source) {
     }
 }
 
-// A step and what its pointers point to.
+// A step, and the owners of the memory it points to.
 struct BoundStep : Step {
     py::object embeddings_, norms_, norms_here_, device_;
 };
 
-// Features on CUDA, and the tensors that hold them.
+// Features on CUDA, and the owners of their memory.
 struct BoundDevice : DeviceFeatures {
     std::vector<py::object> tensors;
 };
 
-// A table, and what its tracker keeps beside it from frame to frame. Both change in commit alone.
+// A table, and the context that its tracker keeps with it. Both change in commit, restore and
+// reset.
 struct BoundTable : TrackTable {
     using TrackTable::TrackTable;
     py::object context = py::none();
-    std::thread::id holder;  // of a step
+    std::thread::id holder;  // the thread in a Hold
 };
 
-// Holds tables for one thread, until the block ends or the frame of the caller is gone: an
-// interrupt may come where the block would let go. What the same thread left behind it takes over.
-// The GIL guards the ids.
+// Holds tables for one thread until the `with` block ends, or the Hold is deleted: an interrupt may
+// skip the end of the block. A thread may hold again what it holds. The GIL guards `holder`.
 struct Hold {
     explicit Hold(std::vector<BoundTable*> these) : tables(std::move(these)) {}
     Hold(const Hold&) = delete;
@@ -180,20 +180,26 @@ void assign_ids_from(const BoundTable& table, BoundStep& step, bool new_tracks,
     const Tensor known(known_, "known");
     const auto count = static_cast<int64_t>(without_id(table, step, new_tracks).size());
     known.expect("int64", {count}).expect_on_cpu();
+    for (int64_t k = 0; k < count; ++k) {
+        const int64_t id = known.data<const int64_t>()[k];
+        if (id < 0 || id > kLargestId)
+            throw py::value_error("known: expected 0 to " + std::to_string(kLargestId) + ", got " +
+                                  std::to_string(id));
+    }
     assign_ids(table, step, new_tracks, known.data<const int64_t>(), first_id);
 }
 
 py::tuple commit(BoundTable& table, BoundStep& step, const py::object& context) {
     const Report report = table.commit(step);
     table.context = context;
-    // What explains the frame stays with its tracks, maybe for all of a video; the rest is large.
+    // Results keep the step, for explanations, maybe for a whole video: drop its large parts.
     step.embeddings = {}, step.device = nullptr;
     step.state = {}, step.features = {}, step.feature_norms = {};
     step.embeddings_ = step.norms_ = step.norms_here_ = step.device_ = py::none();
     return py::make_tuple(to_array(report.ids), to_array(report.detections));
 }
 
-// (ids, slots) of the tracks that this frame leaves without a detection for the first time.
+// (ids, slots) of the tracks that miss their first detection in this frame.
 py::tuple just_lost(const BoundTable& table, const BoundStep& step) {
     table.expect_current(step, true);
     std::vector<int64_t> ids, slots;
@@ -207,7 +213,7 @@ py::tuple just_lost(const BoundTable& table, const BoundStep& step) {
     return py::make_tuple(to_array(ids), to_array(slots));
 }
 
-// Identities that have a detection in this frame.
+// The ids that have a detection in this frame.
 py::array_t<int64_t> in_view(const BoundTable& table, const BoundStep& step) {
     table.expect_current(step, true);
     std::vector<int64_t> ids;
@@ -253,15 +259,17 @@ TrackColumns columns_from(const py::dict& d, size_t numbers, bool lost) {
     c.boxes = column<float>(d, "boxes", "float32", n, 4);
     c.state = column<float>(d, "state", "float32", n, static_cast<int64_t>(numbers));
     constexpr int64_t most = int64_t{1} << 62;
-    const auto expect = [&](const char* name, const std::vector<int64_t>& values, int64_t least) {
+    const auto expect = [&](const char* name, const std::vector<int64_t>& values, int64_t least,
+                            int64_t largest) {
         for (const int64_t value : values)
-            if (value < least || value > most)
+            if (value < least || value > largest)
                 throw py::value_error(std::string(name) + ": expected " + std::to_string(least) +
-                                      " to 2**62, got " + std::to_string(value));
+                                      " to " + std::to_string(largest) + ", got " +
+                                      std::to_string(value));
     };
-    expect("ids", c.ids, lost ? 1 : 0), expect("hits", c.hits, 0);
-    expect("time_since_update", c.time_since_update, lost ? 1 : 0);
-    expect("feature_updates", c.feature_updates, 0);
+    expect("ids", c.ids, lost ? 1 : 0, kLargestId), expect("hits", c.hits, 0, most);
+    expect("time_since_update", c.time_since_update, lost ? 1 : 0, most);
+    expect("feature_updates", c.feature_updates, 0, most);
     for (const auto& [name, values] : {std::pair{"boxes", &c.boxes}, std::pair{"state", &c.state}})
         for (const float value : *values)
             if (!std::isfinite(value))
@@ -270,7 +278,7 @@ TrackColumns columns_from(const py::dict& d, size_t numbers, bool lost) {
     return c;
 }
 
-// The tables are as they were where anything is refused.
+// Everything is checked before the table changes.
 void restore(BoundTable& table, const py::dict& tracks_, const py::dict& lost_,
              const py::object& features_, int64_t next_id, const py::object& context) {
     TrackColumns tracks = columns_from(tracks_, table.state_numbers(), false);
@@ -286,6 +294,9 @@ void restore(BoundTable& table, const py::dict& tracks_, const py::dict& lost_,
     if (next_id < 1 || (!ids.empty() && next_id <= ids.back()))
         throw py::value_error("next_id: expected more than all ids, got " +
                               std::to_string(next_id));
+    if (next_id > kLargestId + 1)
+        throw py::value_error("next_id: expected at most " + std::to_string(kLargestId + 1) +
+                              ", got " + std::to_string(next_id));
     std::vector<float> features, norms;
     int64_t dim = 0;
     if (!features_.is_none()) {
@@ -296,7 +307,7 @@ void restore(BoundTable& table, const py::dict& tracks_, const py::dict& lost_,
         norms.resize(static_cast<size_t>(count));
         row_norms(features.data(), count, dim, norms.data());
         for (float& norm : norms) {
-            // Of what a file calls a unit vector.
+            // The tolerance of a unit vector in a file.
             if (norm != 0.0F && !(std::fabs(norm - 1.0F) < 1e-3F))
                 throw py::value_error("features: expected rows of length 1 or 0, got " +
                                       std::to_string(norm));
@@ -345,6 +356,7 @@ py::list confirmations_of(const BoundStep& step) {
 }  // namespace
 
 void bind_track_table(py::module_& m) {
+    m.attr("LARGEST_ID") = kLargestId;
     py::class_<TrackSettings>(m, "TrackSettings",
                               "The settings of a tracker, as TrackTable takes them.")
         .def(py::init([](const PairParams& by_both, const PairParams& by_motion,

@@ -261,6 +261,7 @@ class Tracker:
         if frame is not None:
             frame = check_frame(frame, size)
             size = (int(frame.shape[0]), int(frame.shape[1]))
+        self._expect_ids(len(detections.boxes), cameras)
         described, model = self._embed(frame, detections, embeddings, extracted)
         view, moved = self._camera_motion(frame, detections.boxes)
         device: DeviceTable | None = context.device
@@ -280,6 +281,20 @@ class Tracker:
         )
         width = None if described is None else int(described.values.shape[1])
         return Scene(detections, step, device, Context(size, view, device), model, width)
+
+    def _expect_ids(self, detections: int, cameras: int) -> None:
+        """Refuse a frame that could need more new ids than are left in the gallery.
+
+        Only here: once the gallery assigns ids, nothing can be refused.
+        """
+        if self.gallery is None:
+            return
+        left = _core.LARGEST_ID + 1 - max(self._table.next_id, self.gallery.next_id)
+        if detections * cameras > left:
+            raise ValueError(
+                f"dets: expected at most {left // cameras} rows, as {left} ids up to "
+                f"{_core.LARGEST_ID} are left, got {detections}"
+            )
 
     def _identify(self, scene: Scene) -> None:
         """Find the tracks that get an identity; without a gallery, they have it then."""

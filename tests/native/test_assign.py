@@ -93,7 +93,7 @@ def test_without_a_gate(seed, rows, columns):
     most=st.sampled_from([0.0, 1.0, 1e6]),
 )
 def test_most_pairs_at_the_largest_cost(seed, rows, columns, share, most):
-    """As 1 - IoU, where most boxes do not touch: all are matched, with a limit above that or none."""
+    """As 1 - IoU where most boxes do not touch: a limit above that, or none, matches all."""
     rng = np.random.default_rng(seed)
     cost = np.where(rng.random((rows, columns)) < share, most - rng.random((rows, columns)), most)
     for max_cost in (np.inf, most + 1):

@@ -331,3 +331,15 @@ def test_the_next_best_may_have_been_recognised_elsewhere():
     assert tracks.ids.tolist() == [2, 1]
     assert tracks.explain(1).stage == "reidentified"
     assert tracks.explain(2).runner_up[0] == 1
+
+
+@pytest.mark.parametrize("max_cost", [0.6, 0.7])  # one is rounded up to float32, one down
+def test_a_pair_that_cannot_match_is_no_runner_up(max_cost):
+    tracker = Tracker(TrackerConfig(max_cost=max_cost))
+    dets = np.float32([[0, 0, 40, 100, 0.9], [30, 0, 70, 100, 0.9]])
+    for _ in range(2):
+        tracks = tracker.step(None, dets, embeddings=np.eye(2))
+    for identity in tracks.ids.tolist():
+        why = tracks.explain(identity)
+        assert why.stage == "appearance"
+        assert why.runner_up is None
