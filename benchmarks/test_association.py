@@ -1,4 +1,4 @@
-"""The cost of all pairs (SSL-MOT, eq. 6-7): `_core.cost` beside NumPy, torch and torch.compile.
+"""The cost of all pairs (SSL-MOT, eq. 6-7): `_testing.cost` beside NumPy, torch and torch.compile.
 
     pytest benchmarks/test_association.py --benchmark-columns=median,iqr,rounds
 
@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from sslmot import _core
+from sslmot._core import _testing
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install sslmot[encoder]")
 
@@ -182,7 +183,7 @@ def test_sslmot(benchmark, group, device, shape):
         stream = torch.cuda.current_stream().cuda_stream
 
     def call():
-        _core.cost(
+        _testing.cost(
             q["tracks"], q["detections"], q["track_boxes"], q["boxes"], PARAMS, out, max_distance,
             stream=stream,
         )  # fmt: skip
@@ -235,7 +236,7 @@ def test_gate_first(benchmark, people):
     norms = _core.row_norms(q.tracks), _core.row_norms(q.detections)
     max_distance = np.full(people, MAX_DISTANCE, np.float32)
     match, _ = benchmark(
-        _core.associate, q.track_boxes, max_distance, q.boxes, PARAMS, q.tracks, norms[0],
+        _testing.associate, q.track_boxes, max_distance, q.boxes, PARAMS, q.tracks, norms[0],
         np.arange(people), q.detections, norms[1],
     )  # fmt: skip
     cost = expected(shape)[0][0]

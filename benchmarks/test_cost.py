@@ -13,6 +13,7 @@ import pytest
 from crowd import embedding_crowd
 
 from sslmot import Tracker, _core
+from sslmot._core import _testing
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install sslmot[encoder]")
 
@@ -57,7 +58,7 @@ def by_torch(track, detection, track_boxes, boxes, out):
 def by_sslmot(track, detection, track_boxes, boxes, out):
     stream = torch.cuda.current_stream().cuda_stream
     parts = (x[None] for x in (track, detection, track_boxes, boxes))
-    _core.cost(*parts, PARAMS, out, stream=stream)
+    _testing.cost(*parts, PARAMS, out, stream=stream)
 
 
 def product_alone(track, detection, track_boxes, boxes, out):

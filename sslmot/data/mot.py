@@ -378,7 +378,9 @@ def write_results(
             right &= (ids >= 0) & (ids < 2**31) & (ids == ids.round())
             if not right.all():
                 got = rows[~right][0].tolist()
-                raise ValueError(f"{where} whole ids from 0, finite xyxy and scores, got {got}")
+                raise ValueError(
+                    f"{where} whole ids in [0, 2**31), finite xyxy and scores, got {got}"
+                )
             if len(np.unique(ids)) < len(ids):
                 raise ValueError(f"{where} an id once, got {ids.tolist()}")
             file.writelines(

@@ -112,9 +112,9 @@ class Camera:
     def finish(self):
         """The phases after the matching, and whether both are alike after each."""
         here, there = self.steps
-        same_rounds(here.rounds(0.6, 0.8), there.rounds(0.6, 0.8))
+        same_rounds(here.rounds(), there.rounds())
         np.testing.assert_array_equal(here.match, there.match)
-        self.rounds.extend((stage, len(pairs[1])) for stage, *_, pairs in here.rounds(0.6, 0.8))
+        self.rounds.extend((stage, len(pairs[1])) for stage, *_, pairs in here.rounds())
         for table, step in ((self.here, here), (self.there, there)):
             table.reidentify(step, True)
         n = len(here.features)

@@ -11,6 +11,7 @@ import pytest
 from scipy.optimize import linear_sum_assignment
 
 from sslmot import _core
+from sslmot._core import _testing
 from sslmot.assignment import iou
 from sslmot.tracking.config import TrackerConfig
 from sslmot.tracking.tracker import _settings
@@ -129,7 +130,7 @@ def assign_pairs(rng: Generator) -> None:
         arguments["row_begin"] = rng.choice([*begin, -1, 2**31 - 1], len(begin)).astype(np.int32)
         same = False
     with asking(arguments, "cost"):
-        match = _core.assign_pairs(**arguments)
+        match = _testing.assign_pairs(**arguments)
         if same:
             is_matching(match, *cost.shape)
             if np.abs(cost[kept]).max(initial=0) < 1e9 and abs(max_cost) < 1e9:
@@ -191,7 +192,7 @@ def cost(rng: Generator) -> None:
     settings = params(rng, 0.0 if plain else 0.1)
     same = not spoil(rng, arguments)
     with asking(arguments):
-        _core.cost(**arguments, params=settings)
+        _testing.cost(**arguments, params=settings)
         if same and plain:
             out = arguments["out"]
             assert ((out >= 0) & (out <= np.float32(settings.max_cost))).all()
@@ -203,7 +204,7 @@ def candidates(rng: Generator) -> None:
     settings = params(rng, 0.0 if not odd else 0.1)
     same = not spoil(rng, arguments)
     with asking(arguments, "dets"):
-        begin, columns, distances = _core.candidates(**arguments, params=settings)
+        begin, columns, distances = _testing.candidates(**arguments, params=settings)
         if not same:
             return
         assert len(begin) == t + 1
@@ -266,7 +267,7 @@ def associate(rng: Generator) -> None:
     if chance(rng, 0.05) and isinstance(arguments.get("rows"), np.ndarray):
         arguments["rows"] = rng.choice(INTEGERS, t)
     with asking(arguments, "cost", "dets"):
-        match, (begin, columns, paid) = _core.associate(**arguments, params=settings)
+        match, (begin, columns, paid) = _testing.associate(**arguments, params=settings)
         if not same:
             return
         is_matching(match, t, n)
@@ -295,7 +296,7 @@ def associate_cuda(rng: Generator) -> None:
     if not frames:
         return
     with asking({name: None for f in frames for name in f} | buffers, *names):
-        _core.associate_cuda(calls, *buffers.values(), 0)
+        _testing.associate_cuda(calls, *buffers.values(), 0)
         raise AssertionError("expected arrays on the host to be refused")
 
 
@@ -347,7 +348,7 @@ def predict(rng: Generator) -> None:
     arguments = {"state": state, "time_since_update": misses(rng, t)}
     same = not spoil(rng, arguments)
     with asking(arguments):
-        found = _core.predict(**arguments)
+        found = _testing.predict(**arguments)
         if same and np.abs(state).max(initial=0) < 1e9 and np.isfinite(state).all():
             frames = arguments["time_since_update"].astype(np.float64)[:, None] + 1
             centre = state[:, 0, :2] + frames * state[:, 1, :2]
@@ -383,7 +384,7 @@ def observe(rng: Generator) -> None:
         arguments[str(rng.choice(["rows", "columns"]))] = rng.choice(INTEGERS, k)
         same = False
     with asking(arguments):
-        _core.observe(**arguments, noise=_core.MotionNoise(**noise))
+        _testing.observe(**arguments, noise=_core.MotionNoise(**noise))
         if same:
             np.testing.assert_array_equal(arguments["last"][rows], seen[columns])
             others = np.setdiff1d(np.arange(t), rows)
@@ -396,7 +397,7 @@ def occluded_shares(rng: Generator) -> None:
     arguments = {"boxes": found}
     same = not spoil(rng, arguments)
     with asking(arguments):
-        shares = _core.occluded_shares(**arguments)
+        shares = _testing.occluded_shares(**arguments)
         if same and (np.abs(found) <= 1e9).all():
             assert ((shares >= 0) & (shares <= 1 + 1e-5)).all()
 
@@ -412,7 +413,7 @@ def largest_overlaps(rng: Generator) -> None:
     one, other, a, b = arguments.values()
     same = not spoil(rng, arguments)
     with asking(arguments):
-        overlaps = _core.largest_overlaps(**arguments)
+        overlaps = _testing.largest_overlaps(**arguments)
         if same and not odd:
             expected = (iou(one, other) * (a[:, None] == b)).max(axis=1, initial=0)
             np.testing.assert_array_equal(overlaps, expected)
@@ -443,7 +444,7 @@ def ema_update(rng: Generator) -> None:
         arguments[str(rng.choice(["rows", "columns"]))] = rng.choice(INTEGERS, k)
         same = False
     with asking(arguments):
-        _core.ema_update(**arguments)
+        _testing.ema_update(**arguments)
         if same and not odd:
             known = arguments["table_norms"][rows]
             assert np.isin(known, [0, 1]).all()
@@ -490,7 +491,7 @@ def pile(rng: Generator) -> None:
         arguments |= {"table": ones[:n, None], "table_norms": ones[:n], "rows": np.arange(n)}
         arguments |= {"embeddings": ones[:m, None], "norms": ones[:m]}
     with asking(arguments, "dets"):
-        match, _ = _core.associate(**arguments, params=params(rng, 0.0))
+        match, _ = _testing.associate(**arguments, params=params(rng, 0.0))
         is_matching(match, n, m)
 
 

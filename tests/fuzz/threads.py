@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from sslmot import Tracker, TrackerConfig, _core
+from sslmot._core import _testing
 
 THREADS = 4
 
@@ -46,12 +47,12 @@ def calls(seed: int) -> list[Any]:
         ]
         pairs = np.tile(np.arange(m, dtype=np.int32), n)
         begin = np.arange(n + 1, dtype=np.int32) * m
-        found.append(_core.assign_pairs(begin, pairs, cost.ravel(), m, 0.3))
+        found.append(_testing.assign_pairs(begin, pairs, cost.ravel(), m, 0.3))
         corner = rng.uniform(-20, 100, (n, 2))
         boxes = np.hstack([corner, corner + rng.uniform(1, 60, (n, 2))]).astype(np.float32)
         kinds = rng.integers(0, 2, n).astype(np.int32)
-        found.append(_core.occluded_shares(boxes))
-        found.append(_core.largest_overlaps(boxes, boxes[::2].copy(), kinds, kinds[::2].copy()))
+        found.append(_testing.occluded_shares(boxes))
+        found.append(_testing.largest_overlaps(boxes, boxes[::2].copy(), kinds, kinds[::2].copy()))
         picture = rng.integers(0, 256, (60, 90, 3), dtype=np.uint8)
         out = np.empty((n, 3, 16, 8), np.float32)
         _core.crop(picture, boxes, out, (0.5,) * 3, (0.2,) * 3, True)
@@ -65,7 +66,7 @@ def calls(seed: int) -> list[Any]:
             shape_weight=1.0,
             max_cost=0.9,
         )
-        _core.cost(*looks, boxes[None], boxes[None], settings, costs)
+        _testing.cost(*looks, boxes[None], boxes[None], settings, costs)
         found += [out, costs]
     return found
 
