@@ -318,7 +318,7 @@ def test_described_crops_are_those_of_boxes(encoder):
 
     crops = torch.from_numpy(crop(FRAME, BOXES, (64, 32)))
     crops[1] = 0
-    features = encoder.describe(crops)
+    features = encoder.embed_crops(crops)
     assert (features[1] == 0).all()
     np.testing.assert_allclose(features[2:].numpy(), encoder(FRAME, BOXES)[2:], atol=1e-4)
 
@@ -351,8 +351,8 @@ def test_frames_are_described_together_as_alone(batch_size, device):
     rng = np.random.default_rng(0)
     frames = [rng.integers(0, 255, (120 + 10 * i, 160, 3), np.uint8) for i in range(3)]
     boxes = [np.float32([[i, 5, 40 + i, 90]] * n) for i, n in enumerate((2, 0, 3))]
-    passes, describe = [], encoder.describe
-    encoder.describe = lambda crops: passes.append(len(crops)) or describe(crops)
+    passes, embed_crops = [], encoder.embed_crops
+    encoder.embed_crops = lambda crops: passes.append(len(crops)) or embed_crops(crops)
     together = encoder.embed_frames(frames, boxes)
     assert sum(passes) == 5
     assert max(passes) <= batch_size

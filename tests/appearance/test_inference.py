@@ -62,7 +62,7 @@ def test_features_are_those_of_the_network(config):
     encoder = trained(config)
     crops = crops_of(config)
     expected = plain(encoder, crops)
-    got = encoder.describe(crops)
+    got = encoder.embed_crops(crops)
     assert got.shape == expected.shape
     scale = float(expected.abs().max())
     torch.testing.assert_close(got / scale, expected / scale, atol=2e-5, rtol=0)
@@ -89,14 +89,14 @@ def test_a_crop_of_one_colour():
     encoder = trained(SHIPPED)
     crops = crops_of(SHIPPED)
     crops[1:] = torch.tensor([[2.0, -1.0, 0.5], [0.1, 0.1, 0.1]])[:, :, None, None]
-    torch.testing.assert_close(encoder.describe(crops), plain(encoder, crops), atol=1e-4, rtol=0)
+    torch.testing.assert_close(encoder.embed_crops(crops), plain(encoder, crops), atol=1e-4, rtol=0)
 
 
 def test_a_change_of_the_weights_is_followed():
     encoder = trained(SMALL)
     crops = crops_of(SMALL, 8)
     conv = encoder.network.backbone.layer1[0].conv1
-    before = encoder.describe(crops)
+    before = encoder.embed_crops(crops)
 
     def step():
         optimizer = torch.optim.SGD(encoder.network.parameters(), lr=0.1)
@@ -127,19 +127,19 @@ def test_a_change_of_the_weights_is_followed():
         lambda: setattr(encoder, "network", trained(SMALL, seed=2).network),
     ):
         change()
-        after = encoder.describe(crops)
+        after = encoder.embed_crops(crops)
         assert not torch.allclose(after, before, atol=1e-3)
         torch.testing.assert_close(after, plain(encoder, crops), atol=1e-4, rtol=1e-4)
         before = after
     encoder.bfloat16 = not encoder.bfloat16
-    assert not torch.equal(encoder.describe(crops), before)
+    assert not torch.equal(encoder.embed_crops(crops), before)
 
 
 def test_describing_leaves_random_numbers_and_the_network_alone():
     encoder = trained(dataclasses.replace(SHIPPED, crop_size=(64, 64)))
     weights = {k: v.clone() for k, v in encoder.network.state_dict().items()}
     state = torch.random.get_rng_state()
-    encoder.describe(crops_of(encoder.config))
+    encoder.embed_crops(crops_of(encoder.config))
     assert torch.equal(torch.random.get_rng_state(), state)
     assert all(torch.equal(v, weights[k]) for k, v in encoder.network.state_dict().items())
     assert all(p.requires_grad for p in encoder.network.parameters())
@@ -148,26 +148,26 @@ def test_describing_leaves_random_numbers_and_the_network_alone():
 def test_an_encoder_made_in_inference_mode_can_learn():
     with torch.inference_mode():
         encoder = Encoder(SMALL, device="cpu", bfloat16=False)
-        encoder.describe(crops_of(SMALL))
+        encoder.embed_crops(crops_of(SMALL))
     encoder.network.train()(crops_of(SMALL, 8)).square().mean().backward()
 
 
 def test_the_caller_s_autocast_changes_nothing():
     encoder = trained(SMALL)
     crops = crops_of(SMALL)
-    expected = encoder.describe(crops)
+    expected = encoder.embed_crops(crops)
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(encoder.describe(crops), expected)
+        assert torch.equal(encoder.embed_crops(crops), expected)
 
 
 def test_crops_of_another_size():
     with pytest.raises(ValueError, match=r"crops: expected \(N, 3, 64, 32\), got \(2, 3, 32, 64\)"):
-        trained(SMALL).describe(torch.zeros(2, 3, 32, 64))
+        trained(SMALL).embed_crops(torch.zeros(2, 3, 32, 64))
 
 
 def test_no_crops(device):
     encoder = Encoder(SHIPPED, device=device)
-    assert encoder.describe(torch.zeros(0, 3, 64, 32, device=device)).shape == (0, encoder.dim)
+    assert encoder.embed_crops(torch.zeros(0, 3, 64, 32, device=device)).shape == (0, encoder.dim)
 
 
 # CUDA graphs.
