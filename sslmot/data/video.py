@@ -53,7 +53,7 @@ class Video:
         capture.release()
 
     def __len__(self) -> int:
-        """Return the number of frames in the container's header. Decoding may give a few more or less.
+        """Return the number of frames in the container's header, which may be slightly wrong.
 
         Raises:
             TypeError: The container does not store it.

@@ -220,8 +220,9 @@ def test_train_on_a_video(crowd, video, tmp_path, monkeypatch):
 
 class TestErrors:
     def test_no_such_path(self, tmp_path, capsys):
-        message = fails(capsys, "track", tmp_path / "nowhere.mp4", "--detections", "nowhere.txt")
-        expected = f"path: expected a video or a folder, got {tmp_path / 'nowhere.mp4'}: not there"
+        path = tmp_path / "nowhere.mp4"
+        message = fails(capsys, "track", path, "--detections", "nowhere.txt")
+        expected = f"path: expected a video or a folder, got {path}, which does not exist"
         assert message == f"sslmot track: {expected}\n"
 
     def test_clips_that_do_not_fit(self, crowd, video, tmp_path, capsys):
@@ -407,7 +408,7 @@ def test_every_setting_is_explained(capsys):
         main(["track", "--help"])
     text = " ".join(capsys.readouterr()[0].split())
     assert "--tau X Temperature of the affinity" in text
-    assert "(default: 2.5; of the paper: inf)" in text
+    assert "(default: 2.5; in the paper: inf)" in text
     for field in dataclasses.fields(sslmot.TrackerConfig):
         flag = "--" + field.name.replace("_", "-")
         explained = re.search(rf" {flag}( N| X| {{kalman,none}}|, --no-[\w-]+) [\"A-Z]\w+", text)

@@ -445,7 +445,9 @@ def test_several_sequences_and_what_is_left_out(tmp_path):
 
 def test_gaps_that_no_one_outlasts(tmp_path):
     sequence_of_squares(tmp_path)
-    with pytest.warns(UserWarning, match="A: no one in view again 15, 60 frames later: left out"):
+    with pytest.warns(
+        UserWarning, match="A: no person in view again 15, 60 frames later: left out"
+    ):
         rows = evaluate_reid(tmp_path, Spy(), gaps=(3, 15, 60))
     assert [row.gap for row in rows] == [3]
     with (

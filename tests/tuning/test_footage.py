@@ -6,7 +6,7 @@ import pytest
 
 from sslmot import Tracker, TrackerConfig
 from sslmot.data import mot
-from sslmot.tuning.footage import Footage, describe, embed_sequence, embed_video, track
+from sslmot.tuning.footage import Footage, embed_clip, embed_sequence, embed_video, track
 
 FRAMES, SIZE = 6, (64, 48)
 # Nobody is in frames 2 and 6.
@@ -119,7 +119,7 @@ def test_files_that_are_missing(sequence, video, tmp_path):
 
 def test_nobody_at_all_is_motion_alone():
     empty = {t: np.empty((0, 5), np.float32) for t in (1, 2)}
-    footage = describe("empty", ((t, frame(t)) for t in (1, 2)), empty, Brightness())
+    footage = embed_clip("empty", ((t, frame(t)) for t in (1, 2)), empty, Brightness())
     assert (len(footage), footage.embeddings) == (2, None)
     assert [len(result.ids) for result in track(footage, Tracker())] == [0, 0]
 
@@ -130,7 +130,7 @@ def test_features_of_torch():
     def extractor(frame, boxes):
         return torch.ones(len(boxes), 7, dtype=torch.bfloat16)
 
-    footage = describe("clip", [(1, frame(1))], {1: DETECTIONS[1]}, extractor)
+    footage = embed_clip("clip", [(1, frame(1))], {1: DETECTIONS[1]}, extractor)
     assert footage.embeddings[0].dtype == np.float32
     np.testing.assert_array_equal(footage.embeddings[0], np.ones((2, 7)))
 
