@@ -400,7 +400,7 @@ def test_moments_say_who_came_back(crowd):
         ]
 
     assert longest_gaps(results(one), crowd)[last].endswith("5 again")
-    assert longest_gaps(results(other), crowd)[last].endswith("5 now somebody else")
+    assert longest_gaps(results(other), crowd)[last].endswith("5 now another person")
 
 
 def test_every_setting_is_explained(capsys):
