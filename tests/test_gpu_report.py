@@ -139,11 +139,15 @@ def test_a_stage_that_fails_or_hangs_is_recorded(tmp_path, monkeypatch):
     assert len(report["benchmarks"]) == 3
 
 
-def test_the_stages(tmp_path):
+def test_the_stages(tmp_path, monkeypatch):
+    monkeypatch.setattr(gpu_report.shutil, "which", lambda name: name)
     stages = {name: command for name, command, _ in gpu_report.stages("9.0", tmp_path)}
     assert list(stages)[:3] == ["build", "check", "tests"]
+    assert list(stages)[-2:] == ["memcheck", "racecheck"]
     assert "cmake.define.CMAKE_CUDA_ARCHITECTURES=90-real" in stages["build"]
     assert {"test_cost", "test_step", "test_assignment"} <= set(stages)
+    files = {part for command in stages.values() for part in command if part.endswith(".py")}
+    assert [file for file in sorted(files) if not (gpu_report.ROOT / file).is_file()] == []
 
 
 def test_the_built_package_is_tested(tmp_path):
