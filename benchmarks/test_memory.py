@@ -23,7 +23,7 @@ from sslmot import ColorHistogram, Tracker
 from sslmot.demo.crowd import Crowd, CrowdConfig
 
 pytestmark = pytest.mark.skipif(
-    not sys.platform.startswith("linux"), reason="/proc/self/statm: Linux alone has it"
+    not sys.platform.startswith("linux"), reason="/proc/self/statm: only on Linux"
 )
 
 MOST = 2.0

@@ -33,7 +33,7 @@ def crops(tmp_path):
 
 
 def test_training(benchmark, crops, all_cores, capsys, tmp_path):
-    reason = "training needs more: pip install sslmot[train]"
+    reason = "training needs: pip install sslmot[train]"
     trainer = pytest.importorskip("sslmot.training.trainer", reason=reason)
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

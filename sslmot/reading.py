@@ -211,7 +211,7 @@ def array_from(data: bytes) -> npt.NDArray[Any]:
     dtype, shape, order, offset = _npy_header(data, len(data))
     array = np.ndarray(shape, dtype, data, offset, order=order).copy(order="K")
     if dtype == np.bool_ and (array.view(np.uint8) > 1).any():
-        raise ValueError("expected truth values, got other bytes")
+        raise ValueError("expected bools, got other bytes")
     return array
 
 

@@ -43,7 +43,7 @@ def read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         if tensor.dtype not in _DTYPES:
             raise ValueError(f"{path}: {name}: expected numbers, got {tensor.dtype}")
         if tensor.dtype == torch.bool and bool((tensor.view(torch.uint8) > 1).any()):
-            raise ValueError(f"{path}: {name}: expected truth values, got other bytes")
+            raise ValueError(f"{path}: {name}: expected bools, got other bytes")
     return tensors, metadata
 
 

@@ -48,13 +48,13 @@ def people(count=4, each=6, size=(32, 16)):
     Crops of a person are 6 frames apart. Half of the people are in one clip, half in another.
     """
     rng = np.random.default_rng(0)
-    who = np.repeat(np.arange(count), each)
+    person = np.repeat(np.arange(count), each)
     joints = walking(np.tile(np.arange(each) / each, count) + 0.04)
     crops = CropSet(
-        drawn(joints, rng.integers(0, 256, (count, 3))[who], size),
-        (2 * who // count).astype(np.int32),
+        drawn(joints, rng.integers(0, 256, (count, 3))[person], size),
+        (2 * person // count).astype(np.int32),
         (6 * np.tile(np.arange(each), count)).astype(np.int64),
-        who.astype(np.int64),
+        person.astype(np.int64),
         ("left", "right"),
     )
     return crops, joints

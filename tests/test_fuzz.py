@@ -62,9 +62,9 @@ def test_a_fault_is_reported_with_its_case(target, message, capfd, monkeypatch):
     monkeypatch.setattr(harness, "MOST_MEMORY", 2**20 if target is takes_memory else 2**40)
     monkeypatch.setattr(harness, "HANG", 1.0 if target is hangs else 100)
     assert not harness.fuzz({"bad": target}, 100, 7)
-    told = capfd.readouterr().out
-    assert "fault in bad:0, seed 7" in told
-    assert message in told
+    output = capfd.readouterr().out
+    assert "fault in bad:0, seed 7" in output
+    assert message in output
     assert not harness.repeat(target, 7, "bad", 0)
 
 
@@ -81,9 +81,9 @@ def test_a_case_is_the_same_when_repeated():
 
 def test_time_is_shared_and_reported(capfd):
     assert harness.fuzz({"one": lambda rng: None, "two": lambda rng: None}, 0.2, 1)
-    told = capfd.readouterr().out
-    assert told.splitlines()[1].startswith("one")
-    assert "no fault in" in told
+    output = capfd.readouterr().out
+    assert output.splitlines()[1].startswith("one")
+    assert "no fault in" in output
 
 
 def test_memory_of_a_target_does_not_count_for_its_cases(monkeypatch):

@@ -109,7 +109,7 @@ def _train(args: argparse.Namespace) -> None:
         from sslmot.training.folder import check_output
         from sslmot.training.trainer import resume, train
     except ImportError as error:
-        raise ImportError(f"training needs more: pip install sslmot[train] ({error})") from error
+        raise ImportError(f"training needs: pip install sslmot[train] ({error})") from error
 
     given = changes(args, TrainConfig)
     if args.resume is not None:
@@ -148,7 +148,7 @@ def _adapt(args: argparse.Namespace) -> None:
         from sslmot.training.adapt import adapt, adaptation
         from sslmot.training.folder import check_output
     except ImportError as error:
-        raise ImportError(f"training needs more: pip install sslmot[train] ({error})") from error
+        raise ImportError(f"training needs: pip install sslmot[train] ({error})") from error
 
     detections = [args.detections] if is_video(args) else None
     check_output(args.output)

@@ -440,7 +440,7 @@ def write_sequence(
     """
     path, length = Path(root) / name, len(detections)
     if not length or set(detections) != set(range(1, length + 1)):
-        raise ValueError(f"detections: expected frames 1 to their number, got {list(detections)}")
+        raise ValueError(f"detections: expected consecutive frames from 1, got {list(detections)}")
     (path / "det").mkdir(parents=True, exist_ok=True)
     info = (
         f"[Sequence]\nname={name}\nimDir=img1\nframeRate={frame_rate:g}\nseqLength={length}\n"

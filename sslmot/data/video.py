@@ -272,8 +272,7 @@ def _within(
     within = {t: rows for t, rows in detections.items() if frames is None or t in frames}
     if frames is not None and not within:
         raise ValueError(
-            f"frames: expected some that {path} has detections in, "
-            f"got {frames.start}-{frames.stop - 1}"
+            f"frames: expected frames with detections in {path}, got {frames.start}-{frames.stop - 1}"
         )
     return within
 

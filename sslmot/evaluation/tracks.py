@@ -263,7 +263,7 @@ def _preprocessed(sequence: Sequence, results: Path) -> dict[str, Any]:
     last = max(frames, default=1)
     if last > MOST_SCORED:
         raise ValueError(
-            f"{sequence.path}: expected boxes in frames up to {MOST_SCORED}, got some in {last}"
+            f"{sequence.path}: expected boxes in frames up to {MOST_SCORED}, got frame {last}"
         )
     with sequence.ground_truth_path.open(errors="replace") as file:
         columns = file.readline().count(",") + 1

@@ -144,8 +144,8 @@ def calibrate(footage: Footage, config: TrackerConfig | None = None) -> Calibrat
     different, same = Cosines.of(of_two), Cosines.of(of_one)
     if not different.high < same.median:
         raise ValueError(
-            f"footage: expected embeddings by which most people resemble themselves {gap} frames "
-            f"later more than 95 % of others, got cosines of {same.median:.2f} and "
+            f"footage: expected the median cosine of a person with itself {gap} frames later to be "
+            f"above the 95th percentile of different people, got {same.median:.2f} and "
             f"{different.high:.2f}"
         )
     lost = different.high + _WAY * (same.median - different.high)

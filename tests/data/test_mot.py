@@ -459,8 +459,8 @@ def test_written_sequence_reads_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("detections", "message"),
     [
-        ({}, "detections: expected frames 1 to their number"),
-        ({2: np.empty((0, 5))}, r"detections: expected frames 1 to their number, got \[2\]"),
+        ({}, "detections: expected consecutive frames from 1"),
+        ({2: np.empty((0, 5))}, r"detections: expected consecutive frames from 1, got \[2\]"),
         ({1: np.ones((2, 4))}, r"detections, frame 1: expected \(N, 5\) or \(N, 6\), got \(2, 4\)"),
         ({1: [[0, 0, 1, np.nan, 1]]}, r"det\.txt:1: expected finite numbers"),
         ({1: [[0, 0, 0.001, 1, 1]]}, r"det\.txt:1: expected a positive width"),

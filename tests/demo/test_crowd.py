@@ -96,10 +96,10 @@ def test_pixels_of_a_person_lie_inside_the_box(crowd):
 
 
 def test_people_are_drawn_at_their_ground_truth(crowd):
-    nobody = Crowd(replace(PERFECT, people=0))
-    assert len(nobody.detections(0)) == len(nobody.truth(0).ids) == 0
+    no_people = Crowd(replace(PERFECT, people=0))
+    assert len(no_people.detections(0)) == len(no_people.truth(0).ids) == 0
     for t in (0, 30):
-        frame, empty = crowd.frame(t).astype(int), nobody.frame(t).astype(int)
+        frame, empty = crowd.frame(t).astype(int), no_people.frame(t).astype(int)
         painted = np.abs(frame - empty).max(axis=2) > 12
         assert painted[crowd.labels(t) > 0].mean() > 0.9
         outside = np.ones(painted.shape, bool)
@@ -133,10 +133,10 @@ def test_scenery_hides_people():
     alone = put(Crowd(replace(PERFECT, people=1)), places[:1])
     assert alone.truth(0).visibility.tolist() == [0]
     assert len(alone.detections(0)) == 0
-    nobody = Crowd(replace(PERFECT, people=0))
+    no_people = Crowd(replace(PERFECT, people=0))
     x1, y1, x2, y2 = alone.truth(0).boxes[0].astype(int)
     head = slice(y1, (y1 + y2) // 2), slice(x1, x2)  # the shadow is lower
-    assert np.array_equal(alone.frame(0)[head], nobody.frame(0)[head])
+    assert np.array_equal(alone.frame(0)[head], no_people.frame(0)[head])
 
 
 def test_detections_are_plausible():

@@ -56,14 +56,14 @@ class Note:
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, self._FORMAT.size)
 
-    def write(self, case: str, *, told: bool = False) -> None:
-        """Record that a case begins, or that its fault was printed (``told``)."""
-        self._FORMAT.pack_into(self._memory, 0, time.monotonic(), told, case.encode())
+    def write(self, case: str, *, reported: bool = False) -> None:
+        """Record that a case begins, or that its fault was printed (``reported``)."""
+        self._FORMAT.pack_into(self._memory, 0, time.monotonic(), reported, case.encode())
 
     def read(self) -> tuple[float, bool, str]:
         """Return its start, whether its fault was printed, and its name."""
-        began, told, case = self._FORMAT.unpack_from(self._memory)
-        return began, told, case.rstrip(b"\0").decode()
+        began, reported, case = self._FORMAT.unpack_from(self._memory)
+        return began, reported, case.rstrip(b"\0").decode()
 
 
 def generator(seed: int, name: str, number: int) -> np.random.Generator:
@@ -155,13 +155,13 @@ def _watched(note: Note, run: Callable[[], bool], seed: int) -> bool:
         except BaseException:
             case = note.read()[2]
             print(f"fault in {case}, seed {seed}\n{traceback.format_exc()}", flush=True)
-            note.write(case, told=True)
+            note.write(case, reported=True)
         finally:
             sys.stdout.flush()
             os._exit(status)  # without cleanup of the parent's open files
     while True:
         ended, status = os.waitpid(child, os.WNOHANG)
-        began, told, case = note.read()
+        began, reported, case = note.read()
         if ended:
             break
         if time.monotonic() - began > HANG:
@@ -170,7 +170,7 @@ def _watched(note: Note, run: Callable[[], bool], seed: int) -> bool:
             print(f"fault in {case}, seed {seed}: it did not end in {HANG:.0f} s")
             return False
         time.sleep(0.05)
-    if status != 0 and not told:
+    if status != 0 and not reported:
         how = f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else "an abort"
         print(f"fault in {case}, seed {seed}: the process ended by {how}")
     return status == 0

@@ -101,11 +101,11 @@ def report(name: str) -> int:
     before, now = (Recording.load(WORK / part) for part in ("before", "now"))
     both = sorted(set(before.scenes) & set(now.scenes))
     for title, some in (("only here", now), (f"only in {name}", before)):
-        alone = sorted(set(some.scenes) - set(both))
-        if alone:
-            print(f"{title}, not compared: {', '.join(alone)}")
+        only = sorted(set(some.scenes) - set(both))
+        if only:
+            print(f"{title}, not compared: {', '.join(only)}")
     if not both:
-        print(f"expected scenes that both have, {name} has none of them")
+        print(f"expected common scenes, {name} has none of them")
         return 1
     differences = before.differences(now, both)
     print("\n".join(differences))

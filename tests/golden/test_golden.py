@@ -170,13 +170,13 @@ class TestDifference:
         Recording({"a/b": Scene([{0: 1}], [(0, 2, -1)])}, {"a": {}}).save(tmp_path / "before")
         Recording({"a/b": other, "a/c": other}, {"a": {}}).save(tmp_path / "now")
         assert compare.report("v1") == code
-        told = capsys.readouterr().out
-        assert "only here, not compared: a/c" in told
-        assert f"1 scenes compared with v1: {code} differ" in told
+        output = capsys.readouterr().out
+        assert "only here, not compared: a/c" in output
+        assert f"1 scenes compared with v1: {code} differ" in output
 
     def test_of_two_commits_without_a_scene_in_common(self, tmp_path, monkeypatch, capsys):
         monkeypatch.setattr(compare, "WORK", tmp_path)
         for part, name in (("before", "a/b"), ("now", "a/c")):
             Recording({name: self.SCENE}, {"a": {}}).save(tmp_path / part)
         assert compare.report("v1") == 1
-        assert "expected scenes that both have" in capsys.readouterr().out
+        assert "expected common scenes" in capsys.readouterr().out

@@ -29,15 +29,15 @@ def walk(people=12, frames=100, common=0.5, own=0.4, seed=0):
     """Make people side by side: cosines are about ``common``, ``common + own`` for one person."""
     rng = np.random.default_rng(seed)
     noise = 1 - common - own
-    looks = np.zeros((people, 65))
-    looks[:, 0] = math.sqrt(common)
-    looks[:, 1:] = math.sqrt(own) * unit(rng.normal(size=(people, 64)))
+    people_features = np.zeros((people, 65))
+    people_features[:, 0] = math.sqrt(common)
+    people_features[:, 1:] = math.sqrt(own) * unit(rng.normal(size=(people, 64)))
     left = np.arange(people)[:, None] * 100.0
     detections, embeddings = [], []
     for t in range(frames):
         box = np.hstack([left + t, 0 * left + 50, left + t + 40, 0 * left + 150, 0 * left + 0.9])
         order = rng.permutation(people)
-        rows = looks + np.hstack(
+        rows = people_features + np.hstack(
             [np.zeros((people, 1)), math.sqrt(noise) * unit(rng.normal(size=(people, 64)))]
         )
         detections.append(box[order].astype(np.float32))
@@ -176,7 +176,7 @@ def test_shorter_footage_has_a_shorter_gap():
         (walk(frames=30), f"{MIN_TRACKLETS} or more tracklets that last for 30 .*, got 0"),
         (Footage("empty", [], []), "tracklets that last for 30 frames, got 0"),
         (Footage("motion", walk().detections), "footage: expected embeddings .*, got none"),
-        (walk(common=0.9, own=0.0), "most people resemble themselves 60 frames later more than"),
+        (walk(common=0.9, own=0.0), "the median cosine of a person with itself 60 frames later to be above"),
     ],
 )
 def test_footage_with_too_little_data(footage, message):

@@ -138,13 +138,13 @@ def test_features_of_torch():
 @pytest.mark.parametrize("embedded", [True, False])
 def test_track_matches_the_tracker(embedded):
     rng = np.random.default_rng(0)
-    looks, detections, embeddings = np.eye(4, dtype=np.float32), [], []
+    features, detections, embeddings = np.eye(4, dtype=np.float32), [], []
     for t in range(10):
         order = rng.permutation(4)
         left = order * 50 + t
         dets = np.column_stack([left, 0 * left + 20, left + 30, 0 * left + 100, 0 * left + 0.75])
         detections.append(dets.astype(np.float32))
-        embeddings.append(looks[order])
+        embeddings.append(features[order])
     footage = Footage("clip", detections, embeddings if embedded else None)
     config = TrackerConfig(min_hits=2)
     results, tracker = track(footage, Tracker(config)), Tracker(config)
