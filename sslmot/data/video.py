@@ -272,7 +272,8 @@ def _within(
     within = {t: rows for t, rows in detections.items() if frames is None or t in frames}
     if frames is not None and not within:
         raise ValueError(
-            f"frames: expected frames with detections in {path}, got {frames.start}-{frames.stop - 1}"
+            f"frames: expected frames with detections in {path}, "
+            f"got {frames.start}-{frames.stop - 1}"
         )
     return within
 

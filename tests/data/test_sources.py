@@ -139,7 +139,7 @@ def test_a_video_is_decoded_up_to_the_last_chosen_frame(video, monkeypatch):
 def test_missing_frames(video, mot, folder):
     path, text = video
     for source, files in (([path], [text]), ([mot / "MOT17-07-SDP"], None)):
-        with pytest.raises(ValueError, match=r"frames: expected frames with detections in .*, got 3-9"):
+        with pytest.raises(ValueError, match=r"frames: expected frames with det.*, got 3-9"):
             read_sources(source, SIZE, detections=files, frames=range(3, 10))
     with pytest.raises(ValueError, match="frames: expected a video or a MOTChallenge source"):
         read_sources([folder], SIZE, frames=range(1, 2))
