@@ -14,7 +14,7 @@ from sslmot import ColorHistogram, Gallery, Tracker, TrackerConfig, TrackerGroup
 from .draws import uniform
 from .extractors import Strips, Together
 from .people import Moment, Street, labelled
-from .pictures import View, Pictures, shaken, still
+from .pictures import Pictures, View, shaken, still
 from .recording import Scenes
 from .refusals import Failing, refuse, refuse_frames, refuse_group
 from .settings import CONFIGS, IMPATIENT, NO_CAMERA, config, gallery
