@@ -39,8 +39,8 @@ def add_commands(commands: Any) -> None:
         "--interpolate",
         type=int,
         metavar="N",
-        help="offline: after the last frame, fill gaps of tracks up to N frames, such as 30 "
-        "(default: off)",
+        help="offline: after the last frame, fill gaps of tracks whose ends are at most N frames "
+        "apart, such as 30 (default: off)",
     )
     track.add_argument(
         "--config", type=Path, metavar="FILE", help="settings in YAML, from calibrate or tune"
