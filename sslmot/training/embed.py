@@ -21,7 +21,7 @@ def by_encoder(crops: CropSet, encoder: Encoder) -> Features:
     for first in range(0, len(crops), _BATCH):
         images = torch.from_numpy(np.array(crops.images[first : first + _BATCH]))
         seen = to_network(images.to(encoder.device), c.crop_size, c.mean, c.std, middle=c.middle)
-        parts.append(encoder.describe(seen).cpu().numpy())
+        parts.append(encoder.embed_crops(seen).cpu().numpy())
     return np.concatenate(parts)
 
 

@@ -164,7 +164,7 @@ class TestErrors:
         flags = ["--weights", str(weights), "--output", str(tmp_path), "--frames", "41-80"]
         with pytest.raises(SystemExit):
             main(["adapt", str(footage[0]), "--detections", str(footage[1]), *flags])
-        assert "frames: expected some that" in capsys.readouterr()[1]
+        assert "frames: expected frames with detections in" in capsys.readouterr()[1]
 
     def test_clips_that_do_not_fit(self, footage, tmp_path, capsys):
         for arguments, message in (
