@@ -38,7 +38,8 @@ def test_wheel_in_a_new_environment(tmp_path):
     (wheel,) = tmp_path.glob("sslmot-*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert any(name.startswith("sslmot/_core.") and name.endswith(".so") for name in names)
-    assert {"sslmot/py.typed", "sslmot/_core.pyi", "sslmot/tracking/tracker.py"} <= set(names)
+    stubs = {"sslmot/_core/__init__.pyi", "sslmot/_core/_testing.pyi", "sslmot/py.typed"}
+    assert {*stubs, "sslmot/tracking/tracker.py"} <= set(names)
     assert any(
         n.startswith("sslmot/appearance/weights/") and n.endswith(".safetensors") for n in names
     )
