@@ -26,7 +26,7 @@ Kind: TypeAlias = Literal["appearance", "motion"]
 Floats: TypeAlias = npt.NDArray[np.float32]
 
 PROJECT = Path(__file__).parents[2]
-DATA = PROJECT.parent / "shared" / "data"
+DATA = Path(os.environ.get("SSLMOT_DATA", PROJECT.parent / "shared" / "data"))
 
 
 @dataclass(frozen=True)
