@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
@@ -73,6 +73,7 @@ def same_scores(row, result):
 class TestScores:
     @settings(max_examples=20, deadline=None)
     @given(st.integers(0, 2**32))
+    @example(121)  # no people, distractors alone
     def test_equal_those_of_trackeval(self, seed):
         same_scores(*crowd(seed))
 
