@@ -97,6 +97,15 @@ class TestScores:
         scores = same_scores(row, [(nothing, nothing)] * len(row))
         assert (scores.idf1, scores.mota, scores.fp) == (0, 0, 0)
 
+    def test_a_frame_without_tracks(self):
+        """TrackEval prefers the track of the last frame that had some, even to a better box."""
+        truth = annotation([(t, 1, 10, 10, 20, 40, 1) for t in (1, 2, 3)])
+        box, near = [10, 10, 30, 50, 1], [12, 10, 32, 50, 1]
+        row = row_of(truth, [[box], [], [box, near]])
+        some = [([7], [0]), ([], []), ([8, 7], [0, 1])]
+        result = [(np.array(i, np.int64), np.array(d, np.int64)) for i, d in some]
+        assert same_scores(row, result).idsw == 0
+
     def test_a_detection_in_two_tracks(self):
         truth = annotation([(1, 1, 10, 10, 20, 40, 1)])
         row = row_of(truth, [[[10, 10, 30, 50, 1]]])
