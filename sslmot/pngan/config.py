@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
-from sslmot.settings import Settings
+from sslmot.settings import Settings, setting
 
 PairsName = Literal["tracklet", "pseudo", "identity", "flip"]
 
@@ -33,21 +32,11 @@ class PnganConfig(Settings):
     """
 
     pairs: PairsName = "tracklet"
-    crop_size: tuple[int, int] = (128, 64)
-    width: int = 64
-    blocks: int = 9
-    batch_size: int = 32
-    epochs: int = 20
-    learning_rate: float = 2e-4
-    l1: float = 10.0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        self._expect_choice("pairs")
-        for name, low in (("batch_size", 1), ("epochs", 1), ("seed", 0)):
-            self._expect_integer(name, low)
-        for name in ("width", "blocks"):
-            self._expect_integer(name, 1, 1024)
-        self._expect_number("learning_rate", 1e-6, 1)
-        self._expect_number("l1", 0, math.inf)
-        self._expect_crop_size(self.crop_size, (32, 16), multiple=4)
+    crop_size: tuple[int, int] = setting((128, 64), (32, 16), (1024, 1024), multiple=4)
+    width: int = setting(64, 1, 1024)
+    blocks: int = setting(9, 1, 1024)
+    batch_size: int = setting(32, 1)
+    epochs: int = setting(20, 1)
+    learning_rate: float = setting(2e-4, 1e-6, 1)
+    l1: float = setting(10.0, 0)
+    seed: int = setting(0, 0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,7 +11,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from sslmot import reading
 from sslmot import tensors as tensor_files
 from sslmot.appearance.encoder import computes_in_bfloat16
 from sslmot.inputs import describe
@@ -85,11 +83,7 @@ class PoseGenerator:
         tensors, metadata = tensor_files.read(path)
         if _KEY not in metadata:
             raise ValueError(f"{path}: expected {_KEY!r} in the metadata, got {sorted(metadata)}")
-        try:
-            fields = reading.from_json(metadata.pop(_KEY))
-        except ValueError as error:
-            raise ValueError(f"{path}: {_KEY}: {error}") from error
-        config = PnganConfig.from_dict(fields, f"{path}: {_KEY}")
+        config = PnganConfig.from_json(metadata.pop(_KEY), f"{path}: {_KEY}")
         # A config can ask for any size: before there is such a network, do the tensors have it?
         tensor_files.expect(path, tensors, lambda: Generator(config.width, config.blocks))
         generator = cls(config, device=device, batch_size=batch_size)
@@ -104,7 +98,7 @@ class PoseGenerator:
             path: File to write or replace.
             metadata: To go with them, added to :attr:`metadata`.
         """
-        notes = {**self.metadata, **(metadata or {}), _KEY: json.dumps(self.config.to_dict())}
+        notes = {**self.metadata, **(metadata or {}), _KEY: self.config.to_json()}
         tensor_files.write(path, self.network.state_dict(), notes)
 
     @property
