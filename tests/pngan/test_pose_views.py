@@ -201,7 +201,8 @@ def views_of(config, data, folder, seed=0):
     crops, _ = data
     run = trainer._Trainer(crops, config, folder, "cpu", False)
     batch = next(run.sampler.epoch(np.random.default_rng(0)))
-    (first, second), _ = run._views(batch, np.random.default_rng(seed))
+    run.rng = np.random.default_rng(seed)
+    first, second, _ = run._inputs(batch)
     return batch, first, second
 
 

@@ -19,12 +19,14 @@ pytest.importorskip("tensorboard")
 
 from full_disk import full_disk  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
+from torch.utils.tensorboard import SummaryWriter  # noqa: E402
 
 from sslmot import tensors as tensors_file  # noqa: E402
 from sslmot.appearance.encoder import Encoder  # noqa: E402
 from sslmot.appearance.network import resnet  # noqa: E402
 from sslmot.data.crops import CropSet  # noqa: E402
 from sslmot.training import trainer  # noqa: E402
+from sslmot.training.checkpoints import Checkpoint  # noqa: E402
 from sslmot.training.collapse import CollapseError  # noqa: E402
 from sslmot.training.config import TrainConfig  # noqa: E402
 
@@ -340,7 +342,7 @@ def test_a_full_disk_names_the_file(crops, tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     # The curves are written in a thread of TensorBoard's own, whose errors name no file.
-    monkeypatch.setattr(trainer.SummaryWriter, "add_scalar", full)
+    monkeypatch.setattr(SummaryWriter, "add_scalar", full)
     with pytest.raises(OSError, match=rf"No space left.*{tmp_path}/run"):
         trainer.resume(tmp_path / "run", device="cpu")
 
@@ -399,6 +401,6 @@ def test_a_killed_run_loses_an_epoch_at_most(crops, tmp_path):
     # What is on disk is whole, whenever it was killed.
     config = TrainConfig.load(run / "config.yaml")
     again = trainer._Trainer(CropSet.load(run / "crops"), config, run, "cpu", False)
-    again.restore(run / "checkpoint.safetensors")
+    again.restore(Checkpoint.load(run / "checkpoint.safetensors", config))
     assert again.epoch >= 1
     Encoder.load(run / "encoder.safetensors", device="cpu")
