@@ -1,4 +1,4 @@
-"""Settings of PN-GAN's training, checked on construction."""
+"""Settings of the training of PN-GAN."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ PairsName = Literal["tracklet", "pseudo", "identity", "flip"]
 
 @dataclass(frozen=True)
 class PnganConfig(Settings):
-    """How a generator of poses is trained: by default as in PN-GAN (Qian et al., ECCV 2018).
+    """Settings of the training of a generator, by default those of PN-GAN (Qian et al., ECCV 2018).
 
     Attributes:
-        pairs: What shows one person in two poses: "tracklet", crops of a tracklet; "pseudo", crops
-            of a pseudo-identity; "identity", crops of a labelled person, as in the paper, which is
-            supervised; "flip", a crop and its mirror image.
+        pairs: Source of pairs of one person in two poses: "tracklet", crops of a tracklet;
+            "pseudo", crops of a pseudo-identity; "identity", crops of a labelled person, supervised
+            as in the paper; "flip", a crop and its mirror image.
         crop_size: Height and width of a crop, pixels; multiples of 4.
-        width: Channels of the networks' first convolutions; 64 is the paper's, fewer are faster.
+        width: Channels of the first convolutions; 64 is the paper's, fewer are faster.
         blocks: Residual blocks of the generator.
         batch_size: Pairs in a batch.
-        epochs: How often every crop with a partner is a source.
-        learning_rate: Of Adam, in the first half of the epochs; it falls to 0 in the second.
+        epochs: Passes over all crops with a partner.
+        learning_rate: Rate of Adam in the first half of the epochs; it falls to 0 in the second.
         l1: Weight of the mean absolute difference beside the adversarial loss.
-        seed: Of weights and pairs.
+        seed: Seed of weights and pairs.
 
     Raises:
         ValueError: A field is out of range.

@@ -54,8 +54,8 @@ def train_pngan(
 
     Args:
         crops: N crops of the config's size.
-        joints: (N, 18, 3) float32, of the crops.
-        pairs: To learn from, as one of `sslmot.pngan.pairs` finds them.
+        joints: (N, 18, 3) float32, joints of the crops.
+        pairs: The training data, see `sslmot.pngan.pairs`.
         config: Settings.
         output: Folder of the run; must be missing or empty.
         device: Where to train; None for CUDA where there is one.
@@ -68,14 +68,14 @@ def train_pngan(
         FileExistsError: The folder holds something.
         ValueError: Crops, joints, pairs and config do not fit together, or there is no such
             device.
-        FloatingPointError: A loss is not finite any more; the last checkpoint is from before.
+        FloatingPointError: A loss or a weight is not finite; the last checkpoint is from before.
     """
     output = Path(output)
     check_output(output, "sslmot train-pngan")
-    # Before anything is written: does all of it fit together?
+    # All is checked before anything is written.
     trainer = _Trainer(crops, joints, pairs, config, output, device, progress)
     arrays = {"joints": joints, **vars(pairs)}
-    # Copies: source and target may be one array, which safetensors refuses.
+    # Copies, since safetensors refuses one array under two names: source may be target.
     tensors = {name: torch.tensor(array) for name, array in arrays.items()}
     with new_run(output, config, crops) as part:
         tensor_files.write(part / "pairs.safetensors", tensors, {})
@@ -99,7 +99,7 @@ def resume_pngan(
         FloatingPointError: As :func:`train_pngan`.
     """
     output = Path(output)
-    # The checkpoint is compared before there are networks: a config can ask for any size.
+    # Compares config and checkpoint before a network is made, since a config can ask for any size.
     config, crops, saved = open_run(output, PnganConfig)
     path = output / "pairs.safetensors"
     arrays, _ = tensor_files.read_arrays(path)

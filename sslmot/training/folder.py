@@ -1,4 +1,4 @@
-"""The folder of a run: made by a new one, read by one that goes on."""
+"""The folder of a run: made by a new run, read by a resumed one."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def new_run(output: Path, config: Settings, crops: CropSet) -> Iterator[Path]:
     Args:
         output: The folder; missing or empty.
         config: Settings of the run.
-        crops: What it learns from.
+        crops: The training data.
 
     Yields:
         The folder while it is made, for more files.
@@ -56,7 +56,7 @@ def new_run(output: Path, config: Settings, crops: CropSet) -> Iterator[Path]:
 
 
 def open_run(output: Path, kind: type[_Config]) -> tuple[_Config, CropSet, Checkpoint | None]:
-    """Read what a run needs to go on.
+    """Read the folder of a run to resume.
 
     Args:
         output: The folder.

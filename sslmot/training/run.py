@@ -42,7 +42,7 @@ class Run(ABC):
     number of the epoch. Then a resumed run gives what an uninterrupted one gives, bit for bit.
 
     Args:
-        crops: What to learn from.
+        crops: The training data.
         config: Settings.
         epochs: How many to train.
         output: Folder of the run.

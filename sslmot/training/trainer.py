@@ -51,9 +51,9 @@ from sslmot.training.spread import spread
 Identities: TypeAlias = npt.NDArray[np.int64]
 _Inputs: TypeAlias = tuple[Tensor, Tensor, Tensor | None]
 
-_SOME = 512  # crops that say how features are spread
+_SOME = 512  # crops to spread the features by
 _CURVES = ("loss", "affinity/same", "affinity/different")
-_BATCH = 256  # pairs that config.learning_rate is for
+_BATCH = 256  # pairs that config.learning_rate refers to
 
 
 def train(
@@ -66,13 +66,13 @@ def train(
 ) -> Encoder:
     """Train an encoder in a new run.
 
-    Under ``torchrun`` every process calls this; the first one writes what the others read, so
-    several machines need a file system in common. Batch normalisation is over the whole batch on
-    GPUs, and over each process's share on CPUs.
+    Under ``torchrun`` every process calls this. The others read the run that the first one writes,
+    so several machines must share a file system. Batch normalisation is over the whole batch on
+    GPUs, over the share of each process on CPUs.
 
     Args:
-        crops: To learn from; None in processes but the first.
-        config: Settings, those of the first process for all.
+        crops: The training data; None in all processes but the first.
+        config: Settings; those of the first process count for all.
         output: Folder of the run; must be missing or empty.
         device: Where to train; None for CUDA where there is one.
         progress: Show a bar, and a line for each epoch.
@@ -86,6 +86,7 @@ def train(
         ValueError: The crops are too few for a batch, the initial weights or the poses do not fit,
             or there is no such device.
         CollapseError: The encoder collapsed; the last checkpoint is from before.
+        FloatingPointError: A weight is not finite; the last checkpoint is from before.
     """
     output = Path(output)
     with process_group(pick_device(device)):
@@ -94,7 +95,7 @@ def train(
                 raise ValueError("crops: expected a CropSet in the first process, got None")
             check_output(output)
             config = _resolved(config, crops)
-            # Nothing is written before all of it is known to fit together.
+            # All is checked before anything is written.
             trainer = _Trainer(crops, config, output, device, progress)
             trainer.start()
             with new_run(output, config, crops):
@@ -120,6 +121,7 @@ def resume(
         FileNotFoundError: There is no run in the folder.
         ValueError: Its config, crops or checkpoint are damaged or do not fit together.
         CollapseError: As :func:`train`.
+        FloatingPointError: As :func:`train`.
     """
     output = Path(output)
     with process_group(pick_device(device)):
@@ -134,8 +136,8 @@ def resume(
 
 
 def _resolved(config: TrainConfig, crops: CropSet) -> TrainConfig:
-    """What "auto" stands for with these crops."""
-    # A resumed run, or another process, may be in another folder.
+    """Replace "auto" by the choice for these crops, and paths by absolute ones."""
+    # A resumed run, or another process, may have another working directory.
     if config.initial:
         config = replace(config, initial=str(Path(config.initial).resolve()))
     if config.poses:
@@ -143,7 +145,7 @@ def _resolved(config: TrainConfig, crops: CropSet) -> TrainConfig:
     if config.views == "auto":
         config = replace(config, views="poses+gate+image" if config.poses else "image")
     if config.sampler == "auto":
-        # Footage says by itself who is who: nearly all of it is linked into tracklets.
+        # Nearly all crops of footage are linked into tracklets, which make better pairs.
         linked = (crops.tracklets >= 0).mean() > 0.5
         config = replace(config, sampler="pairs" if linked else "identities")
     return config
@@ -194,7 +196,7 @@ class _Trainer(Run):
                 f"batch_size: expected at most {len(crops)}, the number of crops, "
                 f"got {config.batch_size}"
             )
-        # That of pseudo-identities is made whenever they are.
+        # A sampler of pseudo-identities is made each time they are computed.
         self.sampler = self._sampler() if config.sampler != "identities" else None
 
     def start(self) -> None:
@@ -298,7 +300,7 @@ class _Trainer(Run):
         return map(self._inputs, batches), sampler.steps, images
 
     def _inputs(self, batch: Batch) -> _Inputs:
-        """Return both views of this process's share, and what is known of its pairs."""
+        """Return both views of this process's share, and their relation, on the device."""
         batch = batch.share(rank(), world())
         first, second = self.crops.images[batch.first], self.crops.images[batch.second]
         if self.poses is not None:
@@ -343,7 +345,7 @@ class _Trainer(Run):
         return curves
 
     def _gather_identities(self) -> Identities:
-        """Find pseudo-identities by the features of now; of a histogram before any training."""
+        """Compute pseudo-identities by the current features; by histograms before any training."""
         identities = np.empty(len(self.crops), np.int64)
         if rank() == 0:
             untrained = self.epoch == 0 and not self.config.initial
