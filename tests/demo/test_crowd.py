@@ -110,7 +110,7 @@ def test_people_are_painted_where_the_truth_says(crowd):
         assert (frame - empty)[outside].min() < -20
 
 
-def test_who_stands_behind_is_hidden():
+def test_people_behind_are_hidden():
     crowd = put(Crowd(replace(PERFECT, people=2)), [(0.4, 8.6), (0.4, 8.0)])
     ids, boxes, visibility = crowd.truth(0)
     assert ids.tolist() == [1, 2]

@@ -139,7 +139,7 @@ def test_the_discriminator_learns_to_tell_them_apart(data, tmp_path):
         generator = {k: v.clone() for k, v in run.generator.network.state_dict().items()}
         batch = run._inputs(run.pairs[:10])
         losses.append(run._train_step(batch, 0, False)["loss/discriminator"])
-        run.generator.network.load_state_dict(generator)  # which stays as it is
+        run.generator.network.load_state_dict(generator)  # keeps the generator as it was
     assert losses[-1] < 0.3 * losses[0]
 
 
@@ -160,7 +160,7 @@ def test_a_resumed_run_goes_as_one_never_interrupted(run, data, tmp_path, monkey
 
     def stops_in_the_second(self, *args):
         train_epoch(self, *args)
-        if self.epoch == 2:  # all done but not written
+        if self.epoch == 2:  # done but not written
             raise Stop
 
     with monkeypatch.context() as patch:
@@ -170,7 +170,7 @@ def test_a_resumed_run_goes_as_one_never_interrupted(run, data, tmp_path, monkey
     generator = trainer.resume_pngan(tmp_path / "run", device="cpu")
     assert equal(weights(run), weights(tmp_path / "run"))
     assert generator.fingerprint == PoseGenerator.load(run / "generator.safetensors").fingerprint
-    # All of the checkpoint but how long it took.
+    # All of the checkpoint but the time.
     checkpoints = [
         tensor_files.read(path / "checkpoint.safetensors")[0] for path in (run, tmp_path / "run")
     ]

@@ -274,7 +274,7 @@ def test_errors_of_a_mapping_name_their_source():
 
 @pytest.mark.parametrize(("text", "lacking"), [("", "method, loss"), ("method: byol", "loss, ")])
 def test_the_file_of_a_run_holds_every_field(text, lacking, tmp_path):
-    """An empty one, of a full disk, would else be a run of the defaults."""
+    """Otherwise an empty file, from a full disk, would be a run with the defaults."""
     path = tmp_path / "config.yaml"
     path.write_text(text)
     TrainConfig.load(path)

@@ -37,17 +37,17 @@ FILES = ["checkpoint.safetensors", "config.yaml", "crops", "encoder.safetensors"
 
 
 def people(count=16, each=4, size=(64, 32)):
-    """Crops of people in one colour each, every one in two clips, a tracklet in each."""
+    """Crops of people, each of one colour, in two clips with a tracklet in each."""
     rng = np.random.default_rng(0)
     colours = rng.integers(30, 226, (count, 1, 1, 1, 3))
     images = colours + rng.integers(-20, 21, (count, each, *size, 3))
-    who = np.repeat(np.arange(count), each)
+    person = np.repeat(np.arange(count), each)
     clips = np.tile(np.arange(each) % 2, count)
     return CropSet(
         images.reshape(-1, *size, 3).astype(np.uint8),
         clips.astype(np.int32),
-        (9000 * who + 10 * np.tile(np.arange(each), count)).astype(np.int64),
-        (2 * who + clips).astype(np.int64),
+        (9000 * person + 10 * np.tile(np.arange(each), count)).astype(np.int64),
+        (2 * person + clips).astype(np.int64),
         ("left", "right"),
     )
 
@@ -194,7 +194,7 @@ def test_learning_lowers_the_loss(crops, tmp_path):
         batch_size=16,
         epochs=6,
         sampler="identities",
-        # The plainest of all, since few steps have to do.
+        # The simplest recipe, since there are few steps.
         augmentation="both",
         parts=1,
         middle=1.0,
@@ -207,8 +207,8 @@ def test_learning_lowers_the_loss(crops, tmp_path):
     z = np.stack([encoder(image, [[0, 0, 32, 64]])[0] for image in crops.images])
     z /= np.linalg.norm(z, axis=1, keepdims=True)
     similar = z @ z.T - 2 * np.eye(len(z))
-    who = np.repeat(np.arange(16), 4)
-    assert (who[similar.argmax(axis=1)] == who).mean() > 0.9
+    person = np.repeat(np.arange(16), 4)
+    assert (person[similar.argmax(axis=1)] == person).mean() > 0.9
 
 
 @pytest.mark.slow
