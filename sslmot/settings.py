@@ -150,35 +150,22 @@ def _hints(config: type[Settings]) -> dict[str, Any]:
     return {field.name: hints[field.name] for field in dataclasses.fields(config)}
 
 
-def _fits(value: Any, hint: Any, **interval: Any) -> bool:
+def _fits(value: Any, hint: Any, low: Any = None, high: Any = None, **more: Any) -> bool:
     """Return whether a value has a type, and lies in the interval of `setting`."""
     origin, parts = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
-        return any(_fits(value, part, **interval) for part in parts)
+        return any(_fits(value, part, low, high, **more) for part in parts)
     if origin is Literal:
         return any(type(value) is type(part) and value == part for part in parts)
     if origin is tuple:
-        kind, count = parts[0], None if parts[-1] is ... else len(parts)
-        return (
-            isinstance(value, tuple)
-            and count in (None, len(value))
-            and all(
-                _fits(number, kind, **{**interval, "low": low, "high": high})
-                for number, low, high in zip(
-                    value,
-                    _each(interval["low"], len(value)),
-                    _each(interval["high"], len(value)),
-                    strict=True,
-                )
-            )
-        )
+        if not isinstance(value, tuple) or (parts[-1] is not ... and len(value) != len(parts)):
+            return False
+        bounds = (b if isinstance(b, tuple) else (b,) * len(value) for b in (low, high))
+        rows = zip(value, *bounds, strict=True)
+        return all(_fits(number, parts[0], *ends, **more) for number, *ends in rows)
     if hint in (int, float):
-        return _is_number(value, hint, **interval)
+        return _is_number(value, hint, low, high, **more)
     return isinstance(value, hint)
-
-
-def _each(bound: Any, count: int) -> tuple[Any, ...]:
-    return bound if isinstance(bound, tuple) else (bound,) * count
 
 
 def _is_number(

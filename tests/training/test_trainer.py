@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from typing import get_type_hints
 
 import cv2
 import numpy as np
@@ -22,7 +23,7 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 from torch.utils.tensorboard import SummaryWriter  # noqa: E402
 
 from sslmot import tensors as tensors_file  # noqa: E402
-from sslmot.appearance.encoder import Encoder  # noqa: E402
+from sslmot.appearance.encoder import Encoder, EncoderConfig  # noqa: E402
 from sslmot.appearance.network import resnet  # noqa: E402
 from sslmot.data.crops import CropSet  # noqa: E402
 from sslmot.training import trainer  # noqa: E402
@@ -345,6 +346,26 @@ def test_a_full_disk_names_the_file(crops, tmp_path, monkeypatch):
     monkeypatch.setattr(SummaryWriter, "add_scalar", full)
     with pytest.raises(OSError, match=rf"No space left.*{tmp_path}/run"):
         trainer.resume(tmp_path / "run", device="cpu")
+
+
+def test_weights_that_are_not_finite_are_not_saved(crops, tmp_path, monkeypatch):
+    train_epoch = trainer._Trainer._train_epoch
+
+    def breaks_after(self):
+        train_epoch(self)
+        with torch.no_grad():
+            next(self.method.parameters()).fill_(torch.inf)
+
+    monkeypatch.setattr(trainer._Trainer, "_train_epoch", breaks_after)
+    with pytest.raises(FloatingPointError, match=r"^epoch 1: expected finite weights, got"):
+        trainer.train(crops, TINY, tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run" / "checkpoint.safetensors").exists()
+
+
+def test_an_encoder_can_have_all_that_a_training_may_ask_for():
+    encoder, training = get_type_hints(EncoderConfig), get_type_hints(TrainConfig)
+    for name, other in (("architecture", "backbone"), ("parts", "parts"), ("feature", "feature")):
+        assert encoder[name] == training[other]
 
 
 def write_images(folder, crops):
