@@ -34,8 +34,8 @@ class TrainConfig(Settings):
         head: "mlp" is the paper's projection and prediction, "norm" a batch normalisation of the
             backbone's feature instead.
         backbone: Network before the projection; the paper compares the three.
-        parts: Horizontal stripes of the backbone's feature, see `ResNet`; 1, the paper's, averages
-            the last map.
+        parts: Horizontal stripes of the backbone's feature (1, 2, 4 or 8), see `ResNet`; 1, the
+            paper's, averages the last map.
         middle: Share of a crop's width that is used, in its middle.
         ibn: Normalise half of the channels of a block by the crop instead of the batch (IBN-a), for
             footage unlike the training data.
