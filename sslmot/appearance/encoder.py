@@ -6,15 +6,16 @@ import hashlib
 import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeAlias, get_args
+from typing import Any, Literal, NamedTuple, TypeAlias
 
-from sslmot import _core, reading
+from sslmot import _core
 from sslmot.appearance.calibration import fields_from_json
-from sslmot.appearance.crops import IMAGENET_MEAN, IMAGENET_STD, RGB, crop
+from sslmot.appearance.crops import IMAGENET_MEAN, IMAGENET_STD, crop
 from sslmot.inputs import check_frame, describe, is_cuda
+from sslmot.settings import Settings, setting
 from sslmot.types import ArrayLike
 
 try:
@@ -31,7 +32,7 @@ from torch import Tensor, nn
 
 from sslmot.appearance.cuda_graphs import GraphedNetwork
 from sslmot.appearance.inference import InferenceNetwork
-from sslmot.appearance.network import ARCHITECTURES, PARTS, resnet
+from sslmot.appearance.network import resnet
 from sslmot.appearance.uploads import Uploads
 
 SHIPPED = Path(__file__).with_name("weights") / "market1501-resnet18.safetensors"
@@ -42,12 +43,14 @@ _MOST_LAYERS = 16  # limit for the projection
 _CALIBRATION_KEY = "sslmot.calibration"  # optional key: thresholds that fit the encoder, as JSON
 
 
+Architecture: TypeAlias = Literal["resnet18", "resnet50", "resnet101"]
+Parts: TypeAlias = Literal[1, 2, 4, 8]
 Feature: TypeAlias = Literal["projection", "backbone"]
 """Feature of a box: the output z of the projection, as in the paper, or of the backbone."""
 
 
 @dataclass(frozen=True)
-class EncoderConfig:
+class EncoderConfig(Settings):
     """Structure of an encoder. It is stored in the encoder's file.
 
     Attributes:
@@ -70,85 +73,24 @@ class EncoderConfig:
         ValueError: A field is out of range, or the feature is "projection" without a projection.
     """
 
-    architecture: str = "resnet50"
-    crop_size: tuple[int, int] = (128, 64)
-    mean: RGB = IMAGENET_MEAN
-    std: RGB = IMAGENET_STD
-    projection: tuple[int, ...] | None = (2048, 2048, 2048)
+    architecture: Architecture = "resnet50"
+    crop_size: tuple[int, int] = setting((128, 64), 1, 4096)
+    mean: tuple[float, float, float] = setting(IMAGENET_MEAN, 0, 1)
+    std: tuple[float, float, float] = setting(IMAGENET_STD, 1e-3, 10)
+    projection: tuple[int, ...] | None = setting((2048, 2048, 2048), 1, 16384)
     feature: Feature = "projection"
-    parts: int = 1
-    middle: float = 1.0
+    parts: Parts = 1
+    middle: float = setting(1.0, 0.1, 1)
     ibn: bool = False
 
     def __post_init__(self) -> None:
-        if self.architecture not in list(ARCHITECTURES):
+        super().__post_init__()
+        if self.projection is not None and len(self.projection) > _MOST_LAYERS:
             raise ValueError(
-                f"architecture: expected one of {', '.join(ARCHITECTURES)}, "
-                f"got {self.architecture!r}"
+                f"projection: expected at most {_MOST_LAYERS} layers, got {len(self.projection)}"
             )
-        _check_numbers("crop_size", self.crop_size, 2, int, 1, 4096)
-        _check_numbers("mean", self.mean, 3, float, 0, 1)
-        _check_numbers("std", self.std, 3, float, 1e-3, 10)
-        if self.projection is not None:
-            _check_numbers("projection", self.projection, None, int, 1, 16384)
-            if len(self.projection) > _MOST_LAYERS:
-                raise ValueError(
-                    f"projection: expected at most {_MOST_LAYERS} layers, "
-                    f"got {len(self.projection)}"
-                )
-        if isinstance(self.parts, bool) or self.parts not in PARTS:
-            known = ", ".join(map(str, PARTS))
-            raise ValueError(f"parts: expected one of {known}, got {self.parts!r}")
-        if isinstance(self.middle, bool) or not (
-            isinstance(self.middle, (int, float)) and 0.1 <= self.middle <= 1
-        ):
-            raise ValueError(f"middle: expected a number of 0.1 to 1, got {self.middle!r}")
-        if not isinstance(self.ibn, bool):
-            raise ValueError(f"ibn: expected True or False, got {self.ibn!r}")
-        features = ("backbone",) if self.projection is None else get_args(Feature)
-        if self.feature not in features:
-            raise ValueError(
-                f"feature: expected {' or '.join(features)} with projection "
-                f"{self.projection}, got {self.feature!r}"
-            )
-
-    @classmethod
-    def from_json(cls, text: str) -> EncoderConfig:
-        """Parse the output of :meth:`to_json`. Missing fields get their defaults.
-
-        Raises:
-            ValueError: The text is not a JSON object of these fields, or a field is out of range.
-        """
-        fields = reading.from_json(text)
-        expected = sorted(cls.__dataclass_fields__)
-        if not isinstance(fields, dict) or not set(fields) <= set(expected):
-            raise ValueError(f"config: expected a JSON object of {expected}, got {text:.1000}")
-        # JSON has lists only, no tuples.
-        values: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in fields.items()
-        }
-        return cls(**values)
-
-    def to_json(self) -> str:
-        """Return all fields as a JSON object."""
-        return json.dumps(asdict(self))
-
-
-def _check_numbers(
-    name: str, values: Any, count: int | None, kind: type[int | float], low: float, high: float
-) -> None:
-    kinds = (int,) if kind is int else (int, float)
-    if (
-        not isinstance(values, tuple)
-        or (count is not None and len(values) != count)
-        or not all(isinstance(value, kinds) and low <= value <= high for value in values)
-    ):
-        number = "" if count is None else f"{count} "
-        raise ValueError(
-            f"{name}: expected a tuple of {number}{kind.__name__} in {low} to {high}, "
-            f"got {values!r}"
-        )
+        if self.projection is None and self.feature == "projection":
+            raise ValueError("feature: expected backbone with projection None, got 'projection'")
 
 
 class EncoderNetwork(nn.Module):

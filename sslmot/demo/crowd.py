@@ -14,13 +14,14 @@ from sslmot.demo.camera import Camera, Floats, Mask
 from sslmot.demo.people import Figure, Sketch, dress, pose
 from sslmot.demo.plaza import Item, Plaza
 from sslmot.demo.walk import walk
+from sslmot.settings import Settings, setting
 from sslmot.types import Boxes, Frame
 
 DETECTABLE = 0.35  # minimum visibility of a person for the detector
 
 
 @dataclass(frozen=True)
-class CrowdConfig:
+class CrowdConfig(Settings):
     """Settings of the crowd and of its detector.
 
     Attributes:
@@ -35,42 +36,22 @@ class CrowdConfig:
         jitter: Standard deviation of the edges of a detected box, relative to the box size.
         misses: Probability that a fully visible person is not detected.
         false_positives: Mean number of false detections per frame.
+
+    Raises:
+        ValueError: A field is out of range.
     """
 
-    people: int = 14
-    frames: int = 300
-    width: int = 1280
-    height: int = 720
-    frame_rate: float = 30.0
-    seed: int = 0
-    lookalikes: float = 0.2
-    noise: float = 3.0
-    jitter: float = 0.015
-    misses: float = 0.02
-    false_positives: float = 0.1
-
-    def __post_init__(self) -> None:
-        """Check every field.
-
-        Raises:
-            ValueError: a field lies outside its range; the message names it.
-        """
-        for name, low, high in (
-            ("people", 0, 250),  # labels are bytes
-            ("frames", 1, 1_000_000),
-            ("width", 64, 16384),
-            ("height", 64, 16384),
-            ("frame_rate", 1, 1000),
-            ("seed", 0, 2**63),
-            ("lookalikes", 0, 1),
-            ("noise", 0, 32),
-            ("jitter", 0, 0.5),
-            ("misses", 0, 1),
-            ("false_positives", 0, 100),
-        ):
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise ValueError(f"{name}: expected {low} to {high}, got {value}")
+    people: int = setting(14, 0, 250)
+    frames: int = setting(300, 1, 1_000_000)
+    width: int = setting(1280, 64, 16384)
+    height: int = setting(720, 64, 16384)
+    frame_rate: float = setting(30.0, 1, 1000)
+    seed: int = setting(0, 0)
+    lookalikes: float = setting(0.2, 0, 1)
+    noise: float = setting(3.0, 0, 32)
+    jitter: float = setting(0.015, 0, 0.5)
+    misses: float = setting(0.02, 0, 1)
+    false_positives: float = setting(0.1, 0, 100)
 
 
 class Truth(NamedTuple):

@@ -243,7 +243,7 @@ def test_instance_and_batch_normalisation_share_the_channels():
         ({"ibn": 1}, "ibn: expected True or False, got 1"),
         ({"projection": (2048, 0, 1)}, "projection: expected"),
         ({"projection": None}, "feature: expected backbone with projection None"),
-        ({"feature": "z"}, "feature: expected projection or backbone"),
+        ({"feature": "z"}, "feature: expected one of projection, backbone, got 'z'"),
     ],
 )
 def test_the_config_is_checked(change, message):
@@ -300,7 +300,7 @@ def test_a_file_is_read_with_either_feature(encoder, path):
     )
     np.testing.assert_allclose(by_projection(FRAME, BOXES), encoder(FRAME, BOXES), atol=1e-4)
     assert by_backbone(FRAME, BOXES).shape == (5, 512)
-    with pytest.raises(ValueError, match="feature: expected projection or backbone"):
+    with pytest.raises(ValueError, match="feature: expected one of projection, backbone, got 'z'"):
         Encoder.load(path, "cpu", feature="z")
 
 
@@ -533,8 +533,8 @@ def test_not_a_safetensors_file(tmp_path, content):
     ("config", "message"),
     [
         ("{", "encoder.safetensors: "),
-        ("[]", "config: expected a JSON object"),
-        ('{"width": 3}', "config: expected a JSON object of .*crop_size"),
+        ("[]", "config: expected a mapping of architecture, .*, got"),
+        ('{"width": 3}', "config: expected some of .*crop_size.*, got 'width'"),
         (SMALL.to_json().replace("resnet18", "resnet34"), "architecture: expected .*'resnet34'"),
         (SMALL.to_json().replace('"resnet18"', "{}"), "architecture: expected"),
         (SMALL.to_json().replace("64", "NaN"), "crop_size: expected"),
@@ -609,7 +609,7 @@ def test_sizes_come_from_the_tensors_before_anything_is_allocated(tmp_path, monk
     one = {"backbone.conv1.weight": torch.zeros(1)}
     monkeypatch.setattr(encoder_module, "resnet", on_meta_alone(encoder_module.resnet))
     for widths, message in (
-        ([16384] * 40, "projection: expected at most 16 layers, got 40"),
+        ([16384] * 40, "config: projection: expected at most 16 layers, got 40"),
         ([16384] * 16, "expected tensor backbone.bn1.bias, got none"),
     ):
         tensors.write(path, one, {"sslmot.encoder": json.dumps(config | {"projection": widths})})

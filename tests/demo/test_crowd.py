@@ -65,10 +65,10 @@ def test_shapes_and_types(crowd):
 @pytest.mark.parametrize(
     ("name", "value"),
     [("people", 251), ("frames", 0), ("width", 10), ("frame_rate", 0), ("misses", 1.5),
-     ("jitter", float("nan")), ("seed", -1)],
+     ("jitter", float("nan")), ("seed", -1), ("people", 2.0), ("width", "640"), ("noise", True)],
 )  # fmt: skip
 def test_config_names_the_wrong_field(name, value):
-    with pytest.raises(ValueError, match=f"^{name}: expected .* got {value}"):
+    with pytest.raises(ValueError, match=f"^{name}: expected .* got {value!r}$"):
         CrowdConfig(**{name: value})
 
 

@@ -17,7 +17,7 @@ def test_random_pairs_have_a_median_cosine_of_a_half():
     spread(encoder, crops)
     z = encoder.embed_crops(crops).double().numpy()
 
-    # A part of the mean is gone, and nothing else happened.
+    # A part of the mean is subtracted, and nothing else changed.
     gone = before - z
     np.testing.assert_allclose(gone, np.broadcast_to(gone[:1], gone.shape), atol=1e-4)
     part = gone[0] @ before.mean(axis=0) / (before.mean(axis=0) ** 2).sum()
