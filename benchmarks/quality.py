@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from peers import PEERS, Method
@@ -40,7 +41,7 @@ from suite import (
 from suite.clips import DATA, Kind
 from suite.peers import Best, best_of
 
-from sslmot import TrackerConfig
+from sslmot import ColorHistogram, Tracker, TrackerConfig
 from sslmot.data.mot import write_results, write_sequence
 from sslmot.evaluation.tracks import Scores, evaluate
 
@@ -98,16 +99,26 @@ def trackeval(row: Row, result: Result) -> Scores:
     return scores
 
 
-def settings(kind: Kind) -> dict[str, TrackerConfig]:
-    """Our own rows of the summary."""
-    paper = {"sslmot, paper's preset": TrackerConfig.paper()}
-    return {"sslmot": TrackerConfig(), **(paper if kind == "appearance" else {})}
+def tables(
+    kind: Kind, rows: list[Row], peers: list[Method], cache: Path, histograms: list[Row]
+) -> Iterator[str]:
+    """Yield the tables of a kind as lines of Markdown.
 
-
-def tables(kind: Kind, rows: list[Row], peers: list[Method], cache: Path) -> Iterator[str]:
-    """Yield the tables of a kind as lines of Markdown."""
+    Args:
+        kind: Of the rows.
+        rows: What is tracked.
+        peers: Compared with.
+        cache: For the tracks of peers.
+        histograms: The same rows with colour histograms in place of embeddings, or none.
+    """
     yield f"\n## {'With appearance' if kind == 'appearance' else 'By motion alone'}"
-    results = {name: [track(r, tracker(c)) for r in rows] for name, c in settings(kind).items()}
+    given = {"sslmot": (rows, TrackerConfig())}
+    if histograms:
+        fitted = Tracker(extractor=ColorHistogram()).config
+        given["sslmot, colour histograms"] = histograms, fitted
+    if kind == "appearance":
+        given["sslmot, the paper's preset"] = rows, TrackerConfig.paper()
+    results = {name: [track(r, tracker(c)) for r in some] for name, (some, c) in given.items()}
     results["perfect association"] = [perfect_tracks(row) for row in rows]
     ours = []
     for name, some in results.items():
@@ -252,7 +263,6 @@ def main() -> None:
     parser.add_argument("--clips", nargs="+", metavar="NAME", help="parts of names; default: all")
     parser.add_argument("--quick", action="store_true", help="every frame alone, no changes")
     parser.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True)
-    parser.add_argument("--weights", type=Path, help="of an encoder; default: the shipped one")
     parser.add_argument("--output", type=Path, help="file whose tables are replaced")
     args = parser.parse_args()
     lines: list[str] = []
@@ -262,15 +272,18 @@ def main() -> None:
             print(text, flush=True)
             lines.append(text)
 
-    options = {"data": args.data, "clips": args.clips, "weights": args.weights}
-    every = load_rows(args.cache, quick=args.quick, **options)
+    def load(**options: Any) -> list[Row]:
+        return load_rows(args.cache, data=args.data, clips=args.clips, quick=args.quick, **options)
+
+    every = load()
     rows = {kind: [row for row in every if row.kind == kind] for kind in ("appearance", "motion")}
     rows = {kind: some for kind, some in rows.items() if some}
     peers = list(installed(PEERS)) if args.peers else []
     say(peer for peer in peers if isinstance(peer, str))
     working = [peer for peer in peers if isinstance(peer, Method)]
     for kind, some in rows.items():
-        say(tables(kind, some, working, args.cache))
+        others = load(kind=kind, features="histogram") if kind == "appearance" else []
+        say(tables(kind, some, working, args.cache, others))
     if not args.quick:
         say(changes(rows))
     if args.output:

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <stdexcept>
+#include <string>
 
 #include "impostors.h"
 
@@ -191,9 +192,8 @@ void postpone(const TrackTable& table, Step& step, std::vector<LostTrack>& lost,
     for (size_t i = 0; i < lost.size(); ++i)
         for (auto e = static_cast<size_t>(pairs.row_begin[i]);
              e < static_cast<size_t>(pairs.row_begin[i + 1]); ++e)
-            if (!(pairs.values[e] >= table.settings().by_appearance.max_cost))
-                step.reid_pending.emplace_back(range.begin + static_cast<size_t>(pairs.columns[e]),
-                                               lost[i].id());
+            step.reid_pending.emplace_back(range.begin + static_cast<size_t>(pairs.columns[e]),
+                                           lost[i].id());
 }
 
 }  // namespace
@@ -230,8 +230,19 @@ std::vector<size_t> without_id(const TrackTable& table, const Step& step, bool n
 
 void assign_ids(const TrackTable& table, Step& step, bool new_tracks, const int64_t* from_gallery,
                 int64_t first_id) {
-    step.next_id = std::max({step.next_id, table.next_id(), first_id});
-    for (const size_t k : without_id(table, step, new_tracks)) {
+    const std::vector<size_t> rows = without_id(table, step, new_tracks);
+    const size_t known_count = from_gallery
+                                   ? rows.size() - static_cast<size_t>(std::count(
+                                                       from_gallery, from_gallery + rows.size(), 0))
+                                   : 0;
+    const int64_t next_id = std::max({step.next_id, table.next_id(), first_id});
+    const auto needed = static_cast<int64_t>(rows.size() - known_count);
+    if (next_id > kLargestId + 1 - needed)
+        throw std::invalid_argument("ids: expected at most " + std::to_string(kLargestId) +
+                                    ", got " + std::to_string(needed) + " new ones from " +
+                                    std::to_string(next_id) + " on");
+    step.next_id = next_id;
+    for (const size_t k : rows) {
         Confirmation& confirmation = step.confirmations[k];
         const int64_t known = from_gallery ? *from_gallery++ : 0;
         if (known) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <unordered_set>
 #include <utility>
@@ -12,6 +13,9 @@
 #include "device_features.h"
 
 namespace sslmot {
+
+// Largest id of a track: files of results hold ids below 2^31.
+constexpr int64_t kLargestId = std::numeric_limits<int32_t>::max();
 
 // The features of a frame's detections. `values` is null where there are none.
 struct Embeddings {

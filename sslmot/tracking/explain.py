@@ -63,9 +63,7 @@ class Evidence:
         detection = int(match[track])
         c = self.config
         [(stage, tracks, detections, _, pairs)] = [
-            some
-            for some in self.step.rounds(c.motion_max_distance, c.max_cost)
-            if _made(some, track, detection)
+            some for some in self.step.rounds() if _made(some, track, detection)
         ]
         row_begin, columns, values = pairs
         of_detection = (detections[columns] == detection).nonzero()[0]

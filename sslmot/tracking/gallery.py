@@ -19,7 +19,6 @@ from sslmot.assignment import assign
 from sslmot.inputs import check_embeddings, describe, to_numpy
 from sslmot.types import ArrayLike, Features
 
-_LAST = 2**62  # largest id
 _MAX_COSINES = 2**22  # of features and samples in one product
 _NO_COSINE = -4.0  # of an identity without samples: below -1 by more than any margin
 _LENGTH_ERROR = 1e-3  # of unit vectors in a file
@@ -188,19 +187,21 @@ class Gallery:
         """Add features to identities, which become the most recent ones.
 
         Args:
-            ids: (N,) integers from 1, new or known; one may come several times.
+            ids: (N,) integers of 1 to 2**31 - 1, new or known; one may come several times.
             features: (N, D) float32 of any length. A row of zeros adds no sample, but its id
                 counts for ``next_id``.
 
         Raises:
-            ValueError: Wrong shape, dtype or width, an id below 1, or a number that is not finite;
-                nothing has changed then.
+            ValueError: Wrong shape, dtype or width, an id out of range, or a number that is not
+                finite; nothing has changed then.
         """
         numbers = np.asarray(ids)
         if numbers.ndim != 1 or (numbers.dtype.kind not in "iu" and numbers.size):
             raise ValueError(f"ids: expected (N,) integers, got {describe(numbers)}")
-        if ((numbers < 1) | (numbers > _LAST)).any():
-            raise ValueError(f"ids: expected integers of 1 to 2**62, got {numbers.tolist()}")
+        if ((numbers < 1) | (numbers > _core.LARGEST_ID)).any():
+            raise ValueError(
+                f"ids: expected integers of 1 to {_core.LARGEST_ID}, got {numbers.tolist()}"
+            )
         with self.lock:
             unit, known = self._read(features, len(numbers))
             for identity, feature, is_known in zip(numbers.tolist(), unit, known, strict=True):
@@ -269,7 +270,7 @@ class Gallery:
             and n <= gallery.capacity
             and len(np.unique(ids)) == n
             and ((ids >= 1) & (ids < next_id)).all()
-            and 1 <= next_id <= _LAST + 1
+            and 1 <= next_id <= _core.LARGEST_ID + 1
             and (np.sort(rows) == np.arange(n)).all()
             and ((counts >= 0) & (counts <= gallery.samples)).all()
             and features.dtype == np.float32

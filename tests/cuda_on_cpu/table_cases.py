@@ -72,11 +72,12 @@ class Features:
         self.scratch = Array(np.full((detections, self.dim), np.nan, np.float32))
         self.scratch_norms = Array(np.full(detections, np.nan, np.float32))
         tracks = len(table) + table.lost_count
-        size = spare + max(
+        self.size = spare + max(
             _core.cuda_comparison_bytes(tracks, detections),
             _core.cuda_update_bytes(tracks + detections),
         )
-        self._host, self._there = np.empty(size, np.uint8), Array(np.empty(size, np.uint8))
+        buffer = np.empty(self.size, np.uint8)
+        self._host, self._there = buffer, Array(buffer)
         return _core.DeviceFeatures(
             *(self.values, self.norms, self.norms_here, self.scratch, self.scratch_norms),
             *(self._host, self._there, 0),
@@ -112,9 +113,9 @@ class Camera:
     def finish(self):
         """The phases after the matching, and whether both are alike after each."""
         here, there = self.steps
-        same_rounds(here.rounds(0.6, 0.8), there.rounds(0.6, 0.8))
+        same_rounds(here.rounds(), there.rounds())
         np.testing.assert_array_equal(here.match, there.match)
-        self.rounds.extend((stage, len(pairs[1])) for stage, *_, pairs in here.rounds(0.6, 0.8))
+        self.rounds.extend((stage, len(pairs[1])) for stage, *_, pairs in here.rounds())
         for table, step in ((self.here, here), (self.there, there)):
             table.reidentify(step, True)
         n = len(here.features)
@@ -245,5 +246,11 @@ class TestTable:
             _core.associate_steps([camera.there], [step])
         with pytest.raises(ValueError, match="embeddings: expected an array where"):
             camera.there.prepare(f.boxes, f.scores, f.classes, nan, norms, norms, device)
+        device = camera.features.bind(camera.there, len(f), spare=16 - camera.features.size)
+        here = np.linalg.norm(f.embeddings, axis=1)
+        there = Array(f.embeddings), Array(here), here
+        step = camera.there.prepare(f.boxes, f.scores, f.classes, *there, device)
+        with pytest.raises(ValueError, match="buffers of a comparison: too small"):
+            _core.associate_steps([camera.there], [step])
         for frame in frames[1:]:
             camera.step(frame)

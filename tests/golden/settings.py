@@ -1,4 +1,4 @@
-"""Every name of a setting that the scenes use."""
+"""The settings of the scenes, by name."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ CONFIGS: dict[str, dict[str, object]] = {
     "paper, stricter": {"min_affinity": 0.6, "max_cost": 0.7, "ema": 0.8},
     "paper, Kalman": {"motion": "kalman", "motion_fallback": True},
 }
-"""The settings of the scenes that run on the generated street, from the name of the source."""
+"""Settings of the scenes on the generated street, by the name of the source."""
 
 NO_CAMERA: dict[str, object] = {"camera_motion": False}
 IMPATIENT: dict[str, object] = {"max_age": 15, "reid_max_age": 60}
@@ -73,18 +73,18 @@ GALLERIES: dict[str, dict[str, float]] = {
 
 
 def config(name: str) -> TrackerConfig:
-    """The settings of a name in `CONFIGS`."""
+    """Return the settings of a name in `CONFIGS`."""
     make = TrackerConfig.paper if name.startswith("paper") else TrackerConfig
     return make(**CONFIGS[name])  # type: ignore[arg-type]
 
 
 def gallery(name: str) -> Gallery:
-    """A new gallery with the settings of a name in `GALLERIES`."""
+    """Create a gallery with the settings of a name in `GALLERIES`."""
     return Gallery(**GALLERIES[name])  # type: ignore[arg-type]
 
 
 def changed() -> set[str]:
-    """The settings that some scene has away from their defaults."""
+    """Return the settings that are not at their defaults in some scene."""
     default = dataclasses.asdict(TrackerConfig())
     everywhere = [kwargs for name, kwargs in CONFIGS.items() if not name.startswith("paper")]
     return {
@@ -96,4 +96,4 @@ def changed() -> set[str]:
 
 
 STAGES = ("appearance", "motion", "new", "reidentified", "gallery")
-"""How a detection gets its identity, as `Tracks.explain` says it; recorded by position."""
+"""The stages of `Tracks.explain`. The recording stores their positions."""

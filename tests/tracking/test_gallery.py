@@ -313,6 +313,7 @@ def test_a_flipped_bit_is_noticed_or_harmless(saved):
         {"features": np.full((3, 2), np.nan, np.float32)},
         {"features": at(0, 9, 90)[0]},
         {"next_id": np.array([3, 3])},
+        {"next_id": np.array(2**31 + 1)},
         {"settings": np.array("{}}")},
         {"settings": np.array('{"capacity": 1}')},
         {"settings": np.array('{"capacity": "many"}')},
@@ -363,8 +364,9 @@ def test_features_of_another_encoder_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("ids", "features", "message"),
     [
-        ([3, 0], at(10, 20), r"ids: expected integers of 1 to 2\*\*62, got \[3, 0\]"),
+        ([3, 0], at(10, 20), r"ids: expected integers of 1 to 2147483647, got \[3, 0\]"),
         (np.array([3, 2**63], np.uint64), at(10, 20), "ids: expected integers of 1 to"),
+        ([3, 2**31], at(10, 20), "ids: expected integers of 1 to"),
         ([3.0, 4.0], at(10, 20), r"ids: expected \(N,\) integers, got"),
         ([[3, 4]], at(10, 20), r"ids: expected \(N,\) integers, got"),
         ([3], at(10, 20), r"features: expected \(1, 2\) float32 on cpu, got \(2, 2\)"),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import sslmot
-from sslmot import ColorHistogram, Gallery, Tracker, TrackerConfig, TrackerGroup
+from sslmot import ColorHistogram, Gallery, Tracker, TrackerConfig, TrackerGroup, _core
 
 FRAMES = 30
 
@@ -139,6 +139,27 @@ def test_what_is_no_state_changes_nothing(kind, tmp_path):
     with pytest.raises(ValueError, match=message):
         tracker.load_state_dict(change(before))
     assert equal(tracker.state_dict(), before)
+
+
+def test_ids_end_at_the_largest():
+    """A frame that needs more is refused before anything changes."""
+    tracker = Tracker(TrackerConfig(min_hits=0))
+    state = tracker.state_dict()
+    for wrong in (_core.LARGEST_ID + 2, 2**62, 2**63 - 1):
+        with pytest.raises(ValueError, match=r"^state: next_id: expected at most"):
+            tracker.load_state_dict({**state, "next_id": np.array(wrong)})
+    tracker.load_state_dict({**state, "next_id": np.array(_core.LARGEST_ID)})
+    person = [[0, 0, 40, 100]]
+    assert tracker.step(None, person).ids.tolist() == [_core.LARGEST_ID]
+    before = tracker.state_dict()
+    with pytest.raises(ValueError, match=r"^ids: expected at most"):
+        tracker.step(None, [*person, [200, 0, 240, 100]])
+    for name, values in tracker.state_dict().items():
+        np.testing.assert_array_equal(values, before[name], name)
+    assert tracker.step(None, person).ids.tolist() == [_core.LARGEST_ID]
+    tracker.load_state_dict(before)
+    with pytest.raises(ValueError, match=r"^state: ids: expected 0 to"):
+        tracker.load_state_dict({**before, "tracks.ids": np.array([_core.LARGEST_ID + 1])})
 
 
 def test_files_that_are_none(tmp_path):
