@@ -280,7 +280,8 @@ TrackColumns columns_from(const py::dict& d, size_t numbers, bool lost) {
 
 // Everything is checked before the table changes.
 void restore(BoundTable& table, const py::dict& tracks_, const py::dict& lost_,
-             const py::object& features_, int64_t next_id, const py::object& context) {
+             const py::object& features_, int64_t next_id, const py::object& impostors_,
+             const py::object& context) {
     TrackColumns tracks = columns_from(tracks_, table.state_numbers(), false);
     TrackColumns lost = columns_from(lost_, table.state_numbers(), true);
     const auto count = static_cast<int64_t>(tracks.size() + lost.size());
@@ -297,6 +298,15 @@ void restore(BoundTable& table, const py::dict& tracks_, const py::dict& lost_,
     if (next_id > kLargestId + 1)
         throw py::value_error("next_id: expected at most " + std::to_string(kLargestId + 1) +
                               ", got " + std::to_string(next_id));
+    const Tensor impostors(impostors_, "impostors");
+    impostors.expect("int64", {Impostors::kBins}).expect_on_cpu();
+    Impostors::Counts counts;
+    std::copy_n(impostors.data<const int64_t>(), counts.size(), counts.begin());
+    for (const int64_t number : counts)
+        if (number < 0 || number > Impostors::kMostPairs)
+            throw py::value_error("impostors: expected numbers of 0 to " +
+                                  std::to_string(Impostors::kMostPairs) + ", got " +
+                                  std::to_string(number));
     std::vector<float> features, norms;
     int64_t dim = 0;
     if (!features_.is_none()) {
@@ -315,7 +325,7 @@ void restore(BoundTable& table, const py::dict& tracks_, const py::dict& lost_,
         }
     }
     table.restore(std::move(tracks), std::move(lost), std::move(features), std::move(norms), dim,
-                  next_id);
+                  next_id, counts);
     table.context = context;
 }
 
@@ -365,8 +375,8 @@ void bind_track_table(py::module_& m) {
                          double reid_max_speed, bool motion_fallback, float ema,
                          float max_occlusion, float high_score, float new_track_max_iou,
                          float instant_confirm_score, int64_t min_hits, int64_t max_age,
-                         int64_t tentative_max_age, int64_t reid_max_age, bool kalman,
-                         const MotionNoise& noise, bool reupdate) {
+                         int64_t tentative_max_age, int64_t reid_max_age, double reid_false_alarms,
+                         bool kalman, const MotionNoise& noise, bool reupdate) {
                  return TrackSettings{by_both,
                                       by_motion,
                                       by_appearance,
@@ -385,6 +395,7 @@ void bind_track_table(py::module_& m) {
                                       max_age,
                                       tentative_max_age,
                                       reid_max_age,
+                                      reid_false_alarms,
                                       kalman,
                                       noise,
                                       reupdate};
@@ -395,7 +406,8 @@ void bind_track_table(py::module_& m) {
              py::arg("ema"), py::arg("max_occlusion"), py::arg("high_score"),
              py::arg("new_track_max_iou"), py::arg("instant_confirm_score"), py::arg("min_hits"),
              py::arg("max_age"), py::arg("tentative_max_age"), py::arg("reid_max_age"),
-             py::arg("kalman"), py::arg("noise"), py::arg("reupdate"));
+             py::arg("reid_false_alarms"), py::arg("kalman"), py::arg("noise"),
+             py::arg("reupdate"));
 
     py::class_<BoundStep>(m, "Step", "One frame on its way through a TrackTable.")
         .def_property_readonly("match", [](const BoundStep& s) { return to_array(s.match); })
@@ -450,7 +462,7 @@ void bind_track_table(py::module_& m) {
                  table.context = py::none();
              })
         .def("restore", &restore, py::arg("tracks"), py::arg("lost"), py::arg("features"),
-             py::arg("next_id"), py::arg("context"))
+             py::arg("next_id"), py::arg("impostors"), py::arg("context"))
         .def("in_view", &in_view, py::arg("step"))
         .def("just_lost", &just_lost, py::arg("step"))
         .def("read_features", &read_features, py::arg("slots"))
@@ -461,6 +473,12 @@ void bind_track_table(py::module_& m) {
             "lost", [](const BoundTable& t) { return columns_of(t.lost(), t.state_numbers()); })
         .def_property_readonly("feature_dim", &BoundTable::feature_dim)
         .def_property_readonly("next_id", &BoundTable::next_id)
+        .def_property_readonly(
+            "impostors",
+            [](const BoundTable& t) {
+                const Impostors::Counts& counts = t.impostors().counts();
+                return to_array(std::vector<int64_t>(counts.begin(), counts.end()));
+            })
         .def_property_readonly("context", [](const BoundTable& t) { return t.context; })
         .def_property_readonly("lost_count", [](const BoundTable& t) { return t.lost().size(); })
         .def("__len__", [](const BoundTable& t) { return t.tracks().size(); });

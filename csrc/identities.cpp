@@ -133,8 +133,8 @@ Matching match_lost(const TrackTable& table, const Step& step, const std::vector
                 : table.tracks().classes[static_cast<size_t>(confirmation.track)]);
         rows.push_back(static_cast<int64_t>(k));
     }
-    const std::vector<float> min_affinity(
-        lost.size(), reid_min_affinity(table, lost.size() * range.size()));
+    const std::vector<float> min_affinity(lost.size(),
+                                          reid_min_affinity(table, lost.size() * range.size()));
     Matching found;
     found.match.assign(lost.size(), -1);
     Comparison c{};

@@ -12,8 +12,6 @@ namespace {
 
 // Tracks that are compared in a frame. The others have their turn in later frames.
 constexpr size_t kTracks = 8;
-// Beyond so many pairs all counts are halved: light changes, and the past fades.
-constexpr int64_t kMostPairs = 1 << 17;
 
 bool overlap(const float* a, const float* b) {
     return a[0] < b[2] && b[0] < a[2] && a[1] < b[3] && b[1] < a[3];

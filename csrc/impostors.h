@@ -16,6 +16,8 @@ class TrackTable;
 class Impostors {
   public:
     static constexpr int kBins = 512;
+    // Beyond so many pairs all counts are halved: light changes, and the past fades.
+    static constexpr int64_t kMostPairs = 1 << 17;
     using Counts = std::array<int64_t, kBins>;  // of cosines from -1 to 1
 
     void add(const std::vector<float>& cosines);

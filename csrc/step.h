@@ -77,7 +77,7 @@ struct Step {
     std::unordered_set<int64_t> ended;  // ids that moved to another track: their old tracks end
     // Of each confirmation, as updated by this frame. On CUDA they are in the scratch instead.
     std::vector<float> features, feature_norms;
-    int64_t next_id = 0;  // of the table after this frame
+    int64_t next_id = 0;           // of the table after this frame
     std::vector<float> impostors;  // cosines of different objects, to be learned from
 
     // Written by commit.

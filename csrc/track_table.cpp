@@ -303,7 +303,8 @@ void TrackTable::start_tracks(const Step& step, Next& next) const {
 }
 
 void TrackTable::restore(TrackColumns tracks, TrackColumns lost, std::vector<float> features,
-                         std::vector<float> norms, int64_t dim, int64_t next_id) {
+                         std::vector<float> norms, int64_t dim, int64_t next_id,
+                         const Impostors::Counts& impostors) {
     int64_t slot = 0;
     for (TrackColumns* const columns : {&tracks, &lost}) {
         columns->slots.clear();
@@ -314,6 +315,7 @@ void TrackTable::restore(TrackColumns tracks, TrackColumns lost, std::vector<flo
     std::swap(features_, features), std::swap(norms_, norms);
     free_slots_.clear();
     dim_ = dim, next_id_ = next_id;
+    impostors_.set_counts(impostors);
     version_ = new_version();
 }
 

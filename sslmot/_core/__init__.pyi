@@ -188,6 +188,7 @@ class TrackSettings:
         max_age: int,
         tentative_max_age: int,
         reid_max_age: int,
+        reid_false_alarms: float,
         kalman: bool,
         noise: MotionNoise,
         reupdate: bool,
@@ -213,6 +214,7 @@ class TrackSettings:
             max_age: Likewise.
             tentative_max_age: Likewise.
             reid_max_age: Likewise.
+            reid_false_alarms: Likewise.
             kalman: Whether a Kalman filter predicts; else boxes stay in place.
             noise: Of the Kalman filter.
             reupdate: Likewise.
@@ -347,6 +349,7 @@ class TrackTable:
         lost: dict[str, npt.NDArray[Any]],
         features: Floats | None,
         next_id: int,
+        impostors: Int64s,
         context: Any,
     ) -> None:
         """Replace all tracks.
@@ -356,6 +359,7 @@ class TrackTable:
             lost: Likewise.
             features: (T + L, D), of both, of length 1 or 0; None without features.
             next_id: Above all ids, up to LARGEST_ID + 1.
+            impostors: As :attr:`impostors`.
             context: Kept beside the tracks.
 
         Raises:
@@ -390,6 +394,9 @@ class TrackTable:
     @property
     def next_id(self) -> int:
         """Least id that was never assigned."""
+    @property
+    def impostors(self) -> Int64s:
+        """(512,) numbers of cosines between different objects, from -1 to 1."""
     @property
     def context(self) -> Any:
         """As committed, or None."""

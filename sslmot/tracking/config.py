@@ -37,8 +37,8 @@ class TrackerConfig(Settings):
     Attributes:
         tau: Temperature of the affinity ``exp((cosine - 1) / tau)`` (eq. 6).
         min_affinity: Pairs of lower affinity never match by appearance (rho_1 of SSL-MOT).
-        lost_affinity: The same for a track that had no detection in the frame before, and for
-            re-identification.
+        lost_affinity: The same for a track that had no detection in the frame before, and at least
+            for re-identification.
         appearance_weight: Weight of ``1 - affinity`` in the cost (alpha, eq. 7).
         motion_weight: Weight of the distance in the cost (beta, eq. 7).
         shape_weight: Weight of the change of size in the distance; 0 in the paper.
@@ -67,6 +67,11 @@ class TrackerConfig(Settings):
             for both.
         reid_max_age: Frames without detection up to which a lost track can be re-identified: a
             tentative track that resembles it takes its identity when it is confirmed.
+        reid_false_alarms: Expected number of false matches among all lost and newly confirmed
+            tracks that are compared in a frame (a-contrario). The tracker learns from objects that
+            are in view together how alike different objects look, and asks for more. Until it has
+            seen enough pairs, nothing is re-identified. inf to rely on ``lost_affinity`` alone, as
+            for a single object.
         reid_max_speed: Distance that a lost track can cover in a frame, in sizes of its box: where
             re-identification looks for it.
         motion: "kalman" predicts with constant velocity; "none" stays where the track was.
@@ -80,10 +85,10 @@ class TrackerConfig(Settings):
     # The native core computes in float32: numbers stay within what it can divide by and multiply.
     tau: float = setting(0.2, 1e-6, 1e6)
     min_affinity: float = setting(0.25, 0, 1)
-    lost_affinity: float = setting(0.39, 0, 1)
+    lost_affinity: float = setting(0.35, 0, 1)
     appearance_weight: float = setting(0.5, 0, 1e6)
     motion_weight: float = setting(0.5, 0, 1e6)
-    shape_weight: float = setting(1.4, 0, 1e6)
+    shape_weight: float = setting(1.0, 0, 1e6)
     max_cost: float = setting(0.8, 1e-6, 1e6)
     appearance_max_distance: float = setting(2.5, 1e-6, 1e6, infinite=True)
     motion_max_distance: float = setting(0.6, 1e-6, 1)
@@ -97,6 +102,7 @@ class TrackerConfig(Settings):
     max_age: int = setting(90, 0, 10**9)
     tentative_max_age: int = setting(1, 0, 10**9)
     reid_max_age: int = setting(300, 0, 10**9)
+    reid_false_alarms: float = setting(0.05, 1e-6, 1e6, infinite=True)
     reid_max_speed: float = setting(0.1, 0, 1e6)
     motion: Motion = "kalman"
     score_noise: float = setting(0.5, 0, 0.99)
@@ -134,6 +140,7 @@ class TrackerConfig(Settings):
             max_age=30,
             tentative_max_age=30,
             reid_max_age=0,
+            reid_false_alarms=math.inf,
             reid_max_speed=0.0,
             motion="none",
             score_noise=0.0,
@@ -186,6 +193,7 @@ def native_settings(c: TrackerConfig) -> _core.TrackSettings:
         max_age=c.max_age,
         tentative_max_age=c.tentative_max_age,
         reid_max_age=c.reid_max_age,
+        reid_false_alarms=c.reid_false_alarms,
         kalman=c.motion == "kalman",
         noise=_core.MotionNoise(
             value=VALUE_NOISE,
