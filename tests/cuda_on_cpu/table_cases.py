@@ -249,7 +249,8 @@ class TestTable:
         device = camera.features.bind(camera.there, len(f), spare=16 - camera.features.size)
         here = np.linalg.norm(f.embeddings, axis=1)
         there = Array(f.embeddings), Array(here), here
-        step = camera.there.prepare(f.boxes, f.scores, f.classes, *there, device)
+        high = np.ones_like(f.scores)  # one round alone compares features
+        step = camera.there.prepare(f.boxes, high, f.classes, *there, device)
         with pytest.raises(ValueError, match="buffers of a comparison: too small"):
             _core.associate_steps([camera.there], [step])
         for frame in frames[1:]:
