@@ -35,7 +35,7 @@ def pose_maps(joints: Joints, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
         (N, 3, height, width) uint8, RGB.
 
     Raises:
-        ValueError: The joints have another shape or dtype or are not finite, or the size is below 1.
+        ValueError: The joints are not finite or of another shape or dtype, or the size is below 1.
     """
     check_joints(joints)
     if len(size) != 2 or min(size) < 1:
