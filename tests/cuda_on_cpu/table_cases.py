@@ -10,7 +10,7 @@ import pytest
 from device import Array, _core, history, set_device
 
 from sslmot import TrackerConfig
-from sslmot.tracking.tracker import _settings
+from sslmot.tracking.config import native_settings
 
 DIM = 70
 
@@ -88,7 +88,7 @@ class Camera:
     """One video, tracked with features in host memory, and again with features on the device."""
 
     def __init__(self, **settings):
-        settings = _settings(TrackerConfig(**settings))
+        settings = native_settings(TrackerConfig(**settings))
         self.here, self.there = _core.TrackTable(settings), _core.TrackTable(settings)
         self.features, self.stages, self.rounds, self.most_lost = None, [], [], 0
 
