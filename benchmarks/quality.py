@@ -13,10 +13,12 @@ The first run detects, embeds and runs the peers, for an hour; what it finds is 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import asdict, dataclass, replace
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +43,7 @@ from suite import (
 from suite.clips import DATA, Kind
 from suite.peers import Best, best_of
 
-from sslmot import ColorHistogram, Tracker, TrackerConfig
+from sslmot import ColorHistogram, Tracker, TrackerConfig, files
 from sslmot.data.mot import write_results, write_sequence
 from sslmot.evaluation.tracks import Scores, evaluate
 
@@ -86,17 +88,24 @@ class Tracked:
         return clip_means(rows, values)
 
 
-def trackeval(row: Row, result: Result) -> Scores:
-    """Score tracks by TrackEval, through files as a user would."""
-    with tempfile.TemporaryDirectory() as folder:
-        root, results = Path(folder) / "sequences", Path(folder) / "results"
-        detections = dict(enumerate(row.detections, 1))
-        write_sequence(root, row.scene, row.frame_rate, row.size, detections, row.truth)
-        frames = zip(row.detections, result, strict=True)
-        tracks = ((t, i, d[index, :4], d[index, 4]) for t, (d, (i, index)) in enumerate(frames, 1))
-        write_results(results / f"{row.scene}.txt", tracks)
-        [scores] = evaluate(root, results).values()
-    return scores
+def trackeval(row: Row, result: Result, cache: Path) -> Scores:
+    """Score tracks by TrackEval, through files as a user would; cached, since it takes seconds."""
+    digest = hashlib.sha256(row.key.encode())
+    for array in (row.truth.frames, row.truth.ids, row.truth.boxes, *chain(*result)):
+        digest.update(f"{array.shape}{array.dtype}".encode() + array.tobytes())
+    path = cache / "trackeval" / f"{digest.hexdigest()[:24]}.json"
+    if not path.exists():
+        with tempfile.TemporaryDirectory() as folder:
+            root, results = Path(folder) / "sequences", Path(folder) / "results"
+            detections = dict(enumerate(row.detections, 1))
+            write_sequence(root, row.scene, row.frame_rate, row.size, detections, row.truth)
+            frames = zip(row.detections, result, strict=True)
+            tracks = ((t, i, d[j, :4], d[j, 4]) for t, (d, (i, j)) in enumerate(frames, 1))
+            write_results(results / f"{row.scene}.txt", tracks)
+            [scores] = evaluate(root, results).values()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.write(path, json.dumps(asdict(scores)).encode())
+    return Scores(**json.loads(path.read_text()))
 
 
 def tables(
@@ -108,7 +117,7 @@ def tables(
         kind: Of the rows.
         rows: What is tracked.
         peers: Compared with.
-        cache: For the tracks of peers.
+        cache: For the tracks of peers and TrackEval's scores.
         histograms: The same rows with colour histograms in place of embeddings, or none.
     """
     yield f"\n## {'With appearance' if kind == 'appearance' else 'By motion alone'}"
@@ -122,7 +131,7 @@ def tables(
     results["perfect association"] = [perfect_tracks(row) for row in rows]
     ours = []
     for name, some in results.items():
-        scores = [trackeval(row, result) for row, result in zip(rows, some, strict=True)]
+        scores = [trackeval(row, result, cache) for row, result in zip(rows, some, strict=True)]
         ours.append(Tracked(name, [s.idf1 for s in scores], [*scores]))
     sslmot, bound = ours[0], ours[-1]
 
@@ -135,7 +144,7 @@ def tables(
             title,
             [one.idf1 for one in some],
             [
-                trackeval(r, one.result) if one.result else None
+                trackeval(r, one.result, cache) if one.result else None
                 for r, one in zip(rows, some, strict=True)
             ],
         )

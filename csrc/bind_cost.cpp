@@ -86,7 +86,8 @@ void bind_cost(py::module_& m, py::module_& testing) {
                                    motion_weight, shape_weight, max_cost};
              }),
              py::kw_only(), py::arg("tau"), py::arg("min_affinity"), py::arg("appearance_weight"),
-             py::arg("motion_weight"), py::arg("shape_weight"), py::arg("max_cost"));
+             py::arg("motion_weight"), py::arg("shape_weight"), py::arg("max_cost"))
+        .def_readonly("max_cost", &PairParams::max_cost);
     m.def("cuda_device_count", &cuda_device_count);
     testing.def("cost", &cost, py::arg("track_features"), py::arg("detection_features"),
                 py::arg("track_boxes"), py::arg("detection_boxes"), py::arg("params"),

@@ -80,6 +80,9 @@ class PairParams:
             shape_weight: Weight of the change of size in the distance; 0 in the paper.
             max_cost: Pairs that cost as much or more never match.
         """
+    @property
+    def max_cost(self) -> float:
+        """As given, rounded to float32."""
 
 class MotionNoise:
     """Noise of the Kalman filter, as shares of a box's height."""

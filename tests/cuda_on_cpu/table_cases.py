@@ -10,7 +10,7 @@ import pytest
 from device import Array, _core, history, set_device
 
 from sslmot import TrackerConfig
-from sslmot.tracking.tracker import _settings
+from sslmot.tracking.config import native_settings
 
 DIM = 70
 
@@ -88,7 +88,7 @@ class Camera:
     """One video, tracked with features in host memory, and again with features on the device."""
 
     def __init__(self, **settings):
-        settings = _settings(TrackerConfig(**settings))
+        settings = native_settings(TrackerConfig(**settings))
         self.here, self.there = _core.TrackTable(settings), _core.TrackTable(settings)
         self.features, self.stages, self.rounds, self.most_lost = None, [], [], 0
 
@@ -249,7 +249,8 @@ class TestTable:
         device = camera.features.bind(camera.there, len(f), spare=16 - camera.features.size)
         here = np.linalg.norm(f.embeddings, axis=1)
         there = Array(f.embeddings), Array(here), here
-        step = camera.there.prepare(f.boxes, f.scores, f.classes, *there, device)
+        high = np.ones_like(f.scores)  # one round alone compares features
+        step = camera.there.prepare(f.boxes, high, f.classes, *there, device)
         with pytest.raises(ValueError, match="buffers of a comparison: too small"):
             _core.associate_steps([camera.there], [step])
         for frame in frames[1:]:

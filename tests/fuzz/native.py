@@ -13,8 +13,7 @@ from scipy.optimize import linear_sum_assignment
 from sslmot import _core
 from sslmot._core import _testing
 from sslmot.assignment import iou
-from sslmot.tracking.config import TrackerConfig
-from sslmot.tracking.tracker import _settings
+from sslmot.tracking.config import TrackerConfig, native_settings
 
 from .errors import refusing
 from .values import INTEGERS, ODD, boxes, chance, numbers, size, spoiled
@@ -506,7 +505,7 @@ def empty_table(rng: Generator) -> Any:
         instant_confirm_score=float(rng.choice([0.5, 2.0])),
         reupdate=chance(rng, 0.5),
     )
-    return _core.TrackTable(_settings(settings))
+    return _core.TrackTable(native_settings(settings))
 
 
 def frame_of_table(rng: Generator, dim: int) -> Arguments:
