@@ -440,6 +440,7 @@ def test_who_is_lost_moves_with_the_picture(street, camera):
         appearance_max_distance=0.5,
         motion="none",
         instant_confirm_score=9,
+        reid_false_alarms=np.inf,
     )
     tracker, look = Tracker(config), np.float32([[1, 0]])
     for _ in range(3):

@@ -290,7 +290,8 @@ def test_appearance_without_weight_is_not_asked():
 def test_who_is_recognised_resembles_by_an_affinity():
     """Of the features as the lost one's was and as the new track's is now."""
     looks = np.float32([[1, 0], [0.9, 0.3], [0.95, 0.1]])
-    tracker = Tracker(TrackerConfig(max_age=1, instant_confirm_score=9))
+    config = TrackerConfig(max_age=1, instant_confirm_score=9, reid_false_alarms=np.inf)
+    tracker = Tracker(config)
     for _ in range(2):
         tracker.step(None, [[0, 0, 40, 90]], embeddings=looks[:1])
     for _ in range(3):
@@ -321,7 +322,11 @@ def test_the_next_best_may_have_been_recognised_elsewhere():
     """Its identity is the one that it had when it was considered."""
     z = np.float32([[1, 0], [0.8, 0.6]])
     config = TrackerConfig(
-        instant_confirm_score=9, min_affinity=0.1, lost_affinity=0.3, appearance_max_distance=1
+        instant_confirm_score=9,
+        min_affinity=0.1,
+        lost_affinity=0.3,
+        appearance_max_distance=1,
+        reid_false_alarms=np.inf,
     )
     tracker = Tracker(config)
     here, beside, far = [0, 0, 40, 90], [20, 0, 60, 90], [90, 0, 130, 90]

@@ -81,7 +81,8 @@ def test_a_double_of_somebody_in_view_is_a_stranger():
 
 def test_who_is_lost_is_recognised_by_the_tracker_not_the_gallery():
     """Whose memory knows the place too: the gallery would give nothing for a double."""
-    tracker = Tracker(TrackerConfig(max_age=1, instant_confirm_score=9), gallery=Gallery())
+    config = TrackerConfig(max_age=1, instant_confirm_score=9, reid_false_alarms=np.inf)
+    tracker = Tracker(config, gallery=Gallery())
     watch(tracker, 0, 0)
     for _ in range(4):
         leave(tracker)
