@@ -16,9 +16,7 @@ def config_of(**changes):
     return TrackerConfig(reid_false_alarms=math.inf, **changes)
 
 
-CONFIG = config_of(
-    tau=0.2, lost_affinity=0.39, max_age=2, reid_max_age=10, instant_confirm_score=9
-)
+CONFIG = config_of(tau=0.2, lost_affinity=0.39, max_age=2, reid_max_age=10, instant_confirm_score=9)
 A, B, C = np.eye(3, dtype=np.float32)
 
 
@@ -71,9 +69,7 @@ class TestTheLost:
 
     def test_are_forgotten_at_once_without_a_memory(self):
         assert (
-            back(
-                seen_and_lost(3, config_of(max_age=2, reid_max_age=0, instant_confirm_score=9))
-            )
+            back(seen_and_lost(3, config_of(max_age=2, reid_max_age=0, instant_confirm_score=9)))
             == 2
         )
 
@@ -137,9 +133,7 @@ class TestTheLost:
             assert tracker.table.lost_count == 1
 
     def test_were_seen_where_they_were_seen_last(self):
-        tracker = seen_and_lost(
-            0, config_of(max_age=1, reid_max_speed=0, instant_confirm_score=9)
-        )
+        tracker = seen_and_lost(0, config_of(max_age=1, reid_max_speed=0, instant_confirm_score=9))
         for shift in range(0, 800, 20):
             assert step(tracker, at(shift), A) == [1]
         for _ in range(4):
