@@ -8,6 +8,7 @@ import math
 import re
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import (
@@ -144,6 +145,7 @@ class Settings:
         files.write(path, text.encode())
 
 
+@cache  # evaluating the annotations takes most of a construction
 def _hints(config: type[Settings]) -> dict[str, Any]:
     """Return the type of each field, in the order of the fields."""
     hints = get_type_hints(config)
