@@ -8,7 +8,6 @@ import math
 import re
 import sys
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import (
@@ -145,11 +144,15 @@ class Settings:
         files.write(path, text.encode())
 
 
-@cache  # evaluating the annotations takes most of a construction
+_HINTS: dict[type, dict[str, Any]] = {}  # evaluating annotations takes most of a construction
+
+
 def _hints(config: type[Settings]) -> dict[str, Any]:
     """Return the type of each field, in the order of the fields."""
-    hints = get_type_hints(config)
-    return {field.name: hints[field.name] for field in dataclasses.fields(config)}
+    if config not in _HINTS:
+        hints = get_type_hints(config)
+        _HINTS[config] = {field.name: hints[field.name] for field in dataclasses.fields(config)}
+    return _HINTS[config]
 
 
 def _fits(value: Any, hint: Any, low: Any = None, high: Any = None, **more: Any) -> bool:
