@@ -248,12 +248,12 @@ def _embed(
         digest.update(f"{len(dets)}".encode() + dets[:, :4].tobytes())
 
     def embed() -> list[Floats]:
-        from sslmot.tuning.footage import describe
+        from sslmot.tuning.footage import embed_clip
 
         extractor = ColorHistogram() if features == "histogram" else Encoder.load(source)
         frames = ((t, sequence.frame(t)) for t in range(1, sequence.length + 1))
         by_frame = dict(enumerate(detections, 1))
-        footage = describe(sequence.name, frames, by_frame, extractor, progress=True)
+        footage = embed_clip(sequence.name, frames, by_frame, extractor, progress=True)
         rows: Any = footage.embeddings
         return [z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-12) for z in rows]
 
