@@ -65,16 +65,17 @@ struct Hold {
             if (table->holder != std::thread::id() && table->holder != me)
                 throw std::runtime_error(
                     "tracker: expected one thread at a time, got a second one in a step");
-        for (BoundTable* const table : tables) table->holder = me;
-        inside = true;
+        // A table that an outer hold of this thread has stays with it.
+        for (BoundTable* const table : tables)
+            if (table->holder != me) taken.push_back(table);
+        for (BoundTable* const table : taken) table->holder = me;
     }
     void exit() {
-        if (!std::exchange(inside, false)) return;
-        for (BoundTable* const table : tables) table->holder = {};
+        for (BoundTable* const table : taken) table->holder = {};
+        taken.clear();
     }
 
-    std::vector<BoundTable*> tables;
-    bool inside = false;
+    std::vector<BoundTable*> tables, taken;
 };
 
 std::unique_ptr<BoundDevice> device_features(const py::object& values_, const py::object& norms_,

@@ -26,7 +26,8 @@ std::vector<size_t> clear_tracks(const TrackTable& table, const Step& step) {
             table.has_feature(step, tracks.slots[i]))
             found.push_back(i);
     if (found.size() <= kTracks) return found;
-    const auto turn = static_cast<uint64_t>(table.impostors().total()) % found.size();
+    // The oldest track counts the frames: windows of kTracks, one after the other, reach all.
+    const auto turn = kTracks * static_cast<size_t>(tracks.hits[found.front()]) % found.size();
     std::rotate(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(turn), found.end());
     found.resize(kTracks);
     return found;
@@ -41,7 +42,8 @@ void Impostors::add(const std::vector<float>& cosines) {
     }
     total_ += static_cast<int64_t>(cosines.size());
     if (total_ <= kMostPairs) return;
-    for (int64_t& count : counts_) count /= 2;
+    // Rounded up: the few pairs that are most alike decide, and must not vanish.
+    for (int64_t& count : counts_) count = (count + 1) / 2;
     set_counts(counts_);
 }
 
@@ -62,14 +64,17 @@ float Impostors::threshold(double probability) const {
 }
 
 void sample_impostors(const TrackTable& table, Step& step) {
+    step.impostors.clear();
     if (!step.has_embeddings() || table.feature_dim() == 0) return;
     const std::vector<size_t> some = clear_tracks(table, step);
     if (some.size() < 2) return;
     std::vector<float> boxes;
+    std::vector<int32_t> classes;
     std::vector<int64_t> slots, detections;
     for (const size_t i : some) {
         const auto j = static_cast<size_t>(step.match[i]);
         boxes.insert(boxes.end(), &step.boxes[4 * j], &step.boxes[4 * j] + 4);
+        classes.push_back(table.tracks().classes[i]);
         slots.push_back(table.tracks().slots[i]), detections.push_back(step.match[i]);
     }
     // Costs of appearance alone, and no pair is too far or too unlike: 1 - exp(cosine - 1).
@@ -78,8 +83,8 @@ void sample_impostors(const TrackTable& table, Step& step) {
     Candidates pairs;
     Comparison c{};
     const auto count = static_cast<int64_t>(some.size());
-    c.tracks = {boxes.data(), nullptr, count};
-    c.detections = {boxes.data(), nullptr, count};
+    c.tracks = {boxes.data(), classes.data(), count};
+    c.detections = {boxes.data(), classes.data(), count};
     c.track_features = table.features(step, slots.data());
     c.detection_features = {step.embeddings.values, step.embeddings.norms, detections.data(),
                             step.embeddings.dim};
@@ -91,7 +96,7 @@ void sample_impostors(const TrackTable& table, Step& step) {
         for (auto e = static_cast<size_t>(pairs.row_begin[i]);
              e < static_cast<size_t>(pairs.row_begin[i + 1]); ++e) {
             const auto j = static_cast<size_t>(pairs.columns[e]);
-            if (!overlap(&boxes[4 * i], &boxes[4 * j]))
+            if (i != j && !overlap(&boxes[4 * i], &boxes[4 * j]))
                 step.impostors.push_back(1.0F + std::log(1.0F - pairs.values[e]));
         }
 }

@@ -35,8 +35,8 @@ class Impostors {
 };
 
 // Compare some confirmed tracks of an associated frame with the detections of each other, and write
-// the cosines to the step. Tracks whose detections overlap or are occluded are left out: their
-// features show each other.
+// the cosines to the step. Only tracks of one class are compared, as in re-identification. Tracks
+// whose detections overlap or are occluded are left out: their features show each other.
 void sample_impostors(const TrackTable& table, Step& step);
 
 }  // namespace sslmot

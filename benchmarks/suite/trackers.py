@@ -32,7 +32,7 @@ def thinned(config: TrackerConfig, every: int) -> TrackerConfig:
     """Return the settings for every n-th frame: ages in fewer frames, speeds in longer ones."""
     if every == 1:
         return config
-    max_age = max(1, round(config.max_age / every))
+    max_age = max(1, round(config.max_age / every)) if config.max_age else 0
     share = max_age / config.max_age if config.max_age else 1 / every
     return replace(
         config,

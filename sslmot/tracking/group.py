@@ -21,7 +21,7 @@ class TrackerGroup:
     Each video has its own tracker, and the result is that of the tracker alone. The boxes of all
     frames go through an :class:`~sslmot.Encoder` in one batch (or through another extractor that
     takes several frames, see :class:`~sslmot.types.FramesExtractor`), and features on CUDA are
-    compared in one call, with one wait. Identities of two trackers are unrelated, unless the
+    compared in one call in the first round. Identities of two trackers are unrelated, unless the
     trackers share a :class:`~sslmot.Gallery`.
 
     Args:

@@ -248,8 +248,12 @@ class Tracker:
         """Return all that is kept of the video, as named arrays: a copy.
 
         A tracker of the same settings, extractor and gallery that loads it continues bit for bit.
+
+        Raises:
+            RuntimeError: Another thread is in a step of this tracker.
         """
-        return state.state_of(self.table, self.history)
+        with _core.Hold([self.table]):
+            return state.state_of(self.table, self.history)
 
     def load_state_dict(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         """Continue from what :meth:`state_dict` returned.

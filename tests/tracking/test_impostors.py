@@ -53,12 +53,33 @@ def test_confirmed_tracks_in_view_are_compared_with_each_other(people):
     assert np.abs(np.cumsum(counts) - np.cumsum(expected)).max() <= 1
 
 
-def test_of_a_crowd_a_few_are_compared_in_turn():
-    rng, tracker = np.random.default_rng(0), Tracker(CONFIG)
-    boxes, features = boxes_at(*range(20)), features_of(rng, 20)
-    for _ in range(12):
+@pytest.mark.parametrize("people", [9, 14, 20, 28])
+def test_of_a_crowd_a_few_are_compared_in_turn(people):
+    """Each track is: a pair that is alike is found wherever it stands."""
+    tracker = Tracker(CONFIG)
+    boxes, features = boxes_at(*range(people)), np.eye(people, dtype=np.float32)
+    features[-1] = 0.6 * features[-2] + 0.8 * features[-1]
+    for _ in range(people + 2):
         tracker.step(None, boxes, embeddings=features)
-    assert tracker.table.impostors.sum() == 10 * 8 * 7
+    counts = tracker.table.impostors
+    assert counts.sum() == people * 8 * 7
+    assert counts[bins_of([0.6]).argmax()] > 0
+
+
+def test_a_flat_box_is_no_other_object():
+    tracker, boxes = Tracker(CONFIG), boxes_at(0, 1)
+    boxes[1, 2] = boxes[1, 0]
+    for _ in range(4):
+        tracker.step(None, boxes, embeddings=np.eye(2, dtype=np.float32))
+    assert tracker.table.impostors.nonzero()[0].tolist() == [BINS // 2]
+
+
+def test_classes_are_not_compared():
+    tracker = Tracker(CONFIG)
+    boxes = np.hstack([boxes_at(0, 1, 2), np.float32([[0], [0], [1]])])
+    for _ in range(4):
+        tracker.step(None, boxes, embeddings=np.eye(3, dtype=np.float32))
+    assert tracker.table.impostors.sum() == 2 * 2
 
 
 @pytest.mark.parametrize("change", ["overlap", "alone", "no features", "off"])
@@ -72,6 +93,7 @@ def test_what_tells_nothing(change):
     for _ in range(6):
         z = None if change == "no features" else features[:n]
         tracker.step(None, boxes[:n], embeddings=z)
+    assert (tracker.table.tracks["ids"] > 0).tolist() == [True] * n
     assert tracker.table.impostors.sum() == 0
 
 
@@ -122,10 +144,10 @@ def test_the_past_fades():
         tracker.step(None, boxes_at(0, 1), embeddings=features)
     state = tracker.state_dict()
     state["impostors"] = np.zeros(BINS, np.int64)
-    state["impostors"][7] = 2**17
+    state["impostors"][[7, 500]] = 2**17 - 1, 1
     tracker.load_state_dict(state)
     tracker.step(None, boxes_at(0, 1), embeddings=features)
-    assert tracker.table.impostors[[7, BINS // 2]].tolist() == [2**16, 1]
+    assert tracker.table.impostors[[7, 500, BINS // 2]].tolist() == [2**16, 1, 1]
 
 
 @pytest.mark.parametrize(

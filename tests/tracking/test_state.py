@@ -180,12 +180,14 @@ def test_a_second_thread_is_refused():
     inside, go_on = threading.Event(), threading.Event()
 
     def waits(frame, boxes):
+        tracker.state_dict()  # a hold within the hold of this thread's step
         inside.set()
         assert go_on.wait(10)
         return np.ones((len(boxes), 2))
 
     tracker = Tracker(TrackerConfig(camera_motion=False), extractor=waits)
     frame, dets = np.zeros((90, 90, 3), np.uint8), [[1, 1, 9, 30]]
+    kept = tracker.state_dict()
     thread = threading.Thread(target=tracker.step, args=(frame, dets))
     thread.start()
     assert inside.wait(10)
@@ -196,7 +198,9 @@ def test_a_second_thread_is_refused():
     with pytest.raises(RuntimeError, match="expected one thread at a time"):
         tracker.reset()
     with pytest.raises(RuntimeError, match="expected one thread at a time"):
-        tracker.load_state_dict(tracker.state_dict())
+        tracker.load_state_dict(kept)
+    with pytest.raises(RuntimeError, match="expected one thread at a time"):
+        tracker.state_dict()
     go_on.set()
     thread.join()
     assert tracker.step(frame, dets).ids.tolist() == [1]
