@@ -282,9 +282,34 @@ TrackColumns columns_from(const py::dict& d, size_t numbers, bool lost) {
     return c;
 }
 
+// scale, new_density, frames, and the likelihoods.
+py::array_t<double> clip_of(const BoundTable& table) {
+    const ClipMotion& clip = table.clip();
+    std::vector<double> all{clip.scale, clip.new_density, clip.frames};
+    all.insert(all.end(), clip.likelihood.begin(), clip.likelihood.end());
+    return array(all);
+}
+
+ClipMotion clip_from(const py::object& clip_) {
+    const Tensor values(clip_, "clip");
+    values.expect("float64", {3 + static_cast<int64_t>(ClipMotion::kScales)}).expect_on_cpu();
+    const auto* const v = values.data<const double>();
+    ClipMotion clip;
+    clip.scale = v[0], clip.new_density = v[1], clip.frames = v[2];
+    std::copy_n(v + 3, ClipMotion::kScales, clip.likelihood.begin());
+    bool well = clip.scale > 0.0 && clip.new_density > 0.0 && clip.frames >= 0.0;
+    for (int64_t k = 0; k < values.size(); ++k) well &= std::fabs(v[k]) < 1e9;
+    if (!well)
+        throw py::value_error("clip: expected a positive scale and density, 0 or more frames, "
+                              "and finite likelihoods");
+    return clip;
+}
+
 // The tables are as they were where anything is refused.
 void restore(BoundTable& table, const py::dict& tracks_, const py::dict& lost_,
-             const py::object& features_, int64_t next_id, const py::object& context) {
+             const py::object& features_, int64_t next_id, const py::object& clip_,
+             const py::object& context) {
+    const ClipMotion clip = clip_from(clip_);
     TrackColumns tracks = columns_from(tracks_, table.state_numbers(), false);
     TrackColumns lost = columns_from(lost_, table.state_numbers(), true);
     const auto count = static_cast<int64_t>(tracks.size() + lost.size());
@@ -316,7 +341,7 @@ void restore(BoundTable& table, const py::dict& tracks_, const py::dict& lost_,
         }
     }
     table.restore(std::move(tracks), std::move(lost), std::move(features), std::move(norms), dim,
-                  next_id);
+                  next_id, clip);
     table.context = context;
 }
 
@@ -363,8 +388,8 @@ void bind_track_table(py::module_& m) {
                               "The settings of a tracker, as TrackTable takes them.")
         .def(py::init([](const PairParams& by_both, const PairParams& by_motion,
                          const PairParams& by_appearance, float min_affinity, float lost_affinity,
-                         float appearance_max_distance, float motion_max_distance,
-                         double reid_max_speed, bool motion_fallback, float ema,
+                         float appearance_max_distance, double reid_max_speed,
+                         bool motion_fallback, float ema,
                          float max_occlusion, float high_score, float new_track_max_iou,
                          float instant_confirm_score, int64_t min_hits, int64_t max_age,
                          int64_t tentative_max_age, int64_t reid_max_age, bool kalman,
@@ -375,7 +400,6 @@ void bind_track_table(py::module_& m) {
                                       min_affinity,
                                       lost_affinity,
                                       appearance_max_distance,
-                                      motion_max_distance,
                                       reid_max_speed,
                                       motion_fallback,
                                       ema,
@@ -393,7 +417,7 @@ void bind_track_table(py::module_& m) {
              }),
              py::kw_only(), py::arg("by_both"), py::arg("by_motion"), py::arg("by_appearance"),
              py::arg("min_affinity"), py::arg("lost_affinity"), py::arg("appearance_max_distance"),
-             py::arg("motion_max_distance"), py::arg("reid_max_speed"), py::arg("motion_fallback"),
+             py::arg("reid_max_speed"), py::arg("motion_fallback"),
              py::arg("ema"), py::arg("max_occlusion"), py::arg("high_score"),
              py::arg("new_track_max_iou"), py::arg("instant_confirm_score"), py::arg("min_hits"),
              py::arg("max_age"), py::arg("tentative_max_age"), py::arg("reid_max_age"),
@@ -452,7 +476,7 @@ void bind_track_table(py::module_& m) {
                  table.context = py::none();
              })
         .def("restore", &restore, py::arg("tracks"), py::arg("lost"), py::arg("features"),
-             py::arg("next_id"), py::arg("context"))
+             py::arg("next_id"), py::arg("clip"), py::arg("context"))
         .def("in_view", &in_view, py::arg("step"))
         .def("just_lost", &just_lost, py::arg("step"))
         .def("read_features", &read_features, py::arg("slots"))
@@ -463,6 +487,7 @@ void bind_track_table(py::module_& m) {
             "lost", [](const BoundTable& t) { return columns_of(t.lost(), t.state_numbers()); })
         .def_property_readonly("feature_dim", &BoundTable::feature_dim)
         .def_property_readonly("next_id", &BoundTable::next_id)
+        .def_property_readonly("clip", &clip_of)
         .def_property_readonly("context", [](const BoundTable& t) { return t.context; })
         .def_property_readonly("lost_count", [](const BoundTable& t) { return t.lost().size(); })
         .def("__len__", [](const BoundTable& t) { return t.tracks().size(); });

@@ -33,6 +33,17 @@ std::vector<int64_t> range(size_t n) {
     return all;
 }
 
+// A median of fewer innovations would follow people.
+constexpr size_t kFewestToFollow = 3;
+
+float median(std::vector<float>& values) {
+    const auto half = static_cast<std::ptrdiff_t>(values.size() / 2);
+    const auto middle = values.begin() + half;
+    std::nth_element(values.begin(), middle, values.end());
+    if (values.size() % 2) return *middle;
+    return 0.5F * (*std::max_element(values.begin(), middle) + *middle);
+}
+
 bool any(const std::vector<uint8_t>& flags) {
     return std::find(flags.begin(), flags.end(), 1) != flags.end();
 }
@@ -48,6 +59,17 @@ struct Job {
     std::vector<float> track_boxes, boxes, max_distance, min_affinity;
     std::vector<int32_t> track_classes, classes;
     std::vector<int64_t> slots;
+    // By motion alone, with the Kalman filter.
+    std::vector<ExpectedDetection> expected;
+    bool by_evidence = false;
+
+    // Runs on the CPU whatever the features are on.
+    void compare(const TrackTable& table, const Step& step) const {
+        if (by_evidence)
+            associate_by_motion(expected, table.clip(), comparison);
+        else
+            table.compare(comparison, step);
+    }
 };
 
 // The association of one frame.
@@ -57,6 +79,7 @@ class Cascade {
         : table_(table), tracks_(table.tracks()), settings_(table.settings()), step_(step) {}
 
     void begin_high_score_round(Job& job) const;
+    void follow_camera(Job& job);
     void end_high_score_round(Job& job);
     void later_rounds();
     void find_new_tracks();
@@ -93,6 +116,34 @@ void Cascade::begin_high_score_round(Job& job) const {
                                  job.classes.empty() ? step_.classes.data() : job.classes.data(),
                                  step_.detections()};
     set_costs(job, true);
+}
+
+// What most of the matched tracks do alike is the camera's motion: all tracks are moved by it, and
+// matched again. By motion alone; a frame with features is matched without.
+void Cascade::follow_camera(Job& job) {
+    if (!job.by_evidence) return;
+    std::vector<float> dx, dy;
+    for (size_t i = 0; i < tracks_.size(); ++i) {
+        const int32_t j = job.round.match[i];
+        if (j < 0 || tracks_.time_since_update[i] > 0 || tracks_.hits[i] == 0) continue;
+        const float *was = &step_.predicted[4 * i], *is = &step_.boxes[4 * static_cast<size_t>(j)];
+        dx.push_back(0.5F * (is[0] - was[0] + is[2] - was[2]));
+        dy.push_back(0.5F * (is[1] - was[1] + is[3] - was[3]));
+    }
+    if (dx.size() < kFewestToFollow) return;
+    const float shift[2] = {median(dx), median(dy)};
+    for (size_t i = 0; i < tracks_.size(); ++i) {
+        // The camera goes on like this: velocities change too, from this frame on.
+        const auto before = static_cast<float>(tracks_.time_since_update[i]);
+        for (size_t k = 0; k < 2; ++k) {
+            step_.state[20 * i + k] -= before * shift[k];
+            step_.state[20 * i + 4 + k] += shift[k];
+            step_.predicted[4 * i + k] += shift[k], step_.predicted[4 * i + k + 2] += shift[k];
+        }
+    }
+    job.expected = table_.expected(step_, job.round.tracks);
+    std::fill(job.round.match.begin(), job.round.match.end(), -1);
+    job.compare(table_, step_);
 }
 
 void Cascade::end_high_score_round(Job& job) {
@@ -154,7 +205,7 @@ void Cascade::run_round(Cue cue, const std::vector<int64_t>& tracks, const Allow
     job.comparison.detections = {job.boxes.data(), job.classes.data(),
                                  static_cast<int64_t>(round.detections.size())};
     set_costs(job, false);
-    table_.compare(job.comparison, step_);
+    job.compare(table_, step_);
     for (size_t i = 0; i < round.match.size(); ++i) {
         if (round.match[i] < 0) continue;
         const int64_t j = round.detections[static_cast<size_t>(round.match[i])];
@@ -173,8 +224,13 @@ void Cascade::set_costs(Job& job, bool whole_frame) const {
     c.pairs = &round.pairs, c.match = round.match.data();
     const bool by_appearance = round.cue == Cue::appearance;
     c.params = by_appearance ? settings_.by_both : settings_.by_motion;
+    if (!by_appearance && settings_.kalman) {
+        job.by_evidence = true;
+        job.expected = table_.expected(step_, round.tracks);
+        return;
+    }
     job.max_distance.assign(
-        count, by_appearance ? settings_.appearance_max_distance : settings_.motion_max_distance);
+        count, by_appearance ? settings_.appearance_max_distance : settings_.by_motion.max_cost);
     c.max_distance = job.max_distance.data();
     if (!by_appearance) return;
     job.min_affinity.reserve(count), job.slots.reserve(count);
@@ -222,7 +278,7 @@ void compare_together(const std::vector<const TrackTable*>& tables, const std::v
     for (size_t k = 0; k < tables.size(); ++k) {
         if (done[k]) continue;
         if (!on_device(k)) {
-            tables[k]->compare(jobs[k].comparison, *steps[k]);
+            jobs[k].compare(*tables[k], *steps[k]);
             continue;
         }
         const CudaWork& work = steps[k]->device->work;
@@ -256,6 +312,7 @@ void associate_steps(const std::vector<const TrackTable*>& tables,
     }
     compare_together(tables, steps, jobs);
     for (size_t k = 0; k < tables.size(); ++k) {
+        cascades[k].follow_camera(jobs[k]);
         cascades[k].end_high_score_round(jobs[k]);
         cascades[k].later_rounds();
         cascades[k].find_new_tracks();

@@ -24,22 +24,21 @@ float square_height(const Four& value) {
     return value[3] * value[3] + 1e-12F;
 }
 
-// No shrinking to nothing: a size at most halves in a frame.
-float next_size(float size, float velocity) { return std::max(size + velocity, 0.5F * size); }
-
 // A row of the state.
 struct Filter {
     Four value, velocity, var, cov, velocity_var;
 
     void move(const MotionNoise& noise) {
         const float square = square_height(value);
-        for (size_t k = 0; k < 4; ++k) {
-            value[k] = k < 2 ? value[k] + velocity[k] : next_size(value[k], velocity[k]);
+        for (size_t k = 0; k < 2; ++k) {
+            value[k] += velocity[k];
             var[k] += cov[k];
             cov[k] += velocity_var[k];
             var[k] += cov[k] + noise.value * noise.value * square;
             velocity_var[k] += noise.velocity * noise.velocity * square;
         }
+        // A size has no velocity: it stays, more or less.
+        for (size_t k = 2; k < 4; ++k) var[k] += noise.size * noise.size * square;
     }
 
     void correct(const Four& seen, float measured_var) {
@@ -79,7 +78,7 @@ void start(const float* xyxy, const MotionNoise& noise, float* state) {
     to_centre(xyxy, f.value.data());
     const float square = f.value[3] * f.value[3], twice = 2.0F * noise.measurement;
     f.var.fill(twice * twice * square);
-    f.velocity_var.fill(kFirstVelocity * kFirstVelocity * square);
+    f.velocity_var[0] = f.velocity_var[1] = kFirstVelocity * kFirstVelocity * square;
     std::memcpy(state, &f, sizeof f);
 }
 
@@ -88,7 +87,7 @@ void predict(const float* state, int64_t tracks, const int64_t* time_since_updat
         const float *value = state + 20 * i, *velocity = value + 4;
         const auto frames = static_cast<float>(static_cast<double>(time_since_update[i]) + 1.0);
         const float cx = value[0] + frames * velocity[0], cy = value[1] + frames * velocity[1];
-        const float w = next_size(value[2], velocity[2]), h = next_size(value[3], velocity[3]);
+        const float w = value[2], h = value[3];
         float* box = boxes + 4 * i;
         box[0] = cx - 0.5F * w, box[1] = cy - 0.5F * h;
         box[2] = cx + 0.5F * w, box[3] = cy + 0.5F * h;
@@ -107,7 +106,6 @@ void observe(float* state, float* last, const int64_t* time_since_update, const 
         std::memcpy(&f, state + 20 * row, sizeof f);
         const int64_t frames = std::min(time_since_update[row], kMostUnseen) + 1;
         for (int64_t t = 1; t <= frames; ++t) {
-            if (t == 2 && !reupdate) f.velocity[2] = f.velocity[3] = 0.0F;
             f.move(noise);
             if (t < frames && !reupdate) continue;
             const float share = static_cast<float>(t) / static_cast<float>(frames);

@@ -1,5 +1,5 @@
 // Where a track is expected, and what a detection tells of it: a Kalman filter with constant
-// velocity of centre and size. The four numbers of a box (cx, cy, w, h; pixels) are filtered apart
+// velocity of the centre; the size drifts. The four numbers of a box (cx, cy, w, h; pixels) are filtered apart
 // (as in SORT and DeepSORT, whose noise is diagonal too), so a covariance is three numbers.
 //
 // A state is as of the track's last detection; the frames since are made up for when it is read.
@@ -11,7 +11,8 @@ namespace sslmot {
 
 // Standard deviations, as shares of a box's height: near and far people are treated alike.
 struct MotionNoise {
-    float value, velocity;  // of the process, a frame
+    float value, velocity;  // of a centre, a frame
+    float size;             // of width and height, a frame
     float measurement;
     float by_score;  // share of the measured variance that a score of 1 takes away, in [0, 1)
 };
@@ -25,8 +26,7 @@ void start(const float* xyxy, const MotionNoise& noise, float* state);
 
 // state: (tracks, 5, 4): value, velocity, var(value), cov(value, velocity), var(velocity).
 // time_since_update: (tracks), 0 or more, frames since the last detection, this one not counted.
-// boxes: out, (tracks, 4) xyxy pixels. A size changes in the first frame alone, to no less than
-// half.
+// boxes: out, (tracks, 4) xyxy pixels.
 void predict(const float* state, int64_t tracks, const int64_t* time_since_update, float* boxes);
 
 // Detections taken in, in place: for i in 0..n, track rows[i] gets boxes[columns[i]].

@@ -137,6 +137,36 @@ void TrackTable::compare(const Comparison& c, const Step& step) const {
     }
 }
 
+std::vector<ExpectedDetection> TrackTable::expected(const Step& step,
+                                                    const std::vector<int64_t>& rows) const {
+    std::vector<ExpectedDetection> all;
+    all.reserve(rows.size());
+    for (const int64_t row : rows) {
+        const auto i = static_cast<size_t>(row);
+        all.emplace_back(&step.state[20 * i], &step.predicted[4 * i], tracks_.time_since_update[i],
+                         settings_.noise);
+    }
+    return all;
+}
+
+// What is known of the clip after a step.
+ClipMotion TrackTable::learned_clip(const Step& step) const {
+    ClipMotion clip = clip_;
+    if (!settings_.kalman) return clip;
+    // A track's velocity is known from its second detection on.
+    std::vector<int64_t> rows, detections;
+    for (size_t i = 0; i < tracks_.size(); ++i)
+        if (step.match[i] >= 0 && tracks_.time_since_update[i] == 0 && tracks_.hits[i] > 0)
+            rows.push_back(static_cast<int64_t>(i)), detections.push_back(step.match[i]);
+    learn_scale(expected(step, rows), step.boxes.data(), detections, clip);
+    std::vector<float> boxes;
+    for (size_t j = 0; j < step.scores.size(); ++j)
+        if (!step.low_score[j])
+            boxes.insert(boxes.end(), &step.boxes[4 * j], &step.boxes[4 * j] + 4);
+    learn_new_density(boxes, step.new_tracks.size(), clip);
+    return clip;
+}
+
 struct TrackTable::Next {
     TrackColumns &tracks, &lost;
     std::vector<float> state, boxes;        // of tracks_, after this frame's detections
@@ -156,6 +186,7 @@ Report TrackTable::commit(Step& step) {
     Next next{spare_tracks_, spare_lost_, step.state, tracks_.boxes, {}, {}, {}, {}};
     next.id_of.assign(step.scores.size(), 0);
     step.ids = assigned_ids(step);
+    const ClipMotion clip = learned_clip(step);
     update_motion(step, next);
     keep_lost_tracks(step, next);
     keep_tracks(step, next);
@@ -173,6 +204,7 @@ Report TrackTable::commit(Step& step) {
 
     // From here on nothing fails.
     dim_ = dim;
+    clip_ = clip;
     if (!step.device) {
         for (const int64_t slot : next.allocated) norms_[static_cast<size_t>(slot)] = 0.0F;
         const FeatureUpdates& updates = next.features;
@@ -302,7 +334,8 @@ void TrackTable::start_tracks(const Step& step, Next& next) const {
 }
 
 void TrackTable::restore(TrackColumns tracks, TrackColumns lost, std::vector<float> features,
-                         std::vector<float> norms, int64_t dim, int64_t next_id) {
+                         std::vector<float> norms, int64_t dim, int64_t next_id,
+                         const ClipMotion& clip) {
     int64_t slot = 0;
     for (TrackColumns* const columns : {&tracks, &lost}) {
         columns->slots.clear();
@@ -312,14 +345,14 @@ void TrackTable::restore(TrackColumns tracks, TrackColumns lost, std::vector<flo
     std::swap(tracks_, tracks), std::swap(lost_, lost);
     std::swap(features_, features), std::swap(norms_, norms);
     free_slots_.clear();
-    dim_ = dim, next_id_ = next_id;
+    dim_ = dim, next_id_ = next_id, clip_ = clip;
     version_ = new_version();
 }
 
 void TrackTable::reset() {
     tracks_.clear(), lost_.clear();
     features_.clear(), norms_.clear(), free_slots_.clear();
-    dim_ = 0, next_id_ = 1;
+    dim_ = 0, next_id_ = 1, clip_ = {};
     version_ = new_version();
 }
 

@@ -27,7 +27,7 @@ class PairParams:
 
 class MotionNoise:
     def __init__(
-        self, *, value: float, velocity: float, measurement: float, by_score: float
+        self, *, value: float, velocity: float, size: float, measurement: float, by_score: float
     ) -> None: ...
 
 def cuda_device_count() -> int: ...
@@ -132,7 +132,6 @@ class TrackSettings:
         min_affinity: float,
         lost_affinity: float,
         appearance_max_distance: float,
-        motion_max_distance: float,
         reid_max_speed: float,
         motion_fallback: bool,
         ema: float,
@@ -214,6 +213,7 @@ class TrackTable:
         lost: dict[str, Any],
         features: Any,
         next_id: int,
+        clip: Any,
         context: Any,
     ) -> None: ...
     def reset(self) -> None: ...
@@ -231,6 +231,8 @@ class TrackTable:
     def feature_dim(self) -> int: ...
     @property
     def next_id(self) -> int: ...
+    @property
+    def clip(self) -> npt.NDArray[np.float64]: ...
     @property
     def context(self) -> Any: ...
     def __len__(self) -> int: ...

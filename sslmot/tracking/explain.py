@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from sslmot import _core
-from sslmot.tracking.config import TrackerConfig
+from sslmot.tracking.config import STILL_MAX_DISTANCE, TrackerConfig
 
 Stage: TypeAlias = Literal["appearance", "motion", "new", "reidentified", "gallery"]
 """How a detection got its identity: matched to a track by appearance and motion, or by motion
@@ -27,7 +27,9 @@ class Explanation:
             None where appearance was not compared.
         distance: Relative L1 distance to the predicted box (eq. 7); None where the detection was
             not matched to a track.
-        cost: Cost of the pair (eq. 7); by motion alone the distance. None as for the distance.
+        cost: Cost of the pair (eq. 7). By motion alone it is minus the evidence: the log of how
+            much likelier the track explains the detection than chance does; where ``motion`` is
+            "none", the distance. None as for the distance.
         runner_up: Identity and cost of the next best track for this detection; identity 0 for a
             tentative track, None where no other track could match.
     """
@@ -62,9 +64,10 @@ class Evidence:
         track = int((ids == identity).nonzero()[0][0])
         detection = int(match[track])
         c = self.config
+        by_motion = 0.0 if c.motion == "kalman" else STILL_MAX_DISTANCE
         [(stage, tracks, detections, _, pairs)] = [
             some
-            for some in self.step.rounds(c.motion_max_distance, c.max_cost)
+            for some in self.step.rounds(by_motion, c.max_cost)
             if _made(some, track, detection)
         ]
         row_begin, columns, values = pairs

@@ -19,7 +19,8 @@ from sslmot.types import Features
 
 State: TypeAlias = dict[str, npt.NDArray[Any]]
 """``tracks.*`` and ``lost.*`` are the columns of the table, a row each; ``features`` (T + L, D)
-float32 those of both, zeros where nothing is known; ``next_id``, ``frame_size``, ``camera.*``."""
+float32 those of both, zeros where nothing is known; ``clip`` what is learned of its motion;
+``next_id``, ``frame_size``, ``camera.*``."""
 
 _COLUMNS = ("ids", "hits", "time_since_update", "feature_updates", "classes", "boxes", "state")
 _KEY = "sslmot.tracker"
@@ -31,6 +32,7 @@ def state_of(table: _core.TrackTable, history: History) -> State:
     parts = {"tracks": table.tracks, "lost": table.lost}
     state = {f"{part}.{name}": parts[part][name] for part in parts for name in _COLUMNS}
     state["next_id"] = np.array(table.next_id, np.int64)
+    state["clip"] = table.clip
     if table.feature_dim:
         slots = np.concatenate([parts["tracks"]["slots"], parts["lost"]["slots"]])
         state["features"] = features_of(table, history, slots)
@@ -52,7 +54,7 @@ def restore(table: _core.TrackTable, state: Mapping[str, npt.NDArray[Any]]) -> N
         ValueError: The arrays are not those of such a state; the table has not changed.
     """
     optional = {"features", "device", "frame_size", "camera.grey", "camera.ground", "camera.scale"}
-    needed = {"next_id", *(f"{part}.{name}" for part in ("tracks", "lost") for name in _COLUMNS)}
+    needed = {"next_id", "clip", *(f"{part}.{name}" for part in ("tracks", "lost") for name in _COLUMNS)}
     if missing := sorted(needed - set(state)):
         raise ValueError(f"state: expected an array {missing[0]}, got none")
     if more := sorted(set(state) - needed - optional):
@@ -69,7 +71,7 @@ def restore(table: _core.TrackTable, state: Mapping[str, npt.NDArray[Any]]) -> N
         device = DeviceTable.of(features, _integer(state["device"]))
     history = History(size, _view(state), device)
     try:
-        table.restore(tracks, lost, features, _integer(state["next_id"]), history)
+        table.restore(tracks, lost, features, _integer(state["next_id"]), state["clip"], history)
     except ValueError as error:
         raise ValueError(f"state: {error}") from error
 
