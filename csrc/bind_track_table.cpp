@@ -300,8 +300,9 @@ ClipMotion clip_from(const py::object& clip_) {
     bool well = clip.scale > 0.0 && clip.new_density > 0.0 && clip.frames >= 0.0;
     for (int64_t k = 0; k < values.size(); ++k) well &= std::fabs(v[k]) < 1e9;
     if (!well)
-        throw py::value_error("clip: expected a positive scale and density, 0 or more frames, "
-                              "and finite likelihoods");
+        throw py::value_error(
+            "clip: expected a positive scale and density, 0 or more frames, "
+            "and finite likelihoods");
     return clip;
 }
 
@@ -388,9 +389,8 @@ void bind_track_table(py::module_& m) {
                               "The settings of a tracker, as TrackTable takes them.")
         .def(py::init([](const PairParams& by_both, const PairParams& by_motion,
                          const PairParams& by_appearance, float min_affinity, float lost_affinity,
-                         float appearance_max_distance, double reid_max_speed,
-                         bool motion_fallback, float ema,
-                         float max_occlusion, float high_score, float new_track_max_iou,
+                         float appearance_max_distance, double reid_max_speed, bool motion_fallback,
+                         float ema, float max_occlusion, float high_score, float new_track_max_iou,
                          float instant_confirm_score, int64_t min_hits, int64_t max_age,
                          int64_t tentative_max_age, int64_t reid_max_age, bool kalman,
                          const MotionNoise& noise, bool reupdate) {
@@ -417,11 +417,11 @@ void bind_track_table(py::module_& m) {
              }),
              py::kw_only(), py::arg("by_both"), py::arg("by_motion"), py::arg("by_appearance"),
              py::arg("min_affinity"), py::arg("lost_affinity"), py::arg("appearance_max_distance"),
-             py::arg("reid_max_speed"), py::arg("motion_fallback"),
-             py::arg("ema"), py::arg("max_occlusion"), py::arg("high_score"),
-             py::arg("new_track_max_iou"), py::arg("instant_confirm_score"), py::arg("min_hits"),
-             py::arg("max_age"), py::arg("tentative_max_age"), py::arg("reid_max_age"),
-             py::arg("kalman"), py::arg("noise"), py::arg("reupdate"));
+             py::arg("reid_max_speed"), py::arg("motion_fallback"), py::arg("ema"),
+             py::arg("max_occlusion"), py::arg("high_score"), py::arg("new_track_max_iou"),
+             py::arg("instant_confirm_score"), py::arg("min_hits"), py::arg("max_age"),
+             py::arg("tentative_max_age"), py::arg("reid_max_age"), py::arg("kalman"),
+             py::arg("noise"), py::arg("reupdate"));
 
     py::class_<BoundStep>(m, "Step", "One frame on its way through a TrackTable.")
         .def_property_readonly("match", [](const BoundStep& s) { return array(s.match); })

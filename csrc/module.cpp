@@ -598,13 +598,15 @@ PYBIND11_MODULE(_core, m) {
              py::arg("motion_weight"), py::arg("shape_weight"), py::arg("max_cost"))
         .def_readonly("max_cost", &PairParams::max_cost);
 
-    py::class_<MotionNoise>(m, "MotionNoise",
-                            "Standard deviations, as shares of a box's height: of the process, for "
-                            "value and velocity of\na centre and for sizes a frame, and of the "
-                            "measurement; and the share of its variance that\na score of 1 takes away.")
-        .def(py::init([](float value, float velocity, float size, float measurement, float by_score) {
-                 return MotionNoise{value, velocity, size, measurement, by_score};
-             }),
+    py::class_<MotionNoise>(
+        m, "MotionNoise",
+        "Standard deviations, as shares of a box's height: of the process, for "
+        "value and velocity of\na centre and for sizes a frame, and of the "
+        "measurement; and the share of its variance that\na score of 1 takes away.")
+        .def(py::init(
+                 [](float value, float velocity, float size, float measurement, float by_score) {
+                     return MotionNoise{value, velocity, size, measurement, by_score};
+                 }),
              py::kw_only(), py::arg("value"), py::arg("velocity"), py::arg("size"),
              py::arg("measurement"), py::arg("by_score"));
 

@@ -1,6 +1,7 @@
 // Where a track is expected, and what a detection tells of it: a Kalman filter with constant
-// velocity of the centre; the size drifts. The four numbers of a box (cx, cy, w, h; pixels) are filtered apart
-// (as in SORT and DeepSORT, whose noise is diagonal too), so a covariance is three numbers.
+// velocity of the centre; the size drifts. The four numbers of a box (cx, cy, w, h; pixels) are
+// filtered apart (as in SORT and DeepSORT, whose noise is diagonal too), so a covariance is three
+// numbers.
 //
 // A state is as of the track's last detection; the frames since are made up for when it is read.
 #pragma once

@@ -10,9 +10,10 @@ namespace sslmot {
 
 namespace {
 
-constexpr double kDetected = 0.8;        // chance that a tracked object is detected in a frame
-constexpr double kFreedom = 4.0;         // degrees of freedom of the distribution of detections
-constexpr double kPeak = 0.0379954;      // its density at 0 for unit variances: 6 / (4 pi)^2
+constexpr double kDetected = 0.8;          // chance that a tracked object is detected in a frame
+constexpr double kReturning = 1.0 / 3.0;   // share of lost tracks that come back
+constexpr double kFreedom = 4.0;           // degrees of freedom of the distribution of detections
+constexpr double kPeak = 0.0379954;        // its density at 0 for unit variances: 6 / (4 pi)^2
 constexpr double kSmallestScale = 0.0625;  // candidates: this, and doubled
 constexpr double kScaleMatches = 1000.0;   // matches after which old ones have faded to 1 / e
 constexpr double kDensityFrames = 100.0;   // frames that the density of new tracks is the mean of
@@ -58,7 +59,9 @@ double tail(const Squares& d, double scale) {
     return 1.0 / (base * base * base * base);
 }
 
-double scale_of(size_t candidate) { return std::ldexp(kSmallestScale, static_cast<int>(candidate)); }
+double scale_of(size_t candidate) {
+    return std::ldexp(kSmallestScale, static_cast<int>(candidate));
+}
 
 }  // namespace
 
@@ -91,7 +94,8 @@ void associate_by_motion(const std::vector<ExpectedDetection>& tracks, const Cli
     const double odds = kDetected / ((1.0 - kDetected) * clip.new_density);
     for (size_t i = 0; i < tracks.size(); ++i) {
         const ExpectedDetection& track = tracks[i];
-        const double returns = 1.0 / (1.0 + static_cast<double>(track.time_since_update));
+        const auto lost = static_cast<double>(track.time_since_update);
+        const double returns = lost > 0.0 ? kReturning / (1.0 + lost) : 1.0;
         const double most = peak_of(track, clip.scale) * odds * returns;
         // Evidence is positive within an ellipsoid; a little slack covers rounding.
         const double radius2 = kFreedom * (std::sqrt(std::sqrt(most)) - 1.0);
@@ -107,7 +111,8 @@ void associate_by_motion(const std::vector<ExpectedDetection>& tracks, const Cli
             grid.search(low, high, [&](size_t first, size_t last) {
                 for (size_t k = first; k < last; ++k) {
                     const int32_t j = grid.order[k];
-                    if (c.tracks.classes && c.tracks.classes[i] != c.detections.classes[j]) continue;
+                    if (c.tracks.classes && c.tracks.classes[i] != c.detections.classes[j])
+                        continue;
                     const double t = tail(squares(track, grid.sorted[k].value), clip.scale);
                     // Written so that a NaN reaches the solver, which reports it.
                     if (most * t <= 1.0) continue;

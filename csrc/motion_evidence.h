@@ -4,11 +4,11 @@
 // A detection z of a track is distributed as Student's t with 4 degrees of freedom around the
 // predicted (cx, cy, w, h), with the covariance S that the Kalman filter predicts; its tails are
 // heavy, as people and cameras change their velocity suddenly. The evidence is
-//     log( P p(z | track) / ((1 - P) new_density (1 + t)) )
-// where P is the chance that a tracked object is detected, and t the frames for which the track has
-// been lost: the longer, the smaller the chance that it returns in this very frame. A pair whose
-// evidence is not positive is more likely chance, and never matches. Densities are per height of
-// the track, to the fourth power.
+//     log( P p(z | track) r(t) / ((1 - P) new_density) )
+// where P is the chance that a tracked object is detected, and r(t) = 1 / (3 (1 + t)) for a track
+// lost for t frames: one in three comes back, and the longer it is away, the smaller the chance
+// that it does in this very frame. r(0) = 1. A pair whose evidence is not positive is more likely
+// chance, and never matches. Densities are per height of the track, to the fourth power.
 #pragma once
 
 #include <array>
@@ -32,8 +32,8 @@ struct ClipMotion {
     std::array<double, kScales> likelihood{};
 
     bool operator==(const ClipMotion& other) const {
-        return scale == other.scale && new_density == other.new_density &&
-               frames == other.frames && likelihood == other.likelihood;
+        return scale == other.scale && new_density == other.new_density && frames == other.frames &&
+               likelihood == other.likelihood;
     }
 };
 
