@@ -62,11 +62,12 @@ struct Job {
     // By motion alone, with the Kalman filter.
     std::vector<ExpectedDetection> expected;
     bool by_evidence = false;
+    ClipMotion clip;
 
     // Runs on the CPU whatever the features are on.
     void compare(const TrackTable& table, const Step& step) const {
         if (by_evidence)
-            associate_by_motion(expected, table.clip(), comparison);
+            associate_by_motion(expected, clip, comparison);
         else
             table.compare(comparison, step);
     }
@@ -80,6 +81,7 @@ class Cascade {
 
     void begin_high_score_round(Job& job) const;
     void follow_camera(Job& job);
+    void move_tracks(float dx, float dy);
     void end_high_score_round(Job& job);
     void later_rounds();
     void find_new_tracks();
@@ -116,6 +118,8 @@ void Cascade::begin_high_score_round(Job& job) const {
                                  job.classes.empty() ? step_.classes.data() : job.classes.data(),
                                  step_.detections()};
     set_costs(job, true);
+    // Only to see the camera's motion, see follow_camera: people may be steady, and it jerks.
+    job.clip.scale = std::max(job.clip.scale, 1.0);
 }
 
 // What most of the matched tracks do alike is the camera's motion: all tracks are moved by it, and
@@ -130,8 +134,15 @@ void Cascade::follow_camera(Job& job) {
         dx.push_back(0.5F * (is[0] - was[0] + is[2] - was[2]));
         dy.push_back(0.5F * (is[1] - was[1] + is[3] - was[3]));
     }
-    if (dx.size() < kFewestToFollow) return;
-    const float shift[2] = {median(dx), median(dy)};
+    job.clip = table_.clip();
+    if (dx.size() >= kFewestToFollow) move_tracks(median(dx), median(dy));
+    job.expected = table_.expected(step_, job.round.tracks);
+    std::fill(job.round.match.begin(), job.round.match.end(), -1);
+    job.compare(table_, step_);
+}
+
+void Cascade::move_tracks(float dx, float dy) {
+    const float shift[2] = {dx, dy};
     for (size_t i = 0; i < tracks_.size(); ++i) {
         // The camera goes on like this: velocities change too, from this frame on.
         const auto before = static_cast<float>(tracks_.time_since_update[i]);
@@ -141,9 +152,6 @@ void Cascade::follow_camera(Job& job) {
             step_.predicted[4 * i + k] += shift[k], step_.predicted[4 * i + k + 2] += shift[k];
         }
     }
-    job.expected = table_.expected(step_, job.round.tracks);
-    std::fill(job.round.match.begin(), job.round.match.end(), -1);
-    job.compare(table_, step_);
 }
 
 void Cascade::end_high_score_round(Job& job) {
@@ -227,6 +235,7 @@ void Cascade::set_costs(Job& job, bool whole_frame) const {
     if (!by_appearance && settings_.kalman) {
         job.by_evidence = true;
         job.expected = table_.expected(step_, round.tracks);
+        job.clip = table_.clip();
         return;
     }
     job.max_distance.assign(

@@ -17,6 +17,9 @@ constexpr double kPeak = 0.0379954;        // its density at 0 for unit variance
 constexpr double kSmallestScale = 0.0625;  // candidates: this, and doubled
 constexpr double kScaleMatches = 1000.0;   // matches after which old ones have faded to 1 / e
 constexpr double kDensityFrames = 100.0;   // frames that the density of new tracks is the mean of
+// Of log(scale), 1 / variance before any match: the filter is believed until a hundred matches or
+// so say otherwise.
+constexpr double kPrior = 100.0;
 constexpr double kLeastDensity = 1e-5;
 
 struct CentrePoint {
@@ -144,11 +147,11 @@ void learn_scale(const std::vector<ExpectedDetection>& tracks, const float* boxe
             clip.likelihood[k] += std::log(chance + kDetected * density);
         }
     }
-    // The mean of log(scale), whose standard deviation is 1 before any match.
+    // The mean of log(scale).
     std::array<double, ClipMotion::kScales> posterior;
     for (size_t k = 0; k < posterior.size(); ++k) {
         const double log_scale = std::log(scale_of(k));
-        posterior[k] = clip.likelihood[k] - 0.5 * log_scale * log_scale;
+        posterior[k] = clip.likelihood[k] - 0.5 * kPrior * log_scale * log_scale;
     }
     const double largest = *std::max_element(posterior.begin(), posterior.end());
     double sum = 0.0, weights = 0.0;

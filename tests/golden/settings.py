@@ -20,7 +20,6 @@ CONFIGS: dict[str, dict[str, object]] = {
     "max_cost": {"max_cost": 0.3},
     "appearance_reach": {"appearance_max_distance": 0.3},
     "any appearance_reach": {"appearance_max_distance": math.inf},
-    "motion_reach": {"motion_max_distance": 0.2},
     "no rescue": {"motion_fallback": False},
     "delta": {"ema": 0.3},
     "max_hidden": {"max_occlusion": 0.2},
