@@ -44,6 +44,17 @@ float median(std::vector<float>& values) {
     return 0.5F * (*std::max_element(values.begin(), middle) + *middle);
 }
 
+// Of the pairs that were matched.
+double total_cost(const Round& round) {
+    double total = 0.0;
+    for (size_t i = 0; i < round.match.size(); ++i)
+        for (auto e = static_cast<size_t>(round.pairs.row_begin[i]);
+             e < static_cast<size_t>(round.pairs.row_begin[i + 1]); ++e)
+            if (round.pairs.columns[e] == round.match[i])
+                total += static_cast<double>(round.pairs.values[e]);
+    return total;
+}
+
 bool any(const std::vector<uint8_t>& flags) {
     return std::find(flags.begin(), flags.end(), 1) != flags.end();
 }
@@ -118,14 +129,24 @@ void Cascade::begin_high_score_round(Job& job) const {
                                  job.classes.empty() ? step_.classes.data() : job.classes.data(),
                                  step_.detections()};
     set_costs(job, true);
-    // Only to see the camera's motion, see follow_camera: people may be steady, and it jerks.
-    job.clip.scale = std::max(job.clip.scale, 1.0);
 }
 
-// What most of the matched tracks do alike is the camera's motion: all tracks are moved by it, and
-// matched again. By motion alone; a frame with features is matched without.
+// What most of the matched tracks do alike is the camera's motion: all tracks are moved by it if
+// they explain the detections better then. By motion alone; a frame with features is matched
+// without.
 void Cascade::follow_camera(Job& job) {
     if (!job.by_evidence) return;
+    const Round still = job.round;
+    const std::vector<float> state = step_.state, predicted = step_.predicted;
+    const auto match_again = [&] {
+        std::fill(job.round.match.begin(), job.round.match.end(), -1);
+        job.compare(table_, step_);
+    };
+    // Steady people make the learned scale small, and a camera may still jerk.
+    const double scale = job.clip.scale;
+    job.clip.scale = std::max(scale, 1.0);
+    if (scale < 1.0) match_again();
+    job.clip.scale = scale;
     std::vector<float> dx, dy;
     for (size_t i = 0; i < tracks_.size(); ++i) {
         const int32_t j = job.round.match[i];
@@ -134,11 +155,14 @@ void Cascade::follow_camera(Job& job) {
         dx.push_back(0.5F * (is[0] - was[0] + is[2] - was[2]));
         dy.push_back(0.5F * (is[1] - was[1] + is[3] - was[3]));
     }
-    job.clip = table_.clip();
-    if (dx.size() >= kFewestToFollow) move_tracks(median(dx), median(dy));
-    job.expected = table_.expected(step_, job.round.tracks);
-    std::fill(job.round.match.begin(), job.round.match.end(), -1);
-    job.compare(table_, step_);
+    if (dx.size() >= kFewestToFollow) {
+        move_tracks(median(dx), median(dy));
+        job.expected = table_.expected(step_, job.round.tracks);
+        match_again();
+        if (total_cost(job.round) < total_cost(still)) return;
+        step_.state = state, step_.predicted = predicted;
+    }
+    job.round = still;
 }
 
 void Cascade::move_tracks(float dx, float dy) {

@@ -81,7 +81,9 @@ def kalman(
     """
     x = np.concatenate([np.asarray(boxes[0], np.float64), np.zeros(4)])
     h = x[3]
-    cov = np.diag([(2 * measurement_noise * h) ** 2] * 4 + [(first_velocity * h) ** 2] * 2 + [0] * 2)
+    cov = np.diag(
+        [(2 * measurement_noise * h) ** 2] * 4 + [(first_velocity * h) ** 2] * 2 + [0] * 2
+    )
     move = np.eye(8)
     move[:2, 4:6] = np.eye(2)
     see = np.eye(4, 8)

@@ -54,7 +54,11 @@ def restore(table: _core.TrackTable, state: Mapping[str, npt.NDArray[Any]]) -> N
         ValueError: The arrays are not those of such a state; the table has not changed.
     """
     optional = {"features", "device", "frame_size", "camera.grey", "camera.ground", "camera.scale"}
-    needed = {"next_id", "clip", *(f"{part}.{name}" for part in ("tracks", "lost") for name in _COLUMNS)}
+    needed = {
+        "next_id",
+        "clip",
+        *(f"{part}.{name}" for part in ("tracks", "lost") for name in _COLUMNS),
+    }
     if missing := sorted(needed - set(state)):
         raise ValueError(f"state: expected an array {missing[0]}, got none")
     if more := sorted(set(state) - needed - optional):

@@ -64,15 +64,23 @@ class Before:
         everyone, faint = range(len(table)), dets[:, 4] < c.high_score
         just_seen = [i for i in everyone if self.tracks["time_since_update"][i] == 0]
         stage = "motion" if features is None else "appearance"
+        high = np.flatnonzero(~faint)
+        self.play(stage, everyone, high)
         if features is None:
-            self.clip[0] = max(1, table.clip[0])
-            self.play(stage, everyone, np.flatnonzero(~faint))
+            still, match, why, before = self.boxes, self.match, self.why, self.total()
+            self.clip[0], self.match, self.why = max(1, table.clip[0]), {}, {}
+            self.play(stage, everyone, high)
             self.follow()
             self.clip, self.match, self.why = table.clip, {}, {}
-        self.play(stage, everyone, np.flatnonzero(~faint))
+            self.play(stage, everyone, high)
+            if not self.total() < before:
+                self.boxes, self.match, self.why = still, match, why
         self.rescue(just_seen, ~faint)
         self.play(stage, just_seen, np.flatnonzero(faint))
         self.rescue(just_seen, faint)
+
+    def total(self):
+        return sum(cost for _, cost, _ in self.why.values())
 
     def follow(self):
         """Move all tracks with the camera, where enough of them show it."""
