@@ -5,9 +5,10 @@
 # make fuzz             random input under address and undefined-behaviour sanitizers: SECONDS, SEED
 # make compare          identities beside those of another commit, on this machine: BASE
 # make mutants          faults put into the CUDA kernels: the tests must see each
-# make lint             ruff, mypy, clang-format
+# make lint             ruff, mypy, clang-format, codespell
 # make bench            benchmarks
 #
+# COVERAGE="--cov=sslmot", given to `make test`, measures coverage.
 # All of them in one environment, .venv. CUDA=ON|OFF decides about the kernels (AUTO: where nvcc is).
 PYTHON ?= python3
 CUDA ?= AUTO
@@ -28,7 +29,7 @@ demo: $(VENV)/demo.installed
 	$(BIN)/sslmot demo --output demo
 
 test: $(VENV)/test.installed
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow" $(COVERAGE)
 
 test-slow: $(VENV)/test.installed
 	$(PYTEST) -m slow
@@ -56,6 +57,8 @@ lint: $(VENV)/lint.installed
 	$(BIN)/mypy
 	$(BIN)/clang-format --dry-run -Werror csrc/* $(wildcard tests/cuda_on_cpu/*.cpp \
 	  tests/cuda_on_cpu/*.h tests/cuda_on_cpu/*.cu tests/cuda_on_cpu/include/*)
+	$(BIN)/codespell *.md docs/*.md Makefile CMakeLists.txt pyproject.toml .ci/run \
+	  cmake csrc sslmot tests benchmarks examples
 
 bench: $(VENV)/benchmark.installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest benchmarks \

@@ -1,27 +1,27 @@
-"""One thread for everything: what is compared is work, not cores. And tables that can be read."""
+"""Run benchmarks with one thread, to compare work and not cores, and print tables."""
 
 import os
 
 import pytest
 
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[name] = "1"  # read when NumPy is imported, so not later than here
+    os.environ[name] = "1"  # before NumPy is imported
 
 import numpy as np  # noqa: E402
 from tabulate import tabulate  # noqa: E402
 
 
 def digits(value):
-    """A number with three digits that count."""
+    """Format a float with three significant digits."""
     if not isinstance(value, float):
         return value
     return np.format_float_positional(value, 3, fractional=False, trim="-")
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    """Of each group whose benchmarks have extra_info a table with that, the fastest first.
+    """Print a table for each group with extra_info, the fastest first.
 
-    Times compare with the first of the group, which is ours.
+    Times are compared with the first benchmark of the group, which is sslmot.
     """
     session = getattr(config, "_benchmarksession", None)
     groups = {}
@@ -38,14 +38,14 @@ def pytest_terminal_summary(terminalreporter, config):
             rows.append({key: digits(value) for key, value in columns.items()})
         terminalreporter.write_line("")
         terminalreporter.write_line(f"{group}\n")
-        # As text: numbers have their digits already.
+        # Numbers are already formatted.
         table = tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True)
         terminalreporter.write_line(table)
 
 
 @pytest.fixture
 def all_cores():
-    """All the same, for what is not a comparison."""
+    """Use all cores, for benchmarks that compare nothing."""
     import cv2
     import torch
 

@@ -1,4 +1,4 @@
-"""A crowd without pictures for benchmarks: boxes, an embedding each, and who is who."""
+"""A generated crowd without frames for benchmarks: boxes, embeddings and identities."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-NEAR = 2.5  # box sizes; who is nearer by relative L1 distance is a neighbour
+NEAR = 2.5  # maximum relative L1 distance of a neighbour, box sizes
 
 
 def embedding_crowd(
@@ -22,27 +22,27 @@ def embedding_crowd(
     hidden: float = 0.0,
     leave: float = 0.0,
 ) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.int64]]]:
-    """Let people of about 40 x 100 pixels wander over an area as dense as a real crowd.
+    """Simulate people of about 40 x 100 pixels, who walk with the density of a real crowd.
 
     Args:
-        people: number of persons, at least 1.
-        frames: number of frames.
-        dim: length of an embedding.
-        seed: everything random follows from it.
-        neighbours: mean number of others within 2.5 box sizes, relative L1 distance.
-        cosine: mean cosine of two embeddings of the same person; of two persons it is about 0.
-        misses: probability that a person is not detected in a frame.
-        hidden: probability that a person in view is not in the next 8 to 25 frames.
-        leave: probability that a person goes after a frame, for good; another comes in elsewhere.
+        people: Number of people, at least 1.
+        frames: Number of frames.
+        dim: Width of an embedding.
+        seed: Seed of all random numbers.
+        neighbours: Mean number of people within 2.5 box sizes, by relative L1 distance.
+        cosine: Mean cosine of two embeddings of one person. It is about 0 for two people.
+        misses: Probability that a person is not detected in a frame.
+        hidden: Probability per frame that a person gets hidden for 8 to 25 frames.
+        leave: Probability per frame that a person is replaced by a new person elsewhere.
 
     Yields:
-        Of each frame, its N detections in random order: (N, 5) float32, x1, y1, x2, y2 in pixels
-        and a score; (N, dim) float32 embeddings of length 1; (N,) int64 identities from 0 on.
+        The N detections of a frame in random order: (N, 5) float32, x1, y1, x2, y2 in pixels and
+        a score; (N, dim) float32 embeddings of length 1; (N,) int64 identities from 0.
     """
     rng = np.random.default_rng(seed)
-    # Positions are in mean box sizes, in a square of such a side that the density is right. Two
-    # uniform points of it are within r in |dx| + |dy| with probability 2q^2 - 4/3 q^3 + q^4/6,
-    # q = r / side <= 1. The relative L1 distance is half of |dx| + |dy|.
+    # Positions are in mean box sizes, in a square whose side gives the density. Two uniform points
+    # have |dx| + |dy| <= r with probability 2q^2 - 4/3 q^3 + q^4/6, q = r / side <= 1. The relative
+    # L1 distance is half of |dx| + |dy|.
     q = np.linspace(0, 1, 2001)
     near = 2 * q**2 - 4 / 3 * q**3 + q**4 / 6
     side = 2 * NEAR / np.interp(neighbours / max(1, people - 1), near, q)
@@ -50,9 +50,9 @@ def embedding_crowd(
     angle = rng.uniform(0, 2 * np.pi, people)
     speed = rng.uniform(0.01, 0.06, people)  # mean box widths (40 px) a frame: 0.4 to 2.4 px
     size = np.array((40, 100)) * rng.uniform(0.85, 1.15, (people, 1))
-    person, looks = np.arange(people), looks_of(people, dim, rng)
+    person, embedding_of = np.arange(people), unit_vectors(people, dim, rng)
     hidden_for = np.zeros(people, np.int64)
-    # With noise of length s on a vector of length 1 the expected cosine is 1 / (1 + s^2).
+    # A vector of length 1 with noise of length s has an expected cosine of 1 / (1 + s^2).
     noise = np.float32(np.sqrt((1 / cosine - 1) / dim))
 
     for _ in range(frames):
@@ -63,11 +63,11 @@ def embedding_crowd(
         boxes = np.concatenate((centre - size[seen] / 2, centre + size[seen] / 2), 1)
         boxes += 0.02 * np.tile(size[seen], 2) * rng.standard_normal((n, 4))
         score = rng.uniform(0.6, 1, n)
-        embeddings = looks[seen] + noise * rng.standard_normal((n, dim), dtype=np.float32)
+        embeddings = embedding_of[seen] + noise * rng.standard_normal((n, dim), dtype=np.float32)
         embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
         yield np.column_stack((boxes, score)).astype(np.float32), embeddings, person[seen]
 
-        # Straight on, with a turn now and then; the border reflects.
+        # Walk straight, with random turns. The border reflects.
         turns = rng.random(people) < 0.02
         angle = angle + turns * rng.normal(0, 1.2, people)
         step = speed[:, None] * np.stack((np.cos(angle), 0.4 * np.sin(angle)), 1)
@@ -82,10 +82,10 @@ def embedding_crowd(
         gone = rng.random(people) < leave
         person[gone] = person.max() + 1 + np.arange(gone.sum())
         position[gone] = rng.uniform(0, side, (gone.sum(), 2))
-        looks[gone] = looks_of(gone.sum(), dim, rng)
+        embedding_of[gone] = unit_vectors(gone.sum(), dim, rng)
 
 
-def looks_of(people: int, dim: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    """A random direction each."""
-    looks = rng.standard_normal((people, dim), dtype=np.float32)
-    return looks / np.linalg.norm(looks, axis=1, keepdims=True)
+def unit_vectors(people: int, dim: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """Return random unit vectors, (people, dim)."""
+    embedding_of = rng.standard_normal((people, dim), dtype=np.float32)
+    return embedding_of / np.linalg.norm(embedding_of, axis=1, keepdims=True)

@@ -1,11 +1,11 @@
-"""What a GPU says of the kernels: builds, tests, measures and checks them, and writes it all down.
+"""Build, test, benchmark and check the CUDA kernels on a GPU, and write a report.
 
     python benchmarks/gpu_report.py
 
-On a machine with a GPU, nvcc, torch and what pyproject.toml names for building and testing; nothing
-is downloaded. Writes ``benchmarks/results/<device>.json`` and a table of it, ``<device>.md``, anew
-after every stage. Each stage has a time limit, and one that fails is recorded while the others go
-on. Without a GPU the files are called ``no-gpu`` and say why.
+It needs a GPU, nvcc, torch and the packages of pyproject.toml for building and testing. Nothing is
+downloaded. After each stage it writes ``benchmarks/results/<device>.json`` and the same as a table,
+``<device>.md``. Each stage has a time limit. A stage that fails is recorded, and the next stages
+still run. Without a GPU the files have the name ``no-gpu`` and contain the reason.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 FIELDS = "name,driver_version,compute_cap,memory.total"
 ASK_TORCH = "import torch; print(torch.__version__, torch.version.cuda, torch.cuda.is_available())"
-# What compute-sanitizer runs: every kernel, and few enough tests that it comes to an end.
+# Tests for compute-sanitizer: each kernel, and few enough tests to finish in time.
 CHECKED = "cuda and (tiles or nan or anywhere or eq_7 or oracle or stream)"
 
 
 def lines_of(*command):
-    """What a command prints, line by line; none where it is missing or fails."""
+    """Return the output lines of a command, none if it is missing or fails."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     except (OSError, subprocess.TimeoutExpired):
@@ -43,12 +43,12 @@ def lines_of(*command):
 
 
 def why_no_gpu(smi, torch, nvcc):
-    """The reason, or None where there is a GPU to run on.
+    """Return the reason why nothing can run, or None if there is a GPU.
 
     Args:
         smi: A line of nvidia-smi with FIELDS, or none.
-        torch: Its version, its CUDA version and whether it finds a device, in a line, or none.
-        nvcc: The last line of its version, or none.
+        torch: A line with torch's version, its CUDA version and whether it finds a GPU, or none.
+        nvcc: The last line of nvcc's version, or none.
     """
     if not smi:
         return "nvidia-smi finds no GPU"
@@ -63,7 +63,7 @@ def why_no_gpu(smi, torch, nvcc):
 
 
 def read_gpu(line):
-    """Name, driver, compute capability and memory from a line of nvidia-smi."""
+    """Parse name, driver, compute capability and memory from a line of nvidia-smi."""
     return dict(zip(FIELDS.split(","), (part.strip() for part in line.split(",")), strict=True))
 
 
@@ -72,7 +72,7 @@ def file_name(device):
 
 
 def read_tests(xml):
-    """How the tests of a JUnit file came out: numbers, and the first line of each failure."""
+    """Parse a JUnit file: counts of results, and the first line of each failure."""
     cases = ET.fromstring(xml).iter("testcase")
     counts, failures = {"passed": 0, "failed": 0, "skipped": 0}, []
     for case in cases:
@@ -87,9 +87,9 @@ def read_tests(xml):
 
 
 def read_benchmarks(text):
-    """Group, name and median of each benchmark of a pytest-benchmark file, in seconds a call.
+    """Parse group, name and median (seconds per call) of the benchmarks of pytest-benchmark.
 
-    A benchmark that makes several calls a round says how many in ``extra_info["calls"]``.
+    ``extra_info["calls"]`` is the number of calls per round, if there are several.
     """
     return [
         {
@@ -104,7 +104,7 @@ def read_benchmarks(text):
 
 
 def seconds(value):
-    """A time with three digits and a unit that fits."""
+    """Format a time with three digits and a suitable unit."""
     for unit, factor in (("s", 1), ("ms", 1e3), ("µs", 1e6)):
         if value * factor >= 1:
             return f"{value * factor:.3g} {unit}"
@@ -112,7 +112,7 @@ def seconds(value):
 
 
 def table(report):
-    """The report as Markdown."""
+    """Format the report as Markdown."""
     lines = [
         f"# {report['device']}",
         "",
@@ -144,9 +144,10 @@ def table(report):
 
 
 def run(command, limit, env, log):
-    """Outcome and seconds of a command, whose output goes to a file; killed with all it started.
+    """Run a command with its output in a file, and return outcome and seconds.
 
-    pytest ends with 5 where it finds no test, as where a whole file is skipped.
+    After the limit, the command and its children are killed. pytest exits with 5 if it finds no
+    test, for example if a whole file is skipped.
     """
     begin = time.monotonic()
     with log.open("w") as out:
@@ -163,16 +164,16 @@ def run(command, limit, env, log):
     return outcome, time.monotonic() - begin
 
 
-# That the package is the one that was built, with kernels for a GPU that is there.
+# Check that the built package is imported, and that it finds a GPU.
 CHECK = "import sslmot; from sslmot import _core; print(sslmot.__file__, _core.cuda_device_count())"
 CHECK += "; assert '{work}' in sslmot.__file__ and _core.cuda_device_count() > 0"
 
 
 def environment(work):
-    """A Python with this one's packages, but for their sslmot: the one to be built goes there.
+    """Create an environment with the current packages, in which sslmot can be installed.
 
-    A package that is installed for development stays out of it: what finds that is a .pth file of
-    the packages' folder, and those of a folder that a .pth file names are not read.
+    A development install of sslmot is not visible in it. Python finds such an install by a .pth
+    file, and does not read .pth files in folders that another .pth file adds.
     """
     venv.create(work / "venv", with_pip=False)
     python = work / "venv" / "bin" / "python"
@@ -183,12 +184,12 @@ def environment(work):
 
 
 def stages(capability, work):
-    """Name, command and limit in seconds of each stage, in the order of what matters most."""
+    """Yield name, command and limit in seconds of each stage, the most important first."""
     built = environment(work)
     python = [built, "-m"]
     architecture = capability.replace(".", "") + "-real"
     tests = ["pytest", "-q", "-p", "no:cacheprovider", "--continue-on-collection-errors"]
-    # Benchmarks that are all skipped make no file, and say so: that is no error.
+    # If all benchmarks of a file are skipped, there is a warning instead of a result.
     tests += ["-W", "ignore::pytest_benchmark.logger.PytestBenchmarkWarning"]
     pip = [sys.executable, "-m", "pip", "--python", built, "install"]
     pip += ["--no-build-isolation", "--no-deps"]
@@ -203,14 +204,15 @@ def stages(capability, work):
         yield file.stem, command, 120 if "cost" in file.stem else 60
     checker = shutil.which("compute-sanitizer")
     for tool in ("memcheck", "racecheck") if checker else ():
-        files = [f"tests/test_{name}.py" for name in ("cost", "features", "crop")]
+        names = ("native/test_cost", "tracking/test_features", "appearance/test_crop")
+        files = [f"tests/{name}.py" for name in names]
         command = [checker, "--tool", tool, "--error-exitcode", "9", *python, *tests]
         yield tool, [*command, *files, "-k", CHECKED], 90
 
 
 def measure(report, work, write, limit):
     """Run all stages and fill the report."""
-    # Not the folder `sslmot` beside this one, which lacks the native core (from Python 3.11 on).
+    # Do not import the folder `sslmot` of the sources, which has no native core (Python 3.11+).
     env = {**os.environ, "PYTHONSAFEPATH": "1"}
     env |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
     end = time.monotonic() + limit

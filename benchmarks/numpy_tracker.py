@@ -1,4 +1,4 @@
-"""SSL-MOT's association in NumPy and SciPy: what step() is compared with, in the same process."""
+"""SSL-MOT's association in NumPy and SciPy, to compare with ``Tracker.step``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from scipy.optimize import linear_sum_assignment
 
 
 class NumpyTracker:
-    """Eq. 6-7 and section 3 of SSL-MOT with the settings of a TrackerConfig, dense and plain."""
+    """A dense, plain implementation of SSL-MOT (eq. 6-7, section 3), with a TrackerConfig."""
 
     def __init__(self, config, dim):
         self.config, self.next_id = config, 1
@@ -15,7 +15,7 @@ class NumpyTracker:
         self.ids, self.matches, self.misses = (np.empty(0, int) for _ in range(3))
 
     def step(self, boxes, embeddings):
-        """Ids of the detections (N,); 0 where a detection is not reported."""
+        """Return the ids of the detections, (N,). 0 means not reported."""
         c = self.config
         z = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
         centre = (boxes[:, :2] + boxes[:, 2:]) / 2
@@ -43,10 +43,10 @@ class NumpyTracker:
         out[columns] = self.ids[rows]
 
         alive = self.misses <= c.max_age
-        born = np.setdiff1d(np.arange(len(boxes)), columns)
-        zeros = np.zeros(len(born), int)
-        self.boxes = np.concatenate([self.boxes[alive], boxes[born]])
-        self.z = np.concatenate([self.z[alive], z[born]])
+        started = np.setdiff1d(np.arange(len(boxes)), columns)
+        zeros = np.zeros(len(started), int)
+        self.boxes = np.concatenate([self.boxes[alive], boxes[started]])
+        self.z = np.concatenate([self.z[alive], z[started]])
         self.ids = np.concatenate([self.ids[alive], zeros])
         self.matches = np.concatenate([self.matches[alive], zeros])
         self.misses = np.concatenate([self.misses[alive], zeros])

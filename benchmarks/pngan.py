@@ -1,13 +1,13 @@
-"""How good a generator of poses is, on people of Market-1501 that it never saw.
+"""Evaluate a pose generator on held-out people of Market-1501.
 
     python benchmarks/pngan.py DATA RUN [PICTURE]
 
-DATA holds Market-1501 and weights/pose_landmark_full.tflite, RUN is a run of `sslmot train-pngan`.
-Each full body of the held-out people is shown in the pose of another of the same person by the same
-camera, which is then the true image. SSIM is compared with that of two trivial answers, the source
-as it is and the mean of the training people's full bodies; the joints that the pose model finds on
-the generated image with those it finds on the source, as distances from the target's. PICTURE shows
-people in rows: source, pose, generated, true.
+DATA contains Market-1501 and weights/pose_landmark_full.tflite. RUN is a run of
+`sslmot train-pngan`. Full-body crops of held-out people are generated in the pose of another crop
+of the same person and camera, which is the true image. The SSIM is compared with two trivial
+answers: the unchanged source, and the mean full body of the training people. The pose model also
+finds joints on the generated image and on the source. Their distances from the joints of the target
+are compared. PICTURE shows people in rows: source, pose, generated, true.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Which crops show a full body, as BlazePose and the gate say: people, and background.
+"""Measure the pose gate: the share of crops with a full body, of people and of background.
 
     python benchmarks/pose_gate.py DATA [PICTURE]
 
-DATA holds Market-1501, MOT17/train/MOT17-09-FRCNN and weights/pose_landmark_full.tflite. Of each
-set 1,000 crops of 128x64, chosen at random; background is random boxes of a person's shape that
-overlap no annotated and no detected box by more than 0.05. PICTURE shows 24 of Market-1501 that
-passed, and below them 24 that failed.
+DATA contains Market-1501, MOT17/train/MOT17-09-FRCNN and weights/pose_landmark_full.tflite. Each
+set has 1,000 random crops of 128x64. Background crops are random boxes with the shape of a person.
+Their IoU with each annotated and detected box is at most 0.05. PICTURE shows 24 crops of
+Market-1501 that passed, and below them 24 that failed.
 """
 
 from __future__ import annotations

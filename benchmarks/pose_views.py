@@ -1,11 +1,12 @@
-"""What pose views give an encoder: SSL-MOT, table 1, on Market-1501.
+"""Measure the effect of pose views on an encoder: SSL-MOT, table 1, on Market-1501.
 
     python benchmarks/pose_views.py DATA POSES RUNS [CONFIGURATION ...]
 
-POSES is a folder of `sslmot make-poses DATA/Market-1501`. Each configuration is trained from three
-seeds by the paper's method on a short schedule (`RECIPE`), the same steps for all, and scored on
-the held-out people: rank-1 and mAP, mean and standard deviation of the seeds, for both readings of
-the feature. A run that is in RUNS already is finished and scored; empty RUNS to train anew.
+POSES is a folder of `sslmot make-poses DATA/Market-1501`. Each configuration is trained with three
+seeds by the paper's method and a short schedule (`RECIPE`), with the same number of steps. It is
+scored on the held-out people: rank-1 and mAP, mean and standard deviation over the seeds, for both
+features (projection and backbone). An existing run in RUNS is continued and scored. Empty RUNS to
+train again.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ CONFIGURATIONS = ("image", "poses", "poses+image", "poses+gate+image")
 
 
 def score(views: str, seed: int, market: Path, poses: Path, runs: Path) -> list[float]:
-    """Rank-1 and mAP of the projection, then of the backbone."""
+    """Train and return rank-1 and mAP of the projection, then of the backbone."""
     run = runs / f"{views}-{seed}"
     new = ["train", str(market), *RECIPE.split(), "--seed", str(seed), "--views", views]
     new += ["--output", str(run)] + ([] if views == "image" else ["--poses", str(poses)])

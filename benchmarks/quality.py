@@ -13,11 +13,14 @@ The first run detects, embeds and runs the peers, for an hour; what it finds is 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import asdict, dataclass, replace
+from itertools import chain, pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from peers import PEERS, Method
@@ -40,7 +43,7 @@ from suite import (
 from suite.clips import DATA, Kind
 from suite.peers import Best, best_of
 
-from sslmot import TrackerConfig
+from sslmot import ColorHistogram, Tracker, TrackerConfig, files
 from sslmot.data.mot import write_results, write_sequence
 from sslmot.evaluation.tracks import Scores, evaluate
 
@@ -84,33 +87,50 @@ class Tracked:
         return clip_means(rows, values)
 
 
-def trackeval(row: Row, result: Result) -> Scores:
-    """Score tracks by TrackEval, through files as a user would."""
-    with tempfile.TemporaryDirectory() as folder:
-        root, results = Path(folder) / "sequences", Path(folder) / "results"
-        detections = dict(enumerate(row.detections, 1))
-        write_sequence(root, row.scene, row.frame_rate, row.size, detections, row.truth)
-        frames = zip(row.detections, result, strict=True)
-        tracks = ((t, i, d[index, :4], d[index, 4]) for t, (d, (i, index)) in enumerate(frames, 1))
-        write_results(results / f"{row.scene}.txt", tracks)
-        [scores] = evaluate(root, results).values()
-    return scores
+def trackeval(row: Row, result: Result, cache: Path) -> Scores:
+    """Score tracks by TrackEval, through files as a user would; cached, since it takes seconds."""
+    digest = hashlib.sha256(row.key.encode())
+    for array in (row.truth.frames, row.truth.ids, row.truth.boxes, *chain(*result)):
+        digest.update(f"{array.shape}{array.dtype}".encode() + array.tobytes())
+    path = cache / "trackeval" / f"{digest.hexdigest()[:24]}.json"
+    if not path.exists():
+        with tempfile.TemporaryDirectory() as folder:
+            root, results = Path(folder) / "sequences", Path(folder) / "results"
+            detections = dict(enumerate(row.detections, 1))
+            write_sequence(root, row.scene, row.frame_rate, row.size, detections, row.truth)
+            frames = zip(row.detections, result, strict=True)
+            tracks = ((t, i, d[j, :4], d[j, 4]) for t, (d, (i, j)) in enumerate(frames, 1))
+            write_results(results / f"{row.scene}.txt", tracks)
+            [scores] = evaluate(root, results).values()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.write(path, json.dumps(asdict(scores)).encode())
+    return Scores(**json.loads(path.read_text()))
 
 
-def settings(kind: Kind) -> dict[str, TrackerConfig]:
-    """Our own rows of the summary."""
-    paper = {"sslmot, paper's preset": TrackerConfig.paper()}
-    return {"sslmot": TrackerConfig(), **(paper if kind == "appearance" else {})}
+def tables(
+    kind: Kind, rows: list[Row], peers: list[Method], cache: Path, histograms: list[Row]
+) -> Iterator[str]:
+    """Yield the tables of a kind as lines of Markdown.
 
-
-def tables(kind: Kind, rows: list[Row], peers: list[Method], cache: Path) -> Iterator[str]:
-    """Yield the tables of a kind as lines of Markdown."""
+    Args:
+        kind: Of the rows.
+        rows: What is tracked.
+        peers: Compared with.
+        cache: For the tracks of peers and TrackEval's scores.
+        histograms: The same rows with colour histograms in place of embeddings, or none.
+    """
     yield f"\n## {'With appearance' if kind == 'appearance' else 'By motion alone'}"
-    results = {name: [track(r, tracker(c)) for r in rows] for name, c in settings(kind).items()}
+    given = {"sslmot": (rows, TrackerConfig())}
+    if histograms:
+        fitted = Tracker(extractor=ColorHistogram()).config
+        given["sslmot, colour histograms"] = histograms, fitted
+    if kind == "appearance":
+        given["sslmot, the paper's preset"] = rows, TrackerConfig.paper()
+    results = {name: [track(r, tracker(c)) for r in some] for name, (some, c) in given.items()}
     results["perfect association"] = [perfect_tracks(row) for row in rows]
     ours = []
     for name, some in results.items():
-        scores = [trackeval(row, result) for row, result in zip(rows, some, strict=True)]
+        scores = [trackeval(row, result, cache) for row, result in zip(rows, some, strict=True)]
         ours.append(Tracked(name, [s.idf1 for s in scores], [*scores]))
     sslmot, bound = ours[0], ours[-1]
 
@@ -123,7 +143,7 @@ def tables(kind: Kind, rows: list[Row], peers: list[Method], cache: Path) -> Ite
             title,
             [one.idf1 for one in some],
             [
-                trackeval(r, one.result) if one.result else None
+                trackeval(r, one.result, cache) if one.result else None
                 for r, one in zip(rows, some, strict=True)
             ],
         )
@@ -251,7 +271,6 @@ def main() -> None:
     parser.add_argument("--clips", nargs="+", metavar="NAME", help="parts of names; default: all")
     parser.add_argument("--quick", action="store_true", help="every frame alone, no changes")
     parser.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True)
-    parser.add_argument("--weights", type=Path, help="of an encoder; default: the shipped one")
     parser.add_argument("--output", type=Path, help="file whose tables are replaced")
     args = parser.parse_args()
     lines: list[str] = []
@@ -261,15 +280,18 @@ def main() -> None:
             print(text, flush=True)
             lines.append(text)
 
-    options = {"data": args.data, "clips": args.clips, "weights": args.weights}
-    every = load_rows(args.cache, quick=args.quick, **options)
+    def load(**options: Any) -> list[Row]:
+        return load_rows(args.cache, data=args.data, clips=args.clips, quick=args.quick, **options)
+
+    every = load()
     rows = {kind: [row for row in every if row.kind == kind] for kind in ("appearance", "motion")}
     rows = {kind: some for kind, some in rows.items() if some}
     peers = list(installed(PEERS)) if args.peers else []
     say(peer for peer in peers if isinstance(peer, str))
     working = [peer for peer in peers if isinstance(peer, Method)]
     for kind, some in rows.items():
-        say(tables(kind, some, working, args.cache))
+        others = load(kind=kind, features="histogram") if kind == "appearance" else []
+        say(tables(kind, some, working, args.cache, others))
     if not args.quick:
         say(changes(rows))
     if args.output:

@@ -1,11 +1,11 @@
-"""The README's table of re-identification: trains each row, scores it, prints the table.
+"""Train and score the rows of re-identification (README, docs/training.md); print the tables.
 
     python benchmarks/reid.py ../shared/data runs/table [ROW ...]
 
-A row's run lies in the second folder; what is there already is scored, not trained again. All runs
-have the same crops and the same short schedule, which is not the paper's: its batch of 512 would
-make too few steps. Rows of the paper's recipe differ in method or loss, those of the default in one
-thing.
+The second folder contains the run of each row. A finished run is only scored. All runs have the
+same crops and the same short schedule. It is not the paper's, whose batch of 512 would give too few
+steps. Rows of the paper's recipe differ in method or loss. Other rows differ from the default in
+one setting.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from sslmot.types import FeatureExtractor
 SHORT = "--epochs 1 --batch-size 64 --learning-rate 0.24 --warmup 0.2"
 PAPER = f"--paper --backbone resnet18 {SHORT}"
 FLAGS = {
-    # The paper's comparison of methods and losses; its SSL-MOT with the cosine is SimSiam.
+    # The paper's comparison of methods and losses. SSL-MOT with the cosine loss is SimSiam.
     "simsiam": f"{PAPER} --method simsiam",
     "byol": f"{PAPER} --method byol",
     "barlow": f"{PAPER} --method barlow",
     "sslmot-mse": f"{PAPER} --loss mse",
     "sslmot-acd": PAPER,
-    # The defaults, and the defaults with one thing changed.
+    # The defaults, and the defaults with one changed setting.
     "default": SHORT,
     "default-acd": f"{SHORT} --loss acd",
     "default-plain": f"{SHORT} --sampler plain",
@@ -40,7 +40,7 @@ FLAGS = {
 
 
 def extractors(row: str, market: Path, runs: Path) -> dict[str, FeatureExtractor]:
-    """What a row is scored by, for each reading of its feature."""
+    """Return the extractors of a row, one for each feature (projection, backbone)."""
     if row == "histogram":
         return {"-": ColorHistogram()}
     if row == "untrained":
@@ -58,7 +58,7 @@ def extractors(row: str, market: Path, runs: Path) -> dict[str, FeatureExtractor
 
 
 def score(extractor: FeatureExtractor, data: Path) -> list[str]:
-    """Cells of a row: rank-1 and mAP across cameras, rank-1 and AUC after each gap."""
+    """Score a row: rank-1 and mAP across cameras, rank-1 and AUC after each gap."""
     cells = []
     for path, names in ((data / "Market-1501", None), (data / "MOT17/train", ["09"])):
         for row in evaluate_reid(path, extractor, sequences=names):
@@ -71,7 +71,7 @@ def score(extractor: FeatureExtractor, data: Path) -> list[str]:
 
 
 def table(data: Path, runs: Path, rows: list[str]) -> None:
-    """Print the rows, each as soon as it is known."""
+    """Print each row as soon as it is scored."""
     columns = ["row", "feature", "Market-1501 rank-1 / mAP"]
     columns += [f"MOT17-09 after {gap} frames rank-1 / AUC" for gap in (15, 60, 150)]
     print("|", " | ".join(columns), "|\n|", "--- | " * len(columns), flush=True)

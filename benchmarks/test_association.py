@@ -1,11 +1,12 @@
-"""The cost of all pairs (SSL-MOT, eq. 6-7): `_core.cost` beside NumPy, torch and torch.compile.
+"""Costs of all pairs (SSL-MOT, eq. 6-7): `_testing.cost`, NumPy, torch and torch.compile.
 
     pytest benchmarks/test_association.py --benchmark-columns=median,iqr,rounds
 
-Normalise both sides, dot products, exponential, thresholds, distance, combination, max_cost: on one
-thread, and on CUDA where there is a device. Each is held against NumPy in float64. Two floors of
-each group are printed: what must be read and written over the bandwidth of a large copy, and the
-multiplications over the rate of a large matmul, both measured here.
+The steps are: normalise both sides, dot products, exponential, thresholds, distance, combination,
+max_cost. They run on one thread, and on CUDA if available. Each result is compared with NumPy in
+float64. Two lower bounds of the time are printed for each group: the bytes to read and write
+divided by the bandwidth of a large copy, and the operations divided by the rate of a large matmul.
+Both rates are measured here.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ import numpy as np
 import pytest
 
 from sslmot import _core
+from sslmot._core import _testing
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install sslmot[encoder]")
 
-# Problems, tracks, detections, length of a feature.
+# Number of problems, tracks, detections, and width of a feature.
 SHAPES = [(1, 50, 50, 512), (1, 200, 200, 2048), (1, 1000, 1000, 2048), (64, 100, 100, 512)]
 TAU, RHO, MAX_DISTANCE, MAX_COST = 0.4, 0.2, 2.5, 0.9
 PARAMS = _core.PairParams(
@@ -37,11 +39,11 @@ PARAMS = _core.PairParams(
 
 @cache
 def problem(shape):
-    """People about as near to each other as in a crowd, each seen twice: NumPy, float32."""
+    """Make people as dense as in a crowd, each as a track and a detection: NumPy, float32."""
     b, t, n, d = shape
     rng = np.random.default_rng(0)
     people = max(t, n)
-    looks = rng.standard_normal((b, people, d), dtype=np.float32)
+    features = rng.standard_normal((b, people, d), dtype=np.float32)
     noise = rng.standard_normal((b, people, d), dtype=np.float32)
     centre = rng.random((b, people, 2)) * (40, 100) * 2.8 * np.sqrt(people)
     half = np.array((20, 50)) * rng.uniform(0.85, 1.15, (b, people, 1))
@@ -50,10 +52,10 @@ def problem(shape):
     def boxes(at, count):
         return np.concatenate((at - half, at + half), -1)[:, :count].astype(np.float32)
 
-    # In the order of people on both sides: where a pair stands does not matter to anybody here.
+    # Tracks and detections are in the same order. No implementation depends on the order.
     return SimpleNamespace(
-        tracks=np.ascontiguousarray(looks[:, :t]),
-        detections=np.ascontiguousarray((looks + 0.4 * noise)[:, :n]),
+        tracks=np.ascontiguousarray(features[:, :t]),
+        detections=np.ascontiguousarray((features + 0.4 * noise)[:, :n]),
         track_boxes=boxes(centre, t),
         boxes=boxes(moved, n),
     )
@@ -91,7 +93,7 @@ def torch_cost(tracks, detections, track_boxes, boxes):
 
 @cache
 def expected(shape):
-    """In float64, and which pairs are so near to a threshold that rounding may decide."""
+    """Compute the costs in float64, and the pairs that are not near a threshold."""
     q = {name: x.astype(np.float64) for name, x in vars(problem(shape)).items()}
     low, cost, high = (
         numpy_cost(**q, rho=RHO + s, max_distance=MAX_DISTANCE + s) for s in (-1e-5, 0, 1e-5)
@@ -107,7 +109,7 @@ def check(shape, got):
 
 @cache
 def floors(device):
-    """Bytes and floating-point operations that the device does in a second, at its best."""
+    """Measure the maximum bytes and floating-point operations per second of the device."""
     size = 2**26 if device == "cpu" else 2**28
     side = 2048 if device == "cpu" else 8192
     source, target = torch.empty(2, size, device=device).fill_(1)
@@ -152,7 +154,7 @@ def shape(request):
 
 @pytest.fixture
 def group(benchmark, device, shape, capsys):
-    """Names the group, and notes its floors."""
+    """Set the name of the group, and record its lower bounds."""
     b, t, n, d = shape
     benchmark.group = f"association, {b} x {t} x {n} x {d}, {device}"
     bandwidth, rate = floors(device)
@@ -182,7 +184,7 @@ def test_sslmot(benchmark, group, device, shape):
         stream = torch.cuda.current_stream().cuda_stream
 
     def call():
-        _core.cost(
+        _testing.cost(
             q["tracks"], q["detections"], q["track_boxes"], q["boxes"], PARAMS, out, max_distance,
             stream=stream,
         )  # fmt: skip
@@ -216,7 +218,7 @@ def test_torch(benchmark, group, device, shape):
 
 def test_torch_compile(benchmark, group, device, shape):
     with torch.inference_mode(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of torch's own, at its first compilation
+        warnings.simplefilter("ignore")  # torch's own, at the first compilation
         compiled = torch.compile(torch_cost, dynamic=False)
         q = [torch.from_numpy(x).to(device) for x in vars(problem(shape)).values()]
         try:
@@ -227,15 +229,15 @@ def test_torch_compile(benchmark, group, device, shape):
 
 
 @pytest.mark.parametrize("people", [50, 200, 1000])
-def test_gate_first(benchmark, people):
-    """A frame of a crowd in one call, matching and all: only near pairs are ever compared."""
+def test_candidates_first(benchmark, people):
+    """A frame of a crowd in one call, including matching. Only near pairs are compared."""
     shape = next(s for s in SHAPES if s[0] == 1 and s[1] == people)
     benchmark.group = f"association, {' x '.join(map(str, shape))}, cpu"
     q = SimpleNamespace(**{name: x[0] for name, x in vars(problem(shape)).items()})
     norms = _core.row_norms(q.tracks), _core.row_norms(q.detections)
     max_distance = np.full(people, MAX_DISTANCE, np.float32)
     match, _ = benchmark(
-        _core.associate, q.track_boxes, max_distance, q.boxes, PARAMS, q.tracks, norms[0],
+        _testing.associate, q.track_boxes, max_distance, q.boxes, PARAMS, q.tracks, norms[0],
         np.arange(people), q.detections, norms[1],
     )  # fmt: skip
     cost = expected(shape)[0][0]

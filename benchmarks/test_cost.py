@@ -1,10 +1,10 @@
-"""From features to cost on CUDA, beside the same in torch's operations and a matrix product alone.
+"""From features to costs on CUDA: sslmot, torch operations, and a matrix product alone.
 
     pytest benchmarks/test_cost.py --benchmark-columns=median,iqr,rounds
 
-``a call`` is what a caller waits for, Python and all; ``on the device`` is a call of many that are
-recorded as a graph: the GPU's own time. ``step`` is a whole frame of the tracker with features on
-either device.
+``a call`` is the time for the caller, including Python. ``on the device`` is the time on the GPU,
+measured with many calls recorded as a CUDA graph. ``step`` is a whole frame of the tracker with
+features on the CPU or on CUDA.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import pytest
 from crowd import embedding_crowd
 
 from sslmot import Tracker, _core
+from sslmot._core import _testing
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install sslmot[encoder]")
 
@@ -30,7 +31,7 @@ CALLS = 20
 
 
 def problem(t, n, d, dtype):
-    """Features and boxes of people, of whom everybody is seen again near by."""
+    """Make features and boxes of people, and of the same people at near positions."""
     generator = torch.Generator().manual_seed(d)
     people = torch.randn(max(t, n), d, generator=generator)
     corner = 20 * torch.rand(max(t, n), 2, generator=generator) * max(t, n) ** 0.5
@@ -41,7 +42,7 @@ def problem(t, n, d, dtype):
 
 
 def by_torch(track, detection, track_boxes, boxes, out):
-    """SSL-MOT, eq. 6 and 7, as one writes it in torch."""
+    """Compute SSL-MOT, eq. 6 and 7, with torch operations."""
     unit = torch.nn.functional.normalize
     cosine = (unit(track, dim=1) @ unit(detection, dim=1).T).float()
     affinity = torch.exp((cosine - 1) / TAU)
@@ -57,7 +58,7 @@ def by_torch(track, detection, track_boxes, boxes, out):
 def by_sslmot(track, detection, track_boxes, boxes, out):
     stream = torch.cuda.current_stream().cuda_stream
     parts = (x[None] for x in (track, detection, track_boxes, boxes))
-    _core.cost(*parts, PARAMS, out, stream=stream)
+    _testing.cost(*parts, PARAMS, out, stream=stream)
 
 
 def product_alone(track, detection, track_boxes, boxes, out):
@@ -104,7 +105,7 @@ def test_cost(benchmark, name, how, shape, dtype):
         exact = torch.empty(1, *shape[:2], dtype=torch.float64, device="cuda")
         by_torch(*(part.double() for part in parts), exact)
         wrong = (out - exact).abs() > (2e-4 if name == "sslmot" or dtype == "float32" else 0.05)
-        assert wrong.float().mean() < 1e-3  # the threshold of the affinity is a step
+        assert wrong.float().mean() < 1e-3  # near the affinity threshold, costs jump
 
 
 @pytest.mark.parametrize("people", [50, 200, 1000])
@@ -126,4 +127,4 @@ def test_step_of_features_on(benchmark, device, people):
 
     benchmark.pedantic(step, setup=setup, rounds=50)
     assert min(len(found) for found in ids) > 0.8 * people
-    assert max(found.max() for found in ids) < 1.1 * people  # hardly anybody had to be somebody new
+    assert max(found.max() for found in ids) < 1.1 * people  # few people get a new id

@@ -1,11 +1,11 @@
-"""Crops of a 1080p frame, resized and normalised, beside a loop over OpenCV and ROI align.
+"""Crops of a 1080p frame, resized and normalised: sslmot, a loop over OpenCV, ROI align.
 
     pytest benchmarks/test_crops.py --benchmark-columns=median,iqr,rounds
 
-All give (N, 3, 128, 64) float32. ``cv2 linear`` reads four pixels for each of a crop, however large
-the box, which is fast and aliases; ``cv2 area`` and this project's average all pixels of the box.
-How far each is from the antialiased definition (``tests/crop_reference.py``) is asserted, and shown
-as ``error``: root mean square, in units of the normalised crop.
+All return (N, 3, 128, 64) float32. ``cv2 linear`` reads four pixels per pixel of the crop, for any
+box size. It is fast but has aliasing. ``cv2 area`` and sslmot average all pixels of the box. The
+error from the antialiased definition (``tests/crop_reference.py``) is asserted, and printed as
+``error``: root mean square, in units of the normalised crop.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ HEIGHT, WIDTH = 1080, 1920
 
 
 def picture():
-    """Detail of all sizes, as photographs have."""
+    """Make an image with detail of all sizes, as in photographs."""
     rng = np.random.default_rng(0)
     image = np.zeros((HEIGHT, WIDTH, 3), np.float32)
     for scale in (1, 2, 4, 8, 16, 32, 64):
@@ -40,7 +40,7 @@ FRAME = picture()
 
 
 def people(n):
-    """Boxes of whole pixels, 80 to 400 high, some of them cut by the frame's edge."""
+    """Make boxes of whole pixels, 80 to 400 high. Some extend beyond the frame."""
     rng = np.random.default_rng(n)
     height = np.exp(rng.uniform(np.log(80), np.log(400), n))
     size = np.stack([0.4 * height, height], axis=1)
@@ -50,7 +50,7 @@ def people(n):
 
 
 def by_cv2(boxes, interpolation):
-    """The fastest loop of those that came to mind: plane by plane, without an image of floats."""
+    """Crop with the fastest known loop: plane by plane, without a float image."""
     crops = np.empty((len(boxes), 3, *SIZE), np.float32)
     mean, std = (np.array(v, np.float32) for v in (IMAGENET_MEAN, IMAGENET_STD))
     scale, offset = 1 / (255 * std), mean / std
@@ -68,7 +68,7 @@ def by_cv2(boxes, interpolation):
 
 
 def by_roi_align(boxes):
-    """As with torchvision alone: the frame is normalised, then its boxes are averaged."""
+    """Crop with torchvision only: normalise the frame, then average over its boxes."""
     import torch
 
     rois = torch.from_numpy(np.hstack([np.zeros((len(boxes), 1), np.float32), boxes]))
@@ -95,7 +95,7 @@ METHODS = {
     "roi_align": by_roi_align,
 }
 ERROR = {"sslmot": 1e-5, "cv2 linear": 1, "cv2 area": 0.3, "roi_align": 1}
-"""Most root mean square."""
+"""Maximum root mean square error."""
 
 
 @pytest.fixture(autouse=True)

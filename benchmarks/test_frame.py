@@ -1,12 +1,12 @@
-"""A whole frame: ``Tracker.step(frame, dets)`` on 1080p pictures, and where its time goes.
+"""A whole frame: ``Tracker.step(frame, dets)`` on 1080p frames, and the time of its stages.
 
     pytest benchmarks/test_frame.py --benchmark-columns=median,iqr,rounds
 
-Unlike the other benchmarks it uses all cores, as a tracker does, and wants them idle; with
-``OMP_WAIT_POLICY=passive`` every layer of the network waits for threads to wake up. The people of a
-generated crowd walk to and fro; whoever is in the picture, hidden or not, has a box. The stages are
-timed in a second pass, each to its end where they run on a GPU, and are printed with the frames a
-second.
+Unlike the other benchmarks it uses all cores, which should be idle. With
+``OMP_WAIT_POLICY=passive`` each layer of the network waits for threads to wake up. The frames of a
+generated crowd are played forward and backward. Each person in the frame has a box, also if hidden.
+A second pass measures the stages, with synchronisation on a GPU, and prints them with the frames
+per second.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ WARM_UP = 4
 
 @lru_cache(maxsize=1)
 def crowd(people):
-    """Pictures, boxes (N, 4) float32, and who is in them, N being the number of people."""
+    """Generate frames, boxes (N, 4) float32 and ids, N being the number of people."""
     generated = Crowd(CrowdConfig(people=2 * people, frames=FRAMES, width=1920, height=1080))
     rng = np.random.default_rng(0)
     frames = []
@@ -52,12 +52,12 @@ def encoder(name, device):
 
     if name == "resnet18":
         return Encoder.load(device=device)  # that of the package
-    return Encoder(EncoderConfig("resnet50"), device=device)  # the paper's, with random weights
+    return Encoder(EncoderConfig("resnet50"), device=device)  # as in the paper, random weights
 
 
 @pytest.fixture
 def stages(monkeypatch):
-    """Time by stage, once it is told to watch an encoder."""
+    """Return a function that starts to measure the time of each stage with an encoder."""
     spent = defaultdict(float)
 
     def watch(encoder):
@@ -74,10 +74,10 @@ def stages(monkeypatch):
 
         for stage, owner, name in (
             ("upload", encoder, "_upload"),
-            ("crops", "sslmot.encoder", "crop"),
-            ("network", encoder, "describe"),
-            ("camera_motion", "sslmot.tracker", "look"),
-            ("camera_motion", "sslmot.tracker", "camera_motion"),
+            ("crops", "sslmot.appearance.encoder", "crop"),
+            ("network", encoder, "embed_crops"),
+            ("camera_motion", "sslmot.tracking.tracker", "preprocess"),
+            ("camera_motion", "sslmot.tracking.tracker", "camera_motion"),
         ):
             if isinstance(owner, str):
                 owner = __import__(owner, fromlist=["_"])
@@ -94,8 +94,8 @@ def test_frame(benchmark, stages, all_cores, capsys, device, name, people):
     if device == "cuda" and not torch.cuda.is_available():
         pytest.skip("no CUDA device")
     benchmark.group = f"a frame, {people} people"
-    describer = encoder(name, device)
-    tracker = Tracker(extractor=describer)
+    extractor = encoder(name, device)
+    tracker = Tracker(extractor=extractor)
     frames, owner, seen, right = to_and_fro(people), {}, 0, 0
 
     def step(frame, boxes, ids):
@@ -110,7 +110,7 @@ def test_frame(benchmark, stages, all_cores, capsys, device, name, people):
     rounds = 10 if device == "cpu" and (name, people) != ("resnet18", 20) else 40
     benchmark.pedantic(step, setup=lambda: (next(frames), {}), rounds=rounds)
 
-    spent = stages(describer)
+    spent = stages(extractor)
     start = perf_counter()
     for _ in range(6):
         step(*next(frames))
@@ -123,7 +123,7 @@ def test_frame(benchmark, stages, all_cores, capsys, device, name, people):
         text = ", ".join(f"{stage} {share:.1%}" for stage, share in shares.items())
         print(f"\n{device}, {name}, {people} people: {per_second:.1f} frames/s; {text}")
 
-    # Random weights still tell who stands still; the encoder of the package knows people.
+    # Random weights only recognise people in unchanged poses. The package's encoder does better.
     assert right / seen > (0.9 if name == "resnet18" else 0.6)
 
 
@@ -133,14 +133,14 @@ CAMERAS, EACH = 4, 5
 @pytest.mark.parametrize("way", ["a group", "one after another"])
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_cameras(benchmark, all_cores, device, way):
-    """Four cameras of five people each, as a group and each alone: the same identities."""
+    """Four cameras with five people each, as a group and one by one: the same identities."""
     if device == "cuda" and not torch.cuda.is_available():
         pytest.skip("no CUDA device")
     benchmark.group = f"{CAMERAS} cameras of {EACH} people, {device}"
     describer = encoder("resnet18", device)
     trackers = [Tracker(extractor=describer) for _ in range(CAMERAS)]
     group = TrackerGroup(trackers) if way == "a group" else None
-    # The same scene, each camera's turn of it and its own few of the people.
+    # All cameras show the same scene, at different times and with different people.
     scenes = [to_and_fro(CAMERAS * EACH) for _ in trackers]
     frames, owners, right, seen = [], {}, 0, 0
 

@@ -1,9 +1,9 @@
-"""Memory of a tracker that runs for long, which must not grow, nor must its steps.
+"""Memory and step time of a tracker that runs for long. Neither may grow.
 
     pytest benchmarks/test_memory.py --benchmark-columns=median
 
-People come and go. Who has gone is remembered for 300 frames, so until then memory does grow. What
-is measured is what the process has resident (Linux says it), the generated crowd included.
+People come and go. The tracker keeps a lost track for 300 frames, so memory grows at first. The
+resident memory of the process is measured (on Linux), including the generated crowd.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ from sslmot import ColorHistogram, Tracker
 from sslmot.demo.crowd import Crowd, CrowdConfig
 
 pytestmark = pytest.mark.skipif(
-    not sys.platform.startswith("linux"), reason="/proc/self/statm: Linux alone has it"
+    not sys.platform.startswith("linux"), reason="/proc/self/statm: only on Linux"
 )
 
 MOST = 2.0
-"""MB that memory may grow by: 250 bytes a frame in the longer test, 1 kB in the other."""
+"""Allowed growth of memory, MB: 250 bytes per frame in the longer test, 1 kB in the other."""
 
 
 def resident():
-    """MB of this process in memory."""
+    """Return the resident memory of this process, MB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def watch(benchmark, step, frames, count, settled):
-    """Step through frames; report and return by how much memory grew once the tracker had settled.
+    """Step through frames, and report and return the growth of memory after ``settled`` frames.
 
     Args:
-        benchmark: of pytest-benchmark.
-        step: a tracker's, (frame, detections, embeddings).
-        frames: iterable of its arguments.
-        count: how many frames to take, a multiple of 100.
-        settled: from which frame on memory is to stay as it is.
+        benchmark: The fixture of pytest-benchmark.
+        step: A step of a tracker, (frame, detections, embeddings).
+        frames: Iterable of the arguments of ``step``.
+        count: Number of frames, a multiple of 100.
+        settled: Frame after which memory must not grow.
     """
-    # Of a size from the start, so that what is measured is not what measures.
+    # Preallocated, so that the measurement itself does not grow.
     memory, seconds = np.zeros(count // 100), np.zeros(count)
 
     def run():
@@ -77,7 +77,7 @@ def watch(benchmark, step, frames, count, settled):
 
 
 def test_embeddings(benchmark):
-    """10,000 frames of 50 people, whose places 5,000 others take one after another."""
+    """10,000 frames of 50 people, which are replaced by 5,000 others one by one."""
     benchmark.group = benchmark.name = "memory, embeddings given"
     crowd = embedding_crowd(50, 10_000, 512, leave=0.01)
     tracker, newest, people = Tracker(), 0, 0
@@ -94,7 +94,7 @@ def test_embeddings(benchmark):
 
 
 def test_frames(benchmark):
-    """3,000 frames, in which a clip of 150 starts again and again: all people jump."""
+    """3,000 frames: a clip of 150 frames is repeated, and all people jump at each restart."""
     benchmark.group = benchmark.name = "memory, frames of 640 x 360 and ColorHistogram"
     crowd = Crowd(CrowdConfig(width=640, height=360, frames=150))
     clip = [(crowd.frame(t), crowd.detections(t)) for t in range(len(crowd))]

@@ -1,17 +1,17 @@
-"""``Tracker.step`` with given embeddings (D = 512), beside other trackers and plain NumPy.
+"""``Tracker.step`` with given embeddings (D = 512), compared with other trackers and NumPy.
 
     pytest benchmarks/test_step.py --benchmark-columns=median,iqr,rounds
 
-With ``--benchmark-timer=time.process_time``, what else runs on the machine disturbs less.
+With ``--benchmark-timer=time.process_time``, other work on the machine has less influence.
 
-The crowd has the density of real ones (2.5 others within 2.5 box sizes), is generated, and its
-identities are known, so each row also says how well it told them apart: the identity F1 of the
-detections over the frames that were timed. There are no pictures, so nobody looks for the camera's
-motion. In one more crowd, people are hidden for 8 to 25 frames, each once in 50 or so. Peers have
-their default settings, and are timed without the conversion of arrays to what they take; what that
-adds is told beside. Who is slow has fewer frames.
+The crowd is generated with the density of real crowds (2.5 people within 2.5 box sizes). Its
+identities are known, so each row also has a score: the identity F1 of the detections in the timed
+frames. There are no frames, so no tracker estimates camera motion. In one crowd, people are often
+hidden for 8 to 25 frames, about once in 50 frames. Peers have their default settings. The time to
+convert arrays to their formats is not included, and is reported separately. Slow trackers get fewer
+frames.
 
-Peers need ``pip install sslmot[peers]``; who is missing is skipped.
+Peers need ``pip install sslmot[peers]``. Missing peers are skipped.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ DIM = 512
 WARM_UP = 10
 FRAMES = {"10": 300, "50": 300, "50, often hidden": 300, "200": 120, "1000": 40}
 SECONDS = 1
-"""Of the processor: as many frames of a row are timed as fit into that, but at least 5."""
+"""Processor time of a row. It limits the number of timed frames, which is at least 5."""
 LONGEST = 30
-"""Of the processor: whose warm-up is not done by then is left out."""
+"""Processor time for the warm-up. A tracker that needs more is skipped."""
 
 
 def ours(config=None):
@@ -63,8 +63,8 @@ def plain(patience):
 
 
 OURS = (
-    Method("sslmot", ours(), TrackerConfig().patience, features="given"),
-    Method("sslmot, motion alone", ours(), TrackerConfig().patience),
+    Method("sslmot", ours(), TrackerConfig().max_age, features="given"),
+    Method("sslmot, motion alone", ours(), TrackerConfig().max_age),
     Method("sslmot, paper's preset", ours(TrackerConfig.paper()), 0, features="given"),
     Method("paper's preset in NumPy + SciPy", plain, 0, features="given"),
 )
@@ -72,7 +72,7 @@ OURS = (
 
 def row(method):
     name = method.name if method.package is None else f"{method.name}, {method.package}"
-    # What a peer warns of is not ours to mend.
+    # Warnings of peers are ignored.
     marks = [pytest.mark.filterwarnings("ignore")] if method.package else []
     return pytest.param(method, id=name, marks=marks)
 
@@ -85,7 +85,7 @@ def crowd_of(people):
 
 
 def frames_in(seconds, method, people):
-    """How many steps are done in that time, from the first on: some get slower and slower."""
+    """Return the number of steps done in the time. All are run, since some trackers slow down."""
     tracker, crowd = method.make(method.patience), crowd_of(people)
     end = process_time() + seconds
     for t, (dets, embeddings, _) in enumerate(crowd):
@@ -96,7 +96,7 @@ def frames_in(seconds, method, people):
 
 
 def identity_f1(results, persons):
-    """IDF1 of frames' (ids, detection indices) with each detection's person known."""
+    """Compute the IDF1 of results (ids, detection indices), from the person of each detection."""
     reported = np.concatenate([ids for ids, _ in results])
     shown = np.concatenate([p[index] for (_, index), p in zip(results, persons, strict=True)])
     _, ids = np.unique(reported, return_inverse=True)
@@ -124,12 +124,12 @@ def test_step(benchmark, people, method):
             results.append(tracker.read(result, dets))
 
     def setup():
-        read()  # before the next frame, which changes the tracks of some
-        dets, embeddings, who = next(frames)
+        read()  # before the next frame, since some trackers change their tracks in place
+        dets, embeddings, identities = next(frames)
         begin = process_time()
         arguments = tracker.prepare(dets, embeddings if method.features else None, None)
         conversion.append(process_time() - begin)
-        persons.append(who)
+        persons.append(identities)
         return (dets, *arguments), {}
 
     def step(dets, *arguments):
@@ -141,15 +141,15 @@ def test_step(benchmark, people, method):
             pytest.skip(f"{method.title}: {WARM_UP} steps take more than {LONGEST} s")
         step(*setup()[0])
     benchmark.pedantic(step, setup=setup, rounds=rounds)
-    while len(persons) < WARM_UP + rounds:  # with --benchmark-disable there was one
+    while len(persons) < WARM_UP + rounds:  # with --benchmark-disable there is only one round
         step(*setup()[0])
     read()
 
     results, persons = results[WARM_UP:], persons[WARM_UP:]
-    for (ids, index), who in zip(results, persons, strict=True):
+    for (ids, index), identities in zip(results, persons, strict=True):
         assert ids.shape == index.shape == (len(np.unique(index)),)
         assert len(np.unique(ids)) == len(ids)
-        assert np.isin(index, range(len(who))).all()
+        assert np.isin(index, range(len(identities))).all()
     identity = identity_f1(results, persons)
     benchmark.extra_info.update(
         {

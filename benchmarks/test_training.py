@@ -1,9 +1,9 @@
-"""Training by the default recipe: images a second, and how much of the time waits for data.
+"""Training with the default recipe: images per second, and the share of time waiting for data.
 
     pytest benchmarks/test_training.py
 
-It uses all cores, or the GPU. The crops are some of Market-1501's, which is looked for in
-``../shared/data``, or where ``SSLMOT_DATA`` says. What is reported is the second of two epochs.
+It uses all cores, or the GPU. The crops are a part of Market-1501, in ``../shared/data`` or the
+folder of ``SSLMOT_DATA``. The second of two epochs is reported.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def crops(tmp_path):
         pytest.skip(f"no {market}; set SSLMOT_DATA")
     folder = tmp_path / "market"
     folder.mkdir()
-    for path in sorted(market.glob("*.jpg"))[:IMAGES]:  # the first people, all of their images
+    for path in sorted(market.glob("*.jpg"))[:IMAGES]:  # all images of the first people
         (folder / path.name).symlink_to(path)
     from sslmot.data.sources import read_sources
 
@@ -33,7 +33,7 @@ def crops(tmp_path):
 
 
 def test_training(benchmark, crops, all_cores, capsys, tmp_path):
-    reason = "training needs more: pip install sslmot[train]"
+    reason = "training needs: pip install sslmot[train]"
     trainer = pytest.importorskip("sslmot.training.trainer", reason=reason)
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

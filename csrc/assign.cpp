@@ -19,18 +19,18 @@ namespace sslmot {
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-// Sums of as many costs as there are rows stay finite below this.
+// Costs below this limit have finite sums over all rows.
 constexpr double kLargest = 1e300;
 
-// What a row would pay at the current prices: for its cheapest column, and for its second choice.
-// Leaving the row out, at max_cost, is a choice too: then `column` is -1.
+// The cheapest column of a row at the current prices, and the price of the second choice. Leaving
+// the row unmatched, at max_cost, is a choice too: then `column` is -1.
 struct Bid {
     double best, second;
     int32_t column;
     double cost;
 };
 
-// A problem as candidate pairs.
+// A problem given by candidate pairs.
 template <class Cost>
 struct SparseRows {
     const int32_t* begin;
@@ -50,29 +50,29 @@ struct SparseRows {
         return bid;
     }
 
-    // Calls max_distance(column, cost, distance) for the columns that may lie nearer by way of a
-    // row, at `base`, than they did and than `nearest`.
-    template <class Reach>
+    // Call relax(column, cost, distance) for the columns whose distance by way of a row, at `base`,
+    // is less than before and less than `nearest`.
+    template <class Relax>
     void spread(int32_t row, double base, const double* price, const double* distance,
-                double nearest, const Reach& max_distance) const {
+                double nearest, const Relax& relax) const {
         for (int32_t e = begin[row]; e < begin[row + 1]; ++e) {
             const int32_t j = column[e];
             const auto c = static_cast<double>(cost[e]);
             const double d = base + c - price[j];
-            if (d < nearest && d < distance[j]) max_distance(j, c, d);
+            if (d < nearest && d < distance[j]) relax(j, c, d);
         }
     }
 };
 
-// Marks the costs that need a look: below the limit, or NaN (which compares as neither).
+// Mark the costs below the limit, and NaN.
 template <class Cost>
 SSLMOT_SIMD_CLONES void mark_below(const Cost* cost, int64_t n, Cost limit, uint8_t* mark) {
 #pragma omp simd
     for (int64_t j = 0; j < n; ++j) mark[j] = !(cost[j] >= limit);
 }
 
-// Calls visit(j) for the marks that are set; where few are, eight are passed over at a time.
-// `marks` must have room for 8 more.
+// Call visit(j) for each mark that is set. Eight unset marks are skipped at once, so `marks` must
+// have room for 8 more.
 template <class Visit>
 void for_each_mark(uint8_t* marks, int64_t n, const Visit& visit) {
     std::fill_n(marks + n, 8, uint8_t{0});
@@ -85,8 +85,8 @@ void for_each_mark(uint8_t* marks, int64_t n, const Visit& visit) {
     }
 }
 
-// The matching and its dual prices. A column's price is never positive, and zero while it is free;
-// a row may always be left out, at a cost of max_cost.
+// The matching and its dual prices. A column's price is never positive, and zero while it is free.
+// Every row may stay unmatched, at a cost of max_cost.
 class Matcher {
   public:
     template <class Cost>
@@ -107,7 +107,7 @@ class Matcher {
 
   private:
     struct Taken {
-        int32_t column;  // -1: the row is left out, or still to be matched
+        int32_t column;  // -1: the row is unmatched, for now or for good
         double cost;
     };
     struct Entry {
@@ -115,9 +115,9 @@ class Matcher {
         double cost;
     };
 
-    // Rows bid for their cheapest column, raising its price until their second choice is as good,
-    // and may turn out its owner: cheap, and it settles nearly every row. Rows still without a
-    // column after a bounded number of bids wait for a search.
+    // Each row bids for its cheapest column: it raises the price until its second choice is as
+    // good, and may displace the owner. This is cheap and settles nearly every row. A row without a
+    // column after a bounded number of bids waits for a search.
     template <class Cost>
     void reduce(const SparseRows<Cost>& rows, int32_t n_rows) {
         waiting_.clear();
@@ -129,11 +129,11 @@ class Matcher {
                     break;
                 }
                 const Bid bid = rows.bid(row, price_.data(), max_cost_);
-                if (bid.column < 0) break;  // left out: settled, as prices only fall
+                if (bid.column < 0) break;  // unmatched for good: prices only fall
                 const auto j = static_cast<size_t>(bid.column);
                 const int32_t turned_out = owner_[j];
                 if (turned_out >= 0 && !(bid.best < bid.second)) {
-                    // A tie for a column that is taken: bidding could go on for ever.
+                    // A tie for a column that is taken: bidding might not end.
                     waiting_.push_back(row);
                     break;
                 }
@@ -146,8 +146,8 @@ class Matcher {
         }
     }
 
-    // Dijkstra from `source` over reduced costs, to the nearest free column or to the row that is
-    // best left out; then the pairs along the path change places.
+    // Search by Dijkstra's algorithm from `source` over reduced costs, for the nearest free column
+    // or the row that is cheapest to leave unmatched. Then shift the matches along the path.
     template <class Cost>
     void augment(const SparseRows<Cost>& rows, int32_t source) {
         double nearest = kInfinity;
@@ -160,8 +160,7 @@ class Matcher {
             rows.spread(row, base, price_.data(), distance_.data(), nearest,
                         [&](int32_t j, double cost, double d) {
                             const auto at = static_cast<size_t>(j);
-                            // A settled column stays so: rounding must not bend a path back onto
-                            // itself.
+                            // A settled column stays settled: rounding must not make a path a loop.
                             if (!(d < nearest) || settled_[at]) return;
                             if (distance_[at] == kInfinity) touched_.push_back(j);
                             distance_[at] = d;
@@ -180,7 +179,7 @@ class Matcher {
             std::pop_heap(heap_.begin(), heap_.end(), std::greater<>());
             heap_.pop_back();
             const auto at = static_cast<size_t>(j);
-            if (settled_[at]) continue;  // an older, longer way to it
+            if (settled_[at]) continue;  // an older, longer path
             settled_[at] = true;
             const int32_t row = owner_[at];
             scan(row, d - (taken_[static_cast<size_t>(row)].cost - price_[at]));
@@ -194,10 +193,10 @@ class Matcher {
         flip(source, last_row, last_column);
     }
 
-    // Walks back from the end of the path: each row gives up its column and takes the one after.
+    // Walk back from the end of the path: each row gives up its column for the next one.
     void flip(int32_t source, int32_t last_row, int32_t last_column) {
         int32_t j = last_column;
-        if (j < 0) {  // the path ends at a row that is left out: its column is passed on
+        if (j < 0) {  // the path ends at an unmatched row, whose column is free now
             if (last_row == source) return;
             j = std::exchange(taken_[static_cast<size_t>(last_row)].column, -1);
         }
@@ -214,18 +213,18 @@ class Matcher {
     std::vector<double> price_;      // of columns
     std::vector<int32_t> owner_;     // column -> row or -1
     std::vector<Taken> taken_;       // row -> column
-    std::vector<int32_t> waiting_;   // rows for which no bid was decisive
+    std::vector<int32_t> waiting_;   // rows that bids did not settle
     std::vector<double> distance_;   // of columns from the source of a search
-    std::vector<Entry> entered_by_;  // column -> the row before it on the path
+    std::vector<Entry> entered_by_;  // column -> the row before on the path
     std::vector<std::pair<double, int32_t>> heap_;
-    std::vector<int32_t> touched_;  // columns whose state a search has to put back
+    std::vector<int32_t> touched_;  // columns whose state a search must restore
     std::vector<char> settled_;
 };
 
 thread_local Matcher matcher;
 
-// An infinite max_cost, as a number: leaving a row out must cost more than any rearrangement could
-// save.
+// A finite number in place of an infinite max_cost: an unmatched row costs more than any
+// rearrangement can save.
 template <class Cost>
 double finite_limit(double max_cost, const Cost* cost, int64_t pairs, int64_t rows,
                     int64_t columns) {
@@ -236,8 +235,8 @@ double finite_limit(double max_cost, const Cost* cost, int64_t pairs, int64_t ro
     return (2.0 * static_cast<double>(std::min(rows, columns)) + 1.0) * largest + 1.0;
 }
 
-// Calls solve(rows, columns, flipped, match) from the shorter side: the longer side's surplus would
-// all have to be bid down to max_cost, and the same pairs are cheapest either way.
+// Call solve(rows, columns, flipped, match) with the shorter side as rows. The same pairs are
+// cheapest either way, and the surplus of a longer side would have to bid down to max_cost.
 template <class Solve>
 void from_shorter_side(int64_t rows, int64_t columns, int32_t* match, const Solve& solve) {
     if (rows <= columns) return solve(rows, columns, false, match);
@@ -249,7 +248,7 @@ void from_shorter_side(int64_t rows, int64_t columns, int32_t* match, const Solv
         if (row_of[j] >= 0) match[row_of[j]] = static_cast<int32_t>(j);
 }
 
-// Pairs by row. What lies beyond `count` in column and cost is room for more.
+// Pairs by row. Entries of column and cost from `count` on are spare room.
 template <class Cost>
 struct Pairs {
     std::vector<int32_t> row_begin, column;
@@ -306,15 +305,15 @@ void solve_sparse(const int32_t* row_begin, const int32_t* column, const Cost* c
     });
 }
 
-// All costs are below max_cost: as no row needs to be left out while a column is free, the
-// max_cost decides nothing.
+// For costs that are all below max_cost. No row stays unmatched while a column is free, so max_cost
+// decides nothing.
 template <class Cost>
 void solve_dense(const Cost* cost, int64_t rows, int64_t columns, int32_t* match) {
     from_shorter_side(rows, columns, match, [&](int64_t n, int64_t m, bool flipped, int32_t* out) {
         thread_local std::vector<Cost> turned;
         if (flipped) {
             turned.resize(static_cast<size_t>(rows * columns));
-            // In strips, so that what is written next to each other is read soon after.
+            // By strips: what is written side by side is read soon after.
             constexpr int64_t strip = 16;
             for (int64_t begin = 0; begin < rows; begin += strip)
                 for (int64_t j = 0; j < columns; ++j)
@@ -330,7 +329,7 @@ void solve_dense(const Cost* cost, int64_t rows, int64_t columns, int32_t* match
                                 std::to_string(row) + ", column " + std::to_string(column));
 }
 
-// Whether all of n costs can be taken as they are: below the limit and above -kLargest.
+// Whether all of n costs are below the limit and above -kLargest.
 template <class Cost>
 SSLMOT_SIMD_CLONES bool all_between(const Cost* cost, int64_t n, Cost limit) {
     int outside = 0;
@@ -340,7 +339,7 @@ SSLMOT_SIMD_CLONES bool all_between(const Cost* cost, int64_t n, Cost limit) {
     return outside == 0;
 }
 
-// Smallest Cost that is not below `max_cost`, so that comparing in Cost decides as in double.
+// The smallest Cost that is not below `max_cost`: comparisons in Cost then equal those in double.
 template <class Cost>
 Cost round_up(double max_cost) {
     constexpr Cost infinity = std::numeric_limits<Cost>::infinity();
@@ -357,7 +356,7 @@ SSLMOT_SIMD_CLONES Cost largest(const Cost* cost, int64_t n) {
     return most;
 }
 
-// From the pairs below `limit`, which is max_cost as far as a Cost can tell.
+// Solve from the pairs below `limit`, which is max_cost rounded to a Cost.
 template <class Cost>
 void solve_below(const Cost* cost, int64_t rows, int64_t columns, Cost limit, double max_cost,
                  int32_t* match) {
@@ -379,7 +378,7 @@ void solve_below(const Cost* cost, int64_t rows, int64_t columns, Cost limit, do
                  max_cost, match);
 }
 
-// Gives rows that are left out the columns that are.
+// Match unmatched rows with unmatched columns.
 void fill_up(int64_t rows, int64_t columns, int32_t* match) {
     thread_local std::vector<uint8_t> taken;
     taken.assign(static_cast<size_t>(columns), 0);
@@ -430,13 +429,13 @@ void assign_dense(const Cost* cost, int64_t rows, int64_t columns, double max_co
         return;
     }
     const Cost limit = round_up<Cost>(std::min(max_cost, kLargest));
-    // The first row nearly always tells whether there are pairs to leave out.
+    // The first row is checked alone: it nearly always tells whether there are pairs to leave out.
     const bool all_below = all_between(cost, columns, limit) &&
                            all_between(cost + columns, (rows - 1) * columns, limit);
     if (!all_below) return solve_below(cost, rows, columns, limit, max_cost, match);
 
-    // Where most pairs cost the same, and none more (1 - IoU of boxes that do not touch), that is a
-    // max_cost in all but name: who is left out by it takes what is left, at that cost.
+    // Where most pairs have one cost and none has more (1 - IoU of boxes that do not touch), that
+    // cost serves as max_cost. The rows left unmatched by it take the columns left, at that cost.
     const Cost most = largest(cost, rows * columns);
     if (2 * std::count(cost, cost + columns, most) <= columns)
         return solve_dense(cost, rows, columns, match);

@@ -1,19 +1,18 @@
-// Minimum-cost matching with a limit, from a dense matrix or from candidate pairs. Knows nothing
-// of tracking.
+// Minimum-cost matching with a cost limit, of a dense matrix or of candidate pairs.
 //
-// Every row left out costs `max_cost`, so no pair that costs as much or more is ever made, and the
-// choice of pairs minimises
-//     sum of matched costs + max_cost * rows left out.
+// An unmatched row costs `max_cost`. So no pair that costs as much or more is ever matched, and the
+// matching minimises
+//     sum of matched costs + max_cost * number of unmatched rows.
 // With costs clamped at max_cost this is the rectangular assignment problem.
 //
-// Jonker and Volgenant (1987): bids settle most rows, shortest augmenting paths the rest. Both
-// follow candidate pairs only and so never leave the connected component of the row they start
-// from: the sizes of the components, not the matrix's, decide the cost. A matrix with no pair to
-// leave out is solved row by row instead (assign_dense.h).
+// The method of Jonker and Volgenant (1987): bids settle most rows, shortest augmenting paths the
+// rest. Both follow candidate pairs only and stay within the connected component of a row: the
+// sizes of the components decide the time, not the size of the matrix. A matrix in which every pair
+// may match is solved by assign_dense.h instead.
 //
-// Costs and limits from 1e300 on count as infinite: such a pair is forbidden. Both functions throw
-// std::invalid_argument, with row and column, for a cost that is NaN or not above -1e300. Work
-// space is kept for the thread's next call.
+// Costs and limits of 1e300 and more count as infinite: such a pair is forbidden. Both functions
+// throw std::invalid_argument, with row and column, for a cost that is NaN or not above -1e300.
+// Each thread keeps its work space for the next call.
 #pragma once
 
 #include <cstdint>
@@ -21,8 +20,8 @@
 namespace sslmot {
 
 // cost: (rows, columns), contiguous. match: out, (rows), the column of each row or -1. `max_cost`
-// may be infinite: then as many pairs as possible are made, at the least cost (to the precision of
-// a double of the largest cost times the number of rows).
+// may be infinite: then as many pairs as possible are matched, at the least cost (to the precision
+// of a double of the largest cost times the number of rows).
 template <class Cost>
 void assign_dense(const Cost* cost, int64_t rows, int64_t columns, double max_cost, int32_t* match);
 

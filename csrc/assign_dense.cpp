@@ -12,14 +12,14 @@ namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-// A row is read in interleaved parts that become one vector; each keeps its own minimum. Where a
-// condition decides two things it is written as a mask: g++ would make a branch of it, and branches
-// among random numbers cost more than all the rest.
+// A row is read in interleaved parts, which the compiler makes one vector; each keeps its own
+// minimum. A condition that decides two values is written as a mask: g++ would make a branch, and
+// mispredicted branches would cost more than the rest.
 constexpr int64_t kLanes = 8;
 
 int64_t mask(bool condition) { return -static_cast<int64_t>(condition); }
 
-// What a row would pay at the current prices: for its cheapest column, and for its second choice.
+// The cheapest column of a row at the current prices, and the price of the second choice.
 struct Bid {
     double best, second;
     int64_t column;
@@ -64,9 +64,9 @@ struct Nearest {
     int64_t column;
 };
 
-// Shortens the distances of columns by way of a row at `base`, and finds the nearest; of equally
-// near ones one that is free (has no owner), if there is. Settled columns are those of price minus
-// infinity: their distance stays infinite.
+// Shorten the distances of columns by paths through a row at `base`, and find the nearest column;
+// of equally near ones, a free one (without an owner) if possible. Settled columns have the price
+// minus infinity: their distance stays infinite.
 template <class Cost>
 SSLMOT_SIMD_CLONES Nearest shorten(const Cost* cost, const double* price, const int64_t* owner,
                                    double base, int64_t n, double* distance) {
@@ -101,7 +101,7 @@ SSLMOT_SIMD_CLONES Nearest shorten(const Cost* cost, const double* price, const 
     return nearest;
 }
 
-// Lowers prices to the costs of a row, and notes where that row is the cheapest.
+// Lower prices to the costs of a row, and note the columns in which that row is the cheapest.
 template <class Cost>
 SSLMOT_SIMD_CLONES void lower(const Cost* cost, int64_t row, int64_t n, double* price,
                               int64_t* cheapest) {
@@ -139,8 +139,8 @@ class RowMatcher {
     double& price(int64_t j) { return price_[static_cast<size_t>(j)]; }
     int64_t& column(int64_t i) { return column_[static_cast<size_t>(i)]; }
 
-    // A column's first price is its lowest cost, which a row without a column may pay. In a square
-    // matrix no column stays free, so that its price may be anything.
+    // The first price of a column is its lowest cost; the row of that cost takes the column if it
+    // has none. That needs a square matrix: no column stays free there, so prices have no bound.
     void take_cheapest_rows() {
         cheapest_.resize(price_.size());
         const auto n = static_cast<int64_t>(column_.size());
@@ -151,10 +151,10 @@ class RowMatcher {
         }
     }
 
-    // Rows bid for their cheapest column, lowering its price until their second choice is as good,
-    // and may turn out its owner. That leaves some rows without a column after as many bids as
-    // there are rows, and those that met a tie for a column that is taken: bidding could go on for
-    // ever.
+    // Each row bids for its cheapest column: it lowers the price until its second choice is as
+    // good, and may displace the owner. Rows without a column after as many bids as there are rows
+    // are left to a search, and so is a row that meets a tie for a taken column: bidding might not
+    // end.
     void bid() {
         const auto rows = static_cast<int64_t>(column_.size());
         int64_t bids = rows;
@@ -172,8 +172,8 @@ class RowMatcher {
         }
     }
 
-    // Dijkstra from row `source` over reduced costs to the nearest free column; then the pairs
-    // along the path change places.
+    // Search by Dijkstra's algorithm from row `source` over reduced costs for the nearest free
+    // column. Then shift the matches along the path.
     void augment(int64_t source) {
         path_.clear();
         int64_t i = source;
@@ -188,13 +188,13 @@ class RowMatcher {
             price(j) = -kInfinity;
             distance_[static_cast<size_t>(j)] = kInfinity;
         }
-        // From the end: the column of each step was reached from the first row, of those looked at
-        // by then, that gives just its distance. The same sum again costs less than to note the row
+        // Walk back from the end. Each column was reached from the first of the visited rows that
+        // gives exactly its distance: to compute these sums again is cheaper than to store the row
         // of every column at every step.
         for (size_t last = path_.size();;) {
             const Step end = path_[last - 1];
             size_t k = 0;
-            while (k + 1 < last &&  // the last of them, where none of the others does
+            while (k + 1 < last &&  // the last row, if no other does
                    path_[k].base + static_cast<double>(row(path_[k].row)[end.column]) - end.price !=
                        end.distance)
                 ++k;
@@ -209,9 +209,9 @@ class RowMatcher {
     }
 
     struct Step {
-        int64_t row;      // looked at
+        int64_t row;      // visited
         double base;      // the distance it adds to a reduced cost
-        int64_t column;   // then settled: the nearest
+        int64_t column;   // settled after it: the nearest
         double distance;  // of it
         double price;     // of it, before
     };

@@ -6,10 +6,10 @@
 namespace sslmot {
 
 // cost: (rows, columns), contiguous, numbers between -1e300 and 1e300; rows <= columns. match: out,
-// (rows), the column of each row. Ties fall the same way every time.
+// (rows), the column of each row. Ties are broken the same way every time.
 //
-// Jonker and Volgenant (1987): column minima and bids settle most rows, shortest augmenting paths
-// the rest. Work space is kept for the thread's next call.
+// The method of Jonker and Volgenant (1987): column minima and bids settle most rows, shortest
+// augmenting paths the rest. Each thread keeps its work space for the next call.
 template <class Cost>
 void match_rows(const Cost* cost, int64_t rows, int64_t columns, int32_t* match);
 

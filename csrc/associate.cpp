@@ -13,11 +13,10 @@ namespace sslmot {
 
 namespace {
 
-// The costs of all pairs, of which those below max_cost (or NaN, which the solver reports) are
-// kept.
+// Compute the costs of all pairs, and keep the pairs that can match.
 void compare_all(const Comparison& c) {
     const int64_t t = c.tracks.count, n = c.detections.count, dim = c.track_features.dim;
-    thread_local std::vector<const float*> a, b;  // all keep their memory from frame to frame
+    thread_local std::vector<const float*> a, b;  // keep their memory for the next frame
     thread_local std::vector<float> track_norms, norms, cost;
     const auto rows_of = [](const FeatureSet& set, int64_t count, auto& rows, auto& lengths) {
         rows.clear(), lengths.clear();
@@ -37,25 +36,16 @@ void compare_all(const Comparison& c) {
     q.max_distance = c.max_distance, q.min_affinity = c.min_affinity;
     q.params = c.params, q.cost = cost.data();
     finish_costs(q, 0, track_norms.data(), norms.data());
-    c.pairs->clear();
-    for (int64_t i = 0; i < t; ++i) {
-        const float* row = cost.data() + i * n;
-        for (int64_t j = 0; j < n; ++j) {
-            if (row[j] >= c.params.max_cost) continue;
-            c.pairs->columns.push_back(static_cast<int32_t>(j));
-            c.pairs->values.push_back(row[j]);
-        }
-        c.pairs->end_row();
-    }
+    keep_pairs(c, cost.data());
 }
 
-// old <- keep * old + add * started; the sum of its squares.
+// old <- keep * old + add * other. Returns the sum of squares of the result.
 SSLMOT_SIMD_CLONES
-float mix(float* old, float keep, const float* started, float add, int64_t dim) {
+float mix(float* old, float keep, const float* other, float add, int64_t dim) {
     float square = 0;
 #pragma omp simd reduction(+ : square)
     for (int64_t k = 0; k < dim; ++k) {
-        const float mixed = keep * old[k] + add * started[k];
+        const float mixed = keep * old[k] + add * other[k];
         old[k] = mixed;
         square += mixed * mixed;
     }
@@ -74,8 +64,8 @@ void associate(const Comparison& c) {
     const FeatureSet &x = c.track_features, &y = c.detection_features;
     const int64_t t = c.tracks.count, n = c.detections.count, dim = x.dim;
     const std::vector<int32_t>& column = c.pairs->columns;
-    // Where many of all pairs are candidates it is cheaper to compare all: products in blocks read
-    // each feature once a block instead of once a pair.
+    // If many pairs are candidates, it is cheaper to compare all: a block of products reads each
+    // feature once per block instead of once per pair.
     bool all = x.data && std::all_of(c.max_distance, c.max_distance + t,
                                      [](float r) { return r == INFINITY; });
     if (all) {
@@ -98,6 +88,18 @@ void associate(const Comparison& c) {
     match_pairs(c);
 }
 
+void keep_pairs(const Comparison& c, const float* cost) {
+    c.pairs->clear();
+    for (int64_t i = 0; i < c.tracks.count; ++i) {
+        for (int64_t j = 0; j < c.detections.count; ++j, ++cost) {
+            if (!can_match(*cost, c.params)) continue;
+            c.pairs->columns.push_back(static_cast<int32_t>(j));
+            c.pairs->values.push_back(*cost);
+        }
+        c.pairs->end_row();
+    }
+}
+
 void match_pairs(const Comparison& c) {
     assign_sparse(c.pairs->row_begin.data(), c.pairs->columns.data(), c.pairs->values.data(),
                   c.tracks.count, c.detections.count, static_cast<double>(c.params.max_cost),
@@ -116,7 +118,7 @@ void ema_update(float* table, float* table_norms, const int64_t* rows, const flo
         const float keep = old_norm > 0.0F ? delta[i] : 0.0F;
         const float add = known ? (1.0F - keep) / norm : 0.0F;
         const float length = std::sqrt(mix(old, keep, features + columns[i] * dim, add, dim));
-        const bool unit = length > kSmallestMix;  // not so: unknown, or two opposite features
+        const bool unit = length > kSmallestMix;  // false: unknown, or two opposite features
         scale(old, unit ? 1.0F / length : 0.0F, dim);
         old_norm = unit ? 1.0F : 0.0F;
     }

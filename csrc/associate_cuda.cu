@@ -18,8 +18,8 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kWarp = 32;
 
-// Cosines are made one by one where fewer than one in kSparse of all pairs are candidates: each of
-// them reads two whole features, which a tile of the dense kernel reads once for many.
+// Cosines are computed pair by pair if fewer than one in kSparse of all pairs are candidates. Each
+// reads two whole features; a tile of the dense kernel reads them once for many pairs.
 constexpr int64_t kSparse = 16;
 
 // The features of both sides of a comparison.
@@ -29,7 +29,7 @@ struct Sides {
     const float* embeddings;   // (N, D)
     const float* norms;        // (N)
     int64_t dim;
-    bool whole;  // whether rows can be read by whole chunks
+    bool whole;  // rows can be read by whole chunks
 };
 
 struct alignas(16) ListedPair {
@@ -43,7 +43,7 @@ __device__ float sum_of_warp(float x) {
     return x;
 }
 
-// A warp a pair.
+// One warp per pair.
 __global__ void __launch_bounds__(kThreads)
     cosine_kernel(const Sides* sides, const ListedPair* pairs, int64_t count, float* cosines) {
     const int lane = static_cast<int>(threadIdx.x) % kWarp;
@@ -67,14 +67,14 @@ __global__ void __launch_bounds__(kThreads)
     }
 }
 
-// A block a row; the conditions are those of ema_update, in associate.cpp.
+// One block per row. The conditions are those of ema_update in associate.cpp.
 __global__ void __launch_bounds__(kThreads)
     blend_kernel(float* table, float* table_norms, const int64_t* rows, const float* features,
                  const float* norms, const int64_t* columns, const float* delta, int64_t dim) {
     __shared__ float squares[kThreads / kWarp];
     const int64_t row = rows[blockIdx.x], column = columns[blockIdx.x];
     float* const old = table + row * dim;
-    const float* const started = features + column * dim;
+    const float* const other = features + column * dim;
     const float norm = norms[column], old_norm = table_norms[row];
     const bool known = !(norm < kSmallestNorm);
     if (!known && old_norm > 0.0F) return;
@@ -84,7 +84,7 @@ __global__ void __launch_bounds__(kThreads)
 
     float square = 0.0F;
     for (int64_t k = thread; k < dim; k += kThreads) {
-        const float x = keep * old[k] + add * started[k];
+        const float x = keep * old[k] + add * other[k];
         old[k] = x;
         square += x * x;
     }
@@ -94,21 +94,21 @@ __global__ void __launch_bounds__(kThreads)
     float sum = 0.0F;
     for (const float x : squares) sum += x;
     const float length = sqrtf(sum);
-    const bool unit = length > kSmallestMix;  // not so: unknown, or two opposite features
+    const bool unit = length > kSmallestMix;  // false: unknown, or two opposite features
     const float scale = unit ? 1.0F / length : 0.0F;
     for (int64_t k = thread; k < dim; k += kThreads) old[k] *= scale;
     if (thread == 0) table_norms[row] = unit ? 1.0F : 0.0F;
 }
 
-// One array, in both buffers of a frame.
+// One array, in both buffers.
 template <class T>
 struct Span {
     T* host = nullptr;
     T* device = nullptr;
 };
 
-// Deals out the buffers from the front: first what goes to the device, then, after upload(), what
-// comes back.
+// Allocates from the front of the buffers: first what goes to the device, then, after upload(),
+// what comes back.
 class Buffers {
   public:
     explicit Buffers(const CudaWork& work) : work_(work) {}
@@ -122,7 +122,7 @@ class Buffers {
                 reinterpret_cast<T*>(work_.device + begin)};
     }
 
-    // A copy of an array on the device, from upload() on; null for null.
+    // Return a copy of an array on the device, valid after upload(); null for null.
     template <class T>
     const T* put(const T* values, int64_t count) {
         if (!values) return nullptr;
@@ -136,7 +136,7 @@ class Buffers {
         uploaded_ = used_;
     }
 
-    // Brings what was taken since to the host and waits for it, and so for all that was launched.
+    // Copy what was taken since upload() to the host, and wait for it and all earlier work.
     void download() const {
         if (used_ == uploaded_) return;
         copy(work_.host + uploaded_, work_.device + uploaded_, used_ - uploaded_,
@@ -157,11 +157,11 @@ class Buffers {
     int64_t used_ = 0, uploaded_ = 0;
 };
 
-// Finds the pairs near enough; throws where they are too many. Whether these are to be
-// compared one by one; else all are.
+// Find the candidates; throw if there are too many. Returns whether to compare them pair by pair;
+// else all pairs are compared.
 bool list_candidates(const Comparison& c) {
     const int64_t t = c.tracks.count, n = c.detections.count;
-    // With an unlimited max_distance all pairs are candidates: no need to list them.
+    // Without a distance limit all pairs are candidates, which need no list.
     const bool limited =
         std::any_of(c.max_distance, c.max_distance + t, [](float r) { return std::isfinite(r); });
     if (!limited && t * n > 0) {
@@ -172,7 +172,7 @@ bool list_candidates(const Comparison& c) {
     return kSparse * static_cast<int64_t>(c.pairs->columns.size()) <= t * n;
 }
 
-// The candidates of some comparisons, on their way to the device.
+// The candidates of some comparisons, to be copied to the device.
 struct PairList {
     Span<Sides> sides;  // of each comparison
     Span<ListedPair> pairs;
@@ -211,7 +211,7 @@ void launch_cosines(const PairList& list, float* cosines, cudaStream_t stream) {
     check_cuda(cudaGetLastError(), "cosine kernel");
 }
 
-// All pairs of a comparison, on their way to the device.
+// Copy what the dense kernel needs of a comparison.
 CostProblem put_all(const Comparison& c, Buffers& buffers) {
     const int64_t t = c.tracks.count, n = c.detections.count;
     CostProblem q{};
@@ -233,25 +233,12 @@ CostProblem put_all(const Comparison& c, Buffers& buffers) {
     return q;
 }
 
-// Finds the pairs below max_cost, and what they cost, in the matrix of all.
-void read_costs(const Comparison& c, const float* cost) {
-    c.pairs->clear();
-    for (int64_t i = 0; i < c.tracks.count; ++i) {
-        for (int64_t j = 0; j < c.detections.count; ++j, ++cost) {
-            if (*cost >= c.params.max_cost) continue;  // a NaN stays: the solver reports it
-            c.pairs->columns.push_back(static_cast<int32_t>(j));
-            c.pairs->values.push_back(*cost);
-        }
-        c.pairs->end_row();
-    }
-}
-
 }  // namespace
 
 int64_t cuda_comparison_bytes(int64_t tracks, int64_t detections) {
     // All arrays of put_all and the costs, each rounded up to 16 bytes. Candidates need less:
-    // Sides, and ListedPair and a cosine for one in kSparse pairs at most. As few pairs are
-    // candidates, and all are compared only where many of them are, these are few too.
+    // Sides, and ListedPair and a cosine for one in kSparse pairs at most. All pairs are compared
+    // only if more than one in kSparse is a candidate: so there are at most kSparse * kMostPairs.
     constexpr int64_t arrays = 9;
     const int64_t track = 8 + 16 + 4 + 4 + 4, detection = 8 + 16 + 4;
     const int64_t pairs = std::min(tracks * detections, kSparse * kMostPairs);
@@ -283,7 +270,7 @@ void associate_cuda(const std::vector<Comparison>& comparisons, const CudaWork& 
     for (const Comparison* c : listed) {
         cost_pairs(*c, [&](int64_t, size_t) { return *next++; });
     }
-    for (size_t k = 0; k < dense.size(); ++k) read_costs(*dense[k], costs[k]);
+    for (size_t k = 0; k < dense.size(); ++k) keep_pairs(*dense[k], costs[k]);
     for (const Comparison& c : comparisons) match_pairs(c);
 }
 

@@ -1,5 +1,4 @@
-// Frames on CUDA: boxes are sifted and pairs assigned on the host, features compared on the device
-// where they are.
+// Comparisons on CUDA: the host finds candidates and matches, the device compares features.
 #pragma once
 
 #include <vector>
@@ -8,8 +7,8 @@
 
 namespace sslmot {
 
-// Where and by what the device works, and memory for what goes there and comes back: two buffers of
-// `size` bytes, one in page-locked host memory and one on the device, both aligned to 16.
+// Device, stream, and memory for what is copied to the device and back: two buffers of `size`
+// bytes, one in page-locked host memory and one on the device, both aligned to 16 bytes.
 struct CudaWork {
     unsigned char* host;
     unsigned char* device;
@@ -18,16 +17,17 @@ struct CudaWork {
     void* stream;
 };
 
-// Bytes of each buffer that a comparison can need; several need the sum.
+// The most bytes of each buffer that a comparison needs; several need the sum.
 int64_t cuda_comparison_bytes(int64_t tracks, int64_t detections);
 
-// As associate for each, of several cameras say, with data and norms of all features on the device;
-// all else is host memory. Features are given, and rows for the tracks. One copy goes there and one
-// comes back, the stream is waited for once, and candidates of all are compared in one launch.
+// Run associate for several comparisons, such as those of several cameras. Data and norms of all
+// features are on the device, everything else in host memory. Features and the rows of the tracks
+// are given. There is one copy to the device and one back, one launch for the candidates of all
+// comparisons, and one wait for the stream.
 void associate_cuda(const std::vector<Comparison>& comparisons, const CudaWork& work);
 
-// As ema_update, with everything on the device; no row twice. Launches on the stream and does not
-// wait.
+// Run ema_update with everything on the device; no row comes twice. Launches on the stream and does
+// not wait.
 void blend_cuda(float* table, float* table_norms, const int64_t* rows, const float* features,
                 const float* norms, const int64_t* columns, const float* delta, int64_t n,
                 int64_t dim, int device_id, void* stream);

@@ -1,4 +1,4 @@
-// Names, checks and docstrings of the table of tracks. Nothing is computed here.
+// Bindings of the table of tracks and its steps.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
@@ -20,18 +20,6 @@ namespace sslmot {
 
 namespace {
 
-template <class T>
-py::array_t<T> array(const std::vector<T>& values) {
-    return py::array_t<T>(static_cast<py::ssize_t>(values.size()), values.data());
-}
-
-template <class T>
-py::array_t<T> array(const std::vector<T>& values, int64_t columns) {
-    const auto n = static_cast<py::ssize_t>(values.size());
-    return py::array_t<T>({columns ? n / columns : 0, static_cast<py::ssize_t>(columns)},
-                          values.data());
-}
-
 const char* name_of(Cue cue) { return cue == Cue::appearance ? "appearance" : "motion"; }
 
 const char* name_of(IdSource source) {
@@ -45,26 +33,26 @@ const char* name_of(IdSource source) {
     }
 }
 
-// A step and what its pointers point to.
+// A step, and the owners of the memory it points to.
 struct BoundStep : Step {
     py::object embeddings_, norms_, norms_here_, device_;
 };
 
-// Features on CUDA, and the tensors that hold them.
+// Features on CUDA, and the owners of their memory.
 struct BoundDevice : DeviceFeatures {
     std::vector<py::object> tensors;
 };
 
-// A table, and what its tracker keeps beside it from frame to frame. Both change in commit alone.
+// A table, and the context that its tracker keeps with it. Both change in commit, restore and
+// reset.
 struct BoundTable : TrackTable {
     using TrackTable::TrackTable;
     py::object context = py::none();
-    std::thread::id holder;  // of a step
+    std::thread::id holder;  // the thread in a Hold
 };
 
-// Holds tables for one thread, until the block ends or the frame of the caller is gone: an
-// interrupt may come where the block would let go. What the same thread left behind it takes over.
-// The GIL guards the ids.
+// Holds tables for one thread until the `with` block ends, or the Hold is deleted: an interrupt may
+// skip the end of the block. A thread may hold again what it holds. The GIL guards `holder`.
 struct Hold {
     explicit Hold(std::vector<BoundTable*> these) : tables(std::move(these)) {}
     Hold(const Hold&) = delete;
@@ -184,7 +172,7 @@ void associate_bound(const std::vector<const BoundTable*>& tables,
 py::array_t<int64_t> rows_without_id(const BoundTable& table, const BoundStep& step,
                                      bool new_tracks) {
     const std::vector<size_t> rows = without_id(table, step, new_tracks);
-    return array(std::vector<int64_t>(rows.begin(), rows.end()));
+    return to_array(std::vector<int64_t>(rows.begin(), rows.end()));
 }
 
 void assign_ids_from(const BoundTable& table, BoundStep& step, bool new_tracks,
@@ -192,20 +180,26 @@ void assign_ids_from(const BoundTable& table, BoundStep& step, bool new_tracks,
     const Tensor known(known_, "known");
     const auto count = static_cast<int64_t>(without_id(table, step, new_tracks).size());
     known.expect("int64", {count}).expect_on_cpu();
+    for (int64_t k = 0; k < count; ++k) {
+        const int64_t id = known.data<const int64_t>()[k];
+        if (id < 0 || id > kLargestId)
+            throw py::value_error("known: expected 0 to " + std::to_string(kLargestId) + ", got " +
+                                  std::to_string(id));
+    }
     assign_ids(table, step, new_tracks, known.data<const int64_t>(), first_id);
 }
 
 py::tuple commit(BoundTable& table, BoundStep& step, const py::object& context) {
     const Report report = table.commit(step);
     table.context = context;
-    // What explains the frame stays with its tracks, maybe for all of a video; the rest is large.
+    // Results keep the step, for explanations, maybe for a whole video: drop its large parts.
     step.embeddings = {}, step.device = nullptr;
     step.state = {}, step.features = {}, step.feature_norms = {};
     step.embeddings_ = step.norms_ = step.norms_here_ = step.device_ = py::none();
-    return py::make_tuple(array(report.ids), array(report.detections));
+    return py::make_tuple(to_array(report.ids), to_array(report.detections));
 }
 
-// (ids, slots) of the tracks that this frame leaves without a detection for the first time.
+// (ids, slots) of the tracks that miss their first detection in this frame.
 py::tuple just_lost(const BoundTable& table, const BoundStep& step) {
     table.expect_current(step, true);
     std::vector<int64_t> ids, slots;
@@ -216,10 +210,10 @@ py::tuple just_lost(const BoundTable& table, const BoundStep& step) {
         if (step.match[i] < 0 && tracks.time_since_update[i] == 0 && id > 0 && !ended)
             ids.push_back(id), slots.push_back(tracks.slots[i]);
     }
-    return py::make_tuple(array(ids), array(slots));
+    return py::make_tuple(to_array(ids), to_array(slots));
 }
 
-// Identities that have a detection in this frame.
+// The ids that have a detection in this frame.
 py::array_t<int64_t> in_view(const BoundTable& table, const BoundStep& step) {
     table.expect_current(step, true);
     std::vector<int64_t> ids;
@@ -227,16 +221,16 @@ py::array_t<int64_t> in_view(const BoundTable& table, const BoundStep& step) {
         if (step.match[i] >= 0 && table.tracks().ids[i] > 0) ids.push_back(table.tracks().ids[i]);
     for (const Confirmation& some : step.confirmations)
         if (some.id) ids.push_back(some.id);
-    return array(ids);
+    return to_array(ids);
 }
 
 py::dict columns_of(const TrackColumns& tracks, size_t numbers) {
     py::dict d;
-    d["ids"] = array(tracks.ids), d["hits"] = array(tracks.hits);
-    d["time_since_update"] = array(tracks.time_since_update);
-    d["feature_updates"] = array(tracks.feature_updates), d["slots"] = array(tracks.slots);
-    d["classes"] = array(tracks.classes), d["boxes"] = array(tracks.boxes, 4);
-    d["state"] = array(tracks.state, static_cast<int64_t>(numbers));
+    d["ids"] = to_array(tracks.ids), d["hits"] = to_array(tracks.hits);
+    d["time_since_update"] = to_array(tracks.time_since_update);
+    d["feature_updates"] = to_array(tracks.feature_updates), d["slots"] = to_array(tracks.slots);
+    d["classes"] = to_array(tracks.classes), d["boxes"] = to_array(tracks.boxes, 4);
+    d["state"] = to_array(tracks.state, static_cast<int64_t>(numbers));
     return d;
 }
 
@@ -265,15 +259,17 @@ TrackColumns columns_from(const py::dict& d, size_t numbers, bool lost) {
     c.boxes = column<float>(d, "boxes", "float32", n, 4);
     c.state = column<float>(d, "state", "float32", n, static_cast<int64_t>(numbers));
     constexpr int64_t most = int64_t{1} << 62;
-    const auto expect = [&](const char* name, const std::vector<int64_t>& values, int64_t least) {
+    const auto expect = [&](const char* name, const std::vector<int64_t>& values, int64_t least,
+                            int64_t largest) {
         for (const int64_t value : values)
-            if (value < least || value > most)
+            if (value < least || value > largest)
                 throw py::value_error(std::string(name) + ": expected " + std::to_string(least) +
-                                      " to 2**62, got " + std::to_string(value));
+                                      " to " + std::to_string(largest) + ", got " +
+                                      std::to_string(value));
     };
-    expect("ids", c.ids, lost ? 1 : 0), expect("hits", c.hits, 0);
-    expect("time_since_update", c.time_since_update, lost ? 1 : 0);
-    expect("feature_updates", c.feature_updates, 0);
+    expect("ids", c.ids, lost ? 1 : 0, kLargestId), expect("hits", c.hits, 0, most);
+    expect("time_since_update", c.time_since_update, lost ? 1 : 0, most);
+    expect("feature_updates", c.feature_updates, 0, most);
     for (const auto& [name, values] : {std::pair{"boxes", &c.boxes}, std::pair{"state", &c.state}})
         for (const float value : *values)
             if (!std::isfinite(value))
@@ -287,7 +283,7 @@ py::array_t<double> clip_of(const BoundTable& table) {
     const ClipMotion& clip = table.clip();
     std::vector<double> all{clip.scale, clip.new_density, clip.frames};
     all.insert(all.end(), clip.likelihood.begin(), clip.likelihood.end());
-    return array(all);
+    return to_array(all);
 }
 
 ClipMotion clip_from(const py::object& clip_) {
@@ -306,10 +302,10 @@ ClipMotion clip_from(const py::object& clip_) {
     return clip;
 }
 
-// The tables are as they were where anything is refused.
+// Everything is checked before the table changes.
 void restore(BoundTable& table, const py::dict& tracks_, const py::dict& lost_,
-             const py::object& features_, int64_t next_id, const py::object& clip_,
-             const py::object& context) {
+             const py::object& features_, int64_t next_id, const py::object& impostors_,
+             const py::object& clip_, const py::object& context) {
     const ClipMotion clip = clip_from(clip_);
     TrackColumns tracks = columns_from(tracks_, table.state_numbers(), false);
     TrackColumns lost = columns_from(lost_, table.state_numbers(), true);
@@ -324,6 +320,18 @@ void restore(BoundTable& table, const py::dict& tracks_, const py::dict& lost_,
     if (next_id < 1 || (!ids.empty() && next_id <= ids.back()))
         throw py::value_error("next_id: expected more than all ids, got " +
                               std::to_string(next_id));
+    if (next_id > kLargestId + 1)
+        throw py::value_error("next_id: expected at most " + std::to_string(kLargestId + 1) +
+                              ", got " + std::to_string(next_id));
+    const Tensor impostors(impostors_, "impostors");
+    impostors.expect("int64", {Impostors::kBins}).expect_on_cpu();
+    Impostors::Counts counts;
+    std::copy_n(impostors.data<const int64_t>(), counts.size(), counts.begin());
+    for (const int64_t number : counts)
+        if (number < 0 || number > Impostors::kMostPairs)
+            throw py::value_error("impostors: expected numbers of 0 to " +
+                                  std::to_string(Impostors::kMostPairs) + ", got " +
+                                  std::to_string(number));
     std::vector<float> features, norms;
     int64_t dim = 0;
     if (!features_.is_none()) {
@@ -334,7 +342,7 @@ void restore(BoundTable& table, const py::dict& tracks_, const py::dict& lost_,
         norms.resize(static_cast<size_t>(count));
         row_norms(features.data(), count, dim, norms.data());
         for (float& norm : norms) {
-            // Of what a file calls a unit vector.
+            // The tolerance of a unit vector in a file.
             if (norm != 0.0F && !(std::fabs(norm - 1.0F) < 1e-3F))
                 throw py::value_error("features: expected rows of length 1 or 0, got " +
                                       std::to_string(norm));
@@ -342,7 +350,7 @@ void restore(BoundTable& table, const py::dict& tracks_, const py::dict& lost_,
         }
     }
     table.restore(std::move(tracks), std::move(lost), std::move(features), std::move(norms), dim,
-                  next_id, clip);
+                  next_id, counts, clip);
     table.context = context;
 }
 
@@ -360,18 +368,16 @@ py::array_t<float> read_features(const BoundTable& table, const py::object& slot
     return out;
 }
 
-py::tuple rounds_of(const BoundStep& step, double motion_max_cost, double max_cost) {
+py::tuple rounds_of(const BoundStep& step) {
     py::list rounds;
-    for (const Round& round : step.rounds) {
-        const double limit = round.cue == Cue::motion ? motion_max_cost : max_cost;
-        rounds.append(py::make_tuple(name_of(round.cue), array(round.tracks),
-                                     array(round.detections), array(round.match),
-                                     to_arrays(round.pairs, limit)));
-    }
+    for (const Round& round : step.rounds)
+        rounds.append(py::make_tuple(name_of(round.cue), to_array(round.tracks),
+                                     to_array(round.detections), to_array(round.match),
+                                     to_arrays(round.pairs)));
     return py::tuple(rounds);
 }
 
-py::list newcomers_of(const BoundStep& step) {
+py::list confirmations_of(const BoundStep& step) {
     py::list all;
     for (const Confirmation& some : step.confirmations)
         if (some.id)
@@ -385,6 +391,7 @@ py::list newcomers_of(const BoundStep& step) {
 }  // namespace
 
 void bind_track_table(py::module_& m) {
+    m.attr("LARGEST_ID") = kLargestId;
     py::class_<TrackSettings>(m, "TrackSettings",
                               "The settings of a tracker, as TrackTable takes them.")
         .def(py::init([](const PairParams& by_both, const PairParams& by_motion,
@@ -392,8 +399,8 @@ void bind_track_table(py::module_& m) {
                          float appearance_max_distance, double reid_max_speed, bool motion_fallback,
                          float ema, float max_occlusion, float high_score, float new_track_max_iou,
                          float instant_confirm_score, int64_t min_hits, int64_t max_age,
-                         int64_t tentative_max_age, int64_t reid_max_age, bool kalman,
-                         const MotionNoise& noise, bool reupdate) {
+                         int64_t tentative_max_age, int64_t reid_max_age, double reid_false_alarms,
+                         bool kalman, const MotionNoise& noise, bool reupdate) {
                  return TrackSettings{by_both,
                                       by_motion,
                                       by_appearance,
@@ -411,6 +418,7 @@ void bind_track_table(py::module_& m) {
                                       max_age,
                                       tentative_max_age,
                                       reid_max_age,
+                                      reid_false_alarms,
                                       kalman,
                                       noise,
                                       reupdate};
@@ -420,30 +428,30 @@ void bind_track_table(py::module_& m) {
              py::arg("reid_max_speed"), py::arg("motion_fallback"), py::arg("ema"),
              py::arg("max_occlusion"), py::arg("high_score"), py::arg("new_track_max_iou"),
              py::arg("instant_confirm_score"), py::arg("min_hits"), py::arg("max_age"),
-             py::arg("tentative_max_age"), py::arg("reid_max_age"), py::arg("kalman"),
-             py::arg("noise"), py::arg("reupdate"));
+             py::arg("tentative_max_age"), py::arg("reid_max_age"), py::arg("reid_false_alarms"),
+             py::arg("kalman"), py::arg("noise"), py::arg("reupdate"));
 
     py::class_<BoundStep>(m, "Step", "One frame on its way through a TrackTable.")
-        .def_property_readonly("match", [](const BoundStep& s) { return array(s.match); })
-        .def_property_readonly("ids", [](const BoundStep& s) { return array(s.ids); })
-        .def_property_readonly("boxes", [](const BoundStep& s) { return array(s.boxes, 4); })
+        .def_property_readonly("match", [](const BoundStep& s) { return to_array(s.match); })
+        .def_property_readonly("ids", [](const BoundStep& s) { return to_array(s.ids); })
+        .def_property_readonly("boxes", [](const BoundStep& s) { return to_array(s.boxes, 4); })
         .def_property_readonly("predicted",
-                               [](const BoundStep& s) { return array(s.predicted, 4); })
+                               [](const BoundStep& s) { return to_array(s.predicted, 4); })
         .def_property_readonly("confirmed_ids",
                                [](const BoundStep& s) {
                                    std::vector<int64_t> ids;
                                    for (const Confirmation& some : s.confirmations)
                                        ids.push_back(some.id);
-                                   return array(ids);
+                                   return to_array(ids);
                                })
         .def_property_readonly("features",
                                [](const BoundStep& s) {
                                    const auto n = static_cast<int64_t>(s.feature_norms.size());
                                    const auto all = static_cast<int64_t>(s.features.size());
-                                   return array(s.features, n ? all / n : 1);
+                                   return to_array(s.features, n ? all / n : 1);
                                })
-        .def("rounds", &rounds_of, py::arg("motion_max_cost"), py::arg("max_cost"))
-        .def("confirmations", &newcomers_of);
+        .def("rounds", &rounds_of)
+        .def("confirmations", &confirmations_of);
 
     py::class_<BoundDevice>(m, "DeviceFeatures", "The feature table of a tracker on CUDA.")
         .def(py::init(&device_features), py::arg("values"), py::arg("norms"), py::arg("norms_here"),
@@ -476,7 +484,7 @@ void bind_track_table(py::module_& m) {
                  table.context = py::none();
              })
         .def("restore", &restore, py::arg("tracks"), py::arg("lost"), py::arg("features"),
-             py::arg("next_id"), py::arg("clip"), py::arg("context"))
+             py::arg("next_id"), py::arg("impostors"), py::arg("clip"), py::arg("context"))
         .def("in_view", &in_view, py::arg("step"))
         .def("just_lost", &just_lost, py::arg("step"))
         .def("read_features", &read_features, py::arg("slots"))
@@ -487,6 +495,12 @@ void bind_track_table(py::module_& m) {
             "lost", [](const BoundTable& t) { return columns_of(t.lost(), t.state_numbers()); })
         .def_property_readonly("feature_dim", &BoundTable::feature_dim)
         .def_property_readonly("next_id", &BoundTable::next_id)
+        .def_property_readonly(
+            "impostors",
+            [](const BoundTable& t) {
+                const Impostors::Counts& counts = t.impostors().counts();
+                return to_array(std::vector<int64_t>(counts.begin(), counts.end()));
+            })
         .def_property_readonly("clip", &clip_of)
         .def_property_readonly("context", [](const BoundTable& t) { return t.context; })
         .def_property_readonly("lost_count", [](const BoundTable& t) { return t.lost().size(); })

@@ -25,24 +25,24 @@ void expect_few_pairs(int64_t pairs) {
 void find_candidates(const BoxSet& tracks, const float* max_distance, const BoxSet& detections,
                      const PairParams& params, Candidates& out) {
     out.clear();
-    thread_local Grid<Centre> grid;  // keeps its memory from frame to frame
+    thread_local Grid<Centre> grid;  // keeps its memory for the next frame
     grid.build(detections.count,
                [&](int64_t j) { return Centre{make_box(detections.boxes + 4 * j)}; });
-    // What is found, and a run of cells beside it.
+    // The pairs found, and one run of cells more.
     const auto most_room = static_cast<size_t>(kMostPairs + detections.count);
     size_t found = 0;
     for (int64_t i = 0; i < tracks.count; ++i) {
         const Box track = make_box(tracks.boxes + 4 * i);
-        // |dx| / w <= 2 max_distance bounds the rectangle; a little slack covers rounding.
+        // |dx| / w <= 2 max_distance bounds the rectangle; the factor covers rounding.
         const float limit = max_distance[i];
         float half = 2.0F * limit * 1.0001F;
-        // A box that is no number is everybody's candidate: its cost reports it.
+        // A box with a NaN matches every candidate search: its cost reports the NaN.
         if (!std::isfinite(track.cx) || !std::isfinite(track.cy)) half = NAN;
         const float dx = half * track.w, dy = half * track.h;
         const Point low{track.cx - dx, track.cy - dy}, high{track.cx + dx, track.cy + dy};
         grid.search(low, high, [&](size_t first, size_t last) {
-            // All are written, and kept by moving on: which are near is a coin toss, and a branch
-            // would be guessed wrong half the time.
+            // Every pair is written, and kept by advancing `at`: a branch would be mispredicted
+            // half of the time.
             const size_t most = found + (last - first);
             if (most > out.columns.size()) {
                 const size_t room = std::min(2 * most, most_room);

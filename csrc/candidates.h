@@ -1,4 +1,4 @@
-// Which pairs are near enough to match, from boxes alone: found before any dot product.
+// Find the pairs near enough to match, by boxes alone, before any dot product.
 #pragma once
 
 #include <cstdint>
@@ -9,18 +9,18 @@
 
 namespace sslmot {
 
-// Pairs of one comparison. All that are near are kept at once, and those of a crowd in one place
-// are as many as tracks times detections: more would take memory, and seconds, without bound.
+// Most candidates of a comparison. A crowd in one place has tracks * detections of them: without a
+// limit, neither memory nor time would have a bound.
 constexpr int64_t kMostPairs = int64_t{1} << 23;
 
-// Throws std::length_error where there are more.
+// Throw std::length_error if there are more than kMostPairs.
 void expect_few_pairs(int64_t pairs);
 
-// Candidate pairs, row by row: those of track i are columns[row_begin[i] .. row_begin[i + 1]).
+// Sparse pairs by row: those of track i are columns[row_begin[i] .. row_begin[i + 1]).
 struct Candidates {
     std::vector<int32_t> row_begin;
     std::vector<int32_t> columns;
-    std::vector<float> values;  // their distances here, their costs later
+    std::vector<float> values;  // distances from find_candidates, costs from associate
 
     void clear() {
         row_begin.assign(1, 0);
@@ -37,9 +37,9 @@ struct BoxSet {
     int64_t count;
 };
 
-// Pairs of one class whose distance is at most the track's max_distance. Cost grows with the pairs
-// that are near, not with tracks x detections: detections are sorted into a grid first. Throws
-// std::length_error where there are more than kMostPairs.
+// Find the pairs of one class whose distance is at most the track's max_distance. Detections are
+// sorted into a grid first, so time grows with the pairs found, not with tracks * detections.
+// Throws std::length_error if there are more than kMostPairs.
 void find_candidates(const BoxSet& tracks, const float* max_distance, const BoxSet& detections,
                      const PairParams& params, Candidates& out);
 

@@ -322,8 +322,9 @@ void compare_together(const std::vector<const TrackTable*>& tables, const std::v
             const Comparison& c = jobs[m].comparison;
             const CudaWork& other = steps[m]->device->work;
             const int64_t more = cuda_comparison_bytes(c.tracks.count, c.detections.count);
-            if (other.device_id != work.device_id || other.stream != work.stream ||
-                bytes + more > work.size)
+            // The first goes in any case: it must fit, or associate_cuda throws.
+            if (m > k && (other.device_id != work.device_id || other.stream != work.stream ||
+                          bytes + more > work.size))
                 continue;
             together.push_back(c), bytes += more, done[m] = 1;
         }

@@ -18,13 +18,13 @@ struct alignas(16) Chunk {
     T values[kSize];
 };
 
-// Whether rows of `dim` numbers can be read by whole chunks: all of them start at 16 bytes.
+// Whether rows of `dim` numbers can be read by whole chunks: all start at a multiple of 16 bytes.
 template <class T>
 bool whole_chunks(const void* features, int64_t dim) {
     return dim % Chunk<T>::kSize == 0 && reinterpret_cast<uintptr_t>(features) % 16 == 0;
 }
 
-// Numbers first.. of a row; zeros from `dim` on, and where there is no row.
+// Load the chunk of a row that starts at `first`; zeros from `dim` on, and for no row.
 template <class T>
 __device__ inline Chunk<T> load_chunk(const T* row, int64_t first, int64_t dim, bool whole) {
     Chunk<T> chunk{};

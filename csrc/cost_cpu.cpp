@@ -9,7 +9,7 @@ namespace sslmot {
 
 namespace {
 
-// The detections of one problem, field by field: a loop over them reads whole vectors.
+// The detections of one problem, one array per field: a loop over them reads whole vectors.
 struct Columns {
     std::vector<float> cx, cy, log_w, log_h;
 
@@ -21,7 +21,7 @@ struct Columns {
     }
 };
 
-// A function, as a box made inside a loop would keep it from becoming vectors.
+// A function of its own: a Box made inside the loop would prevent vectorisation.
 inline float distance_to(const Box& track, float cx, float cy, float log_w, float log_h,
                          const PairParams& p) {
     return distance(track, {cx, cy, 0, 0, 0, 0, log_w, log_h}, p);
@@ -35,26 +35,26 @@ void measure_row(const Box& track, const float* cx, const float* cy, const float
         distances[j] = distance_to(track, cx[j], cy[j], log_w[j], log_h[j], p);
 }
 
-// From dot products to cosines, in place.
+// Turn dot products into cosines, in place.
 SSLMOT_SIMD_CLONES
 void scale_row(float track_norm, const float* norms, int64_t n, float* cosines) {
 #pragma omp simd
     for (int64_t j = 0; j < n; ++j) cosines[j] = cosine(cosines[j], track_norm, norms[j]);
 }
 
-// From cosines to costs, in place.
+// Turn cosines into costs, in place.
 SSLMOT_SIMD_CLONES
-void finish_row(const float* distances, const TrackLimits& max_cost, int64_t n, const PairParams& p,
+void finish_row(const float* distances, const TrackLimits& limits, int64_t n, const PairParams& p,
                 float* cost) {
 #pragma omp simd
-    for (int64_t j = 0; j < n; ++j) cost[j] = pair_cost(cost[j], distances[j], max_cost, p);
+    for (int64_t j = 0; j < n; ++j) cost[j] = pair_cost(cost[j], distances[j], limits, p);
 }
 
 }  // namespace
 
 void finish_costs(const CostProblem& q, int64_t b, const float* track_norms, const float* norms) {
     const int64_t t = q.tracks, n = q.detections;
-    // Kept for the thread's next call.
+    // Kept for the next call of the thread.
     thread_local std::vector<float> distances;
     thread_local Columns columns;
     columns.resize(n);
@@ -68,7 +68,7 @@ void finish_costs(const CostProblem& q, int64_t b, const float* track_norms, con
         if (q.appearance)
             scale_row(track_norms[i - b * t], norms, n, row);
         else
-            std::fill_n(row, n, 1.0F);  // the cosine where appearance has no say
+            std::fill_n(row, n, 1.0F);  // the cosine where motion alone decides
         finish_row(distances.data(), track_limits(q.max_distance, q.min_affinity, i, q.params), n,
                    q.params, row);
         if (!q.track_classes) continue;

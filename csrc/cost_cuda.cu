@@ -16,8 +16,8 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kWarp = 32;
 
-// Dot products of a tile of pairs in float32: a thread makes 4 x 4 of them. A tile that leaves
-// threads over is made by several groups of them, each from its part of the features.
+// Dot products of a tile of pairs in float32: each thread computes 4 x 4 of them. If a tile needs
+// fewer threads than a block has, groups of threads share it, each for a part of the features.
 template <class T, int kTile>
 class ScalarProduct {
     static constexpr int kEdge = kTile / 4;
@@ -65,9 +65,9 @@ class ScalarProduct {
     }
 
   private:
-    // Where feature k of a row is: rows of one feature side by side, so that a thread reads its
-    // four at once. Fours change places from chunk to chunk, or the threads of a warp, who put
-    // whole chunks of a few rows, would all write to few banks.
+    // Place of feature k of a row. The rows of one feature are side by side: a thread reads its
+    // four at once. Groups of four change places from chunk to chunk: the threads of a warp store
+    // whole chunks of a few rows, and would else write to few banks.
     __device__ static int place(int row, int k) {
         return k * 2 * kTile + ((row / 4) ^ (k / 4 % kEdge)) * 4 + row % 4;
     }
@@ -76,8 +76,8 @@ class ScalarProduct {
 };
 
 // Dot products of a tile of pairs by tensor cores, which multiply halves exactly and sum in
-// float32: a warp makes kDown x kAcross squares of 16 x 16. Warps that are left over share the
-// features. From compute capability 8.0 on.
+// float32: each warp computes kDown x kAcross squares of 16 x 16. Further warps share the features.
+// Needs compute capability 8.0.
 template <class T, int kTileRows, int kTileCols, int kDown, int kAcross>
 class TensorProduct {
     static constexpr int kSquare = 16;
@@ -161,9 +161,9 @@ __host__ __device__ inline int64_t tiles(int64_t length, int tile) {
     return (length + tile - 1) / tile;
 }
 
-// From features to cost in one pass. A block makes a tile of pairs: slices of the features go
-// through shared memory, the next one on its way while this one is multiplied; then every thread
-// finishes pairs of its own by pair.h. Sums run in an order that is the same in every launch.
+// From features to cost in one pass. A block computes a tile of pairs: slices of the features go
+// through shared memory, and the next slice loads while one is multiplied. Then each thread
+// computes the costs of some pairs by pair.h. The order of sums is the same in every launch.
 template <class Product>
 __global__ void __launch_bounds__(kThreads, Product::kResident)
     cost_kernel(const CostProblem q, bool whole) {
@@ -193,7 +193,7 @@ __global__ void __launch_bounds__(kThreads, Product::kResident)
     const int64_t tile = blockIdx.x;
     const int64_t problem = tile / (down * across);
     const int64_t first_row = tile / across % down * kRows, first_col = tile % across * kCols;
-    // Which track or detection of all problems is at place i of the tile; -1 for none.
+    // Track or detection, counted over all problems, at place i of the tile; -1 for none.
     const auto track_at = [&](int i) {
         return first_row + i < q.tracks ? problem * q.tracks + first_row + i : -1;
     };
@@ -308,9 +308,9 @@ void launch(const CostProblem& q, cudaStream_t stream) {
     cost_kernel<Product><<<static_cast<unsigned>(blocks), kThreads, 0, stream>>>(q, whole);
 }
 
-// The largest tiles that leave at most a quarter of the multiprocessors without work: large ones
-// read each feature less often. The batch does not count, or the last bits of a problem's costs
-// would depend on how many others come with it.
+// Pick the largest tiles that leave at most a quarter of the multiprocessors idle: large tiles read
+// each feature less often. The number of problems does not count: the last bits of a problem's
+// costs must not depend on the others.
 template <class Product, class... Smaller>
 void launch_fitting(const CostProblem& q, int multiprocessors, cudaStream_t stream) {
     if constexpr (sizeof...(Smaller) > 0) {

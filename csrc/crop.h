@@ -1,5 +1,5 @@
-// Boxes of a frame -> crops of one size, normalised. The weights of the resampling are written
-// once, here, for host and device.
+// Cut boxes out of a frame, resized to one size and normalised. The weights of resampling are
+// written once, here, for host and device.
 #pragma once
 
 #include <cmath>
@@ -16,25 +16,25 @@ struct CropFrame {
     int64_t row_stride;
 };
 
-// What a crop becomes: (value / 255 - mean) / std.
+// Size and normalisation of crops: (value / 255 - mean) / std.
 struct CropFormat {
     int64_t height, width;  // pixels, at least 1
     float mean[3], std[3];  // in 0..1, in the channel order of the output; std > 0
-    bool bgr_to_rgb;        // reverse the channels on the way
+    bool bgr_to_rgb;        // reverse the channels
 };
 
-// Cuts boxes out of a frame and resizes them, bilinear with antialias.
+// Cut boxes out of a frame and resize them: bilinear, with antialiasing.
 //   boxes: (n, 4) float32, xyxy pixels
 //   out:   (n, 3, height, width) float32, contiguous
 //
-// A box is continuous, pixel i covers [i, i + 1): a pixel that an edge of the box cuts counts by
-// its part inside. A box of whole pixels gives the crop frame[y1:y2, x1:x2] as torch's
-// interpolate(mode="bilinear", antialias=True) resizes it: no pixel beside the box is read.
-// Whatever lies out of the frame has the mean colour, so it is 0 in the output; and so has a box
-// without area (thinner than 1e-6 pixels, inverted, or not finite).
+// Boxes are continuous: pixel i covers [i, i + 1), and a pixel cut by an edge of the box counts by
+// its part inside. A box of whole pixels gives frame[y1:y2, x1:x2] as torch's
+// interpolate(mode="bilinear", antialias=True) resizes it: no pixel outside the box is read. Pixels
+// outside the frame have the mean colour, which is 0 in the output; so has a box without area
+// (thinner than 1e-6 pixels, inverted, or not finite).
 void crop_cpu(const CropFrame& frame, const float* boxes, int64_t n, CropFormat format, float* out);
 
-// The same on device memory: one launch on `stream` (a cudaStream_t), no allocation, no
+// The same in device memory: one launch on `stream` (a cudaStream_t), no allocation, no
 // synchronisation. Throws std::runtime_error if the launch fails, and in a build without CUDA.
 void crop_cuda(const CropFrame& frame, const float* boxes, int64_t n, CropFormat format, float* out,
                int device, void* stream);
@@ -46,8 +46,8 @@ struct CropTaps {
     // Part of a pixel inside the box, over the sum of all weights: first pixel, inner ones, last.
     float head = 0, middle = 0, tail = 0;
 
-    // The weight of pixel first + k. All weights sum to 1; where a box reaches out of the frame,
-    // what these lack of 1 is the weight of the padding.
+    // The weight of pixel first + k. The weights sum to 1; if a box reaches out of the frame, what
+    // they lack of 1 is the weight of the padding.
     SSLMOT_HOST_DEVICE float operator[](int64_t k) const {
         const float part = k == 0 ? head : k == count - 1 ? tail : middle;
         const float triangle = 1.0F - std::fabs(static_cast<float>(k) + 0.5F - centre) * inv_radius;
@@ -55,14 +55,14 @@ struct CropTaps {
     }
 };
 
-// The taps of output coordinate `index` of `size`, where [low, high) of an axis of `length` pixels
-// is resized to `size`: a triangle that falls to 0 one output pixel (at least one input pixel)
-// away, clipped to the box and normalised.
+// The taps of output coordinate `index`, if [low, high) of an axis of `length` pixels is resized to
+// `size`: a triangle that falls to 0 at a distance of one output pixel (at least one input pixel),
+// clipped to the box and normalised.
 SSLMOT_HOST_DEVICE inline CropTaps crop_taps(float low, float high, int64_t index, int64_t size,
                                              int64_t length) {
     CropTaps taps;
-    // Double, for places to a small part of a pixel in boxes of any size: this runs once a
-    // coordinate, the float arithmetic above once a tap.
+    // In double, for exact positions in boxes of any size. This runs once per coordinate, the float
+    // arithmetic above once per tap.
     const double lo = low, hi = high;
     if (!(hi - lo >= 1e-6 && hi - lo < 1e39)) return taps;  // false for NaN and infinities too
     const double scale = (hi - lo) / static_cast<double>(size);
@@ -80,8 +80,9 @@ SSLMOT_HOST_DEVICE inline CropTaps crop_taps(float low, float high, int64_t inde
     taps.count = static_cast<int64_t>(last - first);
     if (taps.count == 0) return taps;
 
-    // The sum of all weights, in closed form as a box may be any number of pixels out of the frame:
-    // the two slopes of the triangle, less what the box cuts off the first and the last pixel.
+    // The sum of all weights: the two slopes of the triangle, less what the box cuts off the first
+    // and the last pixel. In closed form, as a box may reach out of the frame by any number of
+    // pixels.
     const double peak = std::fmin(std::fmax(std::floor(centre + 0.5), begin), end);
     const double total =
         (peak - begin) * (1.0 - (centre - 0.5 * (begin + peak)) / radius) +

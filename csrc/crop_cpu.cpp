@@ -18,7 +18,7 @@ void add_rows(const uint8_t* row, const uint8_t* next, float first, float second
     }
 }
 
-// The channels of a pixel, and the next one's first, which nobody looks at: all in one register.
+// The three channels of a pixel and an unused fourth number, in one register.
 using Pixel = float __attribute__((vector_size(16)));
 
 Pixel load(const float* from) {
@@ -27,13 +27,13 @@ Pixel load(const float* from) {
     return pixel;
 }
 
-// How a row of a box becomes a row of a crop: the columns of the box, alike for all of its rows.
+// The horizontal resampling of a box, the same for all of its rows.
 struct Columns {
-    int64_t left = 0, span = 0;        // what is read of a row of the frame, in pixels
-    int64_t begin = 0, end = 0;        // the columns that read any of it: the others are padding
-    int64_t taps = 0;                  // of each of these; those with fewer have weights of 0
-    std::vector<int64_t> first;        // likewise, in pixels from `left`
-    std::vector<float> weights, sums;  // (end - begin, taps), and the sum over the taps
+    int64_t left = 0, span = 0;        // pixels of a row of the frame that are read
+    int64_t begin = 0, end = 0;        // columns that read any pixel; the others are padding
+    int64_t taps = 0;                  // per column; columns with fewer have weights of 0
+    std::vector<int64_t> first;        // first pixel of each column, from `left`
+    std::vector<float> weights, sums;  // (end - begin, taps), and their sums over the taps
 };
 
 void set_columns(const float* box, int64_t width, int64_t length, Columns& columns) {
@@ -64,13 +64,13 @@ void set_columns(const float* box, int64_t width, int64_t length, Columns& colum
     }
 }
 
-// Where the channels of a row go, and what is done to them: (sum - offset * inside) * scale.
+// Output and normalisation of the channels of a row: (sum - offset * inside) * scale.
 struct Planes {
     float* row[3];
     Pixel offset, scale;
 };
 
-// A row of a crop from the sums down its columns: pixels of three floats, and zeros behind them.
+// Compute a row of a crop from vertical sums: pixels of three floats, followed by zeros.
 SSLMOT_SIMD_CLONES
 void finish_row(const float* line, const Columns& columns, float row_sum, const Planes& planes) {
     const int64_t taps = columns.taps;
@@ -111,7 +111,7 @@ void crop_cpu(const CropFrame& frame, const float* boxes, int64_t n, CropFormat 
             planes.scale[c] = 1.0F / (255.0F * format.std[made]);
         }
         for (int64_t y = 0; y < height; ++y) {
-            // Rows first, two a pass: they are contiguous in memory.
+            // Vertically first, two rows per pass: rows are contiguous in memory.
             const CropTaps rows = crop_taps(box[1], box[3], y, height, frame.height);
             float row_sum = 0.0F;
             line.assign(static_cast<size_t>(3 * (columns.span + columns.taps) + 1), 0.0F);

@@ -9,8 +9,8 @@ namespace {
 
 constexpr int kThreads = 256;
 
-// One thread a pixel of a crop; neighbours in a row read neighbouring pixels of the frame. Sums run
-// in the order of crop_cpu.cpp: down each column, then over the columns.
+// One thread per pixel of a crop; neighbours in a row read neighbouring pixels of the frame. Sums
+// run in the order of crop_cpu.cpp: down each column, then over the columns.
 __global__ void crop_kernel(CropFrame frame, const float* boxes, int64_t n, CropFormat format,
                             float* out) {
     const int64_t plane = format.height * format.width, pixels = n * plane;
@@ -51,7 +51,7 @@ void crop_cuda(const CropFrame& frame, const float* boxes, int64_t n, CropFormat
                int device, void* stream) {
     const int64_t blocks = (n * format.height * format.width + kThreads - 1) / kThreads;
     if (blocks == 0) return;
-    constexpr int64_t most = 1 << 20;  // the kernel walks over the rest in strides of the grid
+    constexpr int64_t most = 1 << 20;  // the kernel reaches the rest in strides of the grid
     const CurrentDevice current(device);
     crop_kernel<<<static_cast<unsigned>(blocks < most ? blocks : most), kThreads, 0,
                   static_cast<cudaStream_t>(stream)>>>(frame, boxes, n, format, out);

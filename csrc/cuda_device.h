@@ -1,5 +1,5 @@
-// Makes the device of a call current while it launches, as the static runtime has a current device
-// of its own. For CUDA sources only.
+// Make the device of a call current while it launches: the static runtime has a current device of
+// its own. For CUDA sources only.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -22,7 +22,7 @@ class CurrentDevice {
         if (changed_) check_cuda(cudaSetDevice(device), "cudaSetDevice");
     }
     ~CurrentDevice() {
-        // Not where nothing changed: setting a device makes a context on it.
+        // Only if it changed: cudaSetDevice creates a context.
         if (changed_) cudaSetDevice(previous_);
     }
     CurrentDevice(const CurrentDevice&) = delete;

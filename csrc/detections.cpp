@@ -10,7 +10,7 @@ int64_t read_detections(const Number* rows, int64_t n, int64_t width, float* box
     for (int64_t i = 0; i < n; ++i) {
         const Number* row = rows + width * i;
         bool well = true;
-        for (int64_t k = 0; k < width; ++k)  // written so that a NaN is refused
+        for (int64_t k = 0; k < width; ++k)  // false for a NaN too
             well &= std::fabs(static_cast<double>(row[k])) <= kLargestNumber;
         if (!well) return i;
         float* box = boxes + 4 * i;

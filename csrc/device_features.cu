@@ -25,7 +25,7 @@ void clear_on_device(const CudaWork& work, float* values, int64_t count) {
         "clearing of features");
 }
 
-// Blends rows of a table with detections' features; the numbers go to the device first.
+// Update rows of a table by features of detections; row numbers and weights are copied first.
 void blend_listed(const CudaWork& work, float* table, float* norms, int64_t dim,
                   const std::vector<int64_t>& rows, const std::vector<int64_t>& columns,
                   const std::vector<float>& shares, const FeatureSet& features) {
@@ -64,7 +64,7 @@ void preview_cuda(const DeviceFeatures& table, const std::vector<int64_t>& from,
     clear_on_device(table.work, table.scratch_norms, n);
     for (int64_t k = 0; k < n; ++k) {
         const int64_t slot = from[static_cast<size_t>(k)];
-        // A slot that nobody uses may hold what it held: its norm of 0 says so.
+        // An unused slot may hold an old feature: its norm is 0.
         if (slot < 0 || !(table.norms_here[slot] > 0.0F)) continue;
         copy_on_device(table.work, table.scratch + k * table.dim, table.values + slot * table.dim,
                        table.dim);
@@ -79,7 +79,7 @@ void preview_cuda(const DeviceFeatures& table, const std::vector<int64_t>& from,
     }
     blend_listed(table.work, table.scratch, table.scratch_norms, table.dim, rows, columns, shares,
                  features);
-    // What compares the scratch next fills the buffers again: the copy out of them must be over.
+    // The next comparison fills the buffers again: the copy from them must be done.
     if (!rows.empty()) wait_cuda(table.work);
 }
 

@@ -1,4 +1,4 @@
-// The feature table of a tracker on CUDA, as far as a step works on it. All memory is passed in.
+// The feature table of a tracker on CUDA, in memory of the caller.
 #pragma once
 
 #include <cstdint>
@@ -12,34 +12,34 @@ namespace sslmot {
 struct DeviceFeatures {
     float* values;         // (slots, dim) on the device
     float* norms;          // (slots) on the device
-    float* norms_here;     // (slots) in page-locked memory, from wait_cuda on those of the device
+    float* norms_here;     // (slots) in page-locked memory; equal to `norms` after wait_cuda
     float* scratch;        // (rows, dim) on the device, for the features of confirmations
     float* scratch_norms;  // (rows) on the device
     int64_t slots, rows, dim;
     CudaWork work;
 };
 
-// Updates of features, see ema_update: slots[i] takes in row columns[i] of the detections'
+// Updates of features, see ema_update: slots[i] is updated by row columns[i] of the detections'
 // features.
 struct FeatureUpdates {
     std::vector<int64_t> slots, columns;
-    std::vector<float> shares;  // of the old feature
+    std::vector<float> shares;  // weights of the old features
 };
 
-// Bytes of each buffer of a CudaWork that `updates` updates can need.
+// The most bytes of each buffer of a CudaWork that `updates` updates need.
 int64_t cuda_update_bytes(int64_t updates);
 
-// Waits for all that was launched before.
+// Wait for all work launched before.
 void wait_cuda(const CudaWork& work);
 
-// Makes the first rows of the scratch: row k is slot from[k] (unknown for -1) as it will be after
-// update k, whose column is -1 for none. `features` are those of the detections, on the device. The
-// buffers are free afterwards.
+// Fill the first rows of the scratch: row k is slot from[k] (-1: unknown) after update k (column
+// -1: no update). `features` are those of the detections, on the device. The buffers are free
+// afterwards.
 void preview_cuda(const DeviceFeatures& table, const std::vector<int64_t>& from,
                   const FeatureUpdates& updates, const FeatureSet& features);
 
-// Makes `cleared` slots unknown, takes the updates in, and sends the norms to norms_here. Launches
-// and does not wait.
+// Make the slots `cleared` unknown, run the updates, and copy the norms to norms_here. Launches and
+// does not wait.
 void update_cuda(const DeviceFeatures& table, const std::vector<int64_t>& cleared,
                  const FeatureUpdates& updates, const FeatureSet& features);
 

@@ -10,24 +10,24 @@ namespace sslmot {
 
 namespace {
 
-// A tile of products: its sums fill the registers of AVX2, and keep those of AVX-512 and NEON busy.
+// A tile of products: its sums fill the registers of AVX2, and use those of AVX-512 and NEON well.
 constexpr int64_t kRows = 6, kColumns = 16;
-// Numbers of each row that are multiplied at a time.
+// Numbers of each row multiplied per pass.
 constexpr int64_t kSlice = 512;
-// Rows whose slices stay in the second-level cache while all panels pass.
+// Rows whose slices stay in the second-level cache during a pass over all panels.
 constexpr int64_t kBlock = 16 * kRows;
-// Fewer rows or columns than these are not worth a panel: packing it would cost more than it saves.
+// With fewer rows or columns, packing a panel costs more than it saves.
 constexpr int64_t kFew = 8;
 
-// panel[k][j] = b[j][k]: what a tile reads is one run of memory.
+// panel[k][j] = b[j][k]: a tile reads contiguous memory.
 SSLMOT_SIMD_CLONES
 void pack(const float* const* b, int64_t length, float* panel) {
     for (int64_t k = 0; k < length; ++k)
         for (int64_t j = 0; j < kColumns; ++j) panel[k * kColumns + j] = b[j][k];
 }
 
-// Adds the products of kRows rows and a panel to `out`. Each sum runs through its slice in order,
-// wherever in the tile it stands.
+// Add the products of kRows rows and a panel to `out`. Every sum runs through its slice in the same
+// order.
 SSLMOT_SIMD_CLONES
 void multiply(const float* const* a, const float* panel, int64_t length, float* out,
               int64_t stride) {
@@ -46,7 +46,7 @@ void multiply(const float* const* a, const float* panel, int64_t length, float* 
         for (int64_t j = 0; j < kColumns; ++j) out[i * stride + j] += sums[i][j];
 }
 
-// n rows from the `first` on, of those there are; what is lost_tracks of n is the last one again.
+// n rows from `first` on; past the end, the last row again.
 template <int64_t n>
 void take(const float* const* rows, int64_t first, int64_t count, int64_t begin,
           const float** taken) {
@@ -74,7 +74,7 @@ void dot_block(const float* const* a, int64_t n_a, const float* const* b, int64_
         std::fill_n(row, in_panels, 0.0F);
         for (int64_t j = in_panels; j < n_b; ++j) row[j] = dot(a[i], b[j], dim);
     }
-    thread_local std::vector<float> panels;  // keeps its memory from frame to frame
+    thread_local std::vector<float> panels;  // keeps its memory for the next frame
     const int64_t slice = std::min(kSlice, dim);
     panels.resize(static_cast<size_t>((in_panels + kColumns - 1) / kColumns * kColumns * slice));
     const float *row[kRows], *column[kColumns];

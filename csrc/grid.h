@@ -1,4 +1,4 @@
-// Points of a plane, sorted into cells: what lies in a rectangle is found without asking the rest.
+// Points of a plane, sorted into cells: a search in a rectangle reads only the cells it touches.
 #pragma once
 
 #include <algorithm>
@@ -26,10 +26,10 @@ struct GridAxis {
         cells = divisible ? wanted : 1;
         cells_per_pixel = divisible ? static_cast<float>(wanted) / extent : 0.0F;
     }
-    // Whether an interval is sure to hold no point.
+    // Whether an interval holds no point for certain.
     bool outside(float low, float high) const { return high < origin || low > end; }
-    // The cell of a position, rounding outwards what is no number. Compared as floats: what is far
-    // outside must not overflow an int.
+    // The cell of a position; a NaN is rounded outwards. Comparisons are between floats: a position
+    // far outside must not overflow an int.
     int first(float position) const {
         const float c = (position - origin) * cells_per_pixel;
         return c >= 1.0F ? static_cast<int>(std::min(c, static_cast<float>(cells - 1))) : 0;
@@ -40,8 +40,8 @@ struct GridAxis {
     }
 };
 
-// Items by the cell of their point(), row-major: neighbouring cells of one row are one run of
-// memory. Memory is kept for the next build.
+// Items sorted by the cell of their point(), row-major: neighbouring cells of a row are contiguous.
+// Memory is kept for the next build.
 template <class Item>
 struct Grid {
     GridAxis x, y;
@@ -66,7 +66,7 @@ struct Grid {
             finite &= std::isfinite(at.x) && std::isfinite(at.y);
         }
         if (!finite) x0 = y0 = -INFINITY, x1 = y1 = INFINITY;
-        // About one item a cell; all in one where a point is no number.
+        // About one item per cell; all in one cell if a point is NaN.
         const int side = finite ? static_cast<int>(std::sqrt(static_cast<double>(n))) : 1;
         x.fit(x0, x1, std::max(side, 1));
         y.fit(y0, y1, std::max(side, 1));
@@ -89,8 +89,8 @@ struct Grid {
         }
     }
 
-    // Calls run(first, last) for the runs of `sorted` that hold all points of a rectangle, and
-    // others near it. A side that is NaN is no bound.
+    // Call run(first, last) for the ranges of `sorted` that hold all points of a rectangle, and
+    // some near it. A side that is NaN is no bound.
     template <class Run>
     void search(Point low, Point high, const Run& run) const {
         if (x.outside(low.x, high.x) || y.outside(low.y, high.y)) return;

@@ -1,4 +1,4 @@
-// Marks functions that are compiled for the host and, under nvcc, for the device too.
+// Mark functions that are compiled for the host and, by nvcc, for the device too.
 #pragma once
 
 #if defined(__CUDACC__)

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <stdexcept>
+#include <string>
+
+#include "impostors.h"
 
 namespace sslmot {
 
@@ -94,6 +97,16 @@ void preview_features(const TrackTable& table, Step& step) {
     }
 }
 
+// The affinity that a pair must reach to be re-identified: a-contrario. Among `pairs` pairs of
+// different objects, chance gives less than reid_false_alarms pairs that reach it.
+float reid_min_affinity(const TrackTable& table, size_t pairs) {
+    const TrackSettings& s = table.settings();
+    if (std::isinf(s.reid_false_alarms)) return s.lost_affinity;
+    const float cosine =
+        table.impostors().threshold(s.reid_false_alarms / static_cast<double>(pairs));
+    return cosine > 1.0F ? INFINITY : std::max(s.lost_affinity, affinity(cosine, s.by_appearance));
+}
+
 Matching match_lost(const TrackTable& table, const Step& step, const std::vector<LostTrack>& lost,
                     Range range) {
     const TrackSettings& s = table.settings();
@@ -120,7 +133,8 @@ Matching match_lost(const TrackTable& table, const Step& step, const std::vector
                 : table.tracks().classes[static_cast<size_t>(confirmation.track)]);
         rows.push_back(static_cast<int64_t>(k));
     }
-    const std::vector<float> min_affinity(lost.size(), s.lost_affinity);
+    const std::vector<float> min_affinity(lost.size(),
+                                          reid_min_affinity(table, lost.size() * range.size()));
     Matching found;
     found.match.assign(lost.size(), -1);
     Comparison c{};
@@ -178,9 +192,8 @@ void postpone(const TrackTable& table, Step& step, std::vector<LostTrack>& lost,
     for (size_t i = 0; i < lost.size(); ++i)
         for (auto e = static_cast<size_t>(pairs.row_begin[i]);
              e < static_cast<size_t>(pairs.row_begin[i + 1]); ++e)
-            if (!(pairs.values[e] >= table.settings().by_appearance.max_cost))
-                step.reid_pending.emplace_back(range.begin + static_cast<size_t>(pairs.columns[e]),
-                                               lost[i].id());
+            step.reid_pending.emplace_back(range.begin + static_cast<size_t>(pairs.columns[e]),
+                                           lost[i].id());
 }
 
 }  // namespace
@@ -188,6 +201,7 @@ void postpone(const TrackTable& table, Step& step, std::vector<LostTrack>& lost,
 void reidentify(const TrackTable& table, Step& step, bool gallery) {
     table.expect_current(step, true);
     if (!step.confirmations.empty()) throw std::logic_error("step: expected it once, got it twice");
+    if (std::isfinite(table.settings().reid_false_alarms)) sample_impostors(table, step);
     find_confirmations(table, step);
     if (step.confirmations.empty() || !table.has_features(step)) return;
     std::vector<LostTrack> lost = lost_tracks(table, step);
@@ -216,8 +230,19 @@ std::vector<size_t> without_id(const TrackTable& table, const Step& step, bool n
 
 void assign_ids(const TrackTable& table, Step& step, bool new_tracks, const int64_t* from_gallery,
                 int64_t first_id) {
-    step.next_id = std::max({step.next_id, table.next_id(), first_id});
-    for (const size_t k : without_id(table, step, new_tracks)) {
+    const std::vector<size_t> rows = without_id(table, step, new_tracks);
+    const size_t known_count = from_gallery
+                                   ? rows.size() - static_cast<size_t>(std::count(
+                                                       from_gallery, from_gallery + rows.size(), 0))
+                                   : 0;
+    const int64_t next_id = std::max({step.next_id, table.next_id(), first_id});
+    const auto needed = static_cast<int64_t>(rows.size() - known_count);
+    if (next_id > kLargestId + 1 - needed)
+        throw std::invalid_argument("ids: expected at most " + std::to_string(kLargestId) +
+                                    ", got " + std::to_string(needed) + " new ones from " +
+                                    std::to_string(next_id) + " on");
+    step.next_id = next_id;
+    for (const size_t k : rows) {
         Confirmation& confirmation = step.confirmations[k];
         const int64_t known = from_gallery ? *from_gallery++ : 0;
         if (known) {

@@ -22,6 +22,7 @@ std::vector<size_t> without_id(const TrackTable& table, const Step& step, bool n
 
 // Assign ids to these confirmations: from_gallery[k] to the k-th if it is above 0 (null: without a
 // gallery), else the next new id, `first_id` or more. Tentative tracks come before new tracks.
+// Throws std::invalid_argument if an id would exceed kLargestId; the step has not changed then.
 void assign_ids(const TrackTable& table, Step& step, bool new_tracks, const int64_t* from_gallery,
                 int64_t first_id);
 

@@ -10,7 +10,7 @@ namespace {
 
 using Four = std::array<float, 4>;  // cx, cy, w, h
 
-// Standard deviation of a new track's velocity, in box heights a frame.
+// Standard deviation of a new track's velocity, in box heights per frame.
 constexpr float kFirstVelocity = 0.12F;
 
 Four centre_of(const float* xyxy) {
@@ -20,7 +20,7 @@ Four centre_of(const float* xyxy) {
 }
 
 float square_height(const Four& value) {
-    // A flat box is legal: what keeps its variances above zero is far below any pixel.
+    // A flat box is legal: this keeps its variances above zero, and is far below a pixel.
     return value[3] * value[3] + 1e-12F;
 }
 

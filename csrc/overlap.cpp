@@ -19,7 +19,7 @@ struct Corners {
     Point point() const { return {x1, y1}; }
 };
 
-// In the order of iou in sslmot/assignment.py, to the same bits.
+// Operations in the order of `iou` in sslmot/assignment.py, for the same bits.
 float iou(const Corners& a, const Corners& b) {
     const float w = std::min(a.x2, b.x2) - std::max(a.x1, b.x1);
     const float h = std::min(a.y2, b.y2) - std::max(a.y1, b.y1);
@@ -35,7 +35,7 @@ float iou(const Corners& a, const Corners& b) {
 }  // namespace
 
 void find_overlaps(const BoxSet& boxes, const BoxSet& others, float* overlap) {
-    thread_local Grid<Corners> grid;  // keeps its memory from frame to frame
+    thread_local Grid<Corners> grid;  // keeps its memory for the next frame
     float widest = 0, highest = 0;
     grid.build(others.count, [&](int64_t j) {
         const Corners other(others.boxes + 4 * j);
@@ -43,7 +43,7 @@ void find_overlaps(const BoxSet& boxes, const BoxSet& others, float* overlap) {
         highest = std::max(highest, other.y2 - other.y1);
         return other;
     });
-    // Who begins farther to the left ends before a box begins; a little slack covers rounding.
+    // A box that begins farther left ends before this one begins; the factor covers rounding.
     widest *= 1.0001F, highest *= 1.0001F;
     for (int64_t i = 0; i < boxes.count; ++i) {
         const Corners box(boxes.boxes + 4 * i);

@@ -1,4 +1,4 @@
-// How much boxes overlap others.
+// How much boxes overlap others (intersection over union).
 #pragma once
 
 #include <cstdint>
@@ -7,9 +7,9 @@
 
 namespace sslmot {
 
-// overlap: out, (boxes), the largest intersection over union of each box with one of the others of
-// its class; 0 where it touches none. Sorted into a grid, so that memory grows with the boxes and
-// time with those that are near each other.
+// overlap: out, (boxes), the largest IoU of each box with one of the others of its class, 0 if it
+// touches none. Boxes are sorted into a grid: memory grows with the boxes, time with the pairs near
+// each other.
 void find_overlaps(const BoxSet& boxes, const BoxSet& others, float* overlap);
 
 }  // namespace sslmot

@@ -18,13 +18,14 @@ struct PairParams {
     float max_cost;           // pairs that cost this much or more never match
 };
 
-// What a pair of one track must fulfil to match at all.
+// Limits that every pair of a track must meet to match.
 struct TrackLimits {
     float max_distance;  // pairs farther apart can never match
     float min_affinity;  // rho_1, of this track
 };
 
-// Of track i; without arrays the distance is unlimited and the affinity that of the settings.
+// The limits of track i. Without arrays there is no distance limit, and min_affinity is that of
+// `p`.
 SSLMOT_HOST_DEVICE inline TrackLimits track_limits(const float* max_distance,
                                                    const float* min_affinity, int64_t i,
                                                    const PairParams& p) {
@@ -32,11 +33,12 @@ SSLMOT_HOST_DEVICE inline TrackLimits track_limits(const float* max_distance,
             min_affinity ? min_affinity[i] : p.min_affinity};
 }
 
-// Norms up to here keep products of two within float32; anything longer is an input error.
+// Largest norm of a feature: the product of two stays within float32. A larger one is an input
+// error.
 constexpr float kLargestNorm = 1e18F;
-// A feature shorter than this says nothing of its box.
+// A feature with a smaller norm counts as unknown.
 constexpr float kSmallestNorm = 1e-12F;
-// Nor does a mix of two unit features: they were opposite, and rounding left something.
+// So does a mean of two unit features with a smaller norm: they were opposite, but for rounding.
 constexpr float kSmallestMix = 1e-6F;
 
 struct Box {
@@ -46,7 +48,7 @@ struct Box {
 };
 
 SSLMOT_HOST_DEVICE inline Box make_box(const float* xyxy) {
-    // A box without width or height is legal: it is given a size that keeps every ratio finite.
+    // A box without width or height is legal: it gets a size that keeps every ratio finite.
     constexpr float smallest = 1e-6F;
     const float width = xyxy[2] - xyxy[0];
     const float height = xyxy[3] - xyxy[1];
@@ -62,9 +64,8 @@ SSLMOT_HOST_DEVICE inline Box make_box(const float* xyxy) {
             std::log(h)};
 }
 
-// Dot product and norms -> cosine, at most 1 however it was rounded. Where either feature is
-// unknown (zero) it is minus infinity, which never matches. One that is no number, or too long to
-// multiply, has no cosine: NaN.
+// Dot product and norms -> cosine, capped at 1 against rounding. Minus infinity if either feature
+// is unknown, which never matches; NaN if either norm is NaN or too large.
 SSLMOT_HOST_DEVICE inline float cosine(float dot, float track_norm, float detection_norm) {
     if (!(track_norm <= kLargestNorm && detection_norm <= kLargestNorm)) return NAN;
     if (track_norm < kSmallestNorm || detection_norm < kSmallestNorm) return -INFINITY;
@@ -72,9 +73,9 @@ SSLMOT_HOST_DEVICE inline float cosine(float dot, float track_norm, float detect
     return 1.0F < c ? 1.0F : c;
 }
 
-// e^x for x <= 0, to two units in the last place, in plain arithmetic: a loop over pairs becomes
-// vectors, as it would not around a call. Below e^-87 it is e^-87, which is next to nothing; a NaN
-// stays one.
+// e^x for x <= 0, to two units in the last place. In plain arithmetic, so that a loop over pairs
+// can be vectorised, which a call would prevent. For x below -87 it is e^-87, nearly 0; NaN for
+// NaN.
 SSLMOT_HOST_DEVICE inline float exp_negative(float x) {
     // x = n ln 2 + r with |r| <= ln 2 / 2; a float32 near 1.5 * 2^23 has no room for a fraction.
     constexpr float rounder = 12582912.0F, log2_e = 1.44269504F;
@@ -104,7 +105,8 @@ SSLMOT_HOST_DEVICE inline float affinity(float cos, const PairParams& p) {
     return exp_negative((cos - 1.0F) / p.tau);
 }
 
-// Relative L1 distance: centres by the track's own size (eq. 7), and the change of size beside it.
+// Relative L1 distance: that of the centres in units of the track's size (eq. 7), plus the change
+// of size.
 SSLMOT_HOST_DEVICE inline float distance(const Box& track, const Box& detection,
                                          const PairParams& p) {
     const float centre = std::fabs(detection.cx - track.cx) * track.per_w +
@@ -114,9 +116,8 @@ SSLMOT_HOST_DEVICE inline float distance(const Box& track, const Box& detection,
     return 0.5F * (centre + p.shape_weight * shape);
 }
 
-// Eq. 7, clamped at max_cost. Without features the cosine is 1: appearance has no say. The
-// comparisons are written so that a NaN passes through to the solver, which reports it, instead of
-// turning into max_cost.
+// Eq. 7, clamped at max_cost. Without features the cosine is 1: motion alone decides. Comparisons
+// are written so that a NaN stays a NaN, which the solver reports, and does not become max_cost.
 SSLMOT_HOST_DEVICE inline float pair_cost(float cos, float dis, const TrackLimits& track,
                                           const PairParams& p) {
     const float a = affinity(cos, p);
@@ -125,5 +126,8 @@ SSLMOT_HOST_DEVICE inline float pair_cost(float cos, float dis, const TrackLimit
     const float cost = p.appearance_weight * (1.0F - a) + p.motion_weight * motion;
     return p.max_cost < cost ? p.max_cost : cost;
 }
+
+// Whether a pair of this cost can match. A NaN can: the solver reports it.
+inline bool can_match(float cost, const PairParams& p) { return !(cost >= p.max_cost); }
 
 }  // namespace sslmot

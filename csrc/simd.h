@@ -1,5 +1,5 @@
-// One source, several instruction sets: the loader picks the best clone for the machine it runs on.
-// Other compilers than g++ 12 and up make the code of the baseline they are told.
+// Compile a function for several instruction sets: the loader picks the best clone for the machine.
+// Compilers other than g++ 12 and later generate code for their baseline only.
 #pragma once
 
 #if defined(__x86_64__) && defined(__gnu_linux__) && __GNUC__ >= 12 && !defined(SSLMOT_ONE_CLONE)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <unordered_set>
 #include <utility>
@@ -12,6 +13,9 @@
 #include "device_features.h"
 
 namespace sslmot {
+
+// Largest id of a track: files of results hold ids below 2^31.
+constexpr int64_t kLargestId = std::numeric_limits<int32_t>::max();
 
 // The features of a frame's detections. `values` is null where there are none.
 struct Embeddings {
@@ -73,7 +77,8 @@ struct Step {
     std::unordered_set<int64_t> ended;  // ids that moved to another track: their old tracks end
     // Of each confirmation, as updated by this frame. On CUDA they are in the scratch instead.
     std::vector<float> features, feature_norms;
-    int64_t next_id = 0;  // of the table after this frame
+    int64_t next_id = 0;           // of the table after this frame
+    std::vector<float> impostors;  // cosines of different objects, to be learned from
 
     // Written by commit.
     std::vector<int64_t> ids;  // (T), 0 for tentative tracks

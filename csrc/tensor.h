@@ -1,5 +1,5 @@
 // Checked views of arrays: NumPy arrays directly, anything else on the CPU or on CUDA over DLPack.
-// A view must live as long as its data is read: an exporter may have made a copy for it.
+// A view must outlive all reads of its data: an exporter may have made a copy for it.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -19,7 +19,7 @@ namespace py = pybind11;
 
 class Tensor {
   public:
-    // Throws ValueError naming the argument where `object` is no array.
+    // Throws ValueError that names the argument if `object` is no array.
     Tensor(const py::object& object, const char* name) : name_(name) {
         if (py::isinstance<py::array>(object))
             view_numpy(py::reinterpret_borrow<py::array>(object));
@@ -27,8 +27,9 @@ class Tensor {
             view_dlpack(object);
     }
 
-    // Checks dtype, shape and that elements are contiguous. A negative number in `expected` stands
-    // for any size. `first_stride_free`: rows may lie further apart (a view of a larger image).
+    // Check dtype and shape, and that elements are contiguous. A negative number in `expected`
+    // stands for any size. `first_stride_free`: there may be gaps between rows (a view of a larger
+    // image).
     const Tensor& expect(const char* dtype, const std::vector<int64_t>& expected,
                          bool first_stride_free = false) const {
         bool fits = dtype_ == dtype && shape_.size() == expected.size();
@@ -136,15 +137,15 @@ class Tensor {
         writable_ = array.writeable();
         for (py::ssize_t k = 0; k < array.ndim(); ++k) {
             shape_.push_back(array.shape(k));
-            // A stride that is no multiple of the element can never pass for contiguous.
+            // -1 for a stride that is no multiple of the element: never contiguous.
             const bool whole = array.itemsize() > 0 && array.strides(k) % array.itemsize() == 0;
             strides_.push_back(whole ? array.strides(k) / array.itemsize() : -1);
         }
         expect_size();
     }
 
-    // What memory can hold, lest a product of sizes overflow. An array without numbers takes none,
-    // whatever its other sizes: these are bounded, as results are made to their measure.
+    // Reject sizes whose product could overflow. An empty array may have any other sizes: they are
+    // bounded too, as results are allocated by them.
     void expect_size() const {
         const bool empty = std::find(shape_.begin(), shape_.end(), 0) != shape_.end();
         const int64_t most = int64_t{1} << (empty ? 24 : 48);
@@ -161,12 +162,12 @@ class Tensor {
                std::string(py::str(py::type::of(object).attr("__name__")));
     }
 
-    // What an exporter gives: a capsule with a tensor in it. Whatever a foreign object raises means
-    // that it is no array.
+    // The capsule of an exporter, with a tensor in it. Any exception of a foreign object means that
+    // it is no array.
     py::object capsule_of(const py::object& object) const {
         try {
             const auto place = object.attr("__dlpack_device__")().cast<std::pair<int, int>>();
-            // On CUDA -1 says: no synchronisation, the caller passes the stream.
+            // -1: no synchronisation; the caller passes the stream.
             py::object capsule = place.first == kDLCUDA
                                      ? object.attr("__dlpack__")(py::arg("stream") = -1)
                                      : object.attr("__dlpack__")();
@@ -205,7 +206,7 @@ class Tensor {
         int64_t step = 1;
         for (size_t k = shape_.size(); k-- > 0; step *= shape_[k])
             strides_[k] = t.strides ? t.strides[k] : step;
-        keep_ = std::move(capsule);  // unconsumed: dropping it gives the memory back to its owner
+        keep_ = std::move(capsule);  // not consumed: its destructor returns the memory to the owner
     }
 
     std::string name_;

@@ -216,6 +216,7 @@ Report TrackTable::commit(Step& step) {
     for (const int64_t slot : next.freed) free_slots_.push_back(slot);
     std::swap(tracks_, spare_tracks_), std::swap(lost_, spare_lost_);
     next_id_ = std::max(next_id_, step.next_id);
+    impostors_.add(step.impostors);
     version_ = new_version();
     return report;
 }
@@ -335,7 +336,7 @@ void TrackTable::start_tracks(const Step& step, Next& next) const {
 
 void TrackTable::restore(TrackColumns tracks, TrackColumns lost, std::vector<float> features,
                          std::vector<float> norms, int64_t dim, int64_t next_id,
-                         const ClipMotion& clip) {
+                         const Impostors::Counts& impostors, const ClipMotion& clip) {
     int64_t slot = 0;
     for (TrackColumns* const columns : {&tracks, &lost}) {
         columns->slots.clear();
@@ -346,10 +347,12 @@ void TrackTable::restore(TrackColumns tracks, TrackColumns lost, std::vector<flo
     std::swap(features_, features), std::swap(norms_, norms);
     free_slots_.clear();
     dim_ = dim, next_id_ = next_id, clip_ = clip;
+    impostors_.set_counts(impostors);
     version_ = new_version();
 }
 
 void TrackTable::reset() {
+    impostors_ = {};
     tracks_.clear(), lost_.clear();
     features_.clear(), norms_.clear(), free_slots_.clear();
     dim_ = 0, next_id_ = 1, clip_ = {};

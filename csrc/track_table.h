@@ -15,6 +15,7 @@
 
 #include "associate.h"
 #include "device_features.h"
+#include "impostors.h"
 #include "motion.h"
 #include "motion_evidence.h"
 #include "pair.h"
@@ -34,6 +35,7 @@ struct TrackSettings {
     float ema;
     float max_occlusion, high_score, new_track_max_iou, instant_confirm_score;
     int64_t min_hits, max_age, tentative_max_age, reid_max_age;
+    double reid_false_alarms;
     bool kalman;  // false: a box stays in place, and moves 1 - ema of the way to each match
     MotionNoise noise;
     bool reupdate;
@@ -72,7 +74,8 @@ class TrackTable {
     // features: (slots, dim), norms: (slots), 0 or 1. Throws std::bad_alloc; nothing has changed
     // then.
     void restore(TrackColumns tracks, TrackColumns lost, std::vector<float> features,
-                 std::vector<float> norms, int64_t dim, int64_t next_id, const ClipMotion& clip);
+                 std::vector<float> norms, int64_t dim, int64_t next_id,
+                 const Impostors::Counts& impostors, const ClipMotion& clip);
 
     // Throw std::logic_error for a step of another frame or table, or one that is not associated
     // (with `associated` false: one that is).
@@ -82,6 +85,7 @@ class TrackTable {
     const TrackColumns& tracks() const { return tracks_; }
     const TrackColumns& lost() const { return lost_; }
     int64_t next_id() const { return next_id_; }
+    const Impostors& impostors() const { return impostors_; }
     const ClipMotion& clip() const { return clip_; }
     size_t state_numbers() const { return settings_.kalman ? 20 : 4; }  // width of `state`
 
@@ -124,6 +128,7 @@ class TrackTable {
     TrackColumns tracks_;  // tentative and confirmed
     TrackColumns lost_;    // confirmed tracks older than max_age, kept for re-identification
     int64_t next_id_ = 1;
+    Impostors impostors_;
     ClipMotion clip_;
     // The feature table in host memory: rows of unit length, or of norm 0 without a feature.
     int64_t dim_ = 0;

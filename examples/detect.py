@@ -1,10 +1,10 @@
-"""People of a video, or of a MOTChallenge sequence, by a YOLOX model: what `sslmot track` asks for.
+"""Detect people in a video or a MOTChallenge sequence with YOLOX, as input of `sslmot track`.
 
     python examples/detect.py my_video.mp4 yolox_nano.onnx det.txt
     sslmot track my_video.mp4 --detections det.txt
 
 Models: https://github.com/Megvii-BaseDetection/YOLOX (Apache-2.0), exported as ONNX with raw
-outputs (their default). OpenCV runs them: nothing but sslmot is needed.
+outputs (their default). OpenCV runs the model, so sslmot is the only package needed.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ from sslmot.data.mot import Sequence, write_detections
 from sslmot.data.video import Video
 from sslmot.types import Frame
 
-PERSON = 0  # of the classes of COCO
+PERSON = 0  # class of COCO
 STRIDES = (8, 16, 32)
-LOWEST_SCORE = 0.1  # the tracker makes something of faint detections too
-OVERLAP = 0.65  # by which two boxes are of one person
+LOWEST_SCORE = 0.1  # the tracker also uses low-score detections
+OVERLAP = 0.65  # IoU above which two boxes are the same person
 
 
 class Yolox:
-    """Finds people in frames.
+    """Detects people in frames.
 
     Args:
         model: ONNX file.
-        side: Of the square picture that the model takes, in pixels.
+        side: Side of the model's square input, pixels.
     """
 
     def __init__(self, model: Path, side: int = 416) -> None:
         self.network, self.side = cv2.dnn.readNetFromONNX(str(model)), side
         cells = [np.indices((side // s, side // s)).reshape(2, -1)[::-1].T for s in STRIDES]
-        self.corner = np.concatenate(cells)  # of each cell, in cells: (A, 2)
+        self.corner = np.concatenate(cells)  # corner of each cell, in cells: (A, 2)
         self.stride = np.repeat(STRIDES, [len(c) for c in cells])[:, None]
 
     def __call__(self, frame: Frame) -> npt.NDArray[np.float32]:
-        """(H, W, 3) uint8 BGR -> (N, 5) float32, xyxy pixels and score."""
+        """Detect people: (H, W, 3) uint8 BGR -> (N, 5) float32, xyxy pixels and score."""
         scale = self.side / max(frame.shape[:2])
         small = cv2.resize(frame, None, fx=scale, fy=scale)
         square = np.full((self.side, self.side, 3), 114, np.uint8)
@@ -64,7 +64,7 @@ class Yolox:
 
 
 def frames(source: Path) -> Iterator[tuple[int, Frame]]:
-    """Numbers, from 1, and frames."""
+    """Yield frame numbers, from 1, and frames."""
     if source.is_dir():
         sequence = Sequence.open(source)
         yield from ((t, sequence.frame(t)) for t in range(1, sequence.length + 1))
@@ -76,8 +76,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("source", type=Path, help="a video, or the folder of a sequence")
     parser.add_argument("model", type=Path, help="YOLOX as ONNX")
-    parser.add_argument("output", type=Path, help="detections in the format of MOTChallenge")
-    parser.add_argument("--side", type=int, default=416, help="of the model's picture")
+    parser.add_argument("output", type=Path, help="file of detections, in the MOTChallenge format")
+    parser.add_argument("--side", type=int, default=416, help="side of the model's square input")
     args = parser.parse_args()
     detect = Yolox(args.model, args.side)
     write_detections(args.output, {t: detect(frame) for t, frame in frames(args.source)})

@@ -1,4 +1,4 @@
-"""Multi-object tracking whose appearance model learns from your own unlabelled footage."""
+"""Track multiple objects, with an appearance model trained on your own unlabelled footage."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # Only the encoder needs torch: it is imported on first use.
+    # Only the encoder needs torch, so it is imported on first use.
     if name == "Encoder":
         from sslmot.appearance.encoder import Encoder
 

@@ -1,4 +1,4 @@
-"""``python -m sslmot``."""
+"""Run the command line tool with ``python -m sslmot``."""
 
 from sslmot.cli import main
 

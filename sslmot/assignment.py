@@ -1,4 +1,4 @@
-"""The assignment for general use, and how boxes overlap."""
+"""Minimum-cost assignment and box overlap (IoU)."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from sslmot.types import ArrayLike, Boxes, Rows
 
 
 def assign(cost: ArrayLike, max_cost: float = np.inf) -> tuple[Rows, Rows]:
-    """Minimum-cost matching with a gate.
+    """Match rows to columns at minimum total cost.
 
     Args:
-        cost: (T, N) numbers; ``inf``, or 1e300 and up, forbids a pair.
-        max_cost: Pairs that cost as much or more are not made, and every row left out counts as
-            much. With ``inf`` as many pairs as possible are made.
+        cost: (T, N) numbers. ``inf``, or any number from 1e300, forbids a pair.
+        max_cost: Upper limit for the cost of a pair, exclusive. Each unmatched row adds
+            ``max_cost`` to the total. With ``inf`` the number of pairs is as large as possible.
 
     Returns:
-        Rows and columns of the pairs, as scipy.optimize.linear_sum_assignment gives them.
+        Rows and columns of the pairs, in the format of scipy.optimize.linear_sum_assignment.
 
     Raises:
-        ValueError: A cost is NaN or not above -1e300 (row and column are named), shape or dtype is
-            wrong, or the gate is NaN or -inf.
+        ValueError: A cost is NaN or not above -1e300 (the error gives row and column), the shape
+            or dtype is wrong, or ``max_cost`` is NaN or -inf.
     """
     array = to_numpy(cost, "cost")
     if array.dtype.kind not in "fiu" or array.ndim != 2:
@@ -35,14 +35,14 @@ def assign(cost: ArrayLike, max_cost: float = np.inf) -> tuple[Rows, Rows]:
 
 
 def iou(a: Boxes, b: Boxes) -> npt.NDArray[np.float32]:
-    """Intersection over union of each box with each.
+    """Compute the intersection over union (IoU) of all pairs of boxes.
 
     Args:
         a: (N, 4) float32, xyxy pixels.
         b: (M, 4) float32.
 
     Returns:
-        (N, M) float32, 0 to 1; 0 for two boxes without area.
+        (N, M) float32, 0 to 1. The IoU of two boxes without area is 0.
     """
     sides = np.minimum(a[:, None, 2:], b[:, 2:]) - np.maximum(a[:, None, :2], b[:, :2])
     shared = sides.clip(0).prod(axis=2)

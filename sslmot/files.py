@@ -1,8 +1,9 @@
-"""Files and folders that are there whole or not at all, whenever the process is killed.
+"""Write files and folders atomically: complete or not at all, even if the process is killed.
 
-What is written grows in a workplace, a folder beside the target, and is moved when it is complete.
-The workplace of a writer that was killed goes with the next one of the same target. Its name tells
-the target, and a lock that ends with the process tells that nobody works there any more.
+Data is first written to a temporary folder beside the target, then moved to the target. If a
+process is killed, its temporary folder stays. The next write to the same target removes it. The
+name of the folder contains a hash of the target's name. A file lock shows whether the writing
+process still runs.
 """
 
 from __future__ import annotations
@@ -21,18 +22,18 @@ from typing import TextIO
 _PREFIX = ".sslmot-"
 _LOCK = "lock"
 _OF_DISKS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
-"""Errors that are the target's; a broken pipe, say, is somebody else's."""
+"""Error numbers that concern the target's disk (a broken pipe, for example, does not)."""
 
 
 def write(path: str | Path, data: bytes) -> None:
-    """Write a file, or replace it when the new one is complete.
+    """Write or replace a file atomically.
 
     Args:
-        path: In a folder that is there.
-        data: What the file is to hold.
+        path: The file, in an existing folder.
+        data: Content of the file.
 
     Raises:
-        OSError: It cannot be written; the error names the path.
+        OSError: The file cannot be written. The error contains the path.
     """
     path = Path(path)
     with workplace(path) as folder:
@@ -40,22 +41,22 @@ def write(path: str | Path, data: bytes) -> None:
         with part.open("wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())  # or a power cut could leave an empty file under the name
+            os.fsync(file.fileno())  # without it, a power cut could leave an empty file
         part.replace(path)
 
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[TextIO]:
-    """Open a text that takes the place of a file when it is complete.
+    """Open a text file that replaces the target when the block ends without an error.
 
     Args:
-        path: The file; the folders above it are made.
+        path: The file. Missing parent folders are created.
 
     Yields:
-        What to write to, in UTF-8.
+        A text file to write to, in UTF-8.
 
     Raises:
-        OSError: It cannot be written; the error names the path.
+        OSError: The file cannot be written. The error contains the path.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -70,21 +71,21 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[TextIO]:
 
 @contextmanager
 def new_folder(path: str | Path) -> Iterator[Path]:
-    """Fill a folder that gets its name when all is in it.
+    """Create a folder that appears when the block ends without an error.
 
     Args:
-        path: Missing or empty; what is above it is made.
+        path: A missing or empty folder. Missing parent folders are created.
 
     Yields:
-        The folder to fill.
+        A temporary folder to write the content to.
 
     Raises:
-        FileExistsError: The folder holds something.
-        OSError: It cannot be written; the error names the path.
+        FileExistsError: The folder is not empty.
+        OSError: The folder cannot be written. The error contains the path.
     """
     path = Path(path)
     if path.exists() and any(path.iterdir()):
-        raise FileExistsError(f"expected a new or empty folder, got {path}, which holds something")
+        raise FileExistsError(f"expected a new or empty folder, got {path}, which is not empty")
     path.parent.mkdir(parents=True, exist_ok=True)
     with workplace(path) as folder:
         part = folder / "part"
@@ -95,16 +96,16 @@ def new_folder(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def workplace(path: Path) -> Iterator[Path]:
-    """A folder beside a target, for what is to become it; in the end it is removed.
+    """Create a temporary folder beside a target, and remove it when the block ends.
 
     Args:
-        path: The target, in a folder that is there.
+        path: The target, in an existing folder.
 
     Yields:
-        The folder.
+        The temporary folder.
 
     Raises:
-        OSError: Something in it cannot be written; the error names the target.
+        OSError: A file in the folder cannot be written. The error contains the target.
     """
     prefix = f"{_PREFIX}{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}-"
     with naming(path, path.parent):
@@ -116,18 +117,18 @@ def workplace(path: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
-        # A network file system keeps a file that is open, and its folder.
+        # A network file system keeps an open file and its folder until the file is closed.
         with suppress(OSError):
             folder.rmdir()
 
 
 @contextmanager
 def naming(path: Path, within: Path | None = None) -> Iterator[None]:
-    """Let errors of the system name a path where they name none: a full disk says not what of.
+    """Add a path to system errors that have none, such as the error of a full disk.
 
     Args:
-        path: What is worked on.
-        within: A folder that nobody knows of; errors in it name the path too.
+        path: The path to put into errors.
+        within: A temporary folder. Errors about a path in it get ``path`` instead.
     """
     try:
         yield
@@ -136,19 +137,23 @@ def naming(path: Path, within: Path | None = None) -> Iterator[None]:
         if named is None and error.errno in _OF_DISKS:
             raise OSError(error.errno, error.strerror, str(path)) from error
         if named is None and type(error) is OSError and str(path) not in str(error):
-            raise OSError(f"{path}: {error}") from error  # NumPy's, of an array half written
+            raise OSError(f"{path}: {error}") from error  # from NumPy, if a write is incomplete
         if within is not None and Path(os.fsdecode(named or "")).is_relative_to(within):
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
 
 
 def _new_workplace(parent: Path, prefix: str) -> tuple[Path, int]:
-    """A folder, and the descriptor whose lock says that it is in use."""
+    """Create a temporary folder and the lock file that marks it as in use.
+
+    Returns:
+        The folder, and the descriptor of its locked file.
+    """
     while True:
         folder = Path(tempfile.mkdtemp(dir=parent, prefix=prefix))
         try:
             lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except FileNotFoundError:  # taken for abandoned before it was locked
+        except FileNotFoundError:  # another process removed the folder before it was locked
             continue
         except OSError:
             shutil.rmtree(folder, ignore_errors=True)
@@ -164,14 +169,15 @@ def _new_workplace(parent: Path, prefix: str) -> tuple[Path, int]:
 
 
 def _remove_abandoned(parent: Path, prefix: str) -> None:
-    """Remove the workplaces of writers that are no more."""
+    """Remove the temporary folders of processes that have ended."""
     for entry in list(os.scandir(parent)):
         if not entry.name.startswith(prefix):
             continue
         try:
-            # Made where it is missing: who finds it locked looks for another place.
+            # A missing lock file is created. The writer that then finds it locked takes a new
+            # folder.
             lock = os.open(Path(entry) / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError:  # of another user, or gone
+        except OSError:  # it belongs to another user, or is gone
             continue
         try:
             if _lock(lock):
@@ -183,10 +189,13 @@ def _remove_abandoned(parent: Path, prefix: str) -> None:
 
 
 def _lock(descriptor: int) -> bool:
-    """Lock a file; False where the file system knows no locks.
+    """Lock a file.
+
+    Returns:
+        False if the file system has no locks.
 
     Raises:
-        BlockingIOError: Another writer has it.
+        BlockingIOError: Another process holds the lock.
     """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

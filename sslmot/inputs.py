@@ -1,4 +1,7 @@
-"""What a step is given, checked before anything changes."""
+"""Check and convert the inputs of a step: detections, a frame, embeddings.
+
+The first part (`is_cuda`, `describe`, `to_numpy`, `to_native`) is for any array, NumPy or torch.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from sslmot.types import ArrayLike, Boxes, Scores
 
 @contextmanager
 def of_video(number: int) -> Iterator[None]:
-    """Say in errors which of several videos they are about."""
+    """Add the number of the video to a ValueError."""
     try:
         yield
     except ValueError as error:
@@ -24,7 +27,7 @@ def of_video(number: int) -> Iterator[None]:
 
 
 class Detections(NamedTuple):
-    """The detections of a frame.
+    """The checked detections of a frame.
 
     Attributes:
         boxes: (N, 4) float32, xyxy pixels.
@@ -38,19 +41,19 @@ class Detections(NamedTuple):
 
 
 MOST_DETECTIONS = 2**14
-"""In a frame: what compares them with each other takes seconds for more in one place."""
+"""Limit of detections per frame. With more in one place, pairwise comparison takes seconds."""
 WIDEST_FEATURE = 2**16
-"""Numbers of a feature: a table of tracks has room for many of them at once."""
+"""Limit of numbers per feature. The native core allocates memory for many features at once."""
 
 
 def is_cuda(array: ArrayLike) -> bool:
-    """Whether an array is a torch tensor on CUDA; torch is never imported for the question."""
+    """Return whether an array is a torch tensor on CUDA, without importing torch."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(array, torch.Tensor) and bool(array.is_cuda)
 
 
 def describe(array: Any) -> str:
-    """What came, for an error: shape, dtype and device of an array, or the type of the rest."""
+    """Return text for an error: shape, dtype and device of an array, or the type of an object."""
     try:
         dtype = str(array.dtype).removeprefix("torch.")
         if isinstance(array.shape, tuple):
@@ -61,13 +64,13 @@ def describe(array: Any) -> str:
 
 
 def to_numpy(array: ArrayLike, name: str) -> npt.NDArray[Any]:
-    """A NumPy view of an array in host memory; CUDA tensors are copied there.
+    """Return a NumPy view of an array. A CUDA tensor is copied to host memory.
 
     Raises:
-        ValueError: It is no array, and no list of numbers.
+        ValueError: The argument is not an array and not a list of numbers.
     """
     if isinstance(array, np.ndarray):
-        return np.asarray(array)  # a matrix or a masked array as what it holds
+        return np.asarray(array)  # drops subclasses such as np.matrix and masked arrays
     torch = sys.modules.get("torch")
     try:
         if torch is not None and isinstance(array, torch.Tensor):
@@ -82,8 +85,8 @@ def to_numpy(array: ArrayLike, name: str) -> npt.NDArray[Any]:
     except MemoryError:
         raise
     except Exception as error:
-        # Ragged lists, lists of words, tensors that are sparse or without memory; and a foreign
-        # object may raise anything.
+        # Examples: ragged lists, lists of words, sparse or meta tensors. Objects of other
+        # libraries may raise anything.
         raise ValueError(
             f"{name}: expected an array of numbers, got {describe(array)} ({error})"
         ) from error
@@ -91,21 +94,22 @@ def to_numpy(array: ArrayLike, name: str) -> npt.NDArray[Any]:
 
 
 def to_native(array: npt.NDArray[Any], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    """An array as the native core reads it: of one type, contiguous, aligned."""
+    """Convert an array for the native core: given dtype, contiguous, aligned."""
     array = np.ascontiguousarray(array, dtype)
     return array if array.flags.aligned else array.copy()
 
 
 def read_detections(dets: ArrayLike) -> Detections:
-    """Check detections.
+    """Check detections and split them into boxes, scores and classes.
 
     Args:
-        dets: (N, 4), (N, 5) or (N, 6) numbers: xyxy pixels[, score[, class]]; no detections may
-            come as an empty array of any width.
+        dets: (N, 4), (N, 5) or (N, 6) numbers: xyxy pixels[, score[, class]]. An empty array of
+            any width means no detections.
 
     Raises:
-        ValueError: Wrong shape or dtype, more rows than 16,384, a number that is NaN or above 1e9,
-            a box with x2 < x1 or y2 < y1, or a class that is no integer; the row is named.
+        ValueError: Wrong shape or dtype, more than 16,384 rows, a number that is NaN or above 1e9,
+            a box with x2 < x1 or y2 < y1, or a class that is not an integer. The error gives the
+            row.
     """
     array = to_numpy(dets, "dets")
     if array.dtype.kind not in "fiu" or array.dtype.itemsize > 8:
@@ -129,7 +133,7 @@ def read_detections(dets: ArrayLike) -> Detections:
 
 
 def _fault(row: npt.NDArray[Any]) -> str:
-    """What was expected of a row of detections that is refused, and what came."""
+    """Return the reason why a row of detections is rejected, as "expected X, got Y"."""
     if not (np.abs(row) <= _core.LARGEST_NUMBER).all():
         return f"finite numbers up to {_core.LARGEST_NUMBER:g}, got {row.tolist()}"
     if (row[2:4] < row[:2]).any():
@@ -138,11 +142,14 @@ def _fault(row: npt.NDArray[Any]) -> str:
 
 
 def check_frame(frame: ArrayLike, size: tuple[int, int] | None) -> ArrayLike:
-    """Check a frame; gives NumPy, or the torch tensor itself where that is on CUDA.
+    """Check a frame.
 
     Args:
         frame: (H, W, 3) uint8, BGR.
-        size: (H, W) of the frames before, None for the first.
+        size: (H, W) of the previous frames, None for the first.
+
+    Returns:
+        The frame: a torch tensor on CUDA unchanged, anything else as NumPy.
 
     Raises:
         ValueError: Wrong shape, dtype or size.
@@ -163,14 +170,17 @@ def check_frame(frame: ArrayLike, size: tuple[int, int] | None) -> ArrayLike:
 def check_embeddings(
     embeddings: ArrayLike, n: int, like: tuple[int, str] | None, name: str = "embeddings"
 ) -> ArrayLike:
-    """Check features of ``n`` boxes; gives float32 NumPy, or a float32 torch tensor on CUDA.
+    """Check the embeddings of ``n`` detections.
 
     Args:
-        embeddings: (n, D) of any floating dtype, D up to 65,536; of no detections, empty in any
-            shape.
+        embeddings: (n, D) of any floating dtype, D up to 65,536. For no detections an empty array
+            of any shape.
         n: Number of detections.
-        like: (D, device) of the features before, None for the first.
-        name: What to call them in errors.
+        like: (D, device) of the previous embeddings, None for the first.
+        name: Name of the argument for errors.
+
+    Returns:
+        (n, D) float32: a torch tensor for CUDA, otherwise NumPy.
 
     Raises:
         ValueError: Wrong length, width, dtype or device.
@@ -197,5 +207,5 @@ def check_embeddings(
         return array.detach().float().contiguous()
     if array.dtype.itemsize <= 4:
         return to_native(array, np.float32)
-    with np.errstate(over="ignore"):  # what is beyond float32 is refused as infinite
+    with np.errstate(over="ignore"):  # too large numbers become inf, which is rejected later
         return to_native(array, np.float32)

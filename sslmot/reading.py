@@ -1,8 +1,8 @@
-"""Files of others, read within bounds.
+"""Read untrusted files with limits on size and depth.
 
-Only regular files are read: a pipe would keep its reader waiting. Sizes that a file declares are
-compared with what is in it before anything is allocated, and nesting is limited. What is wrong with
-a file is a ValueError that begins with its path.
+Only regular files are read, since opening a pipe could block forever. The sizes declared in a file
+are compared with its real size before memory is allocated. A malformed file gives a ValueError
+that begins with the path.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ import numpy as np
 import numpy.typing as npt
 
 MOST_JSON = 2**24
-"""Bytes of a JSON file."""
+"""Limit of bytes of a JSON file."""
 
 MOST_YAML = 2**16
-"""Bytes of a YAML file: settings alone are read from some."""
+"""Limit of bytes of a YAML file. Only settings are read from YAML."""
 
 DEEPEST = 16
-"""Levels of lists and objects within each other."""
+"""Limit of nested lists and objects."""
 
 T = TypeVar("T")
 
-# A text of JSON, be it cut off, or a bracket.
+# A JSON string (its end may be cut off), or a bracket.
 _JSON_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
-# What np.save writes, version 1.0: kinds of numbers and texts, and a shape.
+# The header that np.save writes, version 1.0: a dtype of numbers or texts, and a shape.
 _NPY_MAGIC = b"\x93NUMPY\x01\x00"
 _NPY_HEADER = re.compile(
     rb"\{'descr': '([|<>][biufU]\d{1,8})', 'fortran_order': (False|True), "
@@ -49,19 +49,19 @@ _ZIP_ERRORS = (
     EOFError,
     OSError,
     OverflowError,
-    RuntimeError,  # ways to encrypt, or versions, that zipfile does not know
+    RuntimeError,  # an unknown encryption or version
     struct.error,
     zipfile.BadZipFile,
     zlib.error,
 )
-"""What zipfile raises for bytes that are no archive, cut off or damaged."""
+"""Errors of zipfile for data that is not an archive, is truncated or damaged."""
 
 
 def is_file(path: str | os.PathLike[str]) -> bool:
-    """Whether there is a regular file; False too for a name that no file can have."""
+    """Return whether the path is a regular file. An invalid name gives False."""
     try:
         return Path(path).is_file()
-    except OSError:  # such as one that is too long
+    except OSError:  # for example, the name is too long
         return False
 
 
@@ -72,16 +72,16 @@ def read(
 
     Args:
         path: The file.
-        most: Bytes it may have; None for any number.
-        head: Bytes to read of it; None for all.
+        most: Limit of its bytes, None for no limit.
+        head: Number of bytes to read, None for all.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is a folder, a pipe or a device, or longer.
+        FileNotFoundError: The file does not exist.
+        ValueError: It is a folder, a pipe or a device, or has more than ``most`` bytes.
     """
     if "\0" in os.fspath(path):
         raise ValueError(f"{os.fspath(path)!r}: expected a path, got one with a null byte")
-    # To open a pipe for reading would wait for its writer.
+    # O_NONBLOCK: opening a pipe would otherwise wait for its writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         found = os.fstat(descriptor)
@@ -97,11 +97,11 @@ def read(
 
 
 def read_text(path: str | os.PathLike[str], most: int | None = None) -> str:
-    """Read a text in UTF-8.
+    """Read a text file in UTF-8.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: As :func:`read`, or it is no text.
+        FileNotFoundError: The file does not exist.
+        ValueError: As for :func:`read`, or the file is not UTF-8.
     """
     return _of(path, _text, read(path, most))
 
@@ -117,8 +117,8 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is no JSON, no object, or too deep or long.
+        FileNotFoundError: The file does not exist.
+        ValueError: The file is not JSON, not an object, nested too deeply or too long.
     """
     content = _of(path, from_json, read_text(path, MOST_JSON))
     if not isinstance(content, dict):
@@ -127,10 +127,10 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def from_json(text: str) -> Any:
-    """Read JSON of limited depth.
+    """Parse JSON of limited depth.
 
     Raises:
-        ValueError: It is no JSON, or too deep.
+        ValueError: The text is not JSON, or nested too deeply.
     """
     depth = 0
     for token in _JSON_TOKEN.finditer(text):
@@ -144,11 +144,13 @@ def from_json(text: str) -> Any:
 
 
 def read_yaml(path: str | os.PathLike[str]) -> Any:
-    """Read YAML of limited depth, without aliases and tags: a few letters could mean gigabytes.
+    """Read YAML of limited depth, without aliases and tags.
+
+    With aliases a short text could expand to gigabytes.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is no such YAML, or too long.
+        FileNotFoundError: The file does not exist.
+        ValueError: The file is not such YAML, or too long.
     """
     return _of(path, _from_yaml, read_text(path, MOST_YAML))
 
@@ -166,17 +168,17 @@ def _from_yaml(text: str) -> Any:
             if depth > DEEPEST:
                 raise ValueError(f"more than {DEEPEST} levels,{event.start_mark}")
         return yaml.safe_load(text)
-    # Numbers and dates that there are not are no errors of YAML's own.
+    # Invalid numbers and dates raise ValueError and OverflowError instead of YAMLError.
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         raise ValueError(f"expected YAML, got {error}") from error
 
 
 def read_array(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
-    """Read what ``np.save`` wrote: numbers, truth values or texts.
+    """Read an array written by ``np.save``: numbers, bools or texts.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is no such array, or has another size than it declares.
+        FileNotFoundError: The file does not exist.
+        ValueError: The file is not such an array, or its size differs from the declared size.
     """
     return _of(path, array_from, read(path))
 
@@ -184,15 +186,15 @@ def read_array(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
 def mapped_array(
     path: str | os.PathLike[str], mode: Literal["r", "r+"] = "r"
 ) -> np.memmap[Any, np.dtype[Any]]:
-    """Map what ``np.save`` wrote into memory.
+    """Map an array written by ``np.save`` into memory.
 
     Args:
         path: The file.
-        mode: Whether it may be written too.
+        mode: "r" to read, "r+" to write too.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: As :func:`read_array`.
+        FileNotFoundError: The file does not exist.
+        ValueError: As for :func:`read_array`.
     """
     start = read(path, head=2**16)
     size = Path(path).stat().st_size
@@ -201,15 +203,15 @@ def mapped_array(
 
 
 def array_from(data: bytes) -> npt.NDArray[Any]:
-    """Take what ``np.save`` wrote for an array of its own.
+    """Parse the bytes of an array written by ``np.save``, and copy the array.
 
     Raises:
-        ValueError: It is no such array, or has another size than it declares.
+        ValueError: The bytes are not such an array, or their number differs from the declared size.
     """
     dtype, shape, order, offset = _npy_header(data, len(data))
     array = np.ndarray(shape, dtype, data, offset, order=order).copy(order="K")
     if dtype == np.bool_ and (array.view(np.uint8) > 1).any():
-        raise ValueError("expected truth values, got other bytes")
+        raise ValueError("expected bools, got other bytes")
     return array
 
 
@@ -219,17 +221,20 @@ def read_members(
     names: Iterable[str] | None = None,
     most: int | None = None,
 ) -> dict[str, bytes]:
-    """Read files out of a ZIP archive.
+    """Read files from a ZIP archive.
 
     Args:
         path: The archive.
-        what: The archive is called in errors, such as "a gallery".
-        names: Of the files in it; None for all of them.
-        most: Bytes they may have in all; None for no more than the archive, uncompressed.
+        what: Name of the archive for errors, such as "a gallery".
+        names: Names of the files to read, None for all.
+        most: Limit of their uncompressed bytes together, None for the size of the archive.
+
+    Returns:
+        The content of each file, by its name.
 
     Raises:
-        FileNotFoundError: There is no such archive.
-        ValueError: It is no archive, damaged, lacks a file, or they are longer.
+        FileNotFoundError: The archive does not exist.
+        ValueError: It is not an archive, is damaged, lacks a file, or its files are too long.
     """
     data = read(path)
     most = len(data) if most is None else most
@@ -243,7 +248,7 @@ def read_members(
             members = {}
             for info in found:
                 with archive.open(info) as member:
-                    # So many and no more are ever decompressed.
+                    # The limit holds even if the declared size is wrong.
                     members[info.filename] = member.read(info.file_size)
             return members
     except _ZIP_ERRORS as error:
@@ -253,7 +258,11 @@ def read_members(
 def _npy_header(
     data: bytes, size: int
 ) -> tuple[np.dtype[Any], tuple[int, ...], Literal["C", "F"], int]:
-    """Dtype, shape, order and offset of an array whose file has so many bytes."""
+    """Parse the header of an array file of ``size`` bytes.
+
+    Returns:
+        Dtype, shape, order and the offset of the numbers.
+    """
     start = len(_NPY_MAGIC) + 2
     if not data.startswith(_NPY_MAGIC) or len(data) < start:
         raise ValueError("expected an array, got another file")
@@ -273,7 +282,7 @@ def _npy_header(
 
 
 def _of(path: str | os.PathLike[str], parse: Callable[[Any], T], data: Any) -> T:
-    """What a file holds; errors begin with its path."""
+    """Parse the content of a file. Errors begin with its path."""
     try:
         return parse(data)
     except ValueError as error:

@@ -1,49 +1,121 @@
-"""What settings have in common: checks of their fields, and a YAML file that holds them."""
+"""A base of all settings: it checks the fields, and reads and writes them as YAML or JSON."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from types import NoneType, UnionType
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Literal,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from sslmot import files, reading
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+_T = TypeVar("_T")
+
 _EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?e[+-]?\d+", re.IGNORECASE)
+_LARGEST: dict[type, float] = {int: 2**63 - 1, float: sys.float_info.max}
+
+
+def setting(
+    default: _T, low: Any, high: Any = None, *, infinite: bool = False, multiple: int = 1
+) -> _T:
+    """Declare a field that holds numbers, and the interval of them.
+
+    Args:
+        default: Value of the field where none is given.
+        low: Least number; of a tuple, one for all its numbers or a tuple of one for each.
+        high: Largest number, likewise; None for the largest int64 or float.
+        infinite: Allow inf, and -inf where ``low`` is negative.
+        multiple: Allow only multiples of this integer.
+
+    Returns:
+        The field, which a type checker takes for its value.
+    """
+    interval = {"low": low, "high": high, "infinite": infinite, "multiple": multiple}
+    return dataclasses.field(default=default, metadata=interval)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """A base of frozen dataclasses that check their fields in ``__post_init__``."""
+    """A base of frozen dataclasses whose fields are checked on construction.
+
+    The type of a field says what it may hold: bool, int, float, str, None, a Literal, a tuple of
+    numbers, or a union of these. Fields that hold numbers are declared by :func:`setting`.
+
+    Raises:
+        ValueError: A field has another type or is out of range; the message begins with its name.
+    """
+
+    def __post_init__(self) -> None:
+        hints = _hints(type(self))
+        for field in dataclasses.fields(self):
+            value, hint = getattr(self, field.name), hints[field.name]
+            if not _fits(value, hint, **field.metadata):
+                expected = _expected(hint, **field.metadata)
+                raise ValueError(f"{field.name}: expected {expected}, got {value!r}")
 
     @classmethod
     def from_dict(cls, fields: Any, source: str = "config") -> Self:
-        """Read what :meth:`to_dict` wrote; what is absent has its default.
+        """Read what :meth:`to_dict` returned; an absent field has its default.
+
+        Args:
+            fields: A mapping from names to values.
+            source: Where they are from, for the error message.
 
         Raises:
             ValueError: A field is unknown or out of range.
         """
-        expected = ", ".join(field.name for field in dataclasses.fields(cls))
-        hints = get_type_hints(cls)
+        hints = _hints(cls)
         try:
             if not isinstance(fields, dict):
-                raise ValueError(f"expected a mapping of {expected}, got {fields!r}")
-            if unknown := [name for name in fields if name not in cls.__dataclass_fields__]:
-                raise ValueError(f"expected some of {expected}, got {unknown[0]!r}")
+                raise ValueError(f"expected a mapping of {', '.join(hints)}, got {fields!r}")
+            if unknown := [name for name in fields if name not in hints]:
+                raise ValueError(f"expected some of {', '.join(hints)}, got {unknown[0]!r}")
             return cls(**{name: _value(hints[name], value) for name, value in fields.items()})
         except ValueError as error:
             raise ValueError(f"{source}: {error}") from error
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields, as YAML and JSON know them."""
+        """Return all fields, as YAML and JSON hold them: tuples as lists."""
         fields = dataclasses.asdict(self)
         return {k: list(v) if isinstance(v, tuple) else v for k, v in fields.items()}
+
+    @classmethod
+    def from_json(cls, text: str, source: str = "config") -> Self:
+        """Read what :meth:`to_json` returned; an absent field has its default.
+
+        Args:
+            text: A JSON object.
+            source: Where it is from, for the error message.
+
+        Raises:
+            ValueError: It is not JSON, or a field is unknown or out of range.
+        """
+        try:
+            fields = reading.from_json(text)
+        except ValueError as error:
+            raise ValueError(f"{source}: {error}") from error
+        return cls.from_dict(fields, source)
+
+    def to_json(self) -> str:
+        """Return all fields as a JSON object."""
+        return json.dumps(self.to_dict())
 
     @classmethod
     def load(cls, path: str | Path, *, whole: bool = False) -> Self:
@@ -51,17 +123,17 @@ class Settings:
 
         Args:
             path: The file.
-            whole: Whether it must hold every field, as what :meth:`save` writes does.
+            whole: Require every field, as in a file that :meth:`save` wrote.
 
         Raises:
             FileNotFoundError: There is no such file.
-            ValueError: It is no YAML, or a field is unknown, out of range or missing.
+            ValueError: It is not YAML, or a field is unknown, out of range or missing.
         """
         fields = reading.read_yaml(path)
         config = cls.from_dict({} if fields is None else fields, str(path))
-        lacking = [name for name in cls.__dataclass_fields__ if name not in (fields or {})]
-        if whole and lacking:
-            raise ValueError(f"{path}: expected all fields, got none of {', '.join(lacking)}")
+        missing = [name for name in _hints(cls) if name not in (fields or {})]
+        if whole and missing:
+            raise ValueError(f"{path}: expected all fields, got none of {', '.join(missing)}")
         return config
 
     def save(self, path: str | Path) -> None:
@@ -71,52 +143,80 @@ class Settings:
         text = yaml.safe_dump(self.to_dict(), sort_keys=False, default_flow_style=None)
         files.write(path, text.encode())
 
-    def _expect_choice(self, name: str) -> None:
-        """Check a field whose type is a Literal."""
-        value, choices = getattr(self, name), get_args(get_type_hints(type(self))[name])
-        if value not in choices:
-            raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
 
-    def _expect_integer(self, name: str, low: int, high: int = 2**63 - 1) -> None:
-        value = getattr(self, name)
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            interval = f"{low} or more" if high == 2**63 - 1 else f"{low} to {high}"
-            raise ValueError(f"{name}: expected an integer of {interval}, got {value!r}")
+_HINTS: dict[type, dict[str, Any]] = {}  # evaluating annotations takes most of a construction
 
-    @staticmethod
-    def _expect_crop_size(size: Any, least: tuple[int, int], multiple: int = 1) -> None:
-        most = 1024
-        if not (
-            isinstance(size, tuple)
-            and len(size) == 2
-            and all(type(n) is int for n in size)
-            and all(
-                low <= n <= most and n % multiple == 0 for n, low in zip(size, least, strict=True)
-            )
-        ):
-            steps = f" in steps of {multiple}" if multiple > 1 else ""
-            raise ValueError(
-                f"crop_size: expected (height, width) of {least} to ({most}, {most}){steps}, "
-                f"got {size!r}"
-            )
 
-    def _expect_number(self, name: str, low: float, high: float, more: str = "") -> None:
-        value = getattr(self, name)
-        # An infinite bound is not in the range, and NaN in none.
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, (int, float))
-            or not low <= value <= min(high, sys.float_info.max)
-        ):
-            interval = f"{low:g} or more" if high == math.inf else f"{low:g} to {high:g}"
-            raise ValueError(f"{name}: expected a number of {interval}{more}, got {value!r}")
+def _hints(config: type[Settings]) -> dict[str, Any]:
+    """Return the type of each field, in the order of the fields."""
+    if config not in _HINTS:
+        hints = get_type_hints(config)
+        _HINTS[config] = {field.name: hints[field.name] for field in dataclasses.fields(config)}
+    return _HINTS[config]
+
+
+def _fits(value: Any, hint: Any, low: Any = None, high: Any = None, **more: Any) -> bool:
+    """Return whether a value has a type, and lies in the interval of `setting`."""
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return any(_fits(value, part, low, high, **more) for part in parts)
+    if origin is Literal:
+        return any(type(value) is type(part) and value == part for part in parts)
+    if origin is tuple:
+        if not isinstance(value, tuple) or (parts[-1] is not ... and len(value) != len(parts)):
+            return False
+        bounds = (b if isinstance(b, tuple) else (b,) * len(value) for b in (low, high))
+        rows = zip(value, *bounds, strict=True)
+        return all(_fits(number, parts[0], *ends, **more) for number, *ends in rows)
+    if hint in (int, float):
+        return _is_number(value, hint, low, high, **more)
+    return isinstance(value, hint)
+
+
+def _is_number(
+    value: Any, kind: type, low: float, high: float | None, infinite: bool, multiple: int
+) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int if kind is int else (int, float)):
+        return False
+    if infinite and abs(value) == math.inf:
+        return value > 0 or low < 0
+    in_range: bool = low <= value <= (_LARGEST[kind] if high is None else high)
+    return in_range and (multiple == 1 or value % multiple == 0)
+
+
+def _expected(hint: Any, **interval: Any) -> str:
+    """Return what `_fits` accepts, in words."""
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return " or ".join(_expected(part, **interval) for part in parts)
+    if origin is Literal:
+        return ("one of " if len(parts) > 1 else "") + ", ".join(map(str, parts))
+    if origin is tuple:
+        count = "" if parts[-1] is ... else f"{len(parts)} "
+        kind = "integers" if parts[0] is int else "numbers"
+        return f"a tuple of {count}{kind} of {_in_words(**interval)}"
+    if hint in (int, float):
+        return f"{'an integer' if hint is int else 'a number'} of {_in_words(**interval)}"
+    return {bool: "True or False", str: "a text", NoneType: "None"}[hint]
+
+
+def _in_words(low: Any, high: Any, infinite: bool, multiple: int) -> str:
+    def word(bound: Any) -> str:
+        return f"{bound:g}" if isinstance(bound, float) else str(bound)
+
+    text = f"{word(low)} or more" if high is None else f"{word(low)} to {word(high)}"
+    if multiple > 1:
+        text += f" in steps of {multiple}"
+    if infinite:
+        text += ", -inf or inf" if low < 0 else " or inf"
+    return text
 
 
 def _value(hint: Any, value: Any) -> Any:
-    """What a value of YAML or JSON, which know lists alone, stands for."""
+    """Return the value of a field for a value of YAML or JSON, which have no tuples."""
     if isinstance(value, list):
         return tuple(value)
-    # YAML 1.1, which PyYAML reads, takes 1e-4 for a text: it wants 1.0e-4, sign and all.
+    # PyYAML reads YAML 1.1, where 1e-4 is a text; a number would be 1.0e-4.
     if hint is not str and isinstance(value, str) and re.fullmatch(_EXPONENT, value):
         return float(value)
     return value

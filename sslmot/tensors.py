@@ -1,4 +1,4 @@
-"""Safetensors files: named tensors and notes, read whole and written whole or not at all."""
+"""Read and write safetensors files: named tensors and metadata."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ _DTYPES = {
     *(torch.float16, torch.bfloat16, torch.float32, torch.float64),
     *(torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64),
 }
-"""What torch computes with everywhere: of the others it only stores numbers."""
+"""Dtypes that torch computes with on every device. It only stores the others."""
 
 
 def read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read a file.
+    """Read a safetensors file.
 
     Returns:
-        The tensors, on the CPU, and the metadata.
+        The tensors by name, on the CPU, and the metadata.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is no safetensors file, or cut off.
+        FileNotFoundError: The file does not exist.
+        ValueError: It is not a safetensors file, or is truncated.
     """
     if not reading.is_file(path):
-        reading.read(path)  # says why
+        reading.read(path)  # raises the error with the reason
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -43,41 +43,41 @@ def read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         if tensor.dtype not in _DTYPES:
             raise ValueError(f"{path}: {name}: expected numbers, got {tensor.dtype}")
         if tensor.dtype == torch.bool and bool((tensor.view(torch.uint8) > 1).any()):
-            raise ValueError(f"{path}: {name}: expected truth values, got other bytes")
+            raise ValueError(f"{path}: {name}: expected bools, got other bytes")
     return tensors, metadata
 
 
 def read_arrays(path: str | Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:
-    """Read a file as arrays.
+    """Read a safetensors file as NumPy arrays.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: As :func:`read`, or a tensor is of a type that NumPy does not know.
+        FileNotFoundError: The file does not exist.
+        ValueError: As for :func:`read`, or a dtype does not exist in NumPy.
     """
     tensors, metadata = read(path)
     for name, tensor in tensors.items():
         if tensor.dtype == torch.bfloat16:
-            raise ValueError(f"{path}: {name}: expected numbers of NumPy, got {tensor.dtype}")
+            raise ValueError(f"{path}: {name}: expected a dtype of NumPy, got {tensor.dtype}")
     return {name: tensor.numpy() for name, tensor in tensors.items()}, metadata
 
 
 def expect(
     path: str | Path, tensors: Mapping[str, Tensor], network: Callable[[], nn.Module]
 ) -> None:
-    """Check that tensors are those of a network; floats may be of another precision.
+    """Check that tensors fit a network. The precision of floats may differ.
 
     Args:
-        path: Where they are from.
-        tensors: By name.
-        network: Makes the network; it gets no memory here.
+        path: The file of the tensors, for errors.
+        tensors: The tensors by name.
+        network: Creates the network. It is called on torch's meta device, which needs no memory.
 
     Raises:
-        ValueError: One is missing, too many, of another shape or kind, or not finite.
+        ValueError: A tensor is missing, unknown or not finite, or its shape or kind is wrong.
     """
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
         expected = network().state_dict()
     if missing := sorted(expected.keys() - tensors.keys()):
-        raise ValueError(f"{path}: expected tensor {missing[0]}, got none ({len(missing)} miss)")
+        raise ValueError(f"{path}: expected tensor {missing[0]}, got none ({len(missing)} missing)")
     if extra := sorted(tensors.keys() - expected.keys()):
         raise ValueError(f"{path}: expected no tensor {extra[0]} ({len(extra)} too many)")
     for name, like in expected.items():
@@ -92,12 +92,12 @@ def expect(
 
 
 def write(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write a file, or replace it when the new one is complete.
+    """Write or replace a safetensors file atomically.
 
     Args:
-        path: File to write.
-        tensors: On any device.
-        metadata: To go with them.
+        path: The file.
+        tensors: The tensors by name, on any device.
+        metadata: Metadata to store with them.
     """
     data = save({k: v.detach().contiguous().cpu() for k, v in tensors.items()}, dict(metadata))
     files.write(path, data)

@@ -1,4 +1,4 @@
-"""Array types and the one protocol that turns a frame and boxes into features."""
+"""Array types, and the protocols of feature extractors."""
 
 from __future__ import annotations
 
@@ -12,52 +12,52 @@ Frame: TypeAlias = npt.NDArray[np.uint8]
 """(H, W, 3) uint8, BGR as OpenCV reads it."""
 
 Boxes: TypeAlias = npt.NDArray[np.float32]
-"""(N, 4) float32, xyxy in pixels; x1, y1 is the corner of the first pixel: 0-based, continuous."""
+"""(N, 4) float32, xyxy in pixels. Continuous coordinates, (0, 0) is the corner of the frame."""
 
 Scores: TypeAlias = npt.NDArray[np.float32]
-"""(N,) float32, of detections."""
+"""(N,) float32, scores of detections."""
 
 Rows: TypeAlias = npt.NDArray[np.int64]
-"""Indices into some table."""
+"""(N,) int64, row numbers of a table."""
 
 Features: TypeAlias = npt.NDArray[np.float32]
-"""(N, D) float32, one row a box; a row of zeros says that nothing is known of that box."""
+"""(N, D) float32, one row per box. A row of zeros means no feature for that box."""
 
 ArrayLike: TypeAlias = Any
-"""A NumPy array, a list of numbers, or what has ``__dlpack__``: a torch tensor, on CUDA too."""
+"""A NumPy array, a list of numbers, a torch tensor (CPU or CUDA), or another DLPack array."""
 
 
 @runtime_checkable
 class FeatureExtractor(Protocol):
-    """Anything that describes the boxes of a frame by vectors whose dot products compare them."""
+    """Embeds the boxes of a frame: one feature per box. Features are compared by dot product."""
 
     def __call__(self, frame: Frame, boxes: Boxes) -> ArrayLike:
-        """Describe each box by a vector.
+        """Embed each box.
 
         Args:
-            frame: (H, W, 3) uint8, BGR: NumPy, or the torch tensor that a step was given on CUDA.
-            boxes: (N, 4) float32, xyxy pixels; may reach out of the frame. Never empty.
+            frame: (H, W, 3) uint8, BGR: NumPy, or the CUDA tensor that ``step`` was called with.
+            boxes: (N, 4) float32, xyxy pixels, N > 0. Boxes may extend beyond the frame.
 
         Returns:
-            (N, D) float32: NumPy, or a torch tensor on any device. Rows need no normalisation.
+            (N, D) float32: NumPy, or a torch tensor on any device. Rows need not be normalised.
         """
         ...
 
 
 @runtime_checkable
 class FramesExtractor(FeatureExtractor, Protocol):
-    """A :class:`FeatureExtractor` that takes several frames at once, which a group asks for."""
+    """A :class:`FeatureExtractor` that also embeds several frames at once, for tracker groups."""
 
     def embed_frames(
         self, frames: Sequence[ArrayLike], boxes: Sequence[Boxes]
     ) -> Sequence[ArrayLike]:
-        """Describe the boxes of several frames, such as those of several cameras.
+        """Embed the boxes of several frames, for example of several cameras.
 
         Args:
-            frames: As for a call, of any sizes.
-            boxes: Of each frame.
+            frames: Frames of any sizes, as for ``__call__``.
+            boxes: The boxes of each frame.
 
         Returns:
-            Of each frame what a call returns.
+            The features of each frame, as from ``__call__``.
         """
         ...

@@ -1,4 +1,4 @@
-"""Fixtures of all tests."""
+"""Fixtures for all tests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def pytest_runtest_setup() -> None:
-    # On a busy machine of few cores a second thread makes small tensors slower, not faster.
+    # On a busy machine with few cores, a second thread makes small tensors slower.
     torch = sys.modules.get("torch")
     if torch is not None and torch.get_num_threads() != 1:
         torch.set_num_threads(1)
@@ -21,7 +21,7 @@ def pytest_runtest_setup() -> None:
 
 @pytest.fixture(scope="session")
 def data_root() -> Path:
-    """The data sets, which are not part of the project: SSLMOT_DATA says where they are."""
+    """Return the folder of the data sets, from SSLMOT_DATA. They are not part of the project."""
     root = Path(os.environ.get("SSLMOT_DATA", ROOT / ".." / "shared" / "data")).resolve()
     if not root.is_dir():
         pytest.skip(f"no data at {root}; set SSLMOT_DATA")
@@ -30,7 +30,7 @@ def data_root() -> Path:
 
 @pytest.fixture(params=["cpu", "cuda"])
 def device(request: pytest.FixtureRequest) -> str:
-    """Each device that a tensor can be on."""
+    """Return each device that tensors can be on."""
     name: str = request.param
     if name == "cuda":
         found = importlib.util.find_spec("torch") is not None

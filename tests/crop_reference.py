@@ -1,10 +1,10 @@
-"""Slow float64 oracle of `sslmot.appearance.crops.crop`: the definition, pixel by pixel."""
+"""Slow float64 oracle of `sslmot.appearance.crops.crop`: its definition, pixel by pixel."""
 
 import numpy as np
 
 
 def axis_weights(low, high, size):
-    """Weights (size, P) of pixels floor(low) .. ceil(high) - 1, and the index of the first."""
+    """Return weights (size, P) of pixels floor(low) .. ceil(high) - 1, and the first index."""
     first, last = int(np.floor(low)), int(np.ceil(high))
     pixels = np.arange(first, last)
     inside = np.minimum(pixels + 1, high) - np.maximum(pixels, low)

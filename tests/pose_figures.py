@@ -1,4 +1,4 @@
-"""Poses made up for the tests: a person who stands, and others near to that."""
+"""Poses for the tests: a standing person, and similar poses."""
 
 import numpy as np
 
@@ -13,11 +13,11 @@ STANDING = {
     "right_eye": (0.46, 0.08), "left_eye": (0.54, 0.08),
     "right_ear": (0.42, 0.09), "left_ear": (0.58, 0.09),
 }  # fmt: skip
-"""In shares of a crop of 128x64; seen from the front."""
+"""Joints of a person seen from the front, relative to a crop of 128x64."""
 
 
 def figure(**changes):
-    """(1, 18, 3) float32: STANDING, sure of all; joints are given as (x, y, confidence)."""
+    """Return STANDING with full confidence, (1, 18, 3) float32. Changes are (x, y, confidence)."""
     joints = np.array([[(*STANDING[name], 1) for name in JOINTS]], np.float32)
     for name, value in changes.items():
         joints[0, JOINTS.index(name)] = value
@@ -25,7 +25,7 @@ def figure(**changes):
 
 
 def figures(n, spread=0.01, seed=0):
-    """(n, 18, 3) float32: STANDING, each joint moved a little."""
+    """Return STANDING with random small shifts of the joints, (n, 18, 3) float32."""
     joints = np.repeat(figure(), n, axis=0)
     moves = np.random.default_rng(seed).normal(0, spread, (n, 18, 2))
     joints[..., :2] += moves.astype(np.float32)

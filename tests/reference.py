@@ -1,4 +1,4 @@
-"""The method in float64 loops, written for reading: what every faster version is held against."""
+"""The method in simple float64 loops, the oracle for all faster versions."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from scipy.stats import multivariate_t
 
 
 def cosine(track, detection):
-    """-inf where either is zero: unknown features match nothing."""
+    """Return the cosine, or -inf if either is zero: unknown features match nothing."""
     track, detection = np.asarray(track, np.float64), np.asarray(detection, np.float64)
     norms = math.sqrt(track @ track) * math.sqrt(detection @ detection)
     return float(track @ detection / norms) if norms > 0 else -math.inf
 
 
 def affinity(cos, tau):
-    """SSL-MOT, eq. 6, divided by its largest value."""
+    """Compute SSL-MOT, eq. 6, divided by its largest value."""
     return math.exp((cos - 1) / tau)
 
 
 def distance(track, detection, shape_weight=0.0):
-    """Relative L1 distance of two xyxy boxes, in the track's own size."""
+    """Compute the L1 distance of two xyxy boxes, relative to the size of the track's box."""
     tx1, ty1, tx2, ty2 = (float(x) for x in track)
     dx1, dy1, dx2, dy2 = (float(x) for x in detection)
     tw, th = max(tx2 - tx1, 1e-6), max(ty2 - ty1, 1e-6)
@@ -33,7 +33,7 @@ def distance(track, detection, shape_weight=0.0):
 
 
 def pair_cost(cos, dis, max_distance, p):
-    """SSL-MOT, eq. 7, clamped at the max_cost. ``p``: dict of the fields of PairParams."""
+    """Compute SSL-MOT, eq. 7, clamped at ``max_cost``. ``p``: dict of the fields of PairParams."""
     a = affinity(cos, p["tau"])
     if a < p["min_affinity"] or cos == -math.inf or dis > max_distance:
         return p["max_cost"]
@@ -44,7 +44,7 @@ def pair_cost(cos, dis, max_distance, p):
 def cost(
     track_features, features, track_boxes, boxes, max_distance, p, track_classes=None, classes=None
 ):
-    """(T, N) costs, pair by pair."""
+    """Compute the (T, N) costs, pair by pair."""
     out = np.empty((len(track_boxes), len(boxes)))
     for i, j in itertools.product(range(len(track_boxes)), range(len(boxes))):
         cos = 1.0 if features is None else cosine(track_features[i], features[j])
@@ -56,7 +56,7 @@ def cost(
 
 
 def objective(cost, match, max_cost):
-    """What a matching (column of each row or -1) costs; rows left out cost the max_cost."""
+    """Compute the total of a matching (column per row or -1). Unmatched rows add ``max_cost``."""
     return sum(max_cost if j < 0 else float(cost[i, j]) for i, j in enumerate(match))
 
 
@@ -70,14 +70,14 @@ def kalman(
     scores=None,
     by_score=0,
 ):
-    """Constant velocity of the centre in full matrices, one track; its size drifts.
+    """Run a constant-velocity Kalman filter of one track, with full matrices; the size drifts.
 
     Args:
-        boxes: A list of (cx, cy, w, h), or None where the track has no detection.
-        scores: Of the boxes; each takes away so much of ``by_score`` of the measured variance.
+        boxes: A list of (cx, cy, w, h), or None for frames without a detection.
+        scores: Scores of the boxes. A score reduces the measured variance by ``by_score`` times it.
 
     Returns:
-        The predicted box before each of them.
+        The predicted box of each frame, before its update.
     """
     x = np.concatenate([np.asarray(boxes[0], np.float64), np.zeros(4)])
     h = x[3]
@@ -164,7 +164,7 @@ def learned_scale(likelihood, boxes, expected, new_density):
 
 
 def filled(boxes):
-    """The boxes of a track, with those on the straight line where it has none between two."""
+    """Fill the missing boxes of a track by linear interpolation between two boxes."""
     boxes = list(boxes)
     seen = [t for t, box in enumerate(boxes) if box is not None]
     for a, b in itertools.pairwise(seen):

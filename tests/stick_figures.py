@@ -1,4 +1,4 @@
-"""Drawn people who walk: crops whose joints are known."""
+"""Drawings of walking people: crops with known joints."""
 
 import cv2
 import numpy as np
@@ -8,9 +8,9 @@ from sslmot.pose.joints import JOINTS, LIMBS
 
 
 def walking(phase):
-    """Joints of a full body seen from the side, at phases of a step (N,) in turns."""
+    """Return the joints of a body seen from the side, at phases (N,) of a step, in turns."""
     phase = 2 * np.pi * np.asarray(phase, float)
-    swing = 0.3 * np.sin(phase)  # of the limbs on the right
+    swing = 0.3 * np.sin(phase)  # swing of the right limbs
     joints = np.zeros((len(phase), 18, 3), np.float32)
     joints[..., 2] = 1
 
@@ -33,7 +33,7 @@ def walking(phase):
 
 
 def drawn(joints, colours, size=(32, 16)):
-    """(N, h, w, 3) uint8, each in a colour of its own on grey."""
+    """Draw figures, (N, h, w, 3) uint8, each in its own colour on grey."""
     images = np.full((len(joints), *size, 3), 128, np.uint8)
     points = np.rint(joints[..., :2] * (size[1], size[0])).astype(int).tolist()
     for image, point, colour in zip(images, points, np.asarray(colours).tolist(), strict=True):
@@ -43,18 +43,18 @@ def drawn(joints, colours, size=(32, 16)):
 
 
 def people(count=4, each=6, size=(32, 16)):
-    """Crops and joints of people in one colour each, a tracklet each, 6 frames from crop to crop.
+    """Make crops and joints of people, with one colour and one tracklet per person.
 
-    Half of them are in one clip, half in another.
+    Crops of a person are 6 frames apart. Half of the people are in one clip, half in another.
     """
     rng = np.random.default_rng(0)
-    who = np.repeat(np.arange(count), each)
+    person = np.repeat(np.arange(count), each)
     joints = walking(np.tile(np.arange(each) / each, count) + 0.04)
     crops = CropSet(
-        drawn(joints, rng.integers(0, 256, (count, 3))[who], size),
-        (2 * who // count).astype(np.int32),
+        drawn(joints, rng.integers(0, 256, (count, 3))[person], size),
+        (2 * person // count).astype(np.int32),
         (6 * np.tile(np.arange(each), count)).astype(np.int64),
-        who.astype(np.int64),
+        person.astype(np.int64),
         ("left", "right"),
     )
     return crops, joints

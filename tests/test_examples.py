@@ -1,4 +1,4 @@
-"""The examples, run as they stand on real data."""
+"""Run the examples unchanged on real data."""
 
 import sys
 from pathlib import Path
@@ -41,7 +41,7 @@ def test_yolox_finds_people(detect, model, sequence):
     assert np.mean(np.array(best) > 0.5) > 0.9
 
 
-def test_detections_of_a_video_are_what_track_reads(detect, model, sequence, tmp_path, monkeypatch):
+def test_track_reads_the_detections_of_a_video(detect, model, sequence, tmp_path, monkeypatch):
     video = tmp_path / "clip.mp4"
     writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*"mp4v"), 30, (960, 540))
     for t in (1, 2, 3):

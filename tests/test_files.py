@@ -1,4 +1,4 @@
-"""Files and folders are there whole or not at all."""
+"""Files and folders are written atomically."""
 
 import errno
 import fcntl
@@ -40,20 +40,20 @@ def fill(path, error=None):
             raise error
 
 
-def test_a_folder_has_its_name_when_all_is_in_it(tmp_path):
+def test_a_folder_appears_when_it_is_complete(tmp_path):
     path = tmp_path / "above" / "folder"
     with pytest.raises(KeyboardInterrupt):
         fill(path, KeyboardInterrupt())
     assert list((tmp_path / "above").iterdir()) == []
-    path.mkdir()  # an empty one is as good as none
+    path.mkdir()  # an empty folder is allowed
     fill(path)
     assert [entry.name for entry in path.iterdir()] == ["one"]
     with pytest.raises(FileExistsError, match="expected a new or empty folder, got"):
         fill(path)
 
 
-def test_nothing_of_a_writer_that_was_killed_is_left(tmp_path):
-    """The next writer of the same target removes it; that of another one does not."""
+def test_files_of_a_killed_writer_are_removed(tmp_path):
+    """The next writer of the same target removes them, the writer of another target does not."""
     code = (
         "import os, sys; from sslmot import files\n"
         "with files.new_folder(sys.argv[1]) as part:\n"
@@ -70,7 +70,7 @@ def test_nothing_of_a_writer_that_was_killed_is_left(tmp_path):
     assert sorted(tmp_path.iterdir()) == [tmp_path / "other", path]
 
 
-def test_writers_at_work_leave_each_other_alone(tmp_path):
+def test_parallel_writers_do_not_disturb_each_other(tmp_path):
     path = tmp_path / "target"
     with files.replacing(path) as slow:
         slow.write("slow")
@@ -82,13 +82,13 @@ def test_writers_at_work_leave_each_other_alone(tmp_path):
     assert sorted(tmp_path.iterdir()) == [tmp_path / "folder", path]
 
 
-def test_a_name_as_long_as_names_may_be(tmp_path):
+def test_a_name_of_maximum_length(tmp_path):
     path = tmp_path / ("a" * 255)
     files.write(path, b"data")
     assert path.read_bytes() == b"data"
 
 
-def test_where_there_are_no_locks_files_are_written(tmp_path, monkeypatch):
+def test_files_are_written_without_locks(tmp_path, monkeypatch):
     def none(*_):
         raise OSError(errno.ENOLCK, "no locks available")
 
@@ -135,7 +135,7 @@ def test_a_failed_write_leaves_nothing_beside_the_target(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_errors_of_others_do_not_name_the_target(tmp_path):
+def test_errors_of_other_files_do_not_name_the_target(tmp_path):
     with pytest.raises(ConnectionResetError) as refused, files.replacing(tmp_path / "a"):
         raise ConnectionResetError(errno.ECONNRESET, "reset by peer")
     assert refused.value.filename is None

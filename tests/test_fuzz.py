@@ -1,4 +1,4 @@
-"""A few cases of every fuzz target, and whether the fuzzer notices each kind of fault."""
+"""Run a few cases of each fuzz target, and test that the fuzzer finds each kind of fault."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from fuzz import harness, native, readers, steps, threads
 
 TARGETS = native.TARGETS | readers.TARGETS | steps.TARGETS
 FEW = {"native.pile": 3, "steps.crowd": 3, "resume": 2, "export": 5}
-"""Cases of the targets that take long."""
+"""Numbers of cases for slow targets."""
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -57,14 +57,14 @@ def hangs(rng):
         (hangs, "it did not end in"),
     ],
 )
-def test_a_fault_is_told_with_its_case(target, message, capfd, monkeypatch):
+def test_a_fault_is_reported_with_its_case(target, message, capfd, monkeypatch):
     monkeypatch.setattr(harness, "LONGEST_CASE", 0.1 if target is takes_long else 100)
     monkeypatch.setattr(harness, "MOST_MEMORY", 2**20 if target is takes_memory else 2**40)
     monkeypatch.setattr(harness, "HANG", 1.0 if target is hangs else 100)
     assert not harness.fuzz({"bad": target}, 100, 7)
-    told = capfd.readouterr().out
-    assert "fault in bad:0, seed 7" in told
-    assert message in told
+    output = capfd.readouterr().out
+    assert "fault in bad:0, seed 7" in output
+    assert message in output
     assert not harness.repeat(target, 7, "bad", 0)
 
 
@@ -79,14 +79,14 @@ def test_a_case_is_the_same_when_repeated():
     assert seen[0] == seen[2] != seen[1]
 
 
-def test_time_is_shared_and_told(capfd):
+def test_time_is_shared_and_reported(capfd):
     assert harness.fuzz({"one": lambda rng: None, "two": lambda rng: None}, 0.2, 1)
-    told = capfd.readouterr().out
-    assert told.splitlines()[1].startswith("one")
-    assert "no fault in" in told
+    output = capfd.readouterr().out
+    assert output.splitlines()[1].startswith("one")
+    assert "no fault in" in output
 
 
-def test_what_a_target_needs_is_charged_to_no_case(monkeypatch):
+def test_memory_of_a_target_does_not_count_for_its_cases(monkeypatch):
     kept = []
     monkeypatch.setattr(harness, "MOST_MEMORY", 2**26)
     prepare = {"one": lambda: kept.append(np.ones(2**24))}

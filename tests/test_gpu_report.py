@@ -1,4 +1,4 @@
-"""What benchmarks/gpu_report.py makes of the output of others, and that a stage cannot stop it."""
+"""benchmarks/gpu_report.py: it parses the output of other tools, and a stage cannot stop it."""
 
 import importlib.util
 import json
@@ -41,7 +41,7 @@ def test_the_gpu():
 
 
 def test_tests_are_counted(tmp_path):
-    """By what pytest itself writes of tests of every kind."""
+    """With real output of pytest, for each kind of result."""
     (tmp_path / "broken.py").write_text("import nothing_of_that_name\n")
     (tmp_path / "some.py").write_text(
         "import pytest\n"
@@ -139,15 +139,19 @@ def test_a_stage_that_fails_or_hangs_is_recorded(tmp_path, monkeypatch):
     assert len(report["benchmarks"]) == 3
 
 
-def test_the_stages(tmp_path):
+def test_the_stages(tmp_path, monkeypatch):
+    monkeypatch.setattr(gpu_report.shutil, "which", lambda name: name)
     stages = {name: command for name, command, _ in gpu_report.stages("9.0", tmp_path)}
     assert list(stages)[:3] == ["build", "check", "tests"]
+    assert list(stages)[-2:] == ["memcheck", "racecheck"]
     assert "cmake.define.CMAKE_CUDA_ARCHITECTURES=90-real" in stages["build"]
     assert {"test_cost", "test_step", "test_assignment"} <= set(stages)
+    files = {part for command in stages.values() for part in command if part.endswith(".py")}
+    assert [file for file in sorted(files) if not (gpu_report.ROOT / file).is_file()] == []
 
 
-def test_what_is_tested_is_what_was_built(tmp_path):
-    """Neither this clone's folder nor a package installed for development stands in for it."""
+def test_the_built_package_is_tested(tmp_path):
+    """And not the package in this folder or a development install."""
     python = gpu_report.environment(tmp_path)
 
     def run(code):

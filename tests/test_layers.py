@@ -1,4 +1,4 @@
-"""Imports go down only: which room may use which."""
+"""Imports go down only: a table says which room may use which."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ USES = {
     "tuning": {"appearance", "data", "evaluation", "tracking"},
     "demo": {"appearance", "data", "evaluation", "offline", "tracking"},
 }
-"""What each room uses, beside itself and the modules of the package itself; `cli` uses all."""
+"""The other rooms that each room uses. `cli` uses all. All rooms use the top-level modules."""
 
 
 def modules():
-    """Each module, and the modules of the package that it names: also within functions."""
+    """Return each module and the modules of the package that it imports, also in functions."""
     paths = {
         ".".join(p.relative_to(PACKAGE).with_suffix("").parts): p for p in PACKAGE.rglob("*.py")
     }
@@ -49,7 +49,7 @@ def room(module):
 
 
 @pytest.mark.parametrize("name", sorted(USES))
-def test_a_room_uses_what_lies_below_it(name):
+def test_a_room_uses_only_rooms_below_it(name):
     arrows = {
         (module, other)
         for module, used in modules().items()
@@ -60,7 +60,7 @@ def test_a_room_uses_what_lies_below_it(name):
     assert not arrows
 
 
-def test_what_all_use_uses_no_room():
+def test_top_level_modules_use_no_room():
     public = {"__init__", "__main__"}
     arrows = {
         (module, other)
@@ -77,7 +77,7 @@ def test_each_room_is_in_the_table():
     assert rooms == set(USES)
 
 
-def test_no_module_uses_itself_by_way_of_others():
+def test_no_import_cycles():
     graph = modules()
     done = set()
 

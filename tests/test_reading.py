@@ -1,4 +1,4 @@
-"""Files are read within bounds, and what is wrong with one is said with its path."""
+"""Files are read with limits, and errors begin with the path."""
 
 import io
 import json
@@ -41,7 +41,7 @@ def test_only_regular_files_are_read(tmp_path, read):
         read("a\0b")
 
 
-def test_a_file_may_be_too_long(tmp_path):
+def test_a_file_that_is_too_long(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"1234")
     assert reading.read(path, 4) == b"1234"
@@ -56,14 +56,14 @@ def test_a_name_that_is_too_long_is_no_file():
 @pytest.mark.parametrize(
     "text", ["[" * 20_000, '{"a":' * 20_000, '["\\"]", ' + "[" * 17, "[[1]", ""]
 )
-def test_json_that_is_deep_or_none(tmp_path, text):
+def test_json_that_is_deep_or_malformed(tmp_path, text):
     path = tmp_path / "file.json"
     path.write_text(text)
     with pytest.raises(ValueError, match=r"file\.json: expected JSON"):
         reading.read_json(path)
 
 
-def test_brackets_in_texts_are_no_levels(tmp_path):
+def test_brackets_in_strings_do_not_count_as_levels(tmp_path):
     content = {"text": "[" * 100 + '"{{\\"' * 10, "levels": [[[[1]]]]}
     (tmp_path / "file.json").write_text(json.dumps(content))
     assert reading.read_json(tmp_path / "file.json") == content
@@ -74,7 +74,7 @@ def test_brackets_in_texts_are_no_levels(tmp_path):
     [
         "[" * 20_000,
         "a: " + "{b: " * 17 + "1" + "}" * 17,
-        # Each of the letters doubles the text of the one before.
+        # Each letter doubles the expanded size of the one before.
         "a: &a [x, x]\n"
         + "\n".join(f"{b}: &{b} [*{a}, *{a}]" for a, b in zip("abcdefgh", "bcdefghi", strict=True)),
         "a: !!int ''",
@@ -86,7 +86,7 @@ def test_brackets_in_texts_are_no_levels(tmp_path):
         "? [a]\n: 1",
     ],
 )
-def test_yaml_that_is_deep_or_none(tmp_path, text):
+def test_yaml_that_is_deep_or_malformed(tmp_path, text):
     path = tmp_path / "file.yaml"
     path.write_text(text)
     with pytest.raises(ValueError, match=r"file\.yaml: expected YAML"):
@@ -137,7 +137,7 @@ def header(change, data=bytes(48)):
         header(lambda text: text.replace("<f8", "|b1").replace("6", "48"), b"\2" * 48),
     ],
 )
-def test_an_array_that_is_none(tmp_path, data):
+def test_a_malformed_array(tmp_path, data):
     path = tmp_path / "a.npy"
     path.write_bytes(data)
     tracemalloc.start()
@@ -147,7 +147,7 @@ def test_an_array_that_is_none(tmp_path, data):
     tracemalloc.stop()
 
 
-def test_every_damaged_header_is_refused_or_harmless(tmp_path):
+def test_each_damaged_header_is_rejected_or_harmless(tmp_path):
     path = tmp_path / "a.npy"
     np.save(path, np.arange(6.0))
     whole = path.read_bytes()
@@ -171,7 +171,7 @@ def test_members_of_an_archive_are_bounded(tmp_path):
     assert reading.read_members(path, "a text", ["text"]) == {"text": b"text"}
     with pytest.raises(ValueError, match=r"a\.zip: expected a text, got .*none"):
         reading.read_members(path, "a text", ["none"])
-    # A length that lies does not help: no more than it says is decompressed.
+    # A wrong declared length has no effect: only that many bytes are decompressed.
     lie = path.read_bytes().replace(struct.pack("<I", 10**7), struct.pack("<I", 100))
     path.write_bytes(lie)
     tracemalloc.start()
@@ -182,7 +182,7 @@ def test_members_of_an_archive_are_bounded(tmp_path):
 
 
 @pytest.mark.parametrize("way", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
-def test_other_compressions_are_refused(tmp_path, way):
+def test_other_compressions_are_rejected(tmp_path, way):
     with zipfile.ZipFile(tmp_path / "a.zip", "w", way) as archive:
         archive.writestr("text", "text")
     with pytest.raises(ValueError, match=r"a\.zip: expected a text, got an unknown compression"):

@@ -1,4 +1,4 @@
-"""``pip wheel .`` gives a wheel that installs and runs in an environment of its own."""
+"""``pip wheel .`` builds a wheel that installs and runs in a new environment."""
 
 import subprocess
 import sys
@@ -27,7 +27,7 @@ assert "torch" not in sys.modules
 
 
 @pytest.mark.slow
-def test_wheel_in_an_environment_of_its_own(tmp_path):
+def test_wheel_in_a_new_environment(tmp_path):
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     subprocess.run(
         [*pip, "wheel", str(ROOT), "--no-deps", "--no-build-isolation", "-w", str(tmp_path)]
@@ -38,7 +38,8 @@ def test_wheel_in_an_environment_of_its_own(tmp_path):
     (wheel,) = tmp_path.glob("sslmot-*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert any(name.startswith("sslmot/_core.") and name.endswith(".so") for name in names)
-    assert {"sslmot/py.typed", "sslmot/_core.pyi", "sslmot/tracking/tracker.py"} <= set(names)
+    stubs = {"sslmot/_core/__init__.pyi", "sslmot/_core/_testing.pyi", "sslmot/py.typed"}
+    assert {*stubs, "sslmot/tracking/tracker.py"} <= set(names)
     assert any(
         n.startswith("sslmot/appearance/weights/") and n.endswith(".safetensors") for n in names
     )

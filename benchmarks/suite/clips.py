@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from sslmot import files
+from sslmot import ColorHistogram, files
 from sslmot.data.mot import GroundTruth, Sequence
 from suite.simulate import simulate_detections
 
@@ -26,7 +26,7 @@ Kind: TypeAlias = Literal["appearance", "motion"]
 Floats: TypeAlias = npt.NDArray[np.float32]
 
 PROJECT = Path(__file__).parents[2]
-DATA = PROJECT.parent / "shared" / "data"
+DATA = Path(os.environ.get("SSLMOT_DATA", PROJECT.parent / "shared" / "data"))
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def load_rows(
     clips: Iterable[str] | None = None,
     quick: bool = False,
     kind: Kind | None = None,
-    weights: Path | str | None = None,
+    features: Path | str = "default",
 ) -> list[Row]:
     """Read the rows of the suite, those with appearance first.
 
@@ -152,7 +152,8 @@ def load_rows(
         clips: Scenes, or parts of their names, such as "MOT17" or "TUD"; None for all.
         quick: Every frame alone: one row for each clip and detector.
         kind: "appearance" or "motion"; None for both.
-        weights: Of an encoder; None for the one that comes with the package.
+        features: Of the rows with appearance: "default" (the encoder that comes with the package),
+            "histogram" (of colours), or an encoder's file.
 
     Raises:
         FileNotFoundError: The data are missing.
@@ -169,7 +170,7 @@ def load_rows(
         wanted = [clip for clip in CLIPS if any(part in clip.scene for part in clips)]
     appearance, motion = [], []
     for clip in wanted:
-        whole = _read(clip, data, cache, weights, embed=clip.frames and kind != "motion")
+        whole = _read(clip, data, cache, features, embed=clip.frames and kind != "motion")
         for every in clip.every[: 1 if quick else None]:
             row = _thin(whole, every)
             if row.embeddings is not None:
@@ -178,7 +179,7 @@ def load_rows(
     return [*(appearance if kind != "motion" else ()), *(motion if kind != "appearance" else ())]
 
 
-def _read(clip: Clip, data: Path, cache: Path, weights: Path | str | None, *, embed: bool) -> Row:
+def _read(clip: Clip, data: Path, cache: Path, features: Path | str, *, embed: bool) -> Row:
     sequence = Sequence.open(data / clip.folder)
     if clip.detector == "YOLOX":
         detections = _detect(sequence, data / "weights/yolox_nano_416.onnx", cache)
@@ -196,7 +197,7 @@ def _read(clip: Clip, data: Path, cache: Path, weights: Path | str | None, *, em
         frame_rate=sequence.frame_rate,
         size=(sequence.width, sequence.height),
         detections=detections,
-        embeddings=_embed(sequence, detections, weights, cache) if embed else None,
+        embeddings=_embed(sequence, detections, features, cache) if embed else None,
         truth=sequence.ground_truth(),
     )
 
@@ -233,22 +234,26 @@ def _detect(sequence: Sequence, model: Path, cache: Path) -> list[Floats]:
 
 
 def _embed(
-    sequence: Sequence, detections: list[Floats], weights: Path | str | None, cache: Path
+    sequence: Sequence, detections: list[Floats], features: Path | str, cache: Path
 ) -> list[Floats]:
-    """Embed the detections; cached as of the encoder's file and the boxes."""
+    """Embed the detections; cached as of the boxes and of the encoder's file."""
+    from sslmot.appearance import histogram
     from sslmot.appearance.encoder import SHIPPED, Encoder
 
-    path = Path(weights) if weights else SHIPPED
-    digest = hashlib.sha256(path.read_bytes())
+    source = Path(
+        {"default": SHIPPED, "histogram": histogram.__file__}.get(str(features), features)
+    )
+    digest = hashlib.sha256(source.read_bytes())
     for dets in detections:
         digest.update(f"{len(dets)}".encode() + dets[:, :4].tobytes())
 
     def embed() -> list[Floats]:
-        from sslmot.tuning.footage import describe
+        from sslmot.tuning.footage import embed_clip
 
+        extractor = ColorHistogram() if features == "histogram" else Encoder.load(source)
         frames = ((t, sequence.frame(t)) for t in range(1, sequence.length + 1))
         by_frame = dict(enumerate(detections, 1))
-        footage = describe(sequence.name, frames, by_frame, Encoder.load(path), progress=True)
+        footage = embed_clip(sequence.name, frames, by_frame, extractor, progress=True)
         rows: Any = footage.embeddings
         return [z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-12) for z in rows]
 

@@ -55,14 +55,16 @@ def best_of(peer: Method, row: Row, cache: Path) -> Best:
 
 def run(peer: Method, patience: int, row: Row, cache: Path) -> Result:
     """Return a peer's tracks, from the cache where they are."""
+    if not peer.features:
+        row = row.without_embeddings()
     what = f"{peer.title} {patience} {row.key}".encode()
     path = cache / "peers" / f"{peer.name}-{hashlib.sha256(what).hexdigest()[:16]}.npz"
     if not path.exists():
         step = peer.make(max(1, round(patience / row.every)))
         result = []
         for t, dets in enumerate(row.detections):
-            given = row.embeddings[t] if row.embeddings is not None and peer.features else None
-            result.append(step(dets, given, None))
+            embeddings = None if row.embeddings is None else row.embeddings[t]
+            result.append(step(dets, embeddings, None))
         buffer = io.BytesIO()
         np.savez_compressed(
             buffer,

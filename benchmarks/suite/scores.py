@@ -154,7 +154,8 @@ def score_tracks(row: Row, result: Result) -> Scores:
     fp, fn = reported - len(matched), truth.annotated - len(matched)
     return Scores(
         idf1=_idf1(row, truth, kept, indices),
-        mota=100 * (len(matched) - fp - switches) / max(truth.annotated, 1),
+        # TrackEval says 0 where nothing is annotated.
+        mota=100 * (len(matched) - fp - switches) / truth.annotated if truth.annotated else 0.0,
         idsw=switches,
         fp=fp,
         fn=fn,

@@ -1,1 +1,1 @@
-"""What describes the boxes of a frame."""
+"""Appearance models: features of the boxes of a frame."""

@@ -1,21 +1,21 @@
-"""The tracker's thresholds that belong to an encoder, as its file holds them."""
+"""Tracker thresholds that fit one encoder, stored in the encoder's file."""
 
 from __future__ import annotations
 
 from sslmot import reading
 
 CALIBRATED = {"tau": (1e-6, 1e6), "min_affinity": (0.0, 1.0), "lost_affinity": (0.0, 1.0)}
-"""Fields of :class:`~sslmot.TrackerConfig`, and the interval of each."""
+"""Fields of :class:`~sslmot.TrackerConfig`, with lower and upper limit."""
 
 
 def fields_from_json(text: str) -> dict[str, float]:
-    """Read the thresholds.
+    """Parse the thresholds.
 
     Args:
-        text: A JSON object of `CALIBRATED`.
+        text: A JSON object with the fields of `CALIBRATED`.
 
     Raises:
-        ValueError: It is none, or a field is out of range.
+        ValueError: The text is not such an object, or a field is out of range.
     """
     try:
         fields = reading.from_json(text)

@@ -1,4 +1,4 @@
-"""Boxes of a frame as crops of one size: one native call, on the CPU or on CUDA."""
+"""Cut the boxes of a frame out as crops of one size, on the CPU or on CUDA."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from sslmot.inputs import check_frame, describe, is_cuda, to_numpy
 from sslmot.types import ArrayLike
 
 RGB: TypeAlias = tuple[float, float, float]
-"""One number for each of red, green and blue."""
+"""Numbers for red, green and blue."""
 
 IMAGENET_MEAN: RGB = (0.485, 0.456, 0.406)
-"""Mean colour of ImageNet's images: RGB in 0..1."""
+"""Mean colour of ImageNet: RGB in 0..1."""
 
 IMAGENET_STD: RGB = (0.229, 0.224, 0.225)
-"""Standard deviation of ImageNet's images: RGB in 0..1."""
+"""Standard deviation of ImageNet: RGB in 0..1."""
 
 
 def crop(
@@ -32,18 +32,18 @@ def crop(
 ) -> Any:
     """Cut boxes out of a frame, resize and normalise them.
 
-    Resizing is bilinear with antialias: of a box of whole pixels it makes what torch's
-    ``interpolate(mode="bilinear", antialias=True)`` makes of ``frame[y1:y2, x1:x2]``; a pixel that
-    an edge of the box cuts counts by its part inside. Whatever lies out of the frame has the mean
-    colour, so it is 0 in the result, and so has a box without area.
+    Resizing is bilinear with antialiasing. For a box of whole pixels the result equals torch's
+    ``interpolate(mode="bilinear", antialias=True)`` of ``frame[y1:y2, x1:x2]``. A pixel that lies
+    partly in the box has a proportional weight. Pixels outside the frame have the mean colour,
+    which is 0 in the result. The crop of a box without area is 0.
 
     Args:
-        frame: (H, W, 3) uint8, BGR; rows may be strided (a part of a larger image is not copied).
+        frame: (H, W, 3) uint8, BGR. Rows may be strided, so a view of a larger image is not copied.
         boxes: (N, 4) numbers, xyxy pixels, finite.
         size: Height and width of a crop, pixels.
-        mean: Of red, green and blue, in 0..1.
-        std: Likewise, above 0.
-        middle: Share of a box's width that is cut, in its middle.
+        mean: Mean of red, green and blue, in 0..1.
+        std: Standard deviation of red, green and blue, above 0.
+        middle: Share of the width of a box to cut out, around its centre.
 
     Returns:
         (N, 3, height, width) float32, RGB, ``(value / 255 - mean) / std``: NumPy for a NumPy frame,
@@ -51,7 +51,7 @@ def crop(
 
     Raises:
         ValueError: An argument has a wrong shape, dtype or range. Boxes in CUDA memory are not
-            checked for NaN: such a box has no area.
+            checked for NaN. A box with NaN is treated as a box without area.
     """
     if len(size) != 2 or not 1 <= min(size) <= max(size) <= 4096:
         raise ValueError(f"size: expected (height, width) of 1 to 4096 pixels, got {size}")
@@ -74,7 +74,7 @@ def crop(
         near, far = (1 + middle) / 2, (1 - middle) / 2
         left = near * boxes[:, 0] + far * boxes[:, 2]
         right = near * boxes[:, 2] + far * boxes[:, 0]
-        boxes = boxes * 1.0  # the caller keeps its own
+        boxes = boxes * 1.0  # a copy: the caller's array must not change
         boxes[:, 0], boxes[:, 2] = left, right
 
     torch: Any = sys.modules.get("torch")
@@ -85,7 +85,7 @@ def crop(
         stream = torch.cuda.current_stream(image.device).cuda_stream
         _core.crop(image, boxes, crops, mean, std, True, stream)
         return crops
-    # Rows apart are read in place; anything else (mirrored, planar, upside down) is copied.
+    # Strided rows are read in place. Any other layout (mirrored, planar, flipped) is copied.
     if image.strides[1:] != (3, 1) or image.strides[0] < 3 * image.shape[1]:
         image = np.ascontiguousarray(image)
     crops = np.empty((len(boxes), 3, *size), np.float32)

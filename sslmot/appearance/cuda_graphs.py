@@ -1,4 +1,4 @@
-"""CUDA graphs of a network: all of its kernels launched at once."""
+"""Run a network from CUDA graphs, which launch all of its kernels at once."""
 
 from __future__ import annotations
 
@@ -8,24 +8,25 @@ import torch
 from torch import Tensor, nn
 
 _STEP = 16
-"""Above it, batches are padded to a multiple of it; below, to a power of two."""
+"""Larger batches are padded to a multiple of this, smaller ones to a power of two."""
 
 
 def padded(n: int) -> int:
-    """The size that a batch of ``n`` is padded to."""
+    """Return the padded size of a batch of ``n``."""
     return -(-n // _STEP) * _STEP if n > _STEP else 1 << (n - 1).bit_length()
 
 
 class GraphedNetwork:
-    """Runs a network for inference from one CUDA graph for each of a few batch sizes.
+    """Runs a network for inference, with one CUDA graph for each padded batch size.
 
-    A small batch is done before the host has launched the kernels of the next layers one by one.
-    A graph is captured when a batch first needs it, and rows of zeros fill the batch up. Calls are
-    for one thread and one stream at a time: all go through the same memory.
+    For a small batch, launching the kernels one by one takes longer than running them. A graph is
+    captured when a batch first needs it. Rows of zeros pad the batch. All calls use the same
+    memory, so only one thread and one stream may call at a time.
 
     Args:
-        network: (N, ...) float32 -> (N, D), each row by itself; its weights stay where they are.
-        shape: Of an input, without N.
+        network: Maps (N, ...) float32 to (N, D), row by row. Its weights must stay at the same
+            addresses.
+        shape: Shape of an input, without N.
         device: A CUDA device.
         most: Largest batch that gets a graph.
     """
@@ -38,7 +39,7 @@ class GraphedNetwork:
         self._pool = torch.cuda.graph_pool_handle()
 
     def __call__(self, x: Tensor) -> Tensor:
-        """The network's output, a tensor of the caller's own.
+        """Run the network, and return its output as a new tensor.
 
         Args:
             x: (N, ...) float32 on the device.
@@ -54,12 +55,13 @@ class GraphedNetwork:
             inputs[: len(x)] = x
             inputs[len(x) :] = 0
             graph.replay()
-            # The next replay of any of the graphs, which share their memory, writes over it.
+            # The graphs share memory, so the next replay of any graph overwrites the output.
             return outputs[: len(x)].clone()
 
     def _capture(self, size: int) -> tuple[torch.cuda.CUDAGraph, Tensor, Tensor]:
         inputs = torch.zeros((size, *self._shape), device=self._device)
-        # Libraries choose algorithms and take workspaces in a first run, which no graph may hold.
+        # In a first run, libraries choose algorithms and allocate workspaces. A graph cannot
+        # capture that.
         stream: Any = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
@@ -67,7 +69,7 @@ class GraphedNetwork:
                 self._network(inputs)
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
-        # Other threads may go on with what a capture forbids to this one.
+        # Thread-local capture: calls that are forbidden during a capture stay allowed in others.
         with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
             outputs = self._network(inputs)
         return graph, inputs, outputs

@@ -1,4 +1,4 @@
-"""The learned appearance model: crops of a frame -> features (SSL-MOT, section 3)."""
+"""The trained appearance model: crops of a frame -> features (SSL-MOT, section 3)."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import hashlib
 import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeAlias, get_args
+from typing import Any, Literal, NamedTuple, TypeAlias
 
-from sslmot import _core, reading
+from sslmot import _core
 from sslmot.appearance.calibration import fields_from_json
-from sslmot.appearance.crops import IMAGENET_MEAN, IMAGENET_STD, RGB, crop
+from sslmot.appearance.crops import IMAGENET_MEAN, IMAGENET_STD, crop
 from sslmot.inputs import check_frame, describe, is_cuda
+from sslmot.settings import Settings, setting
 from sslmot.types import ArrayLike
 
 try:
@@ -31,131 +32,74 @@ from torch import Tensor, nn
 
 from sslmot.appearance.cuda_graphs import GraphedNetwork
 from sslmot.appearance.inference import InferenceNetwork
-from sslmot.appearance.network import ARCHITECTURES, PARTS, resnet
+from sslmot.appearance.network import resnet
 from sslmot.appearance.uploads import Uploads
 
 SHIPPED = Path(__file__).with_name("weights") / "market1501-resnet18.safetensors"
-"""The encoder that comes with the package; its card is ``sslmot/appearance/weights/README.md``."""
+"""The encoder of the package. Model card: ``sslmot/appearance/weights/README.md``."""
 
-_CONFIG_KEY = "sslmot.encoder"  # in the metadata of a file: its EncoderConfig as JSON
-_MOST_LAYERS = 16  # of a projection
-_CALIBRATION_KEY = "sslmot.calibration"  # there may be: thresholds that fit it, as JSON
+_CONFIG_KEY = "sslmot.encoder"  # key in the metadata of a file: the EncoderConfig as JSON
+_MOST_LAYERS = 16  # limit for the projection
+_CALIBRATION_KEY = "sslmot.calibration"  # optional key: thresholds that fit the encoder, as JSON
 
 
+Architecture: TypeAlias = Literal["resnet18", "resnet50", "resnet101"]
+Parts: TypeAlias = Literal[1, 2, 4, 8]
 Feature: TypeAlias = Literal["projection", "backbone"]
-"""What describes a box: z = f(x), as the paper has it, or what enters the projection."""
+"""Feature of a box: the output z of the projection, as in the paper, or of the backbone."""
 
 
 @dataclass(frozen=True)
-class EncoderConfig:
-    """What an encoder is made of; stored in its file.
+class EncoderConfig(Settings):
+    """Structure of an encoder. It is stored in the encoder's file.
 
     Attributes:
-        architecture: Backbone: "resnet18", "resnet50" (the paper's) or "resnet101".
-        crop_size: Height and width of a crop, pixels; the paper's, 256x128 is its alternative.
-        mean: Of red, green and blue, in 0..1: crops are normalised by it.
-        std: Likewise.
-        projection: Widths of the layers of the projection MLP, whose last normalisation is all that
-            is left with (); None for a backbone alone.
-        feature: What describes a box: "projection" (z) or "backbone" (what enters the projection).
-        parts: Horizontal stripes of the backbone's feature, see `ResNet`; 1
-            for the average of its last map.
-        middle: Share of a box's width that is looked at, in its middle: the sides show background
-            and neighbours.
-        ibn: Whether the backbone's blocks normalise half of their channels by the crop itself.
+        architecture: Backbone: "resnet18", "resnet50" (as in the paper) or "resnet101".
+        crop_size: Height and width of a crop, pixels. The default is the paper's; the paper also
+            uses 256x128.
+        mean: Mean of red, green and blue, in 0..1, to normalise crops.
+        std: Standard deviation of red, green and blue, to normalise crops.
+        projection: Widths of the layers of the projection MLP. With () only its last normalisation
+            is left. None for no projection.
+        feature: Feature of a box: "projection" (z) or "backbone" (the input of the projection).
+        parts: Number of horizontal stripes in the backbone's feature, see `ResNet`. 1 for the
+            average of the last map.
+        middle: Share of the width of a box to use, around its centre. The sides of a box show
+            background and neighbours.
+        ibn: Whether the blocks of the backbone use instance normalisation for half of their
+            channels, see `IBN`.
 
     Raises:
-        ValueError: A field is out of range, or the feature wants a projection and there is none.
+        ValueError: A field is out of range, or the feature is "projection" without a projection.
     """
 
-    architecture: str = "resnet50"
-    crop_size: tuple[int, int] = (128, 64)
-    mean: RGB = IMAGENET_MEAN
-    std: RGB = IMAGENET_STD
-    projection: tuple[int, ...] | None = (2048, 2048, 2048)
+    architecture: Architecture = "resnet50"
+    crop_size: tuple[int, int] = setting((128, 64), 1, 4096)
+    mean: tuple[float, float, float] = setting(IMAGENET_MEAN, 0, 1)
+    std: tuple[float, float, float] = setting(IMAGENET_STD, 1e-3, 10)
+    projection: tuple[int, ...] | None = setting((2048, 2048, 2048), 1, 16384)
     feature: Feature = "projection"
-    parts: int = 1
-    middle: float = 1.0
+    parts: Parts = 1
+    middle: float = setting(1.0, 0.1, 1)
     ibn: bool = False
 
     def __post_init__(self) -> None:
-        if self.architecture not in list(ARCHITECTURES):
+        super().__post_init__()
+        if self.projection is not None and len(self.projection) > _MOST_LAYERS:
             raise ValueError(
-                f"architecture: expected one of {', '.join(ARCHITECTURES)}, "
-                f"got {self.architecture!r}"
+                f"projection: expected at most {_MOST_LAYERS} layers, got {len(self.projection)}"
             )
-        _check_numbers("crop_size", self.crop_size, 2, int, 1, 4096)
-        _check_numbers("mean", self.mean, 3, float, 0, 1)
-        _check_numbers("std", self.std, 3, float, 1e-3, 10)
-        if self.projection is not None:
-            _check_numbers("projection", self.projection, None, int, 1, 16384)
-            if len(self.projection) > _MOST_LAYERS:
-                raise ValueError(
-                    f"projection: expected at most {_MOST_LAYERS} layers, "
-                    f"got {len(self.projection)}"
-                )
-        if isinstance(self.parts, bool) or self.parts not in PARTS:
-            known = ", ".join(map(str, PARTS))
-            raise ValueError(f"parts: expected one of {known}, got {self.parts!r}")
-        if isinstance(self.middle, bool) or not (
-            isinstance(self.middle, (int, float)) and 0.1 <= self.middle <= 1
-        ):
-            raise ValueError(f"middle: expected a number of 0.1 to 1, got {self.middle!r}")
-        if not isinstance(self.ibn, bool):
-            raise ValueError(f"ibn: expected True or False, got {self.ibn!r}")
-        features = ("backbone",) if self.projection is None else get_args(Feature)
-        if self.feature not in features:
-            raise ValueError(
-                f"feature: expected {' or '.join(features)} with projection "
-                f"{self.projection}, got {self.feature!r}"
-            )
-
-    @classmethod
-    def from_json(cls, text: str) -> EncoderConfig:
-        """Read what :meth:`to_json` wrote, be it before a field was added.
-
-        Raises:
-            ValueError: It is no JSON object of these fields, or a field is out of range.
-        """
-        fields = reading.from_json(text)
-        expected = sorted(cls.__dataclass_fields__)
-        if not isinstance(fields, dict) or not set(fields) <= set(expected):
-            raise ValueError(f"config: expected a JSON object of {expected}, got {text:.1000}")
-        # JSON knows lists alone.
-        values: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in fields.items()
-        }
-        return cls(**values)
-
-    def to_json(self) -> str:
-        """All fields as a JSON object."""
-        return json.dumps(asdict(self))
-
-
-def _check_numbers(
-    name: str, values: Any, count: int | None, kind: type[int | float], low: float, high: float
-) -> None:
-    kinds = (int,) if kind is int else (int, float)
-    if (
-        not isinstance(values, tuple)
-        or (count is not None and len(values) != count)
-        or not all(isinstance(value, kinds) and low <= value <= high for value in values)
-    ):
-        number = "" if count is None else f"{count} "
-        raise ValueError(
-            f"{name}: expected a tuple of {number}{kind.__name__} in {low} to {high}, "
-            f"got {values!r}"
-        )
+        if self.projection is None and self.feature == "projection":
+            raise ValueError("feature: expected backbone with projection None, got 'projection'")
 
 
 class EncoderNetwork(nn.Module):
-    """The trainable part: (N, 3, h, w) normalised crops -> z.
+    """The trainable network: (N, 3, h, w) normalised crops -> z.
 
     Attributes:
         backbone: (N, 3, h, w) -> (N, ``backbone.dim``).
-        projection: Linear layers with batch normalisation, ReLU between them, no affine part in
-            the last normalisation, as in SimSiam; None where the config has none.
+        projection: Linear layers with batch normalisation and ReLU between them, as in SimSiam.
+            The last normalisation has no affine part. None if the config has no projection.
     """
 
     projection: nn.Sequential | None
@@ -165,7 +109,7 @@ class EncoderNetwork(nn.Module):
         self.backbone = resnet(config.architecture, config.parts, config.ibn)
         self.projection = None
         if config.projection is not None:
-            # No biases: the normalisation that follows would take them away.
+            # No biases: the normalisation after each layer subtracts the mean.
             width, layers = self.backbone.dim, []
             for i, out in enumerate(config.projection):
                 layers += [nn.BatchNorm1d(width), nn.ReLU()] if i else []
@@ -174,33 +118,33 @@ class EncoderNetwork(nn.Module):
             self.projection = nn.Sequential(*layers, nn.BatchNorm1d(width, affine=False))
 
     def forward(self, crops: Tensor) -> Tensor:
-        """Describe crops by z; by the backbone's feature where there is no projection."""
+        """Return z, or the output of the backbone if there is no projection."""
         x: Tensor = self.backbone(crops)
         return x if self.projection is None else self.projection(x)
 
 
 class Encoder:
-    """Describes the boxes of a frame by a network.
+    """Embeds the boxes of a frame with a neural network.
 
     A :class:`~sslmot.FeatureExtractor`.
 
     Args:
-        config: Make-up of the network.
-        seed: Of the weights, which are random; torch's own generators are left as they are.
-        device: Where to run, such as "cpu" or "cuda:1"; None for CUDA where there is one.
-        batch_size: Most crops in a pass, which bounds the memory.
-        bfloat16: Whether to run in bfloat16 (parameters and features stay float32); None for
-            where the hardware computes in it.
+        config: Structure of the network.
+        seed: Seed of the random weights. The global generators of torch do not change.
+        device: Device, such as "cpu" or "cuda:1". None for CUDA if available, else the CPU.
+        batch_size: Maximum number of crops in a pass. It limits the memory.
+        bfloat16: Whether to run in bfloat16. Parameters and features stay float32. None for
+            bfloat16 if the hardware supports it.
 
     Attributes:
         config: As given.
-        network: The trainable part; calling the encoder puts it in eval mode, and runs a copy with
-            folded normalisations, made anew when a weight changes (but for what is written to its
-            ``data``, which does not tell).
-        metadata: What the file said beside config and calibration: str -> str.
-        calibration: Fields of :class:`~sslmot.TrackerConfig` that fit its features, see
-            `sslmot calibrate`; none where the file says none. (The file that comes with the
-            package needs none: the config's defaults fit it.)
+        network: The trainable network. A call of the encoder puts it in eval mode and runs a copy
+            with folded normalisations. The copy is made again when a weight changes. Writes to the
+            ``data`` of a weight are not noticed.
+        metadata: Metadata of the file, without config and calibration: str -> str.
+        calibration: Fields of :class:`~sslmot.TrackerConfig` that fit the features, see
+            `sslmot calibrate`. Empty if the file has none. The encoder of the package has none,
+            since the defaults of TrackerConfig fit it.
 
     Raises:
         ValueError: The batch size is below 1.
@@ -218,10 +162,10 @@ class Encoder:
         if batch_size < 1:
             raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
         self.config = config if config is not None else EncoderConfig()
-        # Tensors made in inference mode could not be trained, and do not say when they change.
+        # Tensors created in inference mode cannot be trained and have no version counter.
         with torch.inference_mode(False):
             with torch.random.fork_rng(devices=[]):
-                torch.default_generator.manual_seed(seed)  # of the CPU alone
+                torch.default_generator.manual_seed(seed)  # only the generator of the CPU
                 network = EncoderNetwork(self.config)
             device = device or ("cuda" if torch.cuda.is_available() else "cpu")
             place: dict[str, Any] = {"device": device, "memory_format": torch.channels_last}
@@ -242,20 +186,20 @@ class Encoder:
         batch_size: int = 64,
         bfloat16: bool | None = None,
     ) -> Encoder:
-        """Read an encoder from a file that :meth:`save` wrote; weights may be of half precision.
+        """Read an encoder from a file written by :meth:`save`. Weights may be float16.
 
         Args:
-            path: A safetensors file; None for the weights that come with the package (their card
-                is ``sslmot/appearance/weights/README.md``).
+            path: A safetensors file. None for the weights of the package (model card:
+                ``sslmot/appearance/weights/README.md``).
             device: As for the class.
-            feature: What is to describe a box; None for what the file says.
+            feature: Feature of a box. None for the feature in the file's config.
             batch_size: As for the class.
             bfloat16: As for the class.
 
         Raises:
-            FileNotFoundError: There is no such file.
-            ValueError: It is no safetensors file, has no config or a wrong one, a wrong
-                calibration, or its tensors are not those of the config, or not finite.
+            FileNotFoundError: The file does not exist.
+            ValueError: The file is not a safetensors file, its config is missing or wrong, its
+                calibration is wrong, or its tensors do not fit the config or are not finite.
         """
         path = SHIPPED if path is None else path
         tensors, metadata = tensor_files.read(path)
@@ -270,11 +214,11 @@ class Encoder:
             calibration = {} if text is None else fields_from_json(text)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
-        # A config can ask for any size: before there is such a network, do the tensors have it?
+        # A config can declare any size. Check the tensors before a network of that size is made.
         tensor_files.expect(path, tensors, lambda: EncoderNetwork(config))
         encoder = cls(config, device=device, batch_size=batch_size, bfloat16=bfloat16)
         encoder.metadata = metadata
-        # Thresholds of one feature are not those of the other.
+        # Thresholds calibrated for one feature do not fit the other.
         encoder.calibration = calibration if config.feature == stored.feature else {}
         encoder.network.load_state_dict(tensors)
         return encoder
@@ -282,12 +226,12 @@ class Encoder:
     def save(
         self, path: str | Path, metadata: Mapping[str, str] | None = None, *, half: bool = False
     ) -> None:
-        """Write config, calibration and weights as a safetensors file, whole or not at all.
+        """Write config, calibration and weights atomically as a safetensors file.
 
         Args:
             path: File to write or replace.
-            metadata: To go with them, added to :attr:`metadata`.
-            half: Write float16, half the size.
+            metadata: Metadata to store in addition to :attr:`metadata`.
+            half: Whether to write float16, which halves the size.
         """
         dtype = torch.float16 if half else torch.float32
         tensors = {
@@ -301,9 +245,9 @@ class Encoder:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Which encoder this is: a hash of config and weights, as they are when first asked for.
+        """Hash of config and weights, computed at the first access.
 
-        Features of two encoders do not compare, so a :class:`~sslmot.Gallery` keeps it.
+        A :class:`~sslmot.Gallery` stores it, since features of two encoders cannot be compared.
         """
         digest = hashlib.sha256(self.config.to_json().encode())
         for name, tensor in sorted(self.network.state_dict().items()):
@@ -313,7 +257,7 @@ class Encoder:
 
     @property
     def device(self) -> torch.device:
-        """Where the network is."""
+        """Device of the network."""
         return self.network.backbone.conv1.weight.device
 
     @property
@@ -324,33 +268,33 @@ class Encoder:
         return int(self.network.backbone.dim)
 
     def __call__(self, frame: ArrayLike, boxes: ArrayLike) -> Any:
-        """Describe each box.
+        """Embed each box.
 
         Args:
-            frame: (H, W, 3) uint8, BGR; NumPy, or a torch tensor, which is cropped where it is.
+            frame: (H, W, 3) uint8, BGR: NumPy, or a torch tensor, which is cropped on its device.
             boxes: (N, 4) numbers, xyxy pixels.
 
         Returns:
-            (N, D) float32: NumPy where the network is on the CPU, else a torch tensor beside it.
-            Zeros for a box without area or out of the frame.
+            (N, D) float32: NumPy if the network is on the CPU, else a torch tensor on its device.
+            Zeros for a box without area or outside the frame.
 
         Raises:
-            ValueError: As `crops.crop`.
+            ValueError: As for `crops.crop`.
         """
         return self.embed_frames([frame], [boxes])[0]
 
     def embed_frames(self, frames: Sequence[ArrayLike], boxes: Sequence[ArrayLike]) -> list[Any]:
-        """Describe the boxes of several frames, such as those of several cameras, together.
+        """Embed the boxes of several frames together, for example of several cameras.
 
         Args:
-            frames: As for a call, of any sizes.
-            boxes: Of each frame (N, 4).
+            frames: Frames of any sizes, as for ``__call__``.
+            boxes: (N, 4) for each frame.
 
         Returns:
-            Of each frame what a call returns.
+            The features of each frame, as from ``__call__``.
 
         Raises:
-            ValueError: The numbers of frames and of boxes differ, or as `crops.crop`.
+            ValueError: The lists differ in length, or as for `crops.crop`.
         """
         if len(frames) != len(boxes):
             raise ValueError(f"boxes: expected those of {len(frames)} frames, got {len(boxes)}")
@@ -368,28 +312,28 @@ class Encoder:
                 if len(here):
                     cut = crop(frame, here, c.crop_size, c.mean, c.std, middle=c.middle)
                     crops.append(torch.as_tensor(cut, device=self.device))
-            parts.append(self.describe(torch.cat(crops)))
+            parts.append(self.embed_crops(torch.cat(crops)))
         features = torch.split(torch.cat(parts), counts)
         return [z.numpy() if self.device.type == "cpu" else z for z in features]
 
     def send(self, frame: ArrayLike) -> None:
-        """Start sending a frame to a network on CUDA; a call with the same array is to follow.
+        """Start to copy a frame to the GPU. A call with the same array must follow.
 
-        From the thread that reads frames, while the one before is tracked. On the CPU, and with a
-        frame that is on CUDA, there is nothing to send.
+        The thread that reads frames can call this while the previous frame is tracked. It does
+        nothing if the network is on the CPU or the frame is on CUDA already.
 
         Args:
-            frame: (H, W, 3) uint8, BGR, left as it is until the call.
+            frame: (H, W, 3) uint8, BGR. It must not change before the call.
 
         Raises:
-            ValueError: The frame is of another shape or dtype.
+            ValueError: The frame has a wrong shape or dtype.
         """
         frame = check_frame(frame, None)
         if self._crops_on_cuda and not is_cuda(frame):
             self._uploads.send(frame)
 
     def _upload(self, frame: ArrayLike) -> Any:
-        """A frame on the network's device, which cuts crops out faster than the host does."""
+        """Return a frame on the network's device, which cuts crops faster than the CPU."""
         frame = check_frame(frame, None)
         return frame if is_cuda(frame) else self._uploads.take(frame)
 
@@ -401,18 +345,18 @@ class Encoder:
     def _uploads(self) -> Uploads:
         return Uploads(self.device)
 
-    def describe(self, crops: Tensor) -> Tensor:
-        """Describe crops that are cut and normalised, in one pass.
+    def embed_crops(self, crops: Tensor) -> Tensor:
+        """Embed normalised crops in one pass.
 
         Args:
-            crops: (N, 3, height, width) float32 on :attr:`device`, as `crops.crop`
-                makes them of the config's size.
+            crops: (N, 3, height, width) float32 on :attr:`device`, as made by `crops.crop` with the
+                config's size.
 
         Returns:
-            (N, D) float32 on :attr:`device`; zeros for a crop that is all 0.
+            (N, D) float32 on :attr:`device`. Zeros for a crop of zeros.
 
         Raises:
-            ValueError: The crops are of another shape.
+            ValueError: The crops have a wrong shape.
         """
         if tuple(crops.shape[1:]) != (3, *self.config.crop_size):
             height, width = self.config.crop_size
@@ -425,11 +369,11 @@ class Encoder:
     def folded(
         self, dtype: torch.dtype = torch.float32, *, for_cpu: bool = False
     ) -> InferenceNetwork:
-        """The network as it is now, for inference alone.
+        """Copy the network, as it is now, for inference.
 
         Args:
             dtype: As for :class:`~sslmot.appearance.inference.InferenceNetwork`.
-            for_cpu: Likewise.
+            for_cpu: As for :class:`~sslmot.appearance.inference.InferenceNetwork`.
         """
         projected = self.config.feature == "projection"
         with torch.inference_mode(False):
@@ -442,7 +386,7 @@ class Encoder:
             )
 
     def _inference(self) -> Callable[[Tensor], Tensor]:
-        """What describes crops, made anew where a weight has changed."""
+        """Return the network for inference. It is made again if a weight has changed."""
         dtype = torch.bfloat16 if self.bfloat16 else torch.float32
         weights = [*self.network.parameters(), *self.network.buffers()]
         made_of = dtype, [(id(w), w.data_ptr(), w._version) for w in weights]  # noqa: SLF001
@@ -457,12 +401,11 @@ class Encoder:
 
 
 class _Folded(NamedTuple):
-    """A network for inference, and which weights it was made of.
+    """A network for inference, and the weights that it was made of.
 
     Attributes:
-        weights: Kept, so that no other tensor has their places.
-        made_of: The type of the convolutions; of each weight who and where it is, and how often it
-            was written to.
+        weights: The weights. The references keep ids and addresses from being reused.
+        made_of: Dtype of the convolutions; id, address and version of each weight.
         run: The network.
     """
 
@@ -472,7 +415,7 @@ class _Folded(NamedTuple):
 
 
 def computes_in_bfloat16(device: torch.device) -> bool:
-    """Whether the hardware has bfloat16 arithmetic: emulated, it is slower than float32."""
+    """Return whether the hardware has bfloat16 arithmetic. Emulation is slower than float32."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):  # an older torch

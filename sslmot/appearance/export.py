@@ -1,4 +1,4 @@
-"""An encoder as ONNX or TorchScript, for programs without this package."""
+"""Export an encoder as ONNX or TorchScript, for use without this package."""
 
 from __future__ import annotations
 
@@ -15,34 +15,35 @@ from sslmot import files
 from sslmot.appearance.encoder import Encoder
 
 Format: TypeAlias = Literal["onnx", "torchscript"]
-"""What an encoder can be written as."""
+"""Formats of an exported encoder."""
 
 NOTES = "sslmot.json"
-"""The extra file of a TorchScript that holds the notes, as a JSON object of strings."""
+"""Name of the extra file in a TorchScript archive: the notes, as a JSON object of strings."""
 
 
 def export(encoder: Encoder, path: str | Path, format: Format = "onnx") -> None:
-    """Write the network of an encoder, whole or not at all.
+    """Write the network of an encoder atomically.
 
-    It takes ``crops``, (N, 3, height, width) float32 as `crops.crop` makes them, for
-    any N from 1 on, and gives ``features``, (N, D) float32 of unit length, zeros for a crop that is
-    all 0. With it go :func:`notes`: the metadata of ONNX, an extra file of TorchScript.
+    Its input ``crops`` is (N, 3, height, width) float32, N >= 1, as made by `crops.crop`. Its
+    output ``features`` is (N, D) float32 of unit length, or zeros for a crop of zeros. The file
+    contains the :func:`notes`: in the metadata of ONNX, or in an extra file of TorchScript.
 
     Args:
-        encoder: Whose features they are.
+        encoder: The encoder.
         path: File to write or replace.
-        format: "onnx", which takes the package ``onnx``, or "torchscript".
+        format: "onnx", which needs the package ``onnx``, or "torchscript".
 
     Raises:
-        ValueError: The format is another.
-        ImportError: There is no ``onnx``.
+        ValueError: The format is unknown.
+        ImportError: The package ``onnx`` is not installed.
     """
     if format not in get_args(Format):
         raise ValueError(f"format: expected {' or '.join(get_args(Format))}, got {format!r}")
     network = _UnitFeatures(encoder).eval()
     crops = torch.zeros((2, 3, *encoder.config.crop_size))
     with torch.no_grad(), warnings.catch_warnings():
-        # torch's newer exporters make no TorchScript, and ONNX with packages of their own alone.
+        # The deprecated exporters are used on purpose. torch's new exporters do not write
+        # TorchScript, and need additional packages for ONNX.
         warnings.simplefilter("ignore", DeprecationWarning)
         to_bytes = _to_onnx if format == "onnx" else _to_torchscript
         data = to_bytes(network, crops, notes(encoder))
@@ -50,7 +51,7 @@ def export(encoder: Encoder, path: str | Path, format: Format = "onnx") -> None:
 
 
 def notes(encoder: Encoder) -> dict[str, str]:
-    """How an encoder's crops are made, and which encoder it is; lists as JSON."""
+    """Return how to make the encoder's crops, its calibration and fingerprint. Lists are JSON."""
     c = encoder.config
     return {
         "size": json.dumps(c.crop_size),  # height and width, pixels
@@ -59,8 +60,8 @@ def notes(encoder: Encoder) -> dict[str, str]:
         "mean": json.dumps(c.mean),
         "std": json.dumps(c.std),
         "resize": "bilinear with antialias",
-        "middle": json.dumps(c.middle),  # share of a box's width that is cut
-        "padding": "0",  # what lies out of the frame
+        "middle": json.dumps(c.middle),  # share of the width of a box to cut out
+        "padding": "0",  # value outside the frame
         "calibration": json.dumps(encoder.calibration),
         "fingerprint": encoder.fingerprint,
     }
@@ -86,7 +87,7 @@ def _to_onnx(network: nn.Module, crops: Tensor, about: dict[str, str]) -> bytes:
     try:
         import onnx
     except ImportError as error:
-        raise ImportError(f"ONNX needs more: pip install sslmot[export] ({error})") from error
+        raise ImportError(f"ONNX export needs: pip install sslmot[export] ({error})") from error
 
     made: Any = io.BytesIO()
     torch.onnx.export(
@@ -94,7 +95,7 @@ def _to_onnx(network: nn.Module, crops: Tensor, about: dict[str, str]) -> bytes:
         (crops,),
         made,
         dynamo=False,
-        do_constant_folding=False,  # with it torch 2.13 loses tensors that are equal
+        do_constant_folding=False,  # torch 2.13 would drop tensors that are equal
         input_names=["crops"],
         output_names=["features"],
         dynamic_axes={"crops": {0: "N"}, "features": {0: "N"}},

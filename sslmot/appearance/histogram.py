@@ -13,16 +13,16 @@ from sslmot.appearance.crops import crop
 from sslmot.inputs import to_numpy
 from sslmot.types import ArrayLike, Features
 
-# Chosen on MOT17-09; neighbours of each number do about as well.
+# Chosen on MOT17-09. Results hardly change with nearby numbers.
 _CROP = (48, 24)  # height and width, pixels
 _STRIPES = 6
 _BINS = (8, 4, 4)  # hue, saturation, value
-_LEVELS = (16, 8, 8)  # of a pixel's hue, saturation, value, each shared out between two bins
-_SPREAD = 0.15  # of the weight across the box, in its width
+_LEVELS = (16, 8, 8)  # of hue, saturation, value; each level is shared between two bins
+_SPREAD = 0.15  # standard deviation of a pixel's weight across the box, in widths of the box
 
 
 def _shares(levels: int, bins: int, *, circular: bool = False) -> npt.NDArray[np.float32]:
-    """(levels, bins): how a level is shared between its two nearest bins."""
+    """Return the share of each level in each bin, (levels, bins): two nearest bins get it."""
     place = (np.arange(levels) + 0.5) * bins / levels - 0.5
     distance = np.abs((place if circular else place.clip(0, bins - 1))[:, None] - np.arange(bins))
     if circular:
@@ -32,20 +32,20 @@ def _shares(levels: int, bins: int, *, circular: bool = False) -> npt.NDArray[np
 
 
 class ColorHistogram:
-    """Describes a person by the colours (hue, saturation, value) of six stripes, head to foot.
+    """Embeds a person as colour histograms (hue, saturation, value) of six stripes, head to foot.
 
-    A pixel counts more the nearer it is to the middle of the box, where the body is, and not at all
-    out of the frame. A feature is the square root of a histogram, so the cosine of two is their
-    Bhattacharyya coefficient: near 1 for one person, around .5 for two.
+    Pixels near the vertical axis of the box have the largest weight, since the body is there.
+    Pixels outside the frame have none. A feature is the square root of a histogram, so the cosine
+    of two features is their Bhattacharyya coefficient: near 1 for one person, about 0.5 for two.
 
-    A :class:`~sslmot.FeatureExtractor`. It keeps people of one clip apart; light and cameras that
-    change are beyond it.
+    A :class:`~sslmot.FeatureExtractor`. It can tell people apart within one clip. It does not work
+    across cameras or changes of light.
 
     Attributes:
-        calibration: Fields of :class:`~sslmot.TrackerConfig` that fit it: a little more lenient
-            than what ``sslmot calibrate`` finds on MOT17-09, which tracks generated crowds better,
-            and that clip no worse.
-        fingerprint: What a gallery knows its features by.
+        calibration: Fields of :class:`~sslmot.TrackerConfig` that fit the features. They are a
+            little more lenient than those that ``sslmot calibrate`` finds on MOT17-09. They track
+            generated crowds better, and that clip no worse.
+        fingerprint: Id by which a gallery checks that features are of the same extractor.
     """
 
     fingerprint: ClassVar[str] = "ColorHistogram"
@@ -69,21 +69,21 @@ class ColorHistogram:
         return _STRIPES * int(np.prod(_BINS))
 
     def __call__(self, frame: ArrayLike, boxes: ArrayLike) -> Features:
-        """Describe each box.
+        """Embed each box.
 
         Args:
             frame: (H, W, 3) uint8, BGR.
             boxes: (N, 4) numbers, xyxy pixels.
 
         Returns:
-            (N, 768) float32, rows of length 1; zeros for a box without area or out of the frame.
+            (N, 768) float32, rows of length 1. Zeros for a box without area or outside the frame.
 
         Raises:
-            ValueError: As `crops.crop`.
+            ValueError: As for `crops.crop`.
         """
-        import cv2  # half of the time of importing sslmot, spared to who brings features
+        import cv2  # it takes half of the import time of sslmot, so it is imported on first use
 
-        # Padding is 0 and every colour 255 to 256: what an edge of the frame mixes is below.
+        # Colours become 255 to 256, padding stays 0. Smaller values are mixed with padding.
         crops = to_numpy(crop(frame, boxes, _CROP, mean=(-255,) * 3, std=(1, 1, 1)), "crops")
         n = len(crops)
         if n == 0:
@@ -92,7 +92,7 @@ class ColorHistogram:
         rgb = np.clip(crops - 255, 0, 1).transpose(0, 2, 3, 1).reshape(-1, _CROP[1], 3)
         hsv = cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV).reshape(n, *_CROP, 3)
 
-        # One count over (box, stripe, level) for all boxes, then levels are shared out to bins.
+        # One bincount over (box, stripe, level) for all boxes, then levels are shared to bins.
         index = np.arange(n)[:, None, None] * _STRIPES + self._stripes
         for channel, (levels, largest) in enumerate(zip(_LEVELS, (360, 1, 1), strict=True)):
             level = (hsv[..., channel] * (levels / largest)).astype(np.intp)

@@ -1,4 +1,4 @@
-"""An encoder's network as it runs where nothing learns: the same features by fewer operations."""
+"""An encoder's network for inference: the same features with fewer operations."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 class InferenceNetwork(nn.Module):
-    """A network whose normalisations are folded into the layers before them.
+    """A network with each normalisation folded into the layer before it.
 
     Args:
-        backbone: Copied, as it is and where it is.
-        projection: Likewise; None where the backbone's feature is asked for.
-        crop_size: Height and width of all crops to come, pixels.
-        dtype: Of convolutions and averages; what follows is float32.
-        for_cpu: Whether to choose what oneDNN is fast at.
+        backbone: The backbone. It is copied on its device.
+        projection: The projection, copied too. None for the feature of the backbone.
+        crop_size: Height and width of all crops, pixels.
+        dtype: Dtype of convolutions and averages. The later layers are float32.
+        for_cpu: Whether to choose operations that are fast with oneDNN.
     """
 
     def __init__(
@@ -41,15 +41,15 @@ class InferenceNetwork(nn.Module):
         if self.projection is not None and isinstance(self.projection[0], nn.BatchNorm1d):
             self.projection[0] = _Affine(self.projection[0])
         height, width = crop_size
-        if for_cpu and -(-width // 32) == 2:  # of the last layer's map
+        if for_cpu and -(-width // 32) == 2:  # the width of the last layer's map
             _multiply_columns(self.backbone.layer4)
         for module in self.backbone.modules():
             if isinstance(module, (nn.Conv2d, _TwoColumns)):
                 module.to(dtype)
         to_channels_last: dict[str, Any] = {"memory_format": torch.channels_last}
         self.backbone.to(**to_channels_last)
-        # An average is a product with what each pixel of the map adds to each part of it, which is
-        # what its row adds times what its column adds.
+        # Averages over parts are linear, so they become one matrix product per map. The weight of
+        # a pixel is the weight of its row times the weight of its column.
         downs = (32,) if backbone.parts == 1 else (8, 16, 32)
         device = backbone.conv1.weight.device
         rows = [torch.eye(-(-height // down), device=device) for down in downs]
@@ -62,9 +62,9 @@ class InferenceNetwork(nn.Module):
         self.weights = nn.ParameterList(nn.Parameter(w, requires_grad=False) for w in weights)
 
     def forward(self, crops: Tensor) -> Tensor:
-        """Describe crops: (N, 3, height, width) float32 -> (N, D) float32.
+        """Embed crops: (N, 3, height, width) float32 -> (N, D) float32.
 
-        A crop that is all 0 is padding alone and says nothing: its feature is 0.
+        A crop of zeros contains padding only. Its feature is 0.
         """
         x = crops.to(self.dtype).contiguous(memory_format=torch.channels_last)
         maps = self.backbone.maps(x)
@@ -79,9 +79,9 @@ class InferenceNetwork(nn.Module):
 
 
 class _InstanceNorm(nn.Module):
-    """Instance normalisation of the first channels, in the order in memory that convolutions like.
+    """Instance normalisation of the first channels that keeps the channels-last memory format.
 
-    torch's own turns the map to another order, and every convolution behind it turns it back.
+    torch's own module changes the format, and each convolution after it changes it back.
     """
 
     def __init__(self, norm: nn.InstanceNorm2d) -> None:
@@ -98,7 +98,7 @@ class _InstanceNorm(nn.Module):
 
 
 class _Affine(nn.Module):
-    """A normalisation with nothing before it to fold it into."""
+    """A normalisation without a layer before it, so it cannot be folded."""
 
     def __init__(self, norm: nn.BatchNorm1d) -> None:
         super().__init__()
@@ -111,15 +111,15 @@ class _Affine(nn.Module):
 
 
 class _TwoColumns(nn.Module):
-    """A 3x3 convolution of a map two columns wide, as one product.
+    """A 3x3 convolution of a map with two columns, as one matrix product.
 
-    Each row of the result is made of three rows of the map, whole ones. oneDNN is slow at so narrow
-    maps, and would multiply the padding beside them too.
+    Each row of the result is a product with three whole rows of the map. oneDNN is slow for such
+    narrow maps, and multiplies the padding columns too.
     """
 
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
-        # (column, out, row, column, channel): of the three columns under the filter two are there.
+        # (column, out, row, column, channel): two of the filter's three columns are on the map.
         kernel = conv.weight.detach().permute(0, 2, 3, 1)
         weight = torch.stack([kernel[:, :, 1:], kernel[:, :, :2]])
         self.weight = nn.Parameter(weight.flatten(0, 1).flatten(1), requires_grad=False)
@@ -141,7 +141,7 @@ def _multiply_columns(layer: nn.Module) -> None:
 
 
 def _fold(network: Module) -> Module:
-    """A copy without the normalisations that follow a layer in their module."""
+    """Copy a network with each normalisation folded into the layer before it."""
     network = copy.deepcopy(network).eval().requires_grad_(False)
     for module in list(network.modules()):
         for (_, layer), (name, norm) in pairwise(list(module.named_children())):
@@ -163,7 +163,7 @@ def _fold(network: Module) -> Module:
 
 
 def _scale_and_shift(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """What a normalisation multiplies by, and then adds: (C,) each."""
+    """Return the factor and the offset of a normalisation, (C,) each."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     scale = torch.rsqrt(norm.running_var + norm.eps)

@@ -1,8 +1,8 @@
-"""ResNet-18, 50 and 101 without a classifier; parameters are named as torchvision names them.
+"""ResNet-18, 50 and 101 without a classifier. Parameters have the names of torchvision.
 
-He et al., "Deep residual learning for image recognition", 2015, with the stride of a bottleneck on
-its 3x3 convolution ("v1.5"). A checkpoint of torchvision loads with ``strict=True`` once its
-``fc.weight`` and ``fc.bias`` are taken out.
+He et al., "Deep residual learning for image recognition", 2015. A bottleneck has its stride in the
+3x3 convolution ("v1.5"). A checkpoint of torchvision loads with ``strict=True`` after
+``fc.weight`` and ``fc.bias`` are removed.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 PARTS = (1, 2, 4, 8)
-"""How many stripes a feature may have."""
+"""Allowed numbers of stripes of a feature."""
 
-_SPREAD = 0.2  # of the weight across a box, in its width
+_SPREAD = 0.2  # standard deviation of a column's weight across a box, in widths of the box
 
 
 def _conv(channels: int, out: int, size: int, stride: int = 1) -> nn.Conv2d:
@@ -25,29 +25,29 @@ def _conv(channels: int, out: int, size: int, stride: int = 1) -> nn.Conv2d:
 class IBN(nn.Module):
     """Instance normalisation of the first half of the channels, batch normalisation of the rest.
 
-    Pan et al., "Two at once", 2018 (IBN-a): what is normalised by itself loses the light and the
-    colours of its camera, which helps where the network has never been.
+    Pan et al., "Two at once", 2018 (IBN-a). Instance normalisation removes the light and the
+    colours of the camera, which helps in scenes that the network was not trained on.
     """
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.IN = nn.InstanceNorm2d(width // 2, affine=True)  # named as the authors' weights are
+        self.IN = nn.InstanceNorm2d(width // 2, affine=True)  # the name in the authors' weights
         self.BN = nn.BatchNorm2d(width - width // 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise: (N, C, H, W) -> the same."""
+        """Normalise: (N, C, H, W) -> (N, C, H, W)."""
         half = self.IN.num_features
         return torch.cat([self.IN(x[:, :half]), self.BN(x[:, half:])], dim=1)
 
 
 class _Block(nn.Module, ABC):
-    """A residual block: ``relu(x + body(x))``, the body given by a subclass.
+    """A residual block: ``relu(x + body(x))``. Subclasses implement the body.
 
     Args:
-        channels: Of the input.
-        width: Of the body's inner layers.
-        stride: Of the body.
-        first_norm: Makes the first normalisation of the body.
+        channels: Number of input channels.
+        width: Number of channels of the body's inner layers.
+        stride: Stride of the body.
+        first_norm: Class of the first normalisation of the body.
     """
 
     expansion: int
@@ -120,16 +120,16 @@ def _layer(
 class ResNet(nn.Module):
     """(N, 3, H, W) images -> (N, ``dim``) features.
 
-    With one part a feature is the average of the last map. With more, those of the two finer maps
-    before it join, averaged over that many horizontal stripes: a person's head, trunk and legs keep
-    a part of the feature each (Sun et al., "Beyond part models", 2018), and what is simpler than
-    the last map's content is also what holds in places where the network has never been. Middle
-    columns count most, since the sides of a box show background.
+    With one part, a feature is the average of the last map. With more parts, it also contains
+    averages of the two finer maps before it, over that many horizontal stripes. So head, trunk and
+    legs of a person each have a part of the feature (Sun et al., "Beyond part models", 2018). Finer
+    maps have simpler content, which also generalises better to scenes without training data.
+    Columns in the middle have the largest weight, since the sides of a box show background.
 
     Attributes:
         parts: Number of stripes, head to foot.
-        dim: Width of a feature: with one part 512 of ResNet-18, else 2048; with four parts 2048 of
-            ResNet-18.
+        dim: Width of a feature. With one part: 512 for ResNet-18, 2048 for the others. With four
+            parts: 2048 for ResNet-18.
     """
 
     def __init__(
@@ -154,31 +154,31 @@ class ResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def maps(self, x: Tensor) -> list[Tensor]:
-        """What a feature is made of: (N, 3, H, W) -> maps (N, C, h, w), from fine to coarse."""
+        """Compute the maps of a feature: (N, 3, H, W) -> (N, C, h, w) each, from fine to coarse."""
         x = nn.functional.max_pool2d(self.bn1(self.conv1(x)), 3, 2, padding=1)
-        x = torch.relu_(x)  # of the largest, which is the largest of what ReLU leaves
+        x = torch.relu_(x)  # after the pooling: the result is the same, on fewer numbers
         second = self.layer2(self.layer1(x))
         third = self.layer3(second)
         last = self.layer4(third)
         return [last] if self.parts == 1 else [second, third, last]
 
     def averages(self, maps: list[Tensor]) -> list[Tensor]:
-        """Average maps: (N, C, h, w) -> (N, C), or (N, C * ``parts``) of those before the last."""
+        """Average maps: (N, C, h, w) -> (N, C) for the last, (N, C * ``parts``) for the others."""
         *finer, last = maps
         if self.parts == 1:
             return [nn.functional.adaptive_avg_pool2d(last, 1).flatten(1)]
         return [*(_stripes(x, self.parts) for x in finer), _stripes(last, 1)]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Describe images: (N, 3, H, W) -> (N, ``dim``)."""
+        """Embed images: (N, 3, H, W) -> (N, ``dim``)."""
         return join(self.averages(self.maps(x)))
 
 
 def join(parts: list[Tensor]) -> Tensor:
-    """Averages of maps as one feature: (N, D) each -> (N, sum of D)."""
+    """Join the averages of maps into one feature: (N, D) each -> (N, sum of D)."""
     if len(parts) == 1:
         return parts[0]
-    # Each map has an equal say.
+    # Normalised, so that each map has the same weight.
     return torch.cat([nn.functional.normalize(x.float(), dim=1) for x in parts], dim=1)
 
 
@@ -192,15 +192,16 @@ def _stripes(x: Tensor, count: int) -> Tensor:
 
 
 def resnet(name: str, parts: int = 1, ibn: bool = False) -> ResNet:
-    """A ResNet with random weights (from torch's global generator).
+    """Create a ResNet with random weights, from torch's global generator.
 
     Args:
         name: "resnet18", "resnet50" or "resnet101".
-        parts: Stripes to average over, each.
-        ibn: Whether the first normalisation of each block is :class:`IBN`, but for the last layer.
+        parts: Number of stripes of a feature.
+        ibn: Whether the first normalisation of each block is :class:`IBN`. The last layer never
+            uses it.
 
     Raises:
-        ValueError: For another name.
+        ValueError: The name is unknown.
     """
     if name not in ARCHITECTURES:
         raise ValueError(f"name: expected one of {', '.join(ARCHITECTURES)}, got {name!r}")

@@ -1,4 +1,4 @@
-"""Frames on their way to a CUDA device, which goes on with its work meanwhile."""
+"""Copy frames to a CUDA device while the device computes."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import Tensor
 from sslmot.types import Frame
 
 _MOST = 8
-"""Frames that were sent and nobody asked for, before the oldest is forgotten."""
+"""Maximum number of sent frames that were not taken. Beyond it, the oldest is dropped."""
 
 
 class Uploads:
-    """Sends frames by a stream of its own.
+    """Copies frames to a CUDA device in a separate stream.
 
     Args:
         device: A CUDA device.
@@ -28,28 +28,28 @@ class Uploads:
         self._lock = threading.Lock()
 
     def send(self, frame: Frame) -> None:
-        """Start sending a frame, for the same array to be asked for later; in any thread.
+        """Start to copy a frame. Any thread may call this. Get the copy with :meth:`take`.
 
         Args:
-            frame: (H, W, 3) uint8, left as it is until then.
+            frame: (H, W, 3) uint8. It must not change before :meth:`take`.
         """
-        # From page-locked memory the copy runs while the host goes on.
+        # A copy from page-locked memory does not block the host.
         pinned = torch.empty(frame.shape, dtype=torch.uint8, pin_memory=True)
         pinned.numpy()[...] = frame
         with torch.cuda.stream(self._stream):
             there = pinned.to(self._device, non_blocking=True)
             arrived: Any = self._stream.record_event()
         with self._lock:
-            # The frame is kept: no other array can have its place, and so its number.
+            # The reference to the frame keeps its id from being reused.
             self._sent[id(frame)] = frame, there, arrived
             while len(self._sent) > _MOST:
                 del self._sent[next(iter(self._sent))]
 
     def take(self, frame: Frame) -> Tensor:
-        """A frame on the device, for which the current stream waits; sent now if it was not.
+        """Return a frame on the device. The current stream waits for the copy.
 
         Args:
-            frame: (H, W, 3) uint8.
+            frame: (H, W, 3) uint8. It is sent now if :meth:`send` was not called with it.
         """
         with self._lock:
             sent = self._sent.pop(id(frame), None)
@@ -59,6 +59,6 @@ class Uploads:
         _, there, arrived = sent
         stream = torch.cuda.current_stream(self._device)
         stream.wait_event(arrived)
-        # So that its memory is not given to another before this stream is done with it.
+        # The allocator must not reuse the memory before this stream has used it.
         there.record_stream(stream)
         return there

@@ -1,4 +1,4 @@
-"""The command ``sslmot``."""
+"""The command line tool ``sslmot``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sslmot.cli import calibrate, export, learn, poses, track, tune
 
 
 def main(arguments: Arguments[str] | None = None) -> None:
-    """Run the command; exits with 2 and one line on stderr where the input is at fault."""
+    """Run a command. If its input is wrong, print one line to stderr and exit with status 2."""
     args = _parser().parse_args(arguments)
     try:
         with warnings.catch_warnings():
@@ -33,7 +33,7 @@ def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="sslmot",
-        description="Multi-object tracking whose appearance model learns from your own footage.",
+        description="Multi-object tracking with an appearance model trained on your own footage.",
     )
     parser.add_argument("--version", action="version", version=f"sslmot {version('sslmot')}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

@@ -1,4 +1,4 @@
-"""``sslmot calibrate``."""
+"""The command ``sslmot calibrate``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from sslmot.cli.flags import add_clip, add_extractor, extractor, is_video
+from sslmot.cli.flags import add_clip, add_extractor, is_video, make_extractor
 
 if TYPE_CHECKING:
     from sslmot.appearance.encoder import Encoder
@@ -22,9 +22,9 @@ def add_commands(commands: Any) -> None:
     calibrate = commands.add_parser(
         "calibrate",
         help="fit the tracker's thresholds to an encoder and footage, without labels",
-        description="Fit the thresholds of appearance to an encoder and to footage, without "
-        "labels: boxes of one frame are different people, a tracklet is one person. Writes "
-        "settings of the tracker, or a copy of the encoder that carries them.",
+        description="Fit the appearance thresholds to an encoder and footage, without labels: "
+        "boxes in one frame are different people, a tracklet is one person. Write the tracker's "
+        "settings, or a copy of the encoder that contains them.",
     )
     add_clip(calibrate)
     add_extractor(calibrate)
@@ -33,8 +33,8 @@ def add_commands(commands: Any) -> None:
         type=Path,
         default=_OUTPUT,
         metavar="FILE",
-        help="settings of the tracker, .yaml, or the encoder with its calibration in it, "
-        f".safetensors (default: {_OUTPUT})",
+        help="output: the tracker's settings (.yaml), or the encoder with its calibration "
+        f"(.safetensors) (default: {_OUTPUT})",
     )
     calibrate.set_defaults(run=_calibrate)
 
@@ -46,27 +46,27 @@ def _calibrate(args: argparse.Namespace) -> None:
     if args.output.suffix not in kinds:
         raise ValueError(f"--output: expected a file {' or '.join(kinds)}, got {args.output}")
     video = is_video(args)
-    describer = extractor(args)
-    # To fail now rather than after the last frame.
+    extractor = make_extractor(args)
+    # Fail now, not after the last frame.
     args.output.parent.mkdir(parents=True, exist_ok=True)
-    found = calibrate(_footage(args, describer, video))
+    found = calibrate(_footage(args, extractor, video))
     if args.output.suffix == ".yaml":
         found.config.save(args.output)
     else:
-        encoder = cast("Encoder", describer)
+        encoder = cast("Encoder", extractor)
         encoder.calibration = found.fields
         encoder.save(args.output)
     print(_table(found))
     print(args.output)
 
 
-def _footage(args: argparse.Namespace, describer: FeatureExtractor, video: bool) -> Footage:
+def _footage(args: argparse.Namespace, extractor: FeatureExtractor, video: bool) -> Footage:
     from sslmot.data.mot import Sequence
     from sslmot.tuning.footage import embed_sequence, embed_video
 
     if video:
-        return embed_video(args.path, args.detections, describer, progress=True)
-    return embed_sequence(Sequence.open(args.path), describer, progress=True)
+        return embed_video(args.path, args.detections, extractor, progress=True)
+    return embed_sequence(Sequence.open(args.path), extractor, progress=True)
 
 
 def _table(found: Calibration) -> str:

@@ -1,4 +1,4 @@
-"""``sslmot export``."""
+"""The command ``sslmot export``."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ def add_commands(commands: Any) -> None:
     export = commands.add_parser(
         "export",
         help="write an encoder as ONNX or TorchScript",
-        description="Write an encoder for programs without this package: from normalised crops, "
-        "(N, 3, height, width) float32, to features of unit length, (N, D) float32. Notes in the "
-        "file say how crops are made: metadata of ONNX, the extra file sslmot.json of TorchScript.",
+        description="Write an encoder for use without this package. Input: normalised crops, "
+        "(N, 3, height, width) float32. Output: features of unit length, (N, D) float32. Notes in "
+        "the file say how to make crops: in the metadata of ONNX, or in the extra file sslmot.json "
+        "of TorchScript.",
     )
     export.add_argument(
         "weights",
         type=Path,
         nargs="?",
         metavar="WEIGHTS",
-        help="encoder to export (default: the one shipped)",
+        help="encoder to export (default: the encoder of the package)",
     )
     export.add_argument("--format", choices=[*_SUFFIXES], default="onnx", help="default: onnx")
     export.add_argument(
         "--output",
         type=Path,
         metavar="FILE",
-        help="default: encoder.onnx or encoder.pt, in the working directory",
+        help="output file (default: encoder.onnx or encoder.pt)",
     )
     export.set_defaults(run=_export)
 

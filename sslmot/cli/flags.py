@@ -1,4 +1,4 @@
-"""Flags that several commands have, and what they stand for."""
+"""Flags shared by several commands."""
 
 from __future__ import annotations
 
@@ -14,31 +14,34 @@ if TYPE_CHECKING:
 
 
 def add_selection(parser: argparse.ArgumentParser) -> None:
-    """Which sequences of a folder."""
+    """Add flags to select sequences of a folder."""
     parser.add_argument(
         "--sequences",
         type=lambda names: names.split(","),
         metavar="NAMES",
-        help="some of the folder, such as 09 or MOT17-09,MOT17-11",
+        help="sequences of the folder to use, such as 09 or MOT17-09,MOT17-11 (default: all)",
     )
     parser.add_argument(
-        "--detector", choices=["DPM", "FRCNN", "SDP"], help="a variant of MOT17's sequences"
+        "--detector", choices=["DPM", "FRCNN", "SDP"], help="variant of MOT17's sequences to use"
     )
 
 
 def add_extractor(parser: argparse.ArgumentParser) -> None:
-    """What describes people; see `extractor`."""
+    """Add flags to select the feature extractor, see `make_extractor`."""
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
-        "--weights", type=Path, metavar="FILE", help="encoder to use (default: the one shipped)"
+        "--weights",
+        type=Path,
+        metavar="FILE",
+        help="encoder to use (default: the encoder of the package)",
     )
     which.add_argument(
         "--histogram", action="store_true", help="use colour histograms, which need no torch"
     )
 
 
-def extractor(args: argparse.Namespace) -> FeatureExtractor:
-    """What the flags of `add_extractor` ask for."""
+def make_extractor(args: argparse.Namespace) -> FeatureExtractor:
+    """Create the extractor that the flags of `add_extractor` select."""
     if args.histogram:
         if getattr(args, "feature", None) is not None:
             raise ValueError("--feature: expected none with --histogram")
@@ -51,20 +54,21 @@ def extractor(args: argparse.Namespace) -> FeatureExtractor:
 
 
 def add_sources(parser: argparse.ArgumentParser) -> None:
-    """Where crops come from; see `sslmot.data.sources.read_sources`."""
+    """Add arguments for sources of crops, see `sslmot.data.sources.read_sources`."""
     parser.add_argument(
         "paths",
         type=Path,
         nargs="*",
         metavar="PATH",
-        help="Market-1501, a MOTChallenge sequence or folder of them, a video, a folder of images",
+        help="Market-1501, a MOTChallenge sequence or a folder of sequences, a video, or a folder "
+        "of images",
     )
     parser.add_argument(
         "--detections",
         type=Path,
         action="append",
         metavar="FILE",
-        help="MOTChallenge detections of a video, one for each, in their order",
+        help="MOTChallenge detections of a video; repeat it for each video, in the same order",
     )
     add_selection(parser)
 
@@ -72,7 +76,7 @@ def add_sources(parser: argparse.ArgumentParser) -> None:
 def add_clip(
     parser: argparse.ArgumentParser, path: str = "a video, or a MOTChallenge sequence"
 ) -> None:
-    """A video with detections, or what has its own; see `is_video`."""
+    """Add arguments for a video with detections, or a sequence, see `is_video`."""
     parser.add_argument("path", type=Path, help=path)
     parser.add_argument(
         "--detections", type=Path, metavar="FILE", help="MOTChallenge detections of a video"
@@ -80,14 +84,16 @@ def add_clip(
 
 
 def is_video(args: argparse.Namespace) -> bool:
-    """Whether the flags of `add_clip` are of a video.
+    """Return whether the arguments of `add_clip` mean a video.
 
     Raises:
-        FileNotFoundError: There is nothing at the path.
-        ValueError: A video comes without detections, or a sequence with some.
+        FileNotFoundError: The path does not exist.
+        ValueError: A video has no detections, or a sequence has additional detections.
     """
     if not args.path.exists():
-        raise FileNotFoundError(f"path: expected a video or a folder, got {args.path}: not there")
+        raise FileNotFoundError(
+            f"path: expected a video or a folder, got {args.path}, which does not exist"
+        )
     video = not args.path.is_dir()
     if video and args.detections is None:
         raise ValueError("--detections: expected a file with a video, got none")
@@ -97,10 +103,10 @@ def is_video(args: argparse.Namespace) -> bool:
 
 
 def frame_numbers(text: str) -> range:
-    """The frames from A to B, both of them, of a flag ``A-B``.
+    """Parse a flag ``A-B``: frames A to B, inclusive.
 
     Raises:
-        ArgumentTypeError: It is none.
+        ArgumentTypeError: The text is not such a range.
     """
     first, _, last = text.partition("-")
     if not (first.isdecimal() and last.isdecimal() and 1 <= int(first) <= int(last)):
@@ -109,23 +115,25 @@ def frame_numbers(text: str) -> range:
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
-    """Where networks run."""
-    parser.add_argument("--device", help="such as cpu or cuda:1 (default: CUDA where there is one)")
+    """Add a flag for the device of networks."""
+    parser.add_argument(
+        "--device", help="device, such as cpu or cuda:1 (default: CUDA if available)"
+    )
 
 
 def add_config(parser: argparse.ArgumentParser, config: type[Any], paper: Any = None) -> None:
-    """One flag for each field of a config, explained by its docstring."""
+    """Add a flag for each field of a config, with help from the config's docstring."""
     group = parser.add_argument_group(
         "settings", f"fields of {config.__module__}.{config.__name__}"
     )
-    doc = inspect.getdoc(config) or ""  # none under python -OO
+    doc = inspect.getdoc(config) or ""  # python -OO removes docstrings
     meanings = dict(re.findall(r"^ {4}(\w+): (.+(?:\n {8}.+)*)", doc, re.M))
     default, hints = config(), get_type_hints(config)
     for field in dataclasses.fields(config):
         value = getattr(default, field.name)
         of_paper = value if paper is None else getattr(paper, field.name)
         meaning = " ".join(meanings.get(field.name, "").split()).replace("%", "%%")
-        differs = "" if of_paper == value else f"; of the paper: {of_paper}"
+        differs = "" if of_paper == value else f"; in the paper: {of_paper}"
         flag: dict[str, Any] = {"help": f"{meaning} (default: {value}{differs})"}
         choices = get_args(hints[field.name])
         if isinstance(value, bool):
@@ -149,7 +157,7 @@ def _number_or_word(text: str) -> float | str:
 
 
 def changes(args: argparse.Namespace, config: type[Any]) -> dict[str, Any]:
-    """The fields of a config that have been given."""
+    """Return the fields of a config that are set by flags."""
     given = {field.name: getattr(args, field.name) for field in dataclasses.fields(config)}
     return {
         name: tuple(value) if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""``sslmot train``, ``adapt`` and ``evaluate-reid``."""
+"""The commands ``sslmot train``, ``adapt`` and ``evaluate-reid``."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from sslmot.cli.flags import (
     add_selection,
     add_sources,
     changes,
-    extractor,
     frame_numbers,
     is_video,
+    make_extractor,
 )
 from sslmot.training.config import TrainConfig
 
@@ -31,8 +31,8 @@ def add_commands(commands: Any) -> None:
     train = commands.add_parser(
         "train",
         help="train an encoder without labels",
-        description="Train an encoder on unlabelled person crops: of a folder of images, of videos "
-        "with detections, of MOTChallenge sequences with their public detections. Writes a run: "
+        description="Train an encoder on unlabelled person crops from folders of images, videos "
+        "with detections, or MOTChallenge sequences with their public detections. Write a run: "
         "config.yaml, encoder.safetensors, checkpoint.safetensors, tensorboard/, crops/.",
     )
     add_sources(train)
@@ -40,7 +40,7 @@ def add_commands(commands: Any) -> None:
         "--output", type=Path, help="folder of the run (default: runs/ and the first path's name)"
     )
     train.add_argument(
-        "--resume", type=Path, metavar="RUN", help="go on with a run after its last whole epoch"
+        "--resume", type=Path, metavar="RUN", help="continue a run after its last complete epoch"
     )
     add_device(train)
     train.add_argument("--config", type=Path, metavar="FILE", help="settings in YAML")
@@ -52,21 +52,24 @@ def add_commands(commands: Any) -> None:
 
     adapt = commands.add_parser(
         "adapt",
-        help="train the encoder on by the very footage it is to describe, without labels",
-        description="Train the encoder on by the very footage it is to describe, without labels: "
-        "on two cores about four minutes for 500 frames of a crowd. Writes a run as `sslmot train` "
-        "does, encoder.safetensors in it; `sslmot train --resume RUN` goes on with one that was "
-        "interrupted.",
+        help="fine-tune the encoder on the footage to be tracked, without labels",
+        description="Fine-tune the encoder on the footage to be tracked, without labels. It takes "
+        "about four minutes for 500 frames of a crowd on two cores. Write a run with "
+        "encoder.safetensors, as `sslmot train` does. `sslmot train --resume RUN` continues an "
+        "interrupted run.",
     )
     add_clip(adapt)
     adapt.add_argument(
         "--frames",
         type=frame_numbers,
         metavar="A-B",
-        help="learn from these alone, such as 1-262 (default: all)",
+        help="frames to train on, such as 1-262 (default: all)",
     )
     adapt.add_argument(
-        "--weights", type=Path, metavar="FILE", help="encoder to adapt (default: the one shipped)"
+        "--weights",
+        type=Path,
+        metavar="FILE",
+        help="encoder to adapt (default: the encoder of the package)",
     )
     adapt.add_argument(
         "--output", type=Path, default=_ADAPTED, help=f"folder of the run (default: {_ADAPTED})"
@@ -76,16 +79,17 @@ def add_commands(commands: Any) -> None:
         type=int,
         default=_EPOCHS,
         metavar="N",
-        help=f"how often all crops are gone through (default: {_EPOCHS})",
+        help=f"number of passes over all crops (default: {_EPOCHS})",
     )
     add_device(adapt)
     adapt.set_defaults(run=_adapt)
 
     reid = commands.add_parser(
         "evaluate-reid",
-        help="score how well features tell who is who",
-        description="Score features by re-identification: the held-out identities of Market-1501 "
-        "across cameras, or the annotated people of MOTChallenge sequences after a gap.",
+        help="score features by re-identification",
+        description="Score features by re-identification: of the held-out identities of "
+        "Market-1501 across cameras, or of the annotated people in MOTChallenge sequences after a "
+        "gap.",
     )
     reid.add_argument("path", type=Path, help="Market-1501, a sequence, or a folder of sequences")
     add_selection(reid)
@@ -93,7 +97,7 @@ def add_commands(commands: Any) -> None:
     reid.add_argument(
         "--feature",
         choices=["projection", "backbone"],
-        help="what describes a person, in place of what the encoder's file says",
+        help="feature of a person (default: the feature in the encoder's file)",
     )
     reid.set_defaults(run=_evaluate_reid)
 
@@ -105,18 +109,18 @@ def _train(args: argparse.Namespace) -> None:
         from sslmot.training.folder import check_output
         from sslmot.training.trainer import resume, train
     except ImportError as error:
-        raise ImportError(f"training needs more: pip install sslmot[train] ({error})") from error
+        raise ImportError(f"training needs: pip install sslmot[train] ({error})") from error
 
     given = changes(args, TrainConfig)
     if args.resume is not None:
         others = ("paths", "output", "config", "paper", "sequences", "detector", "detections")
         if given or any(getattr(args, name) for name in others):
-            raise ValueError("--resume: expected no sources and no settings, which the run has")
+            raise ValueError("--resume: expected no sources and no settings; the run has them")
         resume(args.resume, device=args.device, progress=True)
         print(f"{args.resume / 'encoder.safetensors'}")
         return
     if args.paper and args.config is not None:
-        raise ValueError("--paper: expected no --config beside it")
+        raise ValueError("--paper: expected no --config with it")
     start = TrainConfig.paper() if args.paper else TrainConfig()
     config = TrainConfig.load(args.config) if args.config is not None else start
     config = dataclasses.replace(config, **given)
@@ -124,7 +128,7 @@ def _train(args: argparse.Namespace) -> None:
         raise ValueError("paths: expected one source or more, got none")
     output = args.output or Path("runs") / args.paths[0].resolve().stem
     crops = None
-    if int(os.environ.get("RANK", 0)) == 0:  # of the processes that torchrun starts, one reads
+    if int(os.environ.get("RANK", 0)) == 0:  # only one of torchrun's processes reads the crops
         check_output(output)
         crops = read_sources(
             args.paths,
@@ -144,7 +148,7 @@ def _adapt(args: argparse.Namespace) -> None:
         from sslmot.training.adapt import adapt, adaptation
         from sslmot.training.folder import check_output
     except ImportError as error:
-        raise ImportError(f"training needs more: pip install sslmot[train] ({error})") from error
+        raise ImportError(f"training needs: pip install sslmot[train] ({error})") from error
 
     detections = [args.detections] if is_video(args) else None
     check_output(args.output)
@@ -169,7 +173,7 @@ def _evaluate_reid(args: argparse.Namespace) -> None:
     print(
         table(
             evaluate_reid(
-                args.path, extractor(args), sequences=args.sequences, detector=args.detector
+                args.path, make_extractor(args), sequences=args.sequences, detector=args.detector
             )
         )
     )

@@ -1,4 +1,4 @@
-"""``sslmot pose-model``, ``train-pngan`` and ``make-poses``."""
+"""The commands ``sslmot pose-model``, ``train-pngan`` and ``make-poses``."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def add_commands(commands: Any) -> None:
     model = commands.add_parser(
         "pose-model",
         help="get a pose model",
-        description="Take BlazePose (Apache-2.0) out of the wheel of mediapipe 0.10.21, which pip "
-        "downloads and does not install.",
+        description="Extract BlazePose (Apache-2.0) from the wheel of mediapipe 0.10.21. pip "
+        "downloads the wheel and does not install it.",
     )
     model.add_argument("action", choices=["extract"])
     model.add_argument("--output", type=Path, default=_MODEL, help=f"default: {_MODEL}")
@@ -41,7 +41,7 @@ def add_commands(commands: Any) -> None:
     pngan = commands.add_parser(
         "train-pngan",
         help="train a generator of pose views",
-        description="Train PN-GAN, which shows the person of a crop in another pose. Writes a run: "
+        description="Train PN-GAN, which shows the person of a crop in another pose. Write a run: "
         "config.yaml, generator.safetensors, checkpoint.safetensors, samples/, tensorboard/, "
         "pairs.safetensors, crops/.",
     )
@@ -49,7 +49,7 @@ def add_commands(commands: Any) -> None:
     _add_joints(pngan)
     pngan.add_argument("--output", type=Path, help="folder of the run (default: runs/pngan)")
     pngan.add_argument(
-        "--resume", type=Path, metavar="RUN", help="go on with a run after its last whole epoch"
+        "--resume", type=Path, metavar="RUN", help="continue a run after its last complete epoch"
     )
     add_device(pngan)
     pngan.add_argument("--config", type=Path, metavar="FILE", help="settings in YAML")
@@ -58,9 +58,9 @@ def add_commands(commands: Any) -> None:
 
     make = commands.add_parser(
         "make-poses",
-        help="show crops in other poses, for `sslmot train --poses`",
-        description="Show each crop in the four canonical poses nearest its own, once; started "
-        "again, it goes on where it ended.",
+        help="generate crops in other poses, for `sslmot train --poses`",
+        description="Generate each crop in the four canonical poses nearest to its own pose. The "
+        "same command continues an interrupted run.",
     )
     add_sources(make)
     make.add_argument(
@@ -83,7 +83,7 @@ def _add_joints(parser: argparse.ArgumentParser) -> None:
         "--joints",
         type=Path,
         metavar="DIR",
-        help=f"where joints are kept from run to run (default: {_JOINTS})",
+        help=f"folder to cache joints in (default: {_JOINTS})",
     )
 
 
@@ -108,7 +108,7 @@ def _train_pngan(args: argparse.Namespace) -> None:
         others = ("paths", "output", "config", "sequences", "detector", "detections", "pose_model",
                   "joints")  # fmt: skip
         if given or any(getattr(args, name) for name in others):
-            raise ValueError("--resume: expected no sources and no settings, which the run has")
+            raise ValueError("--resume: expected no sources and no settings; the run has them")
         resume_pngan(args.resume, device=device, progress=True)
         print(args.resume / "generator.safetensors")
         return
@@ -156,13 +156,13 @@ def _needing_more() -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise ImportError(f"pose views need more: pip install sslmot[pose] ({error})") from error
+        raise ImportError(f"pose views need: pip install sslmot[pose] ({error})") from error
 
 
 def _crops(
     args: argparse.Namespace, size: tuple[int, int], *, labelled: bool
 ) -> tuple[CropSet, npt.NDArray[np.int64] | None]:
-    """The crops of the sources, and who is on them where labels are asked for."""
+    """Read the crops of the sources, and the identities if ``labelled``."""
     from sslmot.data.labelled import read_labelled
     from sslmot.data.sources import read_sources
 

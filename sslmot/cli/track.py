@@ -1,4 +1,4 @@
-"""``sslmot track``, ``evaluate`` and ``demo``."""
+"""The commands ``sslmot track``, ``evaluate`` and ``demo``."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from sslmot.cli.flags import (
     add_extractor,
     add_selection,
     changes,
-    extractor,
     is_video,
+    make_extractor,
 )
 from sslmot.tracking.config import TrackerConfig
 
@@ -23,27 +23,27 @@ def add_commands(commands: Any) -> None:
     """Add the commands to a parser."""
     track = commands.add_parser(
         "track",
-        help="track a video with detections, or MOTChallenge sequences with their own",
-        description="Track a video with detections, or MOTChallenge sequences with their own; "
-        "writes NAME.txt (MOTChallenge results) and NAME.json (time, settings), NAME being the "
-        "sequence's, or the video's without its suffix.",
+        help="track a video with detections, or MOTChallenge sequences",
+        description="Track a video with detections, or MOTChallenge sequences with their public "
+        "detections. Write NAME.txt (MOTChallenge results) and NAME.json (time, settings). NAME is "
+        "the name of the sequence, or of the video without its suffix.",
     )
     add_clip(track, "a video, a MOTChallenge sequence, or a folder of sequences")
     track.add_argument("--output", type=Path, default=Path("results"), help="default: results")
     add_selection(track)
     track.add_argument(
-        "--motion-only", action="store_true", help="leave appearance out; reads no frames"
+        "--motion-only", action="store_true", help="track without appearance; reads no frames"
     )
     add_extractor(track)
     track.add_argument(
         "--interpolate",
         type=int,
         metavar="N",
-        help="offline: fill gaps of tracks whose ends are at most N frames apart, such as 30, "
-        "when all frames are tracked (default: off)",
+        help="offline: after the last frame, fill gaps of tracks whose ends are at most N frames "
+        "apart, such as 30 (default: off)",
     )
     track.add_argument(
-        "--config", type=Path, metavar="FILE", help="settings in YAML, of calibrate or tune"
+        "--config", type=Path, metavar="FILE", help="settings in YAML, from calibrate or tune"
     )
     track.add_argument(
         "--paper", action="store_true", help="start from TrackerConfig.paper(), not the defaults"
@@ -64,13 +64,13 @@ def add_commands(commands: Any) -> None:
     demo = commands.add_parser(
         "demo",
         help="track a generated crowd: scores, an annotated video and a picture",
-        description="Track a generated crowd with and without appearance; writes scores, an "
-        "annotated video and a picture.",
+        description="Track a generated crowd with and without appearance. Print scores, and write "
+        "an annotated video and a picture.",
     )
     demo.add_argument("--output", type=Path, default=Path("demo"), help="default: demo")
-    demo.add_argument("--people", type=int, help="how many")
-    demo.add_argument("--frames", type=int, help="how long")
-    demo.add_argument("--seed", type=int, help="which crowd")
+    demo.add_argument("--people", type=int, help="number of people")
+    demo.add_argument("--frames", type=int, help="number of frames")
+    demo.add_argument("--seed", type=int, help="seed of the crowd")
     demo.set_defaults(run=_demo)
 
 
@@ -82,19 +82,19 @@ def _track(args: argparse.Namespace) -> None:
     if args.motion_only and (args.weights is not None or args.histogram):
         raise ValueError("--weights, --histogram: expected none with --motion-only")
     if args.paper and args.config is not None:
-        raise ValueError("--paper: expected no --config beside it")
+        raise ValueError("--paper: expected no --config with it")
     video = is_video(args)
     if video and (args.sequences is not None or args.detector is not None):
         raise ValueError("--sequences, --detector: expected none with a video")
-    describer = None if args.motion_only else extractor(args)
+    extractor = None if args.motion_only else make_extractor(args)
     given = changes(args, TrackerConfig)
     if args.paper:
         config = TrackerConfig.paper(**given)
     elif args.config is not None:
         config = dataclasses.replace(TrackerConfig.load(args.config), **given)
     else:
-        config = dataclasses.replace(Tracker(extractor=describer).config, **given)
-    tracker = Tracker(config, extractor=describer)
+        config = dataclasses.replace(Tracker(extractor=extractor).config, **given)
+    tracker = Tracker(config, extractor=extractor)
     how: dict[str, Any] = {
         "appearance": not args.motion_only,
         "max_gap": args.interpolate,

@@ -1,4 +1,4 @@
-"""``sslmot tune``."""
+"""The command ``sslmot tune``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sslmot.cli.flags import add_extractor, add_selection, extractor
+from sslmot.cli.flags import add_extractor, add_selection, make_extractor
 
 _OUTPUT = Path("runs/tune")
 _TRIALS = 100
@@ -17,14 +17,15 @@ def add_commands(commands: Any) -> None:
     tune = commands.add_parser(
         "tune",
         help="search the tracker's settings on annotated sequences",
-        description="Search the tracker's settings on annotated MOTChallenge sequences, by Optuna. "
-        "Writes config.yaml, the best so far, and study.db, with which the same command goes on.",
+        description="Search the tracker's settings on annotated MOTChallenge sequences, with "
+        "Optuna. Write config.yaml, the best settings so far, and study.db. The same command "
+        "continues the search.",
     )
     tune.add_argument("path", type=Path, help="a sequence, or a folder of sequences")
     tune.add_argument("--output", type=Path, default=_OUTPUT, help=f"default: {_OUTPUT}")
     add_selection(tune)
     tune.add_argument(
-        "--motion-only", action="store_true", help="leave appearance out; needs no frames"
+        "--motion-only", action="store_true", help="track without appearance; needs no frames"
     )
     add_extractor(tune)
     tune.add_argument(
@@ -35,7 +36,7 @@ def add_commands(commands: Any) -> None:
         type=int,
         default=_TRIALS,
         metavar="N",
-        help=f"how many there are to be, with those of runs before (default: {_TRIALS})",
+        help=f"total number of trials, including those of earlier runs (default: {_TRIALS})",
     )
     tune.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
     tune.set_defaults(run=_tune)
@@ -50,7 +51,7 @@ def _tune(args: argparse.Namespace) -> None:
     tuned = tune(
         sequences(args.path, args.sequences, args.detector),
         args.output,
-        extractor=None if args.motion_only else extractor(args),
+        extractor=None if args.motion_only else make_extractor(args),
         metric=args.metric,
         trials=args.trials,
         seed=args.seed,
@@ -60,5 +61,5 @@ def _tune(args: argparse.Namespace) -> None:
     print(config.read_text(), end="")
     print(
         f"# {config}: {args.metric} {tuned.score:.2f}, {tuned.default:.2f} by default; "
-        f"{tuned.trials} trials, {tuned.pruned} of them given up early"
+        f"{tuned.trials} trials, {tuned.pruned} of them stopped early"
     )

@@ -1,1 +1,1 @@
-"""Readers of the data that sslmot tracks and learns from."""
+"""Readers of data for tracking and training."""

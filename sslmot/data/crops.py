@@ -1,4 +1,4 @@
-"""Person crops to learn from: images of one size, and what is known of them without labels."""
+"""Person crops for training: images of one size, with clip, frame and tracklet of each."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from sslmot.types import ArrayLike, Frame
 
 _ARRAYS = ("images", "clips", "frames", "tracklets")
 _NAMES = ("clip_names", "skipped")
-_LAST = 2**31 - 1  # of frames and tracklets: two of them together are one int64
+_LAST = 2**31 - 1  # limit of frame and tracklet numbers, so that a pair of them fits in int64
 
 
 @dataclass(frozen=True, eq=False)
 class CropSet:
-    """Person crops of one size, with what is known of them without labels.
+    """Person crops of one size. None of the fields needs labels.
 
     Attributes:
-        images: (N, h, w, 3) uint8, RGB; in memory or memory-mapped.
-        clips: (N,) int32, index into clip_names: the recording (one camera, one run of the clock).
-        frames: (N,) int64, when in the clip; -1 where unknown.
-        tracklets: (N,) int64, crops of one number show one person (found by strict linking, no
-            label); -1 for a crop that is linked to nothing. Numbers are unique over the whole set.
-        clip_names: of each clip.
-        skipped: what could not be read, a line each.
+        images: (N, h, w, 3) uint8, RGB, in memory or memory-mapped.
+        clips: (N,) int32, index into ``clip_names``. A clip is one recording of one camera.
+        frames: (N,) int64, frame number in the clip, -1 if unknown.
+        tracklets: (N,) int64. Crops with the same number show one person (found by strict linking,
+            without labels). -1 for a crop without a link. Numbers are unique over the whole set.
+        clip_names: The name of each clip.
+        skipped: One line for each image or frame that could not be read.
 
     Raises:
         ValueError: An array has another shape, dtype or range.
@@ -89,13 +89,13 @@ class CropSet:
 
     @classmethod
     def concatenate(cls, sets: Iterable[CropSet]) -> CropSet:
-        """Join sets into one; clips and tracklets are numbered on.
+        """Join sets into one. Clips and tracklets get new, unique numbers.
 
         Args:
-            sets: One or more, of one size. A single one is given back as it is.
+            sets: One or more sets with the same crop size. A single set is returned unchanged.
 
         Raises:
-            ValueError: There is no set, or sizes differ.
+            ValueError: There is no set, or the sizes differ.
         """
         sets = list(sets)
         sizes = sorted({crops.size for crops in sets})
@@ -120,13 +120,13 @@ class CropSet:
         )
 
     def save(self, folder: str | Path) -> None:
-        """Write a folder that :meth:`load` reads, whole or not at all.
+        """Write a folder that :meth:`load` reads. The write is atomic.
 
         Args:
-            folder: To make; its parents must be there.
+            folder: The folder to create, in an existing parent folder.
 
         Raises:
-            FileExistsError: It exists.
+            FileExistsError: The folder exists.
         """
         folder = Path(folder)
         if folder.exists():
@@ -139,11 +139,11 @@ class CropSet:
 
     @classmethod
     def load(cls, folder: str | Path) -> CropSet:
-        """Read what :meth:`save` wrote; the images stay on disk and are mapped into memory.
+        """Read a folder written by :meth:`save`. The images are memory-mapped.
 
         Raises:
-            FileNotFoundError: The folder, or a file of it, is missing.
-            ValueError: A file is damaged, or they do not fit together.
+            FileNotFoundError: The folder or one of its files is missing.
+            ValueError: A file is damaged, or the files do not fit together.
         """
         folder = Path(folder)
         try:
@@ -160,18 +160,18 @@ class CropSet:
 
 
 def cut(frame: Frame, boxes: ArrayLike, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    """Cut boxes out of a frame as images, resized as the encoder's crops are.
+    """Cut boxes out of a frame as images, with the same resizing as the encoder's crops.
 
     Args:
         frame: (H, W, 3) uint8, BGR.
-        boxes: (N, 4) numbers, xyxy pixels; black where they reach out of the frame.
+        boxes: (N, 4) numbers, xyxy pixels. Parts outside the frame become black.
         size: Height and width of a crop, pixels.
 
     Returns:
         (N, height, width, 3) uint8, RGB.
 
     Raises:
-        ValueError: As `crops.crop`.
+        ValueError: As for `crops.crop`.
     """
     values = crop(frame, boxes, size, (0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255))  # 0 to 255
     images: npt.NDArray[np.uint8] = np.rint(values).astype(np.uint8).transpose(0, 2, 3, 1)
@@ -179,13 +179,13 @@ def cut(frame: Frame, boxes: ArrayLike, size: tuple[int, int]) -> npt.NDArray[np
 
 
 def digests(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.void]:
-    """Tell images by their content and size: what was once made of one can then be kept.
+    """Hash the content and size of images, for use as cache keys.
 
     Args:
         images: (N, h, w, 3) uint8.
 
     Returns:
-        (N,) of 16 bytes each.
+        (N,) V16, 16 bytes per image.
     """
 
     def of(image: npt.NDArray[np.uint8]) -> bytes:

@@ -1,4 +1,4 @@
-"""One image: a file -> pixels."""
+"""Read an image file, with limits on its size."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ from sslmot import reading
 from sslmot.types import Frame
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-"""Of the files that are taken for images, in lower or upper case."""
+"""Suffixes of image files, in lower or upper case."""
 
 MOST_PIXELS = 2**26
-"""Of an image: phones make 50 million, 8K video 33."""
+"""Limit of pixels per image. Phones make 50 million pixels, 8K video 33 million."""
 
 _MOST_BYTES = 2**28
-_MOST_MARKERS = 2**16  # of a JPEG before its frame
-_FILLED = re.compile(rb"\xff+[^\xff]", re.DOTALL)
-_NO_SIZE = (0xC4, 0xC8, 0xCC)  # of JPEG's markers C0 to CF those that begin no frame
+_MOST_MARKERS = 2**16  # limit of markers before the frame header of a JPEG
+_FILLED = re.compile(rb"\xff+[^\xff]", re.DOTALL)  # a marker, with fill bytes before it
+_NO_SIZE = (0xC4, 0xC8, 0xCC)  # the JPEG markers in C0 to CF that are not frame headers
 
 
 def read_image(path: str | os.PathLike[str]) -> Frame:
-    """Read a JPEG, PNG, BMP or WebP.
+    """Read a JPEG, PNG, BMP or WebP file.
 
     Returns:
         (H, W, 3) uint8, BGR.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is no such image, was cut off, or has more than `MOST_PIXELS`.
+        FileNotFoundError: The file does not exist.
+        ValueError: The file is not such an image, is truncated, or has more than `MOST_PIXELS`.
     """
     path = Path(path)
     data = reading.read(path, _MOST_BYTES)
-    # Before it is decoded: a few kilobytes can declare gigabytes.
+    # Check the size before decoding: a file of a few kilobytes can declare gigabytes.
     width, height = _size(data)
     if not 1 <= width * height <= MOST_PIXELS:
         got = f"{width}x{height}" if width * height else "no readable image"
         raise ValueError(
             f"{path}: expected a JPEG, PNG, BMP or WebP of at most {MOST_PIXELS} pixels, got {got}"
         )
-    # Without its end marker a JPEG was cut off; OpenCV would paint the rest grey.
+    # A JPEG without its end marker is truncated. OpenCV would fill the rest with grey.
     if data.startswith(b"\xff\xd8") and b"\xff\xd9" not in data[len(data) // 2 :]:
         raise ValueError(f"{path}: expected a whole JPEG, got one without its end")
     try:
@@ -57,7 +57,7 @@ def read_image(path: str | os.PathLike[str]) -> Frame:
 
 
 def _size(data: bytes) -> tuple[int, int]:
-    """Width and height as the header of an image declares them; (0, 0) where it does not."""
+    """Return width and height from the header of an image, (0, 0) if it is malformed."""
     try:
         if data.startswith(b"\x89PNG\r\n\x1a\n") and data[12:16] == b"IHDR":
             width, height = _png_size(data)
@@ -70,13 +70,16 @@ def _size(data: bytes) -> tuple[int, int]:
             width, height = _webp_size(data)
         else:
             return 0, 0
-    except struct.error:  # cut off
+    except struct.error:  # truncated
         return 0, 0
-    return abs(width), abs(height)  # a BMP of negative height is one from top to bottom
+    return abs(width), abs(height)  # a BMP stored from top to bottom has a negative height
 
 
 def _png_size(data: bytes) -> tuple[int, int]:
-    """Look whether all chunks are there: OpenCV allocates what one declares before it reads it."""
+    """Return the size of a PNG, (0, 0) if a chunk is truncated.
+
+    OpenCV allocates the declared size of a chunk before it reads the chunk.
+    """
     place, kind = 8, b""
     while kind != b"IEND":
         length, kind = struct.unpack_from(">I4s", data, place)
@@ -88,10 +91,10 @@ def _png_size(data: bytes) -> tuple[int, int]:
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int]:
-    """Look for the marker that begins the frame."""
+    """Return the size from the frame header of a JPEG."""
     place = 2
     for _ in range(_MOST_MARKERS):
-        # Cameras leave bytes between markers, and a marker may begin with any number of FF.
+        # Some cameras write other bytes between markers. A marker may have several FF fill bytes.
         place = data.find(b"\xff", place)
         if place < 0:
             break
@@ -103,14 +106,14 @@ def _jpeg_size(data: bytes) -> tuple[int, int]:
         if 0xC0 <= marker <= 0xCF and marker not in _NO_SIZE:
             height, width = struct.unpack_from(">HH", data, place + 5)
             return width, height
-        # 00 and the restarts stand alone, within what is no segment.
+        # 00 and the restart markers have no segment, so no length.
         place += 2 if marker == 0 or 0xD0 <= marker <= 0xD8 else 2 + length
     return 0, 0
 
 
 def _webp_size(data: bytes) -> tuple[int, int]:
     kind = data[12:16]
-    if kind == b"VP8X":  # two numbers of three bytes
+    if kind == b"VP8X":  # width and height in three bytes each
         low, middle, high = struct.unpack_from("<HHH", data, 24)
         return (low | (middle & 0xFF) << 16) + 1, (middle >> 8 | high << 8) + 1
     if kind == b"VP8L":

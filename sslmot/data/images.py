@@ -1,4 +1,4 @@
-"""Folders of images, each a person crop."""
+"""Read folders of images in which each image is a person crop."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from sslmot.data.image_files import SUFFIXES, read_image
 
 
 def read_image_folder(root: str | Path, size: tuple[int, int]) -> CropSet:
-    """Read all images of a folder and of those in it.
+    """Read all images of a folder and its subfolders.
 
     Args:
-        root: The folder. Each folder with images in it becomes a clip.
+        root: The folder. Each folder that contains images becomes a clip.
         size: Height and width of a crop, pixels.
 
     Warns:
-        UserWarning: Images that cannot be read; they are skipped.
+        UserWarning: Some images cannot be read. They are skipped.
 
     Raises:
-        FileNotFoundError: There is no such folder.
-        ValueError: It holds no image that can be read.
+        FileNotFoundError: The folder does not exist.
+        ValueError: It contains no readable image.
     """
     root = Path(root).absolute()
     if not root.is_dir():
@@ -52,21 +52,21 @@ def read_image_folder(root: str | Path, size: tuple[int, int]) -> CropSet:
 def read_images(
     paths: Sequence[Path], size: tuple[int, int], name: str
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_], tuple[str, ...]]:
-    """Read images and resize each as a whole.
+    """Read images and resize them.
 
     Args:
         paths: P files.
-        size: Height and width to resize to, pixels.
-        name: Of the progress bar.
+        size: Height and width of the result, pixels.
+        name: Name of the progress bar.
 
     Returns:
-        (N, height, width, 3) uint8 RGB of those that can be read; (P,) bool, which those are; the
-        paths of the others.
+        The readable images, (N, height, width, 3) uint8 RGB; a (P,) bool mask of readable files;
+        one line for each of the other files.
 
     Warns:
-        UserWarning: How many cannot be read, and the first of them.
+        UserWarning: Some images cannot be read.
     """
-    # One allocation, touched only as far as it is filled.
+    # Memory pages beyond the images that are read are never touched.
     images = np.empty((len(paths), *size, 3), np.uint8)
     readable = np.zeros(len(paths), np.bool_)
     count = 0

@@ -1,4 +1,4 @@
-"""Crops of people who are known by labels: for what is supervised, and says so."""
+"""Read labelled person crops, for supervised training."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sslmot.data.market1501 import is_market1501, read_market1501
 from sslmot.data.sources import with_frames
 
 VISIBLE = 0.5
-"""Share of a person that must be seen, where the annotation says."""
+"""Minimum visibility of a person, if the data set annotates it."""
 
 
 def read_labelled(
@@ -23,23 +23,23 @@ def read_labelled(
     sequences: Iterable[str] | None = None,
     detector: mot.Detector | None = None,
 ) -> tuple[CropSet, npt.NDArray[np.int64]]:
-    """Read crops and who is on them.
+    """Read crops and their identities.
 
     Args:
         path: Market-1501 (its "train" part is read), or MOTChallenge with frames and annotations.
         size: Height and width of a crop, pixels.
-        sequences: Which sequences of MOTChallenge; see `sslmot.data.mot.sequences`.
-        detector: Which variant of MOT17.
+        sequences: Sequences of MOTChallenge to read, see `sslmot.data.mot.sequences`.
+        detector: Variant of MOT17.
 
     Returns:
-        N crops, and (N,) int64, numbers of people over all clips.
+        N crops, and (N,) int64 identities. They are unique over all clips.
 
     Warns:
-        UserWarning: Images that cannot be read, or sequences without frames; they are skipped.
+        UserWarning: Images cannot be read, or sequences have no frames. They are skipped.
 
     Raises:
-        FileNotFoundError: There is no such data, or a frame is missing.
-        ValueError: A file is malformed, or a selection fits nothing.
+        FileNotFoundError: The data does not exist, or a frame is missing.
+        ValueError: A file is malformed, or a selection matches nothing.
     """
     if is_market1501(path):
         if sequences is not None or detector is not None:

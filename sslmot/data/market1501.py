@@ -1,4 +1,7 @@
-"""Market-1501: person crops of six cameras, named ``identity_camera-sequence_frame_box.jpg``."""
+"""Read Market-1501: person crops of six cameras.
+
+Files have names such as ``0002_c1s1_000451_03.jpg``: identity, camera and sequence, frame, box.
+"""
 
 from __future__ import annotations
 
@@ -14,20 +17,20 @@ from sslmot.data.crops import CropSet
 from sslmot.data.images import read_images
 
 Part: TypeAlias = Literal["train", "held-out", "all"]
-"""What is learned from, what is evaluated on, or both."""
+"""The part for training, the part for evaluation, or both."""
 
 HELD_OUT_EVERY, HELD_OUT_MOST = 6, 100
-"""Held out are every sixth identity, in the order of their numbers, and at most 100."""
+"""Every sixth identity, in the order of their numbers, is held out, up to 100 identities."""
 
 _NAME = re.compile(r"(-1|\d{4})_(c(\d)s\d)_(\d{6})_\d{2}\.jpg")  # such as 0002_c1s1_000451_03.jpg
 
 
 @dataclass(frozen=True, eq=False)
 class Market1501:
-    """Crops, and beside them the labels, which are for evaluation only: learning sees the crops.
+    """Crops with labels. Self-supervised training uses the crops only.
 
     Attributes:
-        crops: N crops; a clip is one camera's sequence, such as "c1s1". No tracklets.
+        crops: N crops without tracklets. A clip is one sequence of a camera, such as "c1s1".
         identities: (N,) int64, the person.
         cameras: (N,) int32, 1 to 6.
     """
@@ -38,7 +41,7 @@ class Market1501:
 
 
 def is_market1501(root: str | Path) -> bool:
-    """Whether a folder is the data set, or holds images with names of it."""
+    """Return whether a folder is Market-1501 or contains images with its names."""
     root = Path(root)
     return (root / "bounding_box_train").is_dir() or (
         root.is_dir() and any(_NAME.fullmatch(path.name) for path in root.iterdir())
@@ -48,21 +51,21 @@ def is_market1501(root: str | Path) -> bool:
 def read_market1501(
     root: str | Path, size: tuple[int, int] = (128, 64), part: Part = "train"
 ) -> Market1501:
-    """Read the training images; junk and distractors (identities -1 and 0) are left out.
+    """Read the training images, without junk and distractors (identities -1 and 0).
 
-    The held-out part is fixed by the names of the files: see `HELD_OUT_EVERY`.
+    The identities of the held-out part follow from the file names, see `HELD_OUT_EVERY`.
 
     Args:
-        root: The data set's folder, or its ``bounding_box_train``.
+        root: The folder of the data set, or its ``bounding_box_train``.
         size: Height and width of a crop, pixels.
-        part: "train", "held-out" or "all"; no identity is in both of the first two.
+        part: "train", "held-out" or "all". "train" and "held-out" share no identity.
 
     Warns:
-        UserWarning: Images that cannot be read; they are skipped.
+        UserWarning: Some images cannot be read. They are skipped.
 
     Raises:
-        FileNotFoundError: There is no such folder, or no image of this part in it.
-        ValueError: There is no such part.
+        FileNotFoundError: The folder does not exist, or has no image of this part.
+        ValueError: The part is unknown.
     """
     if part not in get_args(Part):
         raise ValueError(f"part: expected train, held-out or all, got {part!r}")
@@ -71,7 +74,7 @@ def read_market1501(
     folder = folder if folder.is_dir() else root
     files = sorted(folder.iterdir()) if folder.is_dir() else []
     named = [(path, match) for path in files if (match := _NAME.fullmatch(path.name))]
-    # By clip and time: the order of names is that of identities, which must not show.
+    # Sort by clip and time. The order of names would reveal the identities to training.
     named.sort(key=lambda entry: (entry[1][2], int(entry[1][4]), entry[0].name))
     identities = np.array([int(match[1]) for _, match in named], np.int64)
     people = np.unique(identities[identities > 0])

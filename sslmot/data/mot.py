@@ -1,9 +1,10 @@
-"""MOTChallenge sequences (MOT15, MOT16, MOT17, MOT20): what is read and what is written.
+"""Read and write the MOTChallenge format (MOT15, MOT16, MOT17, MOT20).
 
-A sequence is a folder: ``seqinfo.ini``, detections in ``det/det.txt``, ground truth in
-``gt/gt.txt``, frames in ``img1/``. The files count frames and pixels from 1 and hold left, top,
-width, height; here frames count from 1 and boxes are 0-based xyxy: ``x1 = left - 1`` and
-``x2 = x1 + width``. Two decimals survive the way through float32 and back, up to 65,536 pixels.
+A sequence is a folder with ``seqinfo.ini``, detections in ``det/det.txt``, ground truth in
+``gt/gt.txt`` and frames in ``img1/``. In the files, frames and pixels count from 1, and a box is
+left, top, width, height. In this module, frames count from 1 and boxes are 0-based xyxy:
+``x1 = left - 1`` and ``x2 = x1 + width``. Two decimals are exact after conversion to float32 and
+back, up to 65,536 pixels.
 """
 
 from __future__ import annotations
@@ -24,28 +25,28 @@ from sslmot.data.image_files import read_image
 from sslmot.types import ArrayLike, Boxes, Frame
 
 Detector: TypeAlias = Literal["DPM", "FRCNN", "SDP"]
-"""The public detectors of MOT17, each a variant of every sequence."""
+"""The public detectors of MOT17. Each sequence exists in a variant for each detector."""
 
 PEDESTRIAN = 1
 """The class that MOTChallenge scores."""
 
 MOST_FRAMES = 10**7
-"""Of a clip: four days at 30 frames a second. Those who track or score look at each of them."""
+"""Limit of frames per clip: four days at 30 frames a second. Tracking and scoring visit each."""
 
-_MOST_INI = 2**16  # bytes of seqinfo.ini
+_MOST_INI = 2**16  # limit of bytes of seqinfo.ini
 
 
 @dataclass(frozen=True, eq=False)
 class GroundTruth:
-    """The annotated boxes of a sequence, one row a box, in the order of the file.
+    """The annotated boxes of a sequence, one row per box, in the order of the file.
 
     Attributes:
         frames: (G,) int64, from 1.
-        ids: (G,) int64, the person; once a frame.
+        ids: (G,) int64, the person. An id occurs once per frame.
         boxes: (G, 4) float32, xyxy pixels, 0-based.
-        considered: (G,) bool, False where scoring ignores the row.
-        classes: (G,) int64, `PEDESTRIAN` is scored. MOT15 annotates nothing else.
-        visibility: (G,) float32, 0 (hidden) to 1. MOT15 does not say: 1 there.
+        considered: (G,) bool, False if scoring ignores the row.
+        classes: (G,) int64. Only `PEDESTRIAN` is scored. MOT15 has no other class.
+        visibility: (G,) float32, 0 (hidden) to 1. MOT15 does not store it, so it is 1 there.
     """
 
     frames: npt.NDArray[np.int64]
@@ -63,7 +64,7 @@ class FrameResult(NamedTuple):
     """The tracks of one frame.
 
     Attributes:
-        frame: from 1.
+        frame: Frame number, from 1.
         ids: (N,) int64.
         boxes: (N, 4) float32, xyxy pixels, 0-based.
         scores: (N,) float32.
@@ -77,17 +78,17 @@ class FrameResult(NamedTuple):
 
 @dataclass(frozen=True)
 class Sequence:
-    """One MOTChallenge sequence: what ``seqinfo.ini`` says, and readers of the rest.
+    """A MOTChallenge sequence: the fields of ``seqinfo.ini``, and readers of the other files.
 
     Attributes:
-        path: its folder.
-        name: the folder's name, which results files carry.
-        frame_rate: frames a second.
-        length: frames, numbered 1 to ``length``.
-        width: of a frame, pixels.
-        height: of a frame, pixels.
-        image_dir: where the frames lie.
-        image_ext: of a frame's file, with its dot.
+        path: Folder of the sequence.
+        name: Name of the folder, also used for result files.
+        frame_rate: Frames per second.
+        length: Number of frames, which are numbered 1 to ``length``.
+        width: Width of a frame, pixels.
+        height: Height of a frame, pixels.
+        image_dir: Folder of the frames.
+        image_ext: Suffix of a frame's file, with the dot.
     """
 
     path: Path
@@ -101,11 +102,11 @@ class Sequence:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Sequence:
-        """Read ``seqinfo.ini``; the other files are read when asked for.
+        """Read ``seqinfo.ini``. The methods read the other files.
 
         Raises:
-            FileNotFoundError: there is no ``seqinfo.ini`` in ``path``.
-            ValueError: it lacks a field, or a field is no positive number.
+            FileNotFoundError: ``path`` has no ``seqinfo.ini``.
+            ValueError: A field is missing or is not a positive number.
         """
         path = Path(path).absolute()
         ini = _existing(path / "seqinfo.ini", "a sequence")
@@ -122,7 +123,7 @@ class Sequence:
                 value = float(text)
             except ValueError:
                 value = 0
-            # MOT15 holds a sequence of 2.5 frames a second; the other numbers are whole.
+            # MOT15 has a sequence with 2.5 frames a second. The other fields are integers.
             if not (0 < value <= most and (key == "frameRate" or value % 1 == 0)):
                 limit = f" of at most {most:g}" if value > most else ""
                 raise ValueError(f"{ini}: {key}: expected a positive number{limit}, got {text}")
@@ -141,33 +142,33 @@ class Sequence:
 
     @property
     def detections_path(self) -> Path:
-        """Where the public detections lie."""
+        """File of the public detections."""
         return self.path / "det" / "det.txt"
 
     @property
     def ground_truth_path(self) -> Path:
-        """Where the annotations lie; test sequences have none."""
+        """File of the annotations. Test sequences have none."""
         return self.path / "gt" / "gt.txt"
 
     @property
     def has_frames(self) -> bool:
-        """Whether the first frame is there."""
+        """Whether the first frame exists."""
         return reading.is_file(self._frame_path(1))
 
     def detections(self) -> EveryFrame:
-        """Read the public detections of frames 1 to ``length``; see `read_detections`."""
+        """Read the public detections of frames 1 to ``length``, see `read_detections`."""
         return EveryFrame(_read_found(self.detections_path, self.length), self.length)
 
     def ground_truth(self) -> GroundTruth:
         """Read the annotations.
 
         Raises:
-            FileNotFoundError: there is no ``gt/gt.txt``.
-            ValueError: a line is malformed (``path:line: expected ..., got ...``).
+            FileNotFoundError: ``gt/gt.txt`` does not exist.
+            ValueError: A line is malformed (``path:line: expected ..., got ...``).
         """
         path = _existing(self.ground_truth_path, f"the ground truth of {self.name}")
         rows = _read(path, (9, 10), self.length, ids=True)
-        # Ten columns are MOT15's: a position in the world, no class and no visibility.
+        # Ten columns mean MOT15, which has a world position but no class and no visibility.
         classes, visibility = (
             (rows[:, 7], rows[:, 8]) if rows.shape[1] == 9 else np.ones((2, len(rows)))
         )
@@ -175,7 +176,7 @@ class Sequence:
             frames=rows[:, 0].astype(np.int64),
             ids=rows[:, 1].astype(np.int64),
             boxes=_to_xyxy(rows),
-            # Cut to a whole number first, as TrackEval does.
+            # Truncate to an integer first, as TrackEval does.
             considered=rows[:, 6].astype(np.int64) != 0,
             classes=classes.astype(np.int64),
             visibility=visibility.astype(np.float32),
@@ -191,9 +192,9 @@ class Sequence:
             (height, width, 3) uint8, BGR.
 
         Raises:
-            FileNotFoundError: the file is missing.
-            ValueError: there is no such frame, the file is no image that
-                `sslmot.data.image_files` reads, or its size is not the one of ``seqinfo.ini``.
+            FileNotFoundError: The file is missing.
+            ValueError: ``t`` is out of range, the file is not a readable image, or its size differs
+                from ``seqinfo.ini``.
         """
         if not 1 <= t <= self.length:
             raise ValueError(f"t: expected a frame of {self.name}, 1 to {self.length}, got {t}")
@@ -211,14 +212,14 @@ class Sequence:
 
 
 class EveryFrame(Mapping[int, npt.NDArray[np.float32]]):
-    """The detections of frames 1 to the last; those without any take no memory.
+    """Maps frames 1 to ``length`` to their detections. Frames without any take no memory.
 
     Args:
-        found: of each frame that has detections, (N, 5 or 6) float32.
-        length: number of frames.
+        found: (N, 5 or 6) float32 for each frame with detections.
+        length: Number of frames.
 
     Attributes:
-        found: as given.
+        found: As given.
     """
 
     def __init__(self, found: Mapping[int, npt.NDArray[np.float32]], length: int) -> None:
@@ -250,14 +251,14 @@ def sequences(
     """Open the sequences of a folder, sorted by name.
 
     Args:
-        root: a folder of sequences such as ``MOT17/train``, or one sequence.
-        names: which: full names, or parts between dashes: ``"09"`` and ``"MOT17-09"`` both select
-            ``MOT17-09-FRCNN``. All of them by default.
-        detector: the variant of MOT17. All of them by default.
+        root: A folder of sequences such as ``MOT17/train``, or one sequence.
+        names: Full names, or parts of names between dashes: ``"09"`` and ``"MOT17-09"`` both select
+            ``MOT17-09-FRCNN``. All by default.
+        detector: Variant of MOT17. All by default.
 
     Raises:
-        FileNotFoundError: ``root`` holds no sequence.
-        ValueError: a name, or the detector, selects nothing; the message lists what exists.
+        FileNotFoundError: ``root`` contains no sequence.
+        ValueError: A name or the detector selects nothing. The error lists the sequences.
     """
     root = Path(root)
     here = root / "seqinfo.ini"
@@ -286,30 +287,31 @@ def sequences(
 def read_detections(
     path: str | os.PathLike[str], length: int | None = None
 ) -> Mapping[int, npt.NDArray[np.float32]]:
-    """Read detections as MOTChallenge writes them: ``frame,-1,left,top,width,height,score``.
+    """Read detections in the MOTChallenge format: ``frame,-1,left,top,width,height,score``.
 
-    A file of eight or nine columns holds a class in the eighth (-1 throughout: none). Ten are
-    those of MOT15, MOT16 and MOT20, whose last three are a position in the world, or -1. Where
-    every score is -1, which says that none is known, they are read as 1, as of boxes without.
+    With eight or nine columns, the eighth is the class. If it is -1 in all lines, there is no
+    class. Files of MOT15, MOT16 and MOT20 have ten columns. The last three are a world position or
+    -1, and are ignored. If all scores are -1 (unknown), they are read as 1.
 
     Args:
-        path: the file; an empty one says that nothing was detected.
-        length: frames of the sequence, if known.
+        path: The file. An empty file means no detections.
+        length: Number of frames of the sequence, if known.
 
     Returns:
-        Of each frame, 1 to ``length`` or those that have detections, the (N, 5) float32 ``x1, y1,
-        x2, y2, score`` in the order of the file, or (N, 6) with a class; pixels, 0-based.
+        (N, 5) float32 ``x1, y1, x2, y2, score`` for each frame, or (N, 6) with the class, in the
+        order of the file; pixels, 0-based. The frames are 1 to ``length``, or those with
+        detections if ``length`` is None.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: a line is malformed (``path:line: expected ..., got ...``).
+        FileNotFoundError: The file does not exist.
+        ValueError: A line is malformed (``path:line: expected ..., got ...``).
     """
     found = _read_found(Path(path), length)
     return found if length is None else EveryFrame(found, length)
 
 
 def _read_found(path: Path, length: int | None) -> dict[int, npt.NDArray[np.float32]]:
-    """The detections of those frames that have some."""
+    """Read the detections of the frames that have some."""
     rows = _read(_existing(path, "detections"), (7, 8, 9, 10), length, ids=False)
     scores = rows[:, 6:7]
     if (scores == -1).all():
@@ -322,18 +324,19 @@ def _read_found(path: Path, length: int | None) -> dict[int, npt.NDArray[np.floa
 
 
 def read_results(path: str | os.PathLike[str], length: int | None = None) -> list[FrameResult]:
-    """Read what `write_results` or another tracker wrote.
+    """Read tracking results in the MOTChallenge format.
 
     Args:
-        path: ``frame,id,left,top,width,height,score``, further columns are ignored.
-        length: frames of the sequence, if known.
+        path: A file with lines ``frame,id,left,top,width,height,score``. Up to three more columns
+            are ignored.
+        length: Number of frames of the sequence, if known.
 
     Returns:
-        The frames that have tracks, in order.
+        The frames with tracks, in order.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: a line is malformed, or an id is twice in a frame
+        FileNotFoundError: The file does not exist.
+        ValueError: A line is malformed, or an id occurs twice in a frame
             (``path:line: expected ..., got ...``).
     """
     path = _existing(Path(path), "results")
@@ -349,18 +352,18 @@ def write_results(
     path: str | os.PathLike[str],
     results: Iterable[tuple[int, ArrayLike, ArrayLike, ArrayLike]],
 ) -> None:
-    """Write tracks as ``frame,id,left,top,width,height,score,-1,-1,-1``.
+    """Write tracking results as ``frame,id,left,top,width,height,score,-1,-1,-1``.
 
-    The file appears when it is complete: an error, here or in the iterator, leaves what was there.
+    The write is atomic: after an error, also in the iterator, an old file is unchanged.
 
     Args:
-        path: the file.
-        results: of each frame its number (from 1), (N,) ids, (N, 4) boxes (xyxy pixels, 0-based)
-            and (N,) scores, such as `FrameResult`; may be a generator.
+        path: The file.
+        results: For each frame its number (from 1), (N,) ids, (N, 4) boxes (xyxy pixels, 0-based)
+            and (N,) scores, such as `FrameResult`. May be a generator.
 
     Raises:
-        ValueError: shapes disagree, a number is not finite or not in range, a frame or an id
-            comes twice.
+        ValueError: Shapes disagree, a number is not finite or out of range, or a frame or an id
+            occurs twice.
     """
     seen: set[int] = set()
     with files.replacing(path) as file:
@@ -378,7 +381,9 @@ def write_results(
             right &= (ids >= 0) & (ids < 2**31) & (ids == ids.round())
             if not right.all():
                 got = rows[~right][0].tolist()
-                raise ValueError(f"{where} whole ids from 0, finite xyxy and scores, got {got}")
+                raise ValueError(
+                    f"{where} whole ids in [0, 2**31), finite xyxy and scores, got {got}"
+                )
             if len(np.unique(ids)) < len(ids):
                 raise ValueError(f"{where} an id once, got {ids.tolist()}")
             file.writelines(
@@ -391,12 +396,12 @@ def write_detections(path: str | os.PathLike[str], detections: Mapping[int, Arra
     """Write detections as ``frame,-1,left,top,width,height,score[,class]``.
 
     Args:
-        path: the file; it appears when it is complete.
-        detections: of each frame, by its number from 1, (N, 5) ``x1, y1, x2, y2, score`` or (N, 6)
-            with a class, pixels, 0-based.
+        path: The file. The write is atomic.
+        detections: (N, 5) ``x1, y1, x2, y2, score`` or (N, 6) with a class for each frame number
+            (from 1); pixels, 0-based.
 
     Raises:
-        ValueError: a shape is wrong.
+        ValueError: A shape is wrong.
     """
     with files.replacing(path) as file:
         for frame in sorted(detections):
@@ -419,22 +424,25 @@ def write_sequence(
     detections: Mapping[int, ArrayLike],
     ground_truth: GroundTruth | None = None,
 ) -> Sequence:
-    """Write a sequence that `Sequence` reads back, without frames.
+    """Write a sequence without frames. `Sequence` can read it.
 
     Args:
-        root: the folder to make the sequence's folder in.
-        name: of the sequence.
-        frame_rate: frames a second.
-        size: width and height of a frame, pixels.
-        detections: of each frame, 1 to the last, as for `write_detections`.
-        ground_truth: if known.
+        root: Folder in which to create the folder of the sequence.
+        name: Name of the sequence.
+        frame_rate: Frames per second.
+        size: Width and height of a frame, pixels.
+        detections: Detections of all frames, from 1, as for `write_detections`.
+        ground_truth: Annotations, if known.
+
+    Returns:
+        The written sequence.
 
     Raises:
-        ValueError: shapes disagree, a number is not finite or not in range.
+        ValueError: Shapes disagree, or a number is not finite or out of range.
     """
     path, length = Path(root) / name, len(detections)
     if not length or set(detections) != set(range(1, length + 1)):
-        raise ValueError(f"detections: expected frames 1 to their number, got {list(detections)}")
+        raise ValueError(f"detections: expected consecutive frames from 1, got {list(detections)}")
     (path / "det").mkdir(parents=True, exist_ok=True)
     info = (
         f"[Sequence]\nname={name}\nimDir=img1\nframeRate={frame_rate:g}\nseqLength={length}\n"
@@ -452,7 +460,7 @@ def write_sequence(
                 for frame, i, box, considered, category, visibility in zip(*columns, strict=True)
             )
         sequence.ground_truth()
-    # What was written must read back: the readers hold the rules of the format.
+    # The readers check the rules of the format, so read the files back.
     sequence.detections()
     return sequence
 
@@ -464,7 +472,7 @@ def _existing(path: Path, what: str) -> Path:
 
 
 def _matching(name: str, among: list[Sequence], expected: str) -> list[Sequence]:
-    """The sequence called ``name``, else those that have it between dashes."""
+    """Return the sequence called ``name``, or else those with ``name`` between dashes."""
     found = [sequence for sequence in among if sequence.name == name]
     found = found or [sequence for sequence in among if f"-{name}-" in f"-{sequence.name}-"]
     if not found:
@@ -479,16 +487,16 @@ def _read(
     """Read and check ``frame,id,left,top,width,height,...``.
 
     Args:
-        path: the file.
-        columns: how many a line may have, all lines the same.
-        length: the last frame there may be; None for `MOST_FRAMES`.
-        ids: whether the second column identifies: once a frame. Such boxes may be flat, since
-            scores ignore those; a detection may not.
+        path: The file.
+        columns: Allowed numbers of columns. All lines must have the same number.
+        length: Number of the last allowed frame, None for `MOST_FRAMES`.
+        ids: Whether the second column is an id, unique in its frame. Boxes with ids may have no
+            area, since scoring ignores such boxes. Detections must have an area.
 
     Returns:
         (R, C) float64, as in the file.
     """
-    # Bytes that are no text become text that is no number, and so get a line number.
+    # Invalid UTF-8 is replaced, so it fails as a number, in an error with its line.
     with path.open(encoding="utf-8", errors="replace") as file:
         lines = list(file)
     if not lines:
@@ -501,19 +509,19 @@ def _read(
             raise ValueError(f"{path}:{line + 1}: expected {expected}, got {lines[line].strip()!r}")
 
     require((np.abs(rows) < 1e30).all(axis=1), "finite numbers")
-    # What follows the box is read as whole numbers, by TrackEval too.
+    # Columns after the box may be converted to integers, also by TrackEval.
     require((np.abs(rows[:, 6:]) < 2**31).all(axis=1), "numbers below 2**31 after the box")
     frames, last = rows[:, 0], MOST_FRAMES if length is None else length
     require((frames % 1 == 0) & (frames >= 1) & (frames <= last), f"a frame from 1 to {last}")
     if not ids:
         boxes = _to_xyxy(rows)
         require((boxes[:, :2] < boxes[:, 2:]).all(axis=1), "a positive width and height")
-        # As a tracker takes them.
+        # The limit of Tracker.step.
         numbers = np.hstack([boxes, rows[:, 6:]])
         require((np.abs(numbers) <= 1e9).all(axis=1), "numbers up to 1e9")
         return rows
     require((rows[:, 4:6] >= 0).all(axis=1), "no negative width or height")
-    # TrackEval makes tables as long as the largest id.
+    # TrackEval allocates tables with a row for each id up to the largest.
     require((rows[:, 1] % 1 == 0) & (rows[:, 1] >= 0) & (rows[:, 1] < 1e7), "a whole id below 1e7")
     order = np.lexsort((rows[:, 1], frames))
     first = np.ones(len(rows), np.bool_)
@@ -523,20 +531,20 @@ def _read(
 
 
 def _parse(path: Path, lines: list[str], columns: tuple[int, ...]) -> npt.NDArray[np.float64]:
-    # loadtxt is fast but skips blank lines, which would put rows and lines out of step.
+    # loadtxt is fast, but it skips blank lines, so that rows would not match line numbers.
     if all(map(str.strip, lines)):
         with suppress(ValueError):
             rows = np.loadtxt(lines, delimiter=",", comments=None, ndmin=2)
             if rows.shape[1] in columns:
                 return rows
-    # Something is wrong: line by line, to say where.
+    # Something is wrong. Parse line by line to find the line.
     parsed = []
     for number, line in enumerate(lines, 1):
         where, got = f"{path}:{number}: expected", line.strip()
         fields = line.split(",")
         if len(fields) not in columns:
             raise ValueError(f"{where} {' or '.join(map(str, columns))} columns, got {got!r}")
-        columns = (len(fields),)  # as in every line to come
+        columns = (len(fields),)  # the next lines must have the same number
         try:
             parsed.append([float(field) for field in fields])
         except ValueError as error:
@@ -545,15 +553,15 @@ def _parse(path: Path, lines: list[str], columns: tuple[int, ...]) -> npt.NDArra
 
 
 def _to_xyxy(rows: npt.NDArray[np.float64]) -> Boxes:
-    """Columns 2 to 5, 1-based left, top, width, height, as 0-based corners."""
+    """Convert columns 2 to 5, 1-based left, top, width, height, to 0-based xyxy."""
     corner = rows[:, 2:4] - 1
     return np.hstack([corner, corner + rows[:, 4:6]]).astype(np.float32)
 
 
 def _formatted(boxes: npt.NDArray[Any]) -> list[str]:
-    """The boxes as the files have them: 1-based ``left,top,width,height``, two decimals."""
+    """Format boxes for the files: 1-based ``left,top,width,height``, two decimals."""
     corner, end = boxes[:, :2].astype(np.float64), boxes[:, 2:4].astype(np.float64)
-    # Zero is added to turn -0 into 0.
+    # Adding zero turns -0 into 0.
     ltwh = np.hstack([corner + 1, end - corner]).round(2) + 0.0
     return ["{:.2f},{:.2f},{:.2f},{:.2f}".format(*box) for box in ltwh.tolist()]
 
@@ -561,7 +569,7 @@ def _formatted(boxes: npt.NDArray[Any]) -> list[str]:
 def _by_frame(
     frames: npt.NDArray[np.float64], rows: npt.NDArray[Any], wanted: list[int]
 ) -> dict[int, npt.NDArray[Any]]:
-    """The rows of each wanted frame, in the order of the file."""
+    """Group rows by frame, for the wanted frames, in the order of the file."""
     order = np.argsort(frames, kind="stable")
     starts = np.searchsorted(frames[order], wanted, "left")
     ends = np.searchsorted(frames[order], wanted, "right")

@@ -1,4 +1,4 @@
-"""Where crops come from: data sets, footage or folders of images, told apart by what is there."""
+"""Read crops from data sets, videos or folders of images. The kind of a source is detected."""
 
 from __future__ import annotations
 
@@ -23,31 +23,34 @@ def read_sources(
     detections: Iterable[str | Path] | None = None,
     frames: range | None = None,
 ) -> CropSet:
-    """Read crops to learn from, without labels.
+    """Read crops for training, without labels.
 
     Args:
-        paths: One or more of: Market-1501 (its "train" part is read), a MOTChallenge sequence or
-            a folder of sequences (its public detections), a video file, another folder of images.
+        paths: One or more sources. A source is Market-1501 (its "train" part is read), a
+            MOTChallenge sequence or a folder of sequences (public detections are used), a video
+            file, or a folder of images.
         size: Height and width of a crop, pixels.
-        sequences: Which sequences of MOTChallenge; see `sslmot.data.mot.sequences`.
-        detector: Which variant of MOT17.
-        detections: A file for each video, in their order.
-        frames: Which frames of each video and sequence, such as range(1, 263) for 1 to 262; the
-            others leave no trace in crops or tracklets. All by default.
+        sequences: Sequences of MOTChallenge to read, see `sslmot.data.mot.sequences`.
+        detector: Variant of MOT17.
+        detections: A detections file for each video, in the order of the videos.
+        frames: Frames of each video and sequence to use, such as range(1, 263) for 1 to 262. Crops
+            and tracklets use no other frame. All by default.
 
     Warns:
-        UserWarning: Images that cannot be read; they are skipped.
+        UserWarning: Some images cannot be read. They are skipped.
 
     Raises:
         FileNotFoundError: A source is missing.
-        ValueError: A source holds no crop or is malformed, or an argument fits no source.
+        ValueError: A source contains no crop or is malformed, or no source fits an argument.
     """
     places = [Path(path) for path in paths]
     if not places:
         raise ValueError("paths: expected one source or more, got none")
     for path in places:
         if not path.exists():
-            raise FileNotFoundError(f"paths: expected a folder or a video, got {path}: not there")
+            raise FileNotFoundError(
+                f"paths: expected a folder or a video, got {path}, which does not exist"
+            )
     videos = [path for path in places if path.is_file()]
     detections = list(detections or [])
     if len(detections) != len(videos):
@@ -84,14 +87,18 @@ def read_sources(
 
 
 def with_frames(path: str | Path, selected: list[mot.Sequence]) -> list[mot.Sequence]:
-    """Those sequences of a folder that have frames, each of them once.
+    """Return the sequences that have frames.
+
+    Args:
+        path: The folder, for errors.
+        selected: Sequences of the folder.
 
     Warns:
-        UserWarning: Sequences without frames; they are left out.
+        UserWarning: Some sequences have no frames. They are left out.
 
     Raises:
         FileNotFoundError: No sequence has frames.
-        ValueError: Some are variants of the same frames.
+        ValueError: Several sequences have the same frames (variants of MOT17).
     """
     found = [sequence for sequence in selected if sequence.has_frames]
     if not found:

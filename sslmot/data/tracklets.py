@@ -1,9 +1,9 @@
-"""What raw footage says of people without labels: who is the same, and who is another.
+"""Find pairs of the same person and of different people in unlabelled footage.
 
-A tracklet is one person, linked from frame to frame where there is no doubt. Two tracklets in one
-frame are two people. Scores of detections are not looked at: their scale is the detector's own, and
-strict links need none. On MOT17-09 (FRCNN) 98.7 % of the pairs of crops that share a tracklet show
-one person, with the detections that score below 0.3 or without them.
+A tracklet links the boxes of one person from frame to frame, only if the link is unambiguous. Two
+tracklets in one frame are two people. Detection scores are not used, since their scale depends on
+the detector and strict links do not need them. On MOT17-09 (FRCNN), 98.7 % of the pairs of crops
+in a tracklet show one person. The share is the same without detections that score below 0.3.
 """
 
 from __future__ import annotations
@@ -19,21 +19,20 @@ from sslmot.data.crops import CropSet
 from sslmot.types import Boxes
 
 LINK_IOU = 0.5
-"""Boxes of neighbouring frames must overlap by more than this to be linked."""
+"""Boxes of neighbouring frames are linked only if their IoU is above this."""
 
 RIVAL_IOU = 0.3
-"""They are not linked where either overlaps by more than this with yet another box."""
+"""They are not linked if the IoU of either with a third box is above this."""
 
 
 def link(boxes: Mapping[int, Boxes]) -> dict[int, npt.NDArray[np.int64]]:
-    """Link boxes of neighbouring frames (t and t + 1) where there is no doubt.
+    """Link boxes of neighbouring frames (t and t + 1) if the link is unambiguous.
 
     Args:
-        boxes: Of each frame (N, 4) float32, xyxy pixels.
+        boxes: (N, 4) float32 for each frame, xyxy pixels.
 
     Returns:
-        Of the same frames (N,) int64: boxes of one number are chained by links, numbers count
-        from 0; -1 for a box that is linked to nothing.
+        (N,) int64 for each frame, the tracklet numbers, from 0. -1 for a box without a link.
     """
     tracklets = {t: np.full(len(rows), -1, np.int64) for t, rows in boxes.items()}
     count = 0
@@ -52,9 +51,9 @@ def link(boxes: Mapping[int, Boxes]) -> dict[int, npt.NDArray[np.int64]]:
 
 
 def in_view_together(crops: CropSet) -> npt.NDArray[np.int64]:
-    """Pairs of tracklets that were seen in one frame: certainly two people.
+    """Find pairs of tracklets that occur in one frame, so they are two people.
 
-    Crops of an unknown frame (-1) say nothing.
+    Crops of an unknown frame (-1) are ignored.
 
     Returns:
         (P, 2) int64, tracklets a < b, each pair once, sorted.
@@ -64,7 +63,7 @@ def in_view_together(crops: CropSet) -> npt.NDArray[np.int64]:
     clips, frames, tracklets = (a[order] for a in (crops.clips, crops.frames, crops.tracklets))
     base = int(tracklets.max(initial=0)) + 1
     seen = [np.empty(0, np.int64)]
-    # In this order the others of a frame are the next row, the one after it, and so on.
+    # Rows of one frame are adjacent now, so compare each row with the next, the one after, etc.
     for step in range(1, len(order)):
         together = (clips[step:] == clips[:-step]) & (frames[step:] == frames[:-step])
         if not together.any():

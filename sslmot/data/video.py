@@ -1,4 +1,4 @@
-"""Footage and its detections: crops of people, linked into tracklets where that is certain."""
+"""Read videos and sequences with detections, and cut out person crops with tracklets."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from sslmot.data.tracklets import link
 from sslmot.types import Boxes, Frame
 
 MIN_HEIGHT = 24
-"""Pixels. A lower box, blown up to a crop of 128 rows or more, shows no more than colours."""
+"""Minimum height of a box, pixels. Enlarged to 128 rows, a lower box shows colours only."""
 
 MOST_CROPS = 200_000
-"""Of a clip; of longer footage only every so many-th frame is kept, for 5 GB at 128x64 at most."""
+"""Limit of crops per clip (5 GB at 128x64). Of longer footage only every n-th frame is used."""
 
 MIN_INSIDE = 0.5
-"""Share of a box that must lie in the frame, else the crop shows a part of a person."""
+"""Minimum share of a box inside the frame. Otherwise the crop shows only a part of a person."""
 
 
 class Video:
-    """The frames of a video file; iterating again starts again.
+    """The frames of a video file. Each iteration starts at the first frame.
 
     Args:
-        path: Any file that OpenCV reads.
+        path: A video file that OpenCV can read.
 
     Attributes:
         path: As given.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is no video, as far as OpenCV knows; on iteration where it is damaged.
+        FileNotFoundError: The file does not exist.
+        ValueError: OpenCV cannot open the file. A damaged video raises it on iteration.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -48,22 +48,22 @@ class Video:
         if not reading.is_file(self.path):
             raise FileNotFoundError(f"path: expected a video file, got {path}")
         capture = self._open()
-        # Below 1 where the container does not say.
+        # Below 1 if the container does not store it.
         self._length = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
         capture.release()
 
     def __len__(self) -> int:
-        """Number of frames as the container says; decoding may give a few more or less.
+        """Return the number of frames in the container's header, which may be slightly wrong.
 
         Raises:
-            TypeError: The container does not say.
+            TypeError: The container does not store it.
         """
         if self._length < 1:
             raise TypeError(f"{self.path} does not say how many frames it has")
         return self._length
 
     def __iter__(self) -> Iterator[tuple[int, Frame]]:
-        """Decode frame after frame: its number, from 1, and (H, W, 3) uint8, BGR."""
+        """Decode the frames, and yield the number of each, from 1, and (H, W, 3) uint8, BGR."""
         capture, t = self._open(), 0
         try:
             while True:
@@ -103,17 +103,17 @@ def read_video_crops(
 
     Args:
         video: The video or its path.
-        detections_path: Detections of people in the format of MOTChallenge, frames from 1; see
+        detections_path: Detections of people in the MOTChallenge format, frames from 1, see
             `sslmot.data.mot.read_detections`.
         size: Height and width of a crop, pixels.
-        frames: Numbers of the frames to read, one after the other; all by default.
+        frames: Numbers of the frames to read, consecutive. All by default.
 
     Warns:
         UserWarning: The video ends before the last detections.
 
     Raises:
         FileNotFoundError: A file is missing.
-        ValueError: A file cannot be read, or no frame has a detection.
+        ValueError: A file is malformed, or no frame has a detection.
     """
     video = video if isinstance(video, Video) else Video(video)
     detections = _within(read_detections(detections_path), frames, detections_path)
@@ -142,18 +142,18 @@ def read_video_crops(
 def frames_with_detections(
     video: Video, detections_path: str | Path, last: int
 ) -> Iterator[tuple[int, Frame]]:
-    """Decode a video as far as its detections go.
+    """Decode a video up to the last frame with detections.
 
     Args:
         video: The video.
-        detections_path: Where its detections are from.
-        last: The last frame that has some.
+        detections_path: File of the detections, for the warning.
+        last: Number of the last frame with detections.
 
     Yields:
         The number of a frame, from 1, and (H, W, 3) uint8, BGR.
 
     Warns:
-        UserWarning: The video ends before.
+        UserWarning: The video ends before that frame.
     """
     t = 0
     for t, frame in video:
@@ -164,14 +164,15 @@ def frames_with_detections(
 
 
 def read_video_detections(detections_path: str | Path) -> EveryFrame:
-    """Read the detections of a video, which say how long it is.
+    """Read the detections of a video.
 
     Returns:
-        Of each frame, 1 to the last that has some, what `sslmot.data.mot.read_detections` returns.
+        The detections of frames 1 to the last frame with detections, in the format of
+        `sslmot.data.mot.read_detections`.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is malformed, or nothing was detected.
+        FileNotFoundError: The file does not exist.
+        ValueError: The file is malformed or contains no detection.
     """
     found = read_detections(detections_path)
     if not found:
@@ -182,19 +183,19 @@ def read_video_detections(detections_path: str | Path) -> EveryFrame:
 def read_sequence_crops(
     sequence: Sequence, size: tuple[int, int], frames: range | None = None
 ) -> CropSet:
-    """Cut the people of a MOTChallenge sequence out by its public detections, never by its labels.
+    """Cut the people out of a MOTChallenge sequence, by its public detections and not its labels.
 
     Args:
-        sequence: With frames.
+        sequence: A sequence with frames.
         size: Height and width of a crop, pixels.
-        frames: Numbers of the frames to read, one after the other; all by default.
+        frames: Numbers of the frames to read, consecutive. All by default.
 
     Warns:
-        UserWarning: Frames that cannot be read; they are skipped.
+        UserWarning: Some frames cannot be read. They are skipped.
 
     Raises:
         FileNotFoundError: All frames, or the detections, are missing.
-        ValueError: The detections are malformed, or there are none in the chosen frames.
+        ValueError: The detections are malformed, or the chosen frames have none.
     """
     if not sequence.has_frames:
         raise FileNotFoundError(
@@ -227,20 +228,20 @@ def crops_of_frames(
 ) -> CropSet:
     """Cut detected people out of the frames of one clip, and link them into tracklets.
 
-    Boxes are clipped to the frame; those lower than `MIN_HEIGHT` then, or with less than
-    `MIN_INSIDE` left of them, are left out. All frames are linked, but of more than `MOST_CROPS`
-    boxes only those of some frames are cut out.
+    Boxes are clipped to the frame. A box is left out if it is then lower than `MIN_HEIGHT`, or if
+    less than `MIN_INSIDE` of it is left. All frames are used for linking. With more than
+    `MOST_CROPS` boxes, only every n-th frame is cut.
 
     Args:
-        frames: Numbers and (H, W, 3) uint8 BGR frames, each once; read in one pass.
-        detections: Of frames, (N, 4 or more) float32 ``x1, y1, x2, y2, ...``, pixels.
+        frames: Frame numbers, each once, with (H, W, 3) uint8 BGR frames. They are read once.
+        detections: (N, 4 or more) float32 for each frame, ``x1, y1, x2, y2, ...``, pixels.
         size: Height and width of a crop, pixels.
-        name: Of the clip.
+        name: Name of the clip.
 
     Returns:
-        The crops, in order of frames; perhaps none.
+        The crops in the order of frames. There may be none.
     """
-    # One allocation, touched only as far as it is filled.
+    # Memory pages beyond the crops that are cut are never touched.
     every = max(1, -(-sum(map(len, detections.values())) // MOST_CROPS))
     most = sum(len(rows) for t, rows in detections.items() if t % every == 0)
     images = np.empty((most, *size, 3), np.uint8)
@@ -267,11 +268,11 @@ def crops_of_frames(
 def _within(
     detections: Mapping[int, npt.NDArray[np.float32]], frames: range | None, path: str | Path
 ) -> dict[int, npt.NDArray[np.float32]]:
-    """The detections in some frames: what is left out is not linked either."""
+    """Select the detections of ``frames``, so that other frames are not linked either."""
     within = {t: rows for t, rows in detections.items() if frames is None or t in frames}
     if frames is not None and not within:
         raise ValueError(
-            f"frames: expected some that {path} has detections in, "
+            f"frames: expected frames with detections in {path}, "
             f"got {frames.start}-{frames.stop - 1}"
         )
     return within
@@ -285,12 +286,12 @@ def _too_short(video: Video, count: int, detections_path: str | Path, last: int)
 
 
 def _clip_name(name: str, frames: range | None) -> str:
-    """What an encoder's file says that it has learned from."""
+    """Return the name of a clip with its frames. An encoder's file stores it as training data."""
     return name if frames is None else f"{name}, frames {frames[0]}-{frames[-1]}"
 
 
 def _usable(boxes: Boxes, width: int, height: int) -> Boxes:
-    """Boxes clipped to the frame, without those that are of no use."""
+    """Clip boxes to the frame, and drop boxes that are too low or mostly outside."""
     clipped: Boxes = boxes.clip(0, np.array([width, height] * 2, np.float32))
     area, inside = ((b[:, 2:] - b[:, :2]).prod(axis=1) for b in (boxes, clipped))
     high_enough = clipped[:, 3] - clipped[:, 1] >= MIN_HEIGHT

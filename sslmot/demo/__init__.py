@@ -1,1 +1,1 @@
-"""A generated crowd, to try everything without data."""
+"""A generated crowd, to try tracking without data."""

@@ -1,4 +1,4 @@
-"""The crowd as a sequence: pictures, truth and detections of a frame."""
+"""The generated crowd as a sequence: frames, ground truth and detections."""
 
 from __future__ import annotations
 
@@ -14,90 +14,71 @@ from sslmot.demo.camera import Camera, Floats, Mask
 from sslmot.demo.people import Figure, Sketch, dress, pose
 from sslmot.demo.plaza import Item, Plaza
 from sslmot.demo.walk import walk
+from sslmot.settings import Settings, setting
 from sslmot.types import Boxes, Frame
 
-DETECTABLE = 0.35  # of a person; who shows less is missed by the detector
+DETECTABLE = 0.35  # minimum visibility of a person for the detector
 
 
 @dataclass(frozen=True)
-class CrowdConfig:
-    """What the crowd looks like and how well it is detected.
+class CrowdConfig(Settings):
+    """Settings of the crowd and of its detector.
 
     Attributes:
-        people: number of persons, 0 to 250.
-        frames: length of the sequence.
-        width: of a picture in pixels.
-        height: of a picture in pixels.
-        frame_rate: pictures a second; people walk at the same speed whatever it is.
-        seed: everything random follows from it.
-        lookalikes: share of the people who are dressed much like somebody else.
-        noise: standard deviation of the sensor noise in grey levels.
-        jitter: standard deviation of a detected box's edges, relative to the size of the box.
-        misses: probability that a person in full view is not detected.
-        false_positives: mean number of detections a frame where nobody is.
+        people: Number of people, 0 to 250.
+        frames: Number of frames.
+        width: Width of a frame, pixels.
+        height: Height of a frame, pixels.
+        frame_rate: Frames per second. It does not change the walking speed.
+        seed: Seed of all random numbers.
+        lookalikes: Share of people with nearly the same clothes as another person.
+        noise: Standard deviation of the sensor noise, grey levels.
+        jitter: Standard deviation of the edges of a detected box, relative to the box size.
+        misses: Probability that a fully visible person is not detected.
+        false_positives: Mean number of false detections per frame.
+
+    Raises:
+        ValueError: A field is out of range.
     """
 
-    people: int = 14
-    frames: int = 300
-    width: int = 1280
-    height: int = 720
-    frame_rate: float = 30.0
-    seed: int = 0
-    lookalikes: float = 0.2
-    noise: float = 3.0
-    jitter: float = 0.015
-    misses: float = 0.02
-    false_positives: float = 0.1
-
-    def __post_init__(self) -> None:
-        """Check every field.
-
-        Raises:
-            ValueError: a field lies outside its range; the message names it.
-        """
-        for name, low, high in (
-            ("people", 0, 250),  # labels are bytes
-            ("frames", 1, 1_000_000),
-            ("width", 64, 16384),
-            ("height", 64, 16384),
-            ("frame_rate", 1, 1000),
-            ("seed", 0, 2**63),
-            ("lookalikes", 0, 1),
-            ("noise", 0, 32),
-            ("jitter", 0, 0.5),
-            ("misses", 0, 1),
-            ("false_positives", 0, 100),
-        ):
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise ValueError(f"{name}: expected {low} to {high}, got {value}")
+    people: int = setting(14, 0, 250)
+    frames: int = setting(300, 1, 1_000_000)
+    width: int = setting(1280, 64, 16384)
+    height: int = setting(720, 64, 16384)
+    frame_rate: float = setting(30.0, 1, 1000)
+    seed: int = setting(0, 0)
+    lookalikes: float = setting(0.2, 0, 1)
+    noise: float = setting(3.0, 0, 32)
+    jitter: float = setting(0.015, 0, 0.5)
+    misses: float = setting(0.02, 0, 1)
+    false_positives: float = setting(0.1, 0, 100)
 
 
 class Truth(NamedTuple):
-    """The people of one frame whose boxes touch it, hidden ones too, in order of id."""
+    """The people whose boxes touch one frame, in order of id. Hidden people are included."""
 
     ids: npt.NDArray[np.int64]
-    """(N,) int64, from 1 on."""
+    """(N,) int64, from 1."""
 
     boxes: Boxes
-    """(N, 4) float32, xyxy pixels, of the whole person: may reach out of the frame."""
+    """(N, 4) float32, xyxy pixels, of the whole person. They may extend beyond the frame."""
 
     visibility: npt.NDArray[np.float32]
-    """(N,) float32, share of the person's pixels that is seen, 0 to 1."""
+    """(N,) float32, visible share of the person's pixels, 0 to 1."""
 
 
 class Crowd:
-    """A sequence of pictures of a crowd, with the truth about it.
+    """A generated sequence of a crowd with ground truth.
 
-    Any frame can be asked for in any order, as often as one likes: it is always the same.
+    Frames can be read in any order and repeatedly. They are always the same.
 
     Args:
-        config: what to generate.
+        config: Settings, the defaults if None.
     """
 
     def __init__(self, config: CrowdConfig | None = None) -> None:
         self.config = config = config or CrowdConfig()
-        # A stream each, so that clothes do not change with the number of frames.
+        # Separate random streams, so that clothes do not depend on the number of frames.
         clothes, ways, scene, grain = (
             np.random.default_rng((config.seed, stream)) for stream in range(4)
         )
@@ -106,11 +87,11 @@ class Crowd:
         self._outfits = dress(config.people, config.lookalikes, clothes)
         self._walk = walk(config.people, config.frames, config.frame_rate, self._camera, ways)
         self._plaza = Plaza(width, height, self._camera, scene)
-        # Larger than a picture, so that each frame cuts out another part; 128 is no change.
+        # The noise is larger than a frame, so that each frame uses another part. 128 is no change.
         shape = (height + 64, width + 64, 3)
         grains = 128 + config.noise * grain.standard_normal(shape, dtype=np.float32)
         self._grain = np.clip(np.rint(grains), 0, 255).astype(np.uint8)
-        # Picture, truth and detections of a frame are mostly asked for one after the other.
+        # Callers usually read picture, truth and detections of a frame one after the other.
         self._figures = lru_cache(maxsize=1)(self._draw_figures)
         self._observed = lru_cache(maxsize=1)(self._observe)
 
@@ -118,54 +99,54 @@ class Crowd:
         return self.config.frames
 
     def frame(self, t: int) -> Frame:
-        """Render a picture.
+        """Render a frame.
 
         Args:
-            t: frame number, 0 to ``len(self) - 1``.
+            t: Frame number, 0 to ``len(self) - 1``.
 
         Returns:
-            (H, W, 3) uint8, BGR; the caller's own.
+            (H, W, 3) uint8, BGR, a new array.
 
         Raises:
-            IndexError: there is no such frame.
+            IndexError: ``t`` is out of range.
         """
         figures = self._figures(t)
         picture = self._plaza.picture.copy()
         self._plaza.shade(picture, self._joints(t))
         for figure in figures:
             self._plaza.place(picture, figure)
-        # Thin clouds pass; no two frames have the same grain.
+        # The light changes slowly, as under thin clouds. Each frame has its own noise.
         light = 1 + 0.05 * np.sin(2 * np.pi * t / (9 * self.config.frame_rate))
         y, x = self._random(t, stream=4).integers(0, 64, 2)
         grain = self._grain[y : y + picture.shape[0], x : x + picture.shape[1]]
         return np.asarray(cv2.addWeighted(picture, light, grain, 1, -128), np.uint8)
 
     def truth(self, t: int) -> Truth:
-        """Tell who is where.
+        """Return the ground truth of a frame.
 
         Args:
-            t: frame number, 0 to ``len(self) - 1``.
+            t: Frame number, 0 to ``len(self) - 1``.
 
         Returns:
-            Ids, boxes and visibilities of everybody whose box touches the frame.
+            Ids, boxes and visibilities of all people whose box touches the frame.
 
         Raises:
-            IndexError: there is no such frame.
+            IndexError: ``t`` is out of range.
         """
         ids, boxes, visibility, _ = self._observed(t)
         return Truth(ids.copy(), boxes.astype(np.float32), visibility.astype(np.float32))
 
     def labels(self, t: int) -> Mask:
-        """Tell who is seen at each pixel.
+        """Return the person visible at each pixel.
 
         Args:
-            t: frame number, 0 to ``len(self) - 1``.
+            t: Frame number, 0 to ``len(self) - 1``.
 
         Returns:
-            (H, W) uint8, the id of the person seen there, or 0.
+            (H, W) uint8, the id of the visible person, or 0.
 
         Raises:
-            IndexError: there is no such frame.
+            IndexError: ``t`` is out of range.
         """
         labels = np.zeros((self.config.height, self.config.width), np.uint8)
         things: list[Figure | Item] = [*self._figures(t), *self._plaza.scenery]
@@ -177,19 +158,19 @@ class Crowd:
         return labels
 
     def detections(self, t: int) -> npt.NDArray[np.float32]:
-        """Detect people as a real detector would.
+        """Simulate the detections of a frame.
 
-        Who shows less than 35 % is missed. Of those partly hidden the boxes shrink towards what
-        is seen and the scores fall. A few boxes hold nobody.
+        People with a visibility below 35 % are missed. Boxes of partly hidden people shrink towards
+        the visible part, and have lower scores. A few boxes are false positives.
 
         Args:
-            t: frame number, 0 to ``len(self) - 1``.
+            t: Frame number, 0 to ``len(self) - 1``.
 
         Returns:
-            (N, 5) float32, x1, y1, x2, y2 in pixels and a score of 0 to 1; best score first.
+            (N, 5) float32, x1, y1, x2, y2 in pixels and a score of 0 to 1. Best score first.
 
         Raises:
-            IndexError: there is no such frame.
+            IndexError: ``t`` is out of range.
         """
         _, boxes, visibility, seen = self._observed(t)
         config, camera, rng = self.config, self._camera, self._random(t, stream=5)
@@ -202,14 +183,14 @@ class Crowd:
         boxes = boxes + hidden * rng.uniform(0.5, 1, (n, 1)) * (seen - boxes)
         boxes += config.jitter * (1 + hidden) * size * rng.standard_normal((n, 4))
         score = 0.5 + 0.43 * certainty + 0.04 * rng.standard_normal(n)
-        # What is taken for a person has about the size of a person who stands there.
+        # A false positive has about the size of a person at that place.
         m = rng.poisson(config.false_positives)
         x, y = rng.uniform(0, config.width, m), rng.uniform(0.58, 1, m) * config.height
         tall = (y - camera.horizon) / camera.height * rng.uniform(1, 1.9, m)
         wide = tall * rng.uniform(0.15, 0.25, m)
-        nobody = np.stack((x - wide, y - tall, x + wide, y), 1)
+        false = np.stack((x - wide, y - tall, x + wide, y), 1)
 
-        boxes = np.concatenate((boxes[found], nobody))
+        boxes = np.concatenate((boxes[found], false))
         boxes = np.clip(boxes, 0, (config.width, config.height) * 2)
         score = np.concatenate((score[found], rng.uniform(0.25, 0.6, m)))
         order = np.argsort(-score, kind="stable")
@@ -219,12 +200,12 @@ class Crowd:
         return np.random.default_rng((self.config.seed, stream, t))
 
     def _joints(self, t: int) -> Floats:
-        """Joints of everybody, (P, 19, 3) metres."""
+        """Return the joints of all people, (P, 19, 3) metres."""
         stature = np.array([outfit.stature for outfit in self._outfits])
         return pose(stature, *(part[t] for part in self._walk))
 
     def _draw_figures(self, t: int) -> list[Figure]:
-        """Everybody who touches the frame, from far to near."""
+        """Draw all people whose boxes touch the frame, ordered from far to near."""
         if not 0 <= t < self.config.frames:
             raise IndexError(f"t: expected 0 to {self.config.frames - 1}, got {t}")
         figures = []
@@ -237,7 +218,7 @@ class Crowd:
         return sorted(figures, key=lambda figure: -figure.depth)
 
     def _observe(self, t: int) -> tuple[npt.NDArray[np.int64], Floats, Floats, Floats]:
-        """Ids, boxes, visibilities, and the boxes (N, 4) of what is seen of each person."""
+        """Return ids, boxes, visibilities, and the boxes (N, 4) of the visible parts."""
         figures = sorted(self._figures(t), key=lambda figure: figure.identity)
         labels = self.labels(t)
         ids = np.array([figure.identity for figure in figures], np.int64)

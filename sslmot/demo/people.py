@@ -1,4 +1,4 @@
-"""What people look like: their clothes, their pose, and the polygons that draw them."""
+"""People of the generated crowd: clothes, poses, and the polygons to draw them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sslmot.demo.camera import (
     subpixels,
 )
 
-PADDING = 3  # pixels: smoothed edges reach a little out of a polygon
+PADDING = 3  # pixels: antialiased edges extend slightly beyond a polygon
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Outfit:
     skin: Colour
     hair: Colour
     top: Colour
-    accent: Colour  # of the pattern and of what is carried
+    accent: Colour  # of the pattern, bag and hat
     lower: Colour
     shoes: Colour
     pattern: str  # plain, stripes, bars, block, jacket
@@ -53,7 +53,7 @@ NEUTRALS = palette("eae8e4 303032 928e8c")
 
 
 def dress(people: int, lookalikes: float, rng: np.random.Generator) -> list[Outfit]:
-    """Give everybody clothes: most their own, some nearly those of somebody else."""
+    """Choose clothes for all people. A share of ``lookalikes`` nearly copy another person's."""
 
     def vary(colour: Colour) -> Colour:
         shade = rng.normal(1, 0.06)
@@ -66,7 +66,7 @@ def dress(people: int, lookalikes: float, rng: np.random.Generator) -> list[Outf
     outfits: list[Outfit] = []
     first = rng.random()
     for i in range(people):
-        hue = first + 0.618 * i  # the golden ratio spreads any number of hues evenly
+        hue = first + 0.618 * i  # steps of the golden ratio spread any number of hues evenly
         colour = hsv(hue, rng.uniform(0.35, 0.7), rng.uniform(0.4, 0.8))
         other = hsv(hue + rng.uniform(0.3, 0.7), 0.45, rng.uniform(0.3, 0.8))
         outfit = Outfit(
@@ -92,10 +92,10 @@ def dress(people: int, lookalikes: float, rng: np.random.Generator) -> list[Outf
     return outfits
 
 
-# Joints are 0 pelvis, 1 neck, 2 head, then these eight of the left side, then of the right.
+# Joints are 0 pelvis, 1 neck, 2 head, then these eight for the left side and for the right side.
 HIP, KNEE, ANKLE, TOE, SHOULDER, ELBOW, WRIST, HAND = range(8)
 SIDES = (3, 11)  # the first joint of each side
-# Limbs lie between two joints; the radius at each is in parts of the stature.
+# A limb connects two joints. The radius at each joint is relative to the stature.
 THIGH, SHIN, FOOT, UPPER_ARM, FOREARM, PALM = range(6)
 LIMBS = (
     (HIP, KNEE, 0.047, 0.034),
@@ -105,8 +105,8 @@ LIMBS = (
     (ELBOW, WRIST, 0.025, 0.018),
     (WRIST, HAND, 0.018, 0.016),
 )
-# The trunk from hem to neck. Each level has a place between pelvis (0) and neck (1), and a half
-# width and half thickness in parts of the stature.
+# The trunk from hem to neck. Each level has a position between pelvis (0) and neck (1), and half
+# its width and half its thickness, relative to the stature.
 TRUNK = np.array(
     (
         (-0.16, 0.094, 0.070),
@@ -123,14 +123,14 @@ TRUNK = np.array(
 def pose(
     stature: Floats, position: Floats, heading: Floats, phase: Floats, swing: Floats
 ) -> Floats:
-    """Joints (P, 19, 3) in metres of people who walk; one foot is always on the ground."""
+    """Compute the joints (P, 19, 3) of walking people, metres. One foot is always on the ground."""
     zero, size = np.zeros_like(heading), stature[:, None]
     forward = size * np.stack((np.cos(heading), zero, np.sin(heading)), 1)
     left = size * np.stack((-np.sin(heading), zero, np.cos(heading)), 1)
     up = size * np.array((0, 1, 0))
 
     def hang(angle: Floats, length: float) -> Floats:
-        """From one end to the other of a limb at an angle from straight down to forward."""
+        """Return the vector along a limb. Angle 0 is straight down, positive is forward."""
         swung = np.sin(angle)[:, None] * forward - np.cos(angle)[:, None] * up
         return np.asarray(length * swung)
 
@@ -140,7 +140,7 @@ def pose(
     lowest = zero
     for side, offset in ((1, 0), (-1, np.pi)):
         thigh = swing * np.sin(phase + offset) + 0.03
-        # The knee bends while the leg comes forward.
+        # The knee bends while the leg moves forward.
         shin = thigh - 0.06 - 1.5 * swing * np.maximum(0, np.cos(phase + offset))
         arm = -0.85 * swing * np.sin(phase + offset) - 0.05
         forearm = arm + 0.2 + 0.5 * swing
@@ -159,18 +159,18 @@ def pose(
 
 
 class Figure(NamedTuple):
-    """A person as coloured convex polygons in picture coordinates, in painting order."""
+    """A person as coloured convex polygons in picture coordinates, in drawing order."""
 
     identity: int
     depth: float  # metres
-    points: Floats  # (K, 2) pixels, of all polygons one after the other
-    ends: list[int]  # of each polygon in points
+    points: Floats  # (K, 2) pixels, the concatenated polygons
+    ends: list[int]  # end of each polygon in points
     colours: list[Colour]
-    box: Floats  # (4,) xyxy: exactly around the polygons
-    window: tuple[int, int, int, int]  # the box and a little padding, in whole pixels
+    box: Floats  # (4,) xyxy: bounding box of the polygons
+    window: tuple[int, int, int, int]  # the box with padding, integer pixels
 
     def polygons(self, origin: tuple[int, int], scale: int) -> list[npt.NDArray[np.int32]]:
-        """Polygons on a canvas whose first pixel is at origin, in OpenCV's sub-pixels."""
+        """Return the polygons on a canvas that starts at origin, in OpenCV's sub-pixels."""
         return np.split(subpixels((self.points - origin) * scale), self.ends[:-1])
 
     def fill(self, canvas: Mask, value: int, origin: tuple[int, int] = (0, 0)) -> None:
@@ -179,15 +179,16 @@ class Figure(NamedTuple):
             cv2.fillConvexPoly(canvas, polygon, (value,), shift=SUBPIXEL_BITS)
 
     def sprite(self) -> Image:
-        """The window in colour: (h, w, 4) float32, BGR times alpha and alpha, 0 to 255."""
+        """Draw the window: (h, w, 4) float32, BGR times alpha and alpha, 0 to 255."""
         x1, y1, x2, y2 = self.window
-        # Twice the size and smooth edges on top: what is left of the jaggedness is invisible.
+        # Draw at twice the size with antialiasing, so that no jagged edges are visible.
         canvas = np.zeros((2 * (y2 - y1), 2 * (x2 - x1), 4), np.uint8)
         for polygon, colour in zip(self.polygons((x1, y1), 2), self.colours, strict=True):
             cv2.fillConvexPoly(canvas, polygon, (*colour, 255), cv2.LINE_AA, SUBPIXEL_BITS)
         small = cv2.resize(canvas, (x2 - x1, y2 - y1), interpolation=cv2.INTER_AREA)
         sprite = small.astype(np.float32)
-        # Light from the left rounds a body: the slope of its blurred silhouette is its side.
+        # Shade the body with light from the left. The gradient of the blurred silhouette
+        # approximates the surface normal.
         reach = max(1, (y2 - y1) // 28)
         blurred = cv2.blur(sprite[..., 3], (4 * reach + 1, 4 * reach + 1))
         slope = np.roll(blurred, -reach, 1) - np.roll(blurred, reach, 1)
@@ -199,7 +200,7 @@ CAP = arc(np.pi / 2, 3 * np.pi / 2, 7)
 
 
 def capsules(a: Floats, b: Floats, radius_a: Floats, radius_b: Floats) -> Floats:
-    """Tapered bars (L, 14, 2) from points a to b (L, 2) with a radius (L,) at each end."""
+    """Return tapered bars (L, 14, 2) from points a to b (L, 2) with a radius (L,) at each end."""
     axis = b - a
     axis = axis / np.maximum(np.hypot(*axis.T), 1e-9)[:, None]
     across = axis[:, ::-1] * (-1, 1)
@@ -209,7 +210,7 @@ def capsules(a: Floats, b: Floats, radius_a: Floats, radius_b: Floats) -> Floats
 
 
 class Sketch:
-    """One person being drawn, piece by piece from back to front."""
+    """The drawing of one person, from back to front."""
 
     def __init__(self, outfit: Outfit, joints: Floats, heading: float, camera: Camera) -> None:
         self.outfit = outfit
@@ -219,7 +220,7 @@ class Sketch:
         self.flat = camera.project(joints)  # (19, 2) pixels
         self.scale = outfit.stature * camera.focal / self.depth  # pixels
         self.aside, self.facing = float(np.cos(heading)), -float(np.sin(heading))
-        # At every level the trunk is an ellipse: this is what it shows at this heading.
+        # The trunk is an ellipse at each level. This is its half width as seen by the camera.
         half = np.hypot(TRUNK[:, 1] * self.facing, TRUNK[:, 2] * self.aside)
         middle = self.flat[0] + TRUNK[:, :1] * (self.flat[1] - self.flat[0])
         self.levels = np.column_stack((middle, half * outfit.build * self.scale))
@@ -247,7 +248,7 @@ class Sketch:
         self.head()
 
     def figure(self, identity: int) -> Figure:
-        """The finished drawing."""
+        """Return the finished drawing."""
         points = np.concatenate(self.polygons)
         low, high = points.min(0), points.max(0)
         x1, y1 = (int(v) - PADDING for v in np.floor(low))
@@ -257,17 +258,17 @@ class Sketch:
         return Figure(identity, self.depth, points, ends, self.colours, box, (x1, y1, x2, y2))
 
     def put(self, polygon: Floats, colour: Colour, light: float = 1) -> None:
-        """Add a convex piece."""
+        """Add a convex polygon."""
         self.polygons.append(polygon)
         self.colours.append(lit(colour, light))
 
     def bar(self, a: Floats, b: Floats, radius: float) -> Floats:
-        """A rounded bar between two points; the radius in parts of the stature."""
+        """Return a rounded bar between two points. The radius is relative to the stature."""
         ends = np.full((2, 1), radius * self.scale)
         return np.asarray(capsules(a[None], b[None], *ends)[0])
 
     def slab(self, low: float, high: float, left: float = -1, right: float = 1) -> Floats:
-        """A slice of the trunk between two levels of TRUNK and two sides, -1 to 1."""
+        """Return a slice of the trunk between two levels of TRUNK and two sides, -1 to 1."""
         at = np.array((low, *range(int(low) + 1, int(np.ceil(high))), high))
         below = np.minimum(at.astype(int), len(TRUNK) - 2)
         part = (at - below)[:, None]
@@ -276,14 +277,14 @@ class Sketch:
         return np.stack((ring, np.concatenate((y, y[::-1]))), 1)
 
     def leg(self, side: int, light: float) -> None:
-        """Shoe, shin and thigh."""
+        """Draw shoe, shin and thigh."""
         outfit, limbs = self.outfit, self.limbs[side]
         self.put(limbs[FOOT], outfit.shoes, light)
         self.put(limbs[SHIN], outfit.lower if outfit.cut == "trousers" else outfit.skin, light)
         self.put(limbs[THIGH], outfit.skin if outfit.cut == "skirt" else outfit.lower, light)
 
     def arm(self, side: int, light: float) -> None:
-        """Hand and sleeves, and what the left hand carries."""
+        """Draw hand and sleeves, and the handbag in the left hand."""
         outfit, limbs = self.outfit, self.limbs[side]
         self.put(limbs[PALM], outfit.skin, light)
         self.put(limbs[FOREARM], outfit.skin if outfit.short_sleeves else outfit.top, light)
@@ -293,7 +294,7 @@ class Sketch:
             self.put(self.flat[SIDES[0] + HAND] + self.scale * shape, outfit.accent, light)
 
     def trunk(self) -> None:
-        """Hips or skirt, neck, top with its pattern, satchel."""
+        """Draw hips or skirt, neck, top with its pattern, and satchel."""
         outfit = self.outfit
         if outfit.cut == "skirt":
             knees = self.flat[[first + KNEE for first in SIDES]]
@@ -333,7 +334,7 @@ class Sketch:
             self.put(self.bar(hip + drop - wide, hip + drop + wide, 0.042), outfit.accent)
 
     def backpack(self) -> None:
-        """A backpack, if there is one."""
+        """Draw the backpack, if the outfit has one."""
         if self.outfit.extra == "backpack":
             back = np.array((-0.075 * self.aside * self.scale, 0))
             top, bottom = self.levels[[4, 2], :2] + back
@@ -342,16 +343,16 @@ class Sketch:
             self.put(self.bar(bottom, bottom, 0.6 * wide), self.outfit.accent, 0.8)
 
     def head(self) -> None:
-        """Hair, as much of the face as can be seen, hat."""
+        """Draw hair, the visible part of the face, and hat."""
         outfit, aside, head = self.outfit, self.aside, self.flat[2]
-        if outfit.long_hair and self.facing < 0.5:  # else it is behind the neck
+        if outfit.long_hair and self.facing < 0.5:  # otherwise it is hidden behind the neck
             tips = self.flat[1] - (0.03 * aside * self.scale, 0)
             self.put(self.bar(head, tips, 0.047), outfit.hair, 0.92)
         size = np.array((0.053 + 0.006 * abs(aside), 0.069))
         hair = CIRCLE * size + (-0.01 * aside, -0.006)
         self.put(head + self.scale * hair, outfit.hair)
         if self.facing > -0.55:
-            turned = np.sqrt(1 + min(0, self.facing))  # ever less of the face, seen from behind
+            turned = np.sqrt(1 + min(0, self.facing))  # seen from behind, the face gets narrower
             face = CIRCLE * (0.041 * turned, 0.055) + (0.021 * aside, 0.014)
             self.put(head + self.scale * face, outfit.skin)
         if outfit.extra == "hat":

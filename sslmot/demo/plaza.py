@@ -1,4 +1,4 @@
-"""The place: ground and houses, what stands on it, and the shadows of people."""
+"""The scene of the generated crowd: ground, houses, obstacles and shadows."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from sslmot.demo.people import LIMBS, NEUTRALS, SIDES, Figure
 from sslmot.demo.walk import COLUMN, KIOSK, PLANTER, Footprint
 from sslmot.types import Frame
 
-SUN = np.array((0.62, 0.34))  # metres to the right and away that a metre's shadow reaches
+SUN = np.array((0.62, 0.34))  # shadow of one metre: metres to the right and away from the camera
 
 
 class Item(NamedTuple):
-    """Scenery that hides people."""
+    """An obstacle that hides people."""
 
     depth: float  # metres
-    keep: Image  # (H, W) float32: share of what is behind that shows through
-    clear: Mask  # (H, W) uint8: 0 where it hides, else 255
+    keep: Image  # (H, W) float32: visible share of the things behind it
+    clear: Mask  # (H, W) uint8: 0 where it hides things, else 255
 
 
 class _Piece(NamedTuple):
@@ -45,13 +45,13 @@ class _Piece(NamedTuple):
 
 
 class Plaza:
-    """The background, what stands in it, and the shadows on its ground."""
+    """The background, the obstacles, and the shadows on the ground."""
 
     def __init__(self, width: int, height: int, camera: Camera, rng: np.random.Generator) -> None:
         self._camera = camera
         self.picture = _ground(width, height, camera, rng)
         _draw(self.picture, camera, _street(rng))
-        # Shadows are soft, so they are drawn at half size.
+        # Shadows are soft, so half the resolution is enough.
         self._shadow = np.zeros((-(-height // 2), -(-width // 2)), np.uint8)
         free = np.ones((height, width), np.float32)
         self.scenery: list[Item] = []
@@ -81,7 +81,7 @@ class Plaza:
         cv2.fillConvexPoly(self._shadow, hull, (255,), cv2.LINE_AA, SUBPIXEL_BITS)
 
     def shade(self, picture: Frame, joints: Floats) -> None:
-        """Darken the ground where people (P, 19, 3) throw their shadows."""
+        """Draw the shadows of people, with joints (P, 19, 3), on the ground."""
         shadow = self._shadow.copy()
         up = joints[..., 1]
         fallen = joints + np.stack((SUN[0] * up, -up, SUN[1] * up), -1)
@@ -96,12 +96,12 @@ class Plaza:
         soft = cv2.blur(shadow, (5, 5))[top // 2 :] * self._free[top // 2 :]
         ground = picture[top:]
         wide = cv2.resize(soft, ground.shape[1::-1])
-        # The sky still lights a shadow: it keeps more of the blue.
+        # The sky lights a shadow, so blue is darkened less.
         bands = [cv2.convertScaleAbs(wide, alpha=-dark, beta=255) for dark in (0.38, 0.44, 0.47)]
         cv2.multiply(ground, cv2.merge(bands), ground, 1 / 255)
 
     def place(self, picture: Frame, figure: Figure) -> None:
-        """Paint a person, behind what stands in front of it."""
+        """Draw a person, hidden by the obstacles in front."""
         x1, y1, x2, y2 = figure.window
         left, top = max(x1, 0), max(y1, 0)
         region = slice(top, max(y2, 0)), slice(left, max(x2, 0))
@@ -121,18 +121,18 @@ def _draw(canvas: Mask, camera: Camera, pieces: list[_Piece]) -> None:
 
 
 def _wall(x1: float, x2: float, low: float, high: float, depth: float, colour: Colour) -> _Piece:
-    """A rectangle that faces the camera."""
+    """Return a rectangle that faces the camera."""
     corners = ((x1, low, depth), (x1, high, depth), (x2, high, depth), (x2, low, depth))
     return _Piece(np.array(corners, np.float64), colour)
 
 
 def _disc(x: float, up: float, depth: float, radius: float, colour: Colour) -> _Piece:
-    """A round thing that faces the camera."""
+    """Return a disc that faces the camera."""
     return _Piece(np.insert(CIRCLE * radius + (x, up), 2, depth, axis=1), colour)
 
 
 def _ground(width: int, height: int, camera: Camera, rng: np.random.Generator) -> Frame:
-    """Sky above the horizon, paving below."""
+    """Draw the sky above the horizon and paving below it."""
     row = np.arange(height)[:, None] + 0.5
     sky = np.clip(row / camera.horizon, 0, 1)[..., None]
     picture = (1 - sky) * (228, 186, 140) + sky * (240, 226, 208) + np.zeros((1, width, 1))
@@ -143,14 +143,14 @@ def _ground(width: int, height: int, camera: Camera, rng: np.random.Generator) -
     rank = np.floor(depth / side).astype(int)
     across = x / side + rank % 2 * 0.5
     tone = 1 + 0.1 * (rng.random((64, 64))[rank % 64, np.floor(across).astype(int) % 64] - 0.5)
-    # A few courses of red slabs make the perspective visible.
+    # A few rows of red slabs make the perspective visible.
     red = ((rank % 9 == 0) | (np.floor(x / side) % 9 == 0))[..., None]
     paving = np.where(red, (146, 156, 182), (176, 186, 194)) * tone[..., None]
     for part, pixel in (
         (across % 1 * side, depth / camera.focal),
         (depth % side, depth**2 / camera.focal / camera.height),
     ):
-        # A joint thinner than a pixel darkens it in proportion.
+        # A joint thinner than a pixel darkens the pixel proportionally.
         gap = np.minimum(part, side - part)
         joint = np.clip((0.01 + pixel / 2 - gap) / pixel, 0, 1) * np.minimum(1, 0.02 / pixel)
         paving *= 1 - 0.28 * joint[..., None]
@@ -162,7 +162,7 @@ def _ground(width: int, height: int, camera: Camera, rng: np.random.Generator) -
 
 
 def _street(rng: np.random.Generator) -> list[_Piece]:
-    """Houses with shops behind the plaza, and trees in front of them."""
+    """Return houses with shops behind the plaza, and trees in front of them."""
     pieces: list[_Piece] = []
 
     def wall(x1: float, x2: float, low: float, high: float, colour: Colour) -> None:
@@ -201,7 +201,7 @@ def _street(rng: np.random.Generator) -> list[_Piece]:
 
 
 def _planter(rng: np.random.Generator) -> list[_Piece]:
-    """A stone box with shrubs, lower than a person."""
+    """Return a stone box with shrubs, lower than a person."""
     x, depth, wide, deep = PLANTER
     pieces = []
     for height in (1.05, 0.88, 0.72):
@@ -218,7 +218,7 @@ def _planter(rng: np.random.Generator) -> list[_Piece]:
 
 
 def _kiosk(rng: np.random.Generator) -> list[_Piece]:
-    """A booth with a striped awning; who is behind it cannot be seen."""
+    """Return a booth with a striped awning. It hides people completely."""
     x, depth, wide, deep = KIOSK
     left, right, near, far = x - wide, x + wide, depth - deep, depth + deep
     green: Colour = (104, 112, 62)
@@ -244,12 +244,12 @@ def _kiosk(rng: np.random.Generator) -> list[_Piece]:
 
 
 def _column(rng: np.random.Generator) -> list[_Piece]:
-    """An advertising column, round by its shading."""
+    """Return an advertising column. Its shading makes it look round."""
     x, depth, radius, _ = COLUMN
     pieces = []
 
     def drum(low: float, high: float, size: float, colours: list[Colour]) -> None:
-        """A ring of 24 strips, from left to right."""
+        """Add a ring of 24 strips, from left to right."""
         angles = pairwise(np.linspace(np.pi, 2 * np.pi, 25))
         for (a, b), colour in zip(angles, colours, strict=True):
             (x1, z1), (x2, z2) = (size * radius * arc(a, b, 2) + (x, depth)).tolist()

@@ -1,4 +1,4 @@
-"""``sslmot demo``: the whole job on a generated crowd, from frames to scores and pictures."""
+"""``sslmot demo``: track a generated crowd, from frames to scores and pictures."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from sslmot.tracking.tracker import Tracker
 
 
 def demo(output: str | Path, people: int = 14, frames: int = 300, seed: int = 0) -> None:
-    """Generate a crowd as a MOTChallenge sequence, track it with and without appearance, show it.
+    """Generate a crowd as a MOTChallenge sequence, and track it with and without appearance.
 
-    Writes ``crowd/`` (the sequence), ``appearance/`` and ``motion/`` (results), ``demo.mp4`` and
-    ``demo.jpg``, and prints scores.
+    Write ``crowd/`` (the sequence), ``appearance/`` and ``motion/`` (results), ``demo.mp4`` and
+    ``demo.jpg``. Print scores.
 
     Args:
-        output: Folder; made where it is missing.
-        people: How many.
-        frames: How long; 30 are a second.
-        seed: Which crowd.
+        output: Output folder. It is created if missing.
+        people: Number of people.
+        frames: Number of frames, 30 per second.
+        seed: Seed of the crowd.
 
     Raises:
         ValueError: A number is out of range.
@@ -60,7 +60,7 @@ def demo(output: str | Path, people: int = 14, frames: int = 300, seed: int = 0)
 
 
 def write_crowd(crowd: Crowd, path: Path) -> Sequence:
-    """Write a crowd as a MOTChallenge sequence with frames; who cannot be seen is not scored."""
+    """Write a crowd as a MOTChallenge sequence with frames. Hidden people are not scored."""
     length, truths = len(crowd), [crowd.truth(t) for t in range(len(crowd))]
     visibility = np.concatenate([truth.visibility for truth in truths])
     sequence = write_sequence(
@@ -88,15 +88,15 @@ def write_crowd(crowd: Crowd, path: Path) -> Sequence:
 
 
 def draw(sequence: Sequence, results: list[FrameResult], video: Path, picture: Path) -> None:
-    """Draw all frames into a video, and those around the longest disappearances into a picture."""
+    """Draw all frames into a video, and the frames around the longest gaps into a picture."""
     by_frame = {result.frame: result for result in results}
     nothing = np.empty((0, 4), np.float32)
-    nobody = FrameResult(0, np.empty(0, np.int64), nothing, nothing[:, 0])
+    no_tracks = FrameResult(0, np.empty(0, np.int64), nothing, nothing[:, 0])
     moments, drawn = longest_gaps(results, sequence), []
     annotator = Annotator()
     with VideoWriter(video, sequence.frame_rate) as writer:
         for t in range(1, sequence.length + 1):
-            found = by_frame.get(t, nobody)
+            found = by_frame.get(t, no_tracks)
             frame = annotator(sequence.frame(t), found.ids, found.boxes)
             writer.write(frame)
             if t in moments:
@@ -106,10 +106,10 @@ def draw(sequence: Sequence, results: list[FrameResult], video: Path, picture: P
 
 
 def longest_gaps(results: list[FrameResult], sequence: Sequence) -> dict[int, str]:
-    """Up to six frames to look at, with captions: two ids before, while and after they are gone.
+    """Find the two longest gaps of ids, and return frames before, in and after each with captions.
 
-    Captions say whether who comes back is the same person. Without anybody who comes back, the
-    first frame.
+    A caption says whether the id is of the same person after the gap. If there is no gap, return
+    the first frame.
     """
     seen: defaultdict[int, list[int]] = defaultdict(list)
     box: dict[tuple[int, int], npt.NDArray[np.float32]] = {}
@@ -131,7 +131,7 @@ def longest_gaps(results: list[FrameResult], sequence: Sequence) -> dict[int, st
         if identity in shown or moments.keys() & {earlier, between, later}:
             continue
         people = {person_in(box[identity, t], t, truth) for t in (earlier, later)}
-        outcome = "again" if len(people) == 1 else "now somebody else"
+        outcome = "again" if len(people) == 1 else "now another person"
         for t, what in ((earlier, "seen"), (between, "hidden"), (later, outcome)):
             moments[t] = f"{t / sequence.frame_rate:.1f} s: {identity} {what}"
         shown.add(identity)
@@ -141,6 +141,6 @@ def longest_gaps(results: list[FrameResult], sequence: Sequence) -> dict[int, st
 
 
 def person_in(box: npt.NDArray[np.float32], t: int, truth: GroundTruth) -> int:
-    """The person whose box in frame ``t`` is nearest to a tracked one."""
+    """Return the person whose box in frame ``t`` is nearest to a tracked box."""
     rows = np.flatnonzero((truth.frames == t) & truth.considered)
     return int(truth.ids[rows[np.abs(truth.boxes[rows] - box).sum(1).argmin()]])

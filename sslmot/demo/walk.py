@@ -1,4 +1,4 @@
-"""How people walk: to goals of their own, often behind something."""
+"""How people of the generated crowd walk: each to its own goals, often behind an obstacle."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sslmot.demo.camera import Camera, Floats
 
 
 class Footprint(NamedTuple):
-    """Where something stands on the plaza, in metres."""
+    """Position and size of an obstacle on the plaza, metres."""
 
     x: float
     depth: float
@@ -24,35 +24,35 @@ PLANTER = Footprint(-5.2, 13.2, 1.6, 0.5)
 
 
 class Walk(NamedTuple):
-    """How everybody moves, a row a frame."""
+    """The motion of all people, one row per frame."""
 
     position: Floats  # (F, P, 2) metres: x, depth
     heading: Floats  # (F, P) radians: 0 to the right, pi/2 away from the camera
     phase: Floats  # (F, P) radians of the walking cycle
-    swing: Floats  # (F, P) radians by which the legs swing; 0 when standing
+    swing: Floats  # (F, P) radians, amplitude of the legs; 0 when standing
 
 
 def walk(
     people: int, frames: int, frame_rate: float, camera: Camera, rng: np.random.Generator
 ) -> Walk:
-    """Let people walk to goals of their own, around each other and around what stands there."""
+    """Simulate people who walk to their goals and avoid each other and the obstacles."""
     n = people
-    substeps = int(np.ceil(25 / frame_rate))  # a slow camera must not make people jump
+    substeps = int(np.ceil(25 / frame_rate))  # at low frame rates, long time steps are unstable
     dt = 1 / (frame_rate * substeps)
     obstacles = np.array((COLUMN, KIOSK, PLANTER))
     low, high = obstacles[:, :2] - obstacles[:, 2:], obstacles[:, :2] + obstacles[:, 2:]
     near, far = np.log(6.1), np.log(14)  # evenly by size in the picture, not by distance
 
     def edge(depth: float) -> float:
-        """Metres from the middle of the picture to its side."""
+        """Return the metres from the middle of the picture to its side."""
         return camera.centre / camera.focal * depth
 
     def next_goal(x: float) -> tuple[float, float, float]:
-        """Where somebody at x goes next: x, depth, seconds to stay there."""
+        """Choose the next goal of a person at x: x, depth, seconds to stay there."""
         choice, depth = rng.random(), float(np.exp(rng.uniform(near, far)))
-        if choice < 0.45:  # across and out of the picture
+        if choice < 0.45:  # cross the picture and leave it
             return -np.sign(x) * (edge(depth) + 0.9), depth, rng.uniform(0.2, 1.5)
-        if choice < 0.8:  # behind something: from where nobody can tell which way they will go
+        if choice < 0.8:  # behind an obstacle, so that the further direction is unknown
             place = (COLUMN, KIOSK, PLANTER)[rng.choice(3, p=(0.35, 0.55, 0.1))]
             behind = place.depth + place.half_depth + rng.uniform(0.5, 1.2)
             return place.x + rng.uniform(-0.5, 0.5) * place.half_width, behind, rng.uniform(0, 0.8)
@@ -67,9 +67,8 @@ def walk(
     heading = np.arctan2(*(goal - position).T[::-1])
     phase = rng.uniform(0, 2 * np.pi, n)
     steps = []
-    warm_up = (
-        int(1.5 * frame_rate) + 1
-    )  # frames until everybody walks and nobody stands inside another
+    # Frames until all people walk and none overlap.
+    warm_up = int(1.5 * frame_rate) + 1
     for step in range((warm_up + frames) * substeps):
         way = goal - position
         distance = np.linalg.norm(way, axis=1)
@@ -78,7 +77,7 @@ def walk(
         for i in np.flatnonzero(there & (stay <= 0)):
             *goal[i], stay[i] = next_goal(position[i, 0])
         wanted = way * (~there * pace / np.maximum(distance, 0.5))[:, None]
-        # Slide along an obstacle, on the side one is already turning to.
+        # Slide along an obstacle, in the direction of the current motion.
         gap = position[:, None] - np.clip(position[:, None], low, high)  # (P, obstacles, 2)
         room = np.linalg.norm(gap, axis=2)
         nearest = np.arange(n), room.argmin(1)
@@ -88,7 +87,7 @@ def walk(
         blocked = (room < 0.45) & ((wanted * away).sum(1) < 0)
         wanted = np.where(blocked[:, None], along * pace[:, None], wanted)
         push = away * 8 * np.exp(-room / 0.1)[:, None]
-        # Keep a shoulder's breadth from each other, stepping aside a little.
+        # Keep a distance of a shoulder's width from other people, and step aside.
         apart = position[:, None] - position
         space = np.linalg.norm(apart, axis=2) + 10 * np.eye(n)
         press = (np.exp((0.45 - space) / 0.15) / np.maximum(space, 0.1))[..., None] * apart

@@ -1,1 +1,1 @@
-"""Scores, where there is ground truth."""
+"""Scores of tracking and re-identification, from ground truth."""

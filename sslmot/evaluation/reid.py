@@ -1,11 +1,11 @@
-"""Re-identification: how well features tell who is who, on data whose people are known.
+"""Score features by re-identification, on annotated data.
 
-Two questions, of which labels answer nothing but the score: is a person found again by another
-camera (the protocol of Market-1501), and by the same camera after a gap (what a tracker needs)?
+There are two tasks: find a person again in another camera (the protocol of Market-1501), and in
+the same camera after a gap (the task of a tracker). Labels are used for the score only.
 
-Vectors are compared by their cosine; one of zeros is similar to nothing: 0 with every other.
-Similarities within 1e-6 of each other are equal, since rounding decides there, and what is equal
-never counts in favour: a feature that is the same for everyone finds no one.
+Features are compared by cosine. A feature of zeros has similarity 0 to every other. Similarities
+within 1e-6 count as ties, since rounding decides their order. A tie counts as an error, so a
+feature that is the same for all people scores 0.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from sslmot.inputs import check_embeddings, describe, to_numpy
 from sslmot.types import ArrayLike, Boxes, FeatureExtractor, Features, Frame
 
 _TIE = 1e-6
-_EVERY = 3  # frames from query to query of a clip
-_VISIBLE = 0.3  # share of a person that can be seen, at least
-_BATCH = 64  # images that are described at once
+_EVERY = 3  # frames between the query frames of a clip
+_VISIBLE = 0.3  # minimum visibility of a person
+_BATCH = 64  # images that are embedded at once
 _BLOCK = 256  # queries whose similarities are in memory at once
 _MARKET_SIZE = (128, 64)  # height and width of the stored images, pixels
 
 
 @dataclass(frozen=True)
 class Retrieval:
-    """Whether a person is found again by another camera.
+    """Scores of re-identification across cameras.
 
     Attributes:
-        rank1: share of the queries whose nearest image shows the same person.
-        rank5: share of the queries with one of the same person among the five nearest.
-        mean_ap: mean over the queries of the average precision.
-        queries: images that have an answer.
+        rank1: Share of queries whose nearest image shows the same person.
+        rank5: Share of queries with an image of the same person among the five nearest.
+        mean_ap: Mean average precision over the queries.
+        queries: Number of queries, which are the images with a match in another camera.
     """
 
     rank1: float
@@ -52,13 +52,13 @@ class Retrieval:
 
 @dataclass(frozen=True)
 class GapRetrieval:
-    """Whether a person is found again in the same clip, some frames later.
+    """Scores of re-identification in one clip, some frames later.
 
     Attributes:
-        rank1: share of the queries whose nearest is the same person.
-        auc: probability that a pair of one person is more similar than a pair of two, ties half;
-            NaN where no two people were compared.
-        queries: people who are in view after the gap too, each time counted.
+        rank1: Share of queries whose nearest box shows the same person.
+        auc: Probability that a pair of one person is more similar than a pair of two people. Ties
+            count half. NaN if no two people were compared.
+        queries: Number of queries, which are the boxes of people also in view after the gap.
     """
 
     rank1: float
@@ -71,9 +71,9 @@ class Row:
     """One line of `evaluate_reid`.
 
     Attributes:
-        name: of the data.
-        gap: frames from query to gallery; None across cameras.
-        scores: across cameras, or across the gap.
+        name: Name of the data.
+        gap: Frames from query to gallery, None across cameras.
+        scores: Scores across cameras or across the gap.
     """
 
     name: str
@@ -82,10 +82,10 @@ class Row:
 
 
 def retrieval(features: ArrayLike, ids: ArrayLike, cameras: ArrayLike) -> Retrieval:
-    """Score features by the cross-camera protocol of Market-1501, each image once the query.
+    """Score features by the cross-camera protocol of Market-1501.
 
-    The gallery of a query is every image but those of the same person by the same camera, itself
-    among them. A query that no other camera answers is left out.
+    Each image is a query once. Its gallery is all images except those of the same person by the
+    same camera. A query without a match in another camera is left out.
 
     Args:
         features: (N, D) floats.
@@ -93,7 +93,7 @@ def retrieval(features: ArrayLike, ids: ArrayLike, cameras: ArrayLike) -> Retrie
         cameras: (N,) the camera.
 
     Raises:
-        ValueError: Shapes disagree, a feature is not finite, or no query has an answer.
+        ValueError: Shapes disagree, a feature is not finite, or no query has a match.
     """
     rows, (ids, cameras) = _checked(features, ids=ids, cameras=cameras)
     first, precision = [], []
@@ -103,7 +103,7 @@ def retrieval(features: ArrayLike, ids: ArrayLike, cameras: ArrayLike) -> Retrie
         if right.any():
             found = np.sort(similarity[right])[::-1]
             wrong = np.sort(similarity[~same])
-            # Wrong images that come before the first right one, before the second, ...
+            # Number of wrong images ranked before the first right one, before the second, ...
             before = len(wrong) - np.searchsorted(wrong, found - _TIE, "left")
             rank = np.arange(1, len(found) + 1)
             first.append(before[0])
@@ -123,21 +123,21 @@ def retrieval(features: ArrayLike, ids: ArrayLike, cameras: ArrayLike) -> Retrie
 def across_gap(
     features: ArrayLike, frames: ArrayLike, ids: ArrayLike, gap: int, every: int = _EVERY
 ) -> GapRetrieval:
-    """Score features by what a tracker needs of them: to know a person again after a while.
+    """Score features by re-identification after a gap, the task of a tracker.
 
-    Everyone in view in frame t = 1, 1 + every, ... is compared with everyone in view in frame
-    t + gap. Who is gone by then is no query, but counts among the pairs of two people.
+    All people in frame t = 1, 1 + every, ... are compared with all people in frame t + gap. A
+    person who is not in frame t + gap is not a query, but counts in the pairs of two people.
 
     Args:
         features: (N, D) floats.
-        frames: (N,) whole numbers, from 1.
-        ids: (N,) the person; once a frame.
-        gap: frames, at least 1.
-        every: frames from query to query, at least 1.
+        frames: (N,) integers, from 1.
+        ids: (N,) the person, once per frame.
+        gap: Number of frames, at least 1.
+        every: Frames from query to query, at least 1.
 
     Raises:
-        ValueError: Shapes disagree, a feature is not finite, a number is below 1, or no one is in
-            view on both sides of the gap.
+        ValueError: Shapes disagree, a feature is not finite, a number is below 1, or no person is
+            in view both before and after the gap.
     """
     for name, number in (("gap", gap), ("every", every)):
         if number < 1:
@@ -169,31 +169,31 @@ def evaluate_reid(
     detector: mot.Detector | None = None,
     gaps: Iterable[int] = (15, 60, 150),
 ) -> list[Row]:
-    """Score an extractor on data whose people are known.
+    """Score an extractor on annotated data.
 
-    Of Market-1501 the images of the held-out identities are described, at their stored size. Of a
-    MOTChallenge sequence the annotated pedestrians are, those that can be seen for 30 % or more, in
-    every third frame and those a gap later.
+    Market-1501: the images of the held-out identities are embedded, at their stored size.
+    MOTChallenge: annotated pedestrians with a visibility of 30 % or more are embedded, in every
+    third frame and in the frames a gap later.
 
     Args:
         path: Market-1501 (or its ``bounding_box_train``), a MOTChallenge sequence, or a folder of
             sequences.
-        extractor: any; its rows are compared by their cosine.
-        sequences: which, see `sslmot.data.mot.sequences`.
-        detector: which variant of MOT17; all have the same annotations.
-        gaps: frames, of sequences alone. A multiple of 3 needs no further frames.
+        extractor: The extractor. Its features are compared by cosine.
+        sequences: Sequences to use, see `sslmot.data.mot.sequences`.
+        detector: Variant of MOT17. All variants have the same annotations.
+        gaps: Numbers of frames, for sequences only. Multiples of 3 reuse the query frames.
 
     Returns:
-        One row for Market-1501; for each sequence one a gap.
+        One row for Market-1501, or one row per sequence and gap.
 
     Warns:
-        UserWarning: sequences that lack ground truth or frames, and gaps after which no one is in
-            view again; these are left out.
+        UserWarning: Sequences lack ground truth or frames, or no person is in view after a gap.
+            These are left out.
 
     Raises:
-        FileNotFoundError: there is no such data, or a frame is missing.
-        ValueError: a file is malformed, a name selects nothing, no row is left, or the extractor
-            gives no finite (N, D).
+        FileNotFoundError: The data does not exist, or a frame is missing.
+        ValueError: A file is malformed, a name selects nothing, no row is left, or the extractor
+            does not return finite (N, D) features.
     """
     path = Path(path)
     if is_market1501(path):
@@ -208,12 +208,12 @@ def evaluate_reid(
     for sequence in selected:
         rows += _of_sequence(sequence, extractor, gaps)
     if not rows:
-        raise ValueError(f"gaps: expected one after which someone is in view again, got {gaps}")
+        raise ValueError(f"gaps: expected one after which a person is in view again, got {gaps}")
     return rows
 
 
 def table(rows: Iterable[Row]) -> str:
-    """Lay out rows for the terminal.
+    """Format rows as a text table.
 
     Raises:
         ImportError: tabulate is not installed.
@@ -239,7 +239,7 @@ def table(rows: Iterable[Row]) -> str:
 
 
 def _checked(features: ArrayLike, **labels: ArrayLike) -> tuple[Features, list[npt.NDArray[Any]]]:
-    """Features as rows of length 1 or 0, and the labels of each row."""
+    """Check features and labels. Rows of features are scaled to length 1, or stay 0."""
     array = to_numpy(features, "features")
     if array.ndim != 2 or array.dtype.kind != "f" or array.shape[1] == 0:
         raise ValueError(f"features: expected (N, D) floats, got {describe(features)}")
@@ -247,13 +247,14 @@ def _checked(features: ArrayLike, **labels: ArrayLike) -> tuple[Features, list[n
     for name, column in zip(labels, columns, strict=True):
         if column.shape != (len(array),):
             raise ValueError(f"{name}: expected ({len(array)},), got {describe(column)}")
-    with np.errstate(over="ignore"):  # what is beyond float32 is refused as infinite
+    with np.errstate(over="ignore"):  # too large numbers become inf, which is rejected below
         rows = array.astype(np.float32)
     finite = np.isfinite(rows).all(axis=1)
     if not finite.all():
         row = int(np.argmin(finite))
         raise ValueError(f"features: expected finite numbers, got NaN or inf in row {row}")
-    # By the largest first, so that no square is out of range; a length is then 1 or more, or 0.
+    # Divide by the largest number first, so that squares do not overflow. Lengths are then at
+    # least 1, or 0.
     largest = np.abs(rows).max(axis=1, keepdims=True)
     rows /= np.where(largest > 0, largest, 1)
     rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1)
@@ -261,20 +262,20 @@ def _checked(features: ArrayLike, **labels: ArrayLike) -> tuple[Features, list[n
 
 
 def _similarities(rows: Features) -> Iterator[npt.NDArray[np.float32]]:
-    """Of each row, its similarity with every row: (N,)."""
+    """Yield the similarities of each row with all rows, (N,)."""
     for first in range(0, len(rows), _BLOCK):
         yield from rows[first : first + _BLOCK] @ rows.T
 
 
 def _query_frames(frames: npt.NDArray[Any], gap: int, every: int) -> npt.NDArray[Any]:
-    """The frames in which someone is in view, and someone a gap later."""
+    """Return the query frames: those with a person in view, then and a gap later."""
     frames = np.unique(frames)
     wanted: npt.NDArray[np.bool_] = ((frames - 1) % every == 0) & np.isin(frames + gap, frames)
     return frames[wanted]
 
 
 def _auc(alike: npt.NDArray[np.float32], different: npt.NDArray[np.float32]) -> float:
-    """Area under ROC: how often a number of the first is above one of the second, ties half."""
+    """Return the area under the ROC curve. Ties count half."""
     if not different.size:
         return float("nan")
     different = np.sort(different)
@@ -287,14 +288,14 @@ def _of_market(path: Path, extractor: FeatureExtractor) -> Retrieval:
     data = read_market1501(path, _MARKET_SIZE, part="held-out")
     images = data.crops.images
     parts = [
-        _described(extractor, *_column(images[first : first + _BATCH]))
+        _embed(extractor, *_column(images[first : first + _BATCH]))
         for first in range(0, len(images), _BATCH)
     ]
     return retrieval(np.concatenate(parts), data.identities, data.cameras)
 
 
 def _column(images: npt.NDArray[np.uint8]) -> tuple[Frame, Boxes]:
-    """(N, h, w, 3) RGB images as one BGR frame, one above the other, and the boxes they have."""
+    """Stack (N, h, w, 3) RGB images to one BGR frame, and return it with their boxes."""
     n, height, width, _ = images.shape
     boxes = np.zeros((n, 4), np.float32)
     boxes[:, 1] = np.arange(n) * height
@@ -306,7 +307,7 @@ def _column(images: npt.NDArray[np.uint8]) -> tuple[Frame, Boxes]:
 def _complete(
     path: Path, names: str | Iterable[str] | None, detector: mot.Detector | None
 ) -> list[mot.Sequence]:
-    """The selected sequences that have ground truth and frames."""
+    """Return the selected sequences that have ground truth and frames."""
     selected = mot.sequences(path, names, detector)
     found = [s for s in selected if s.ground_truth_path.is_file() and s.has_frames]
     lacking = ", ".join(s.name for s in selected if s not in found)
@@ -320,29 +321,26 @@ def _complete(
 def _of_sequence(
     sequence: mot.Sequence, extractor: FeatureExtractor, gaps: tuple[int, ...]
 ) -> list[Row]:
-    """A row for each gap after which someone is in view again."""
+    """Score a sequence. There is a row for each gap after which a person is in view again."""
     gt = sequence.ground_truth()
     shown = gt.considered & (gt.classes == mot.PEDESTRIAN) & (gt.visibility >= _VISIBLE)
     frames, ids, boxes = gt.frames[shown], gt.ids[shown], gt.boxes[shown]
     people = set(zip(frames.tolist(), ids.tolist(), strict=True))
-    queries = [(t, who) for t, who in people if (t - 1) % _EVERY == 0]
-    found = [gap for gap in gaps if any((t + gap, who) in people for t, who in queries)]
+    queries = [(t, person) for t, person in people if (t - 1) % _EVERY == 0]
+    found = [gap for gap in gaps if any((t + gap, person) in people for t, person in queries)]
     if len(found) < len(gaps):
         lost = ", ".join(str(gap) for gap in gaps if gap not in found)
         warnings.warn(
-            f"{sequence.name}: no one in view again {lost} frames later: left out", stacklevel=3
+            f"{sequence.name}: no person in view again {lost} frames later: left out", stacklevel=3
         )
     if not found:
         return []
     starts = [_query_frames(frames, gap, _EVERY) for gap in found]
     ends = [start + gap for start, gap in zip(starts, found, strict=True)]
-    # A frame is read and described once for all gaps.
+    # Each frame is read and embedded once, for all gaps.
     needed = [np.flatnonzero(frames == t) for t in np.unique(np.concatenate(starts + ends))]
     features = np.concatenate(
-        [
-            _described(extractor, sequence.frame(int(frames[rows[0]])), boxes[rows])
-            for rows in needed
-        ]
+        [_embed(extractor, sequence.frame(int(frames[rows[0]])), boxes[rows]) for rows in needed]
     )
     rows = np.concatenate(needed)
     return [
@@ -350,7 +348,7 @@ def _of_sequence(
     ]
 
 
-def _described(extractor: FeatureExtractor, frame: Frame, boxes: Boxes) -> Features:
+def _embed(extractor: FeatureExtractor, frame: Frame, boxes: Boxes) -> Features:
     array = to_numpy(extractor(frame, boxes), "extractor")
     features: Features = check_embeddings(array, len(boxes), None, "extractor")
     return features

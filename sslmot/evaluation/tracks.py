@@ -1,8 +1,8 @@
-"""Scores of tracking results against MOTChallenge ground truth.
+"""Score tracking results against MOTChallenge ground truth.
 
-TrackEval scores, with its own reading and preprocessing of MOTChallenge: results that match a
-distractor are removed, and so is ground truth that is no considered pedestrian. motmetrics gives
-a second opinion on what that leaves.
+TrackEval computes the scores, with its own reader and preprocessing of MOTChallenge. The
+preprocessing removes results that match a distractor, and ground truth that is not a considered
+pedestrian. motmetrics can score the preprocessed data too, to check the scores.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from sslmot import reading
 from sslmot.data.mot import Detector, Sequence, read_results, sequences
 
 MOST_SCORED = 10**6
-"""Frames of a sequence up to the last with a box: TrackEval takes 3 kB for each, box or not."""
+"""Limit of frames up to the last box. TrackEval uses 3 kB per frame, even without a box."""
 
 COMBINED = "COMBINED"
-"""The row of all sequences together: their counts added up, not their scores averaged."""
+"""Name of the row of all sequences together: their counts are added, not their scores averaged."""
 
 
 Counts: TypeAlias = list[dict[str, Any]]
-"""Of each metric its fields for one sequence, as TrackEval combines them."""
+"""The fields of each metric for one sequence. TrackEval can combine them over sequences."""
 
 
 @dataclass(frozen=True)
@@ -37,18 +37,18 @@ class Scores:
     """Scores of one sequence, or of several combined.
 
     Attributes:
-        hota: percent, as are the next four: HOTA, mean over its 19 thresholds.
-        assa: association accuracy of HOTA.
-        deta: detection accuracy of HOTA.
-        mota: CLEAR accuracy; negative where errors outnumber people.
-        idf1: identity F1.
-        fp: boxes that match no one, a count, as are the next five.
-        fn: people whom no box matches.
-        idsw: identity switches.
-        mt: people tracked for more than 80 % of their life.
-        ml: people tracked for less than 20 % of it.
-        frag: times a track is resumed.
-        hz: frames a second, None if no one measured.
+        hota: HOTA, the mean over its 19 thresholds, percent.
+        assa: Association accuracy of HOTA, percent.
+        deta: Detection accuracy of HOTA, percent.
+        mota: MOTA of CLEAR, percent. Negative if there are more errors than boxes.
+        idf1: Identity F1, percent.
+        fp: Number of false positives.
+        fn: Number of false negatives.
+        idsw: Number of identity switches.
+        mt: Number of people tracked in more than 80 % of their frames.
+        ml: Number of people tracked in less than 20 % of their frames.
+        frag: Number of times that a track is resumed.
+        hz: Frames per second, None if not measured.
     """
 
     hota: float
@@ -71,27 +71,27 @@ def evaluate(
     names: str | Iterable[str] | None = None,
     detector: Detector | None = None,
 ) -> dict[str, Scores]:
-    """Score results by TrackEval.
+    """Score results with TrackEval.
 
     Args:
-        root: sequences, or one; as ``names`` and ``detector`` see `sslmot.data.mot.sequences`.
-        results: a folder with a ``<sequence>.txt`` of each, and perhaps a ``<sequence>.json`` with
-            ``{"frames": int, "seconds": float}``.
-        names: which sequences.
-        detector: which variant of MOT17.
+        root: A sequence or a folder of sequences, see `sslmot.data.mot.sequences`.
+        results: A folder with ``<sequence>.txt`` for each sequence. It may contain
+            ``<sequence>.json`` with ``{"frames": int, "seconds": float}``.
+        names: Names of sequences, see `sslmot.data.mot.sequences`.
+        detector: Variant of MOT17.
 
     Returns:
-        The scores of each sequence, and `COMBINED` where there are several.
+        The scores of each sequence, and `COMBINED` if there are several.
 
     Warns:
-        UserWarning: sequences that have no results, which are left out.
+        UserWarning: Some sequences have no results. They are left out.
 
     Raises:
-        FileNotFoundError: no sequence has results, or one lacks ground truth.
-        ValueError: a file is malformed.
+        FileNotFoundError: No sequence has results, or a sequence lacks ground truth.
+        ValueError: A file is malformed.
         ImportError: TrackEval is not installed.
     """
-    _import("trackeval")  # to fail before anything is read
+    _import("trackeval")  # fail early
     selected = _with_results(root, results, names, detector)
     counts = {sequence.name: count(sequence, Path(results)) for sequence in selected}
     times = {name: _time(Path(results) / f"{name}.json") for name in counts}
@@ -104,15 +104,15 @@ def evaluate(
 
 
 def count(sequence: Sequence, results: Path) -> Counts:
-    """Count what is right and wrong in the results of one sequence.
+    """Compute the fields of all metrics for the results of one sequence.
 
     Args:
-        sequence: with ground truth.
-        results: a folder with its ``<sequence>.txt``.
+        sequence: A sequence with ground truth.
+        results: A folder with its ``<sequence>.txt``.
 
     Raises:
-        FileNotFoundError: a file is missing.
-        ValueError: a file is malformed.
+        FileNotFoundError: A file is missing.
+        ValueError: A file is malformed.
         ImportError: TrackEval is not installed.
     """
     data = _preprocessed(sequence, results)
@@ -120,7 +120,7 @@ def count(sequence: Sequence, results: Path) -> Counts:
 
 
 def combine(counts: Mapping[str, Counts]) -> Scores:
-    """Score sequences together, by what `count` said of each."""
+    """Score several sequences together, from the `count` of each."""
     return _scores(_combined(counts), None)
 
 
@@ -130,25 +130,26 @@ def motmetrics_scores(
     names: str | Iterable[str] | None = None,
     detector: Detector | None = None,
 ) -> dict[str, dict[str, float]]:
-    """Score results by motmetrics, on what TrackEval's preprocessing leaves of them.
+    """Score results with motmetrics, after TrackEval's preprocessing.
 
-    The two need not agree on ``idsw``, and so on ``mota``: among several boxes that match a person,
-    TrackEval prefers the identity of the frame before, as the official kit does, motmetrics the
-    person's last one, however long ago (https://github.com/cheind/py-motmetrics/issues/132).
+    motmetrics and TrackEval can differ in ``idsw``, and so in ``mota``. If several boxes match a
+    person, TrackEval prefers the identity of the previous frame, as the official kit does.
+    motmetrics prefers the last identity of the person, from any earlier frame
+    (https://github.com/cheind/py-motmetrics/issues/132).
 
     Args:
-        root: as in `evaluate`.
-        results: as in `evaluate`.
-        names: as in `evaluate`.
-        detector: as in `evaluate`.
+        root: As in `evaluate`.
+        results: As in `evaluate`.
+        names: As in `evaluate`.
+        detector: As in `evaluate`.
 
     Returns:
-        Of each sequence, and of `COMBINED` where there are several, the fields ``mota``, ``idf1``,
-        ``fp``, ``fn`` and ``idsw`` as in `Scores`.
+        The fields ``mota``, ``idf1``, ``fp``, ``fn`` and ``idsw`` of `Scores`, for each sequence
+        and for `COMBINED` if there are several.
 
     Raises:
-        FileNotFoundError: as in `evaluate`.
-        ValueError: as in `evaluate`.
+        FileNotFoundError: As in `evaluate`.
+        ValueError: As in `evaluate`.
         ImportError: motmetrics or TrackEval is not installed.
     """
     motmetrics = _import("motmetrics")
@@ -156,7 +157,7 @@ def motmetrics_scores(
     for sequence in _with_results(root, results, names, detector):
         data = _preprocessed(sequence, Path(results))
         accumulators[sequence.name] = accumulator = motmetrics.MOTAccumulator(auto_id=True)
-        # Which solver it finds installed must not decide ties.
+        # A fixed solver, so that ties do not depend on the solvers that are installed.
         with motmetrics.lap.set_default_solver("scipy"):
             for people, tracks, iou in zip(
                 data["gt_ids"], data["tracker_ids"], data["similarity_scores"], strict=True
@@ -184,7 +185,7 @@ def motmetrics_scores(
 
 
 def table(scores: Mapping[str, Scores]) -> str:
-    """Lay out scores for the terminal, one row a sequence.
+    """Format scores as a text table, one row per sequence.
 
     Raises:
         ImportError: tabulate is not installed.
@@ -207,7 +208,7 @@ def table(scores: Mapping[str, Scores]) -> str:
 
 
 def _import(name: str) -> Any:
-    """Import a package of the extra when it is used, so that this module does without."""
+    """Import a package of the extra ``evaluation`` when it is needed."""
     try:
         return importlib.import_module(name)
     except ImportError as error:
@@ -215,14 +216,14 @@ def _import(name: str) -> Any:
 
 
 def _metrics() -> list[Any]:
-    """HOTA, CLEAR and identity; no two of them share a field."""
+    """Create the metrics HOTA, CLEAR and Identity. Their fields have different names."""
     metrics = _import("trackeval").metrics
     quiet = {"PRINT_CONFIG": False}
     return [metrics.HOTA(), metrics.CLEAR(quiet), metrics.Identity(quiet)]
 
 
 def _combined(counts: Mapping[str, Counts]) -> Mapping[str, Any]:
-    """The fields of all sequences together."""
+    """Combine the fields of all sequences."""
     return ChainMap(
         *(
             metric.combine_sequences({name: fields[i] for name, fields in counts.items()})
@@ -237,7 +238,7 @@ def _with_results(
     names: str | Iterable[str] | None,
     detector: Detector | None,
 ) -> list[Sequence]:
-    """The sequences that have results, checked with errors that name the line."""
+    """Return the sequences that have results. Errors in their files contain the line."""
     selected = sequences(root, names, detector)
     found = [s for s in selected if (Path(results) / f"{s.name}.txt").is_file()]
     missing = ", ".join(s.name for s in selected if s not in found)
@@ -252,17 +253,17 @@ def _with_results(
 
 
 def _preprocessed(sequence: Sequence, results: Path) -> dict[str, Any]:
-    """What TrackEval reads and keeps of a sequence: ids and IoU of each frame."""
+    """Read and preprocess a sequence with TrackEval: ids and IoU of each frame."""
     trackeval = _import("trackeval")
-    # Only MOT20 differs in what counts as a distractor; MOT15, whose ten columns hold no class,
+    # MOT20 has other distractors than MOT16 and MOT17. MOT15 has ten columns without a class, and
     # is not preprocessed.
-    # Frames after the last box change no score.
+    # Frames after the last box do not change the scores.
     found = read_results(results / f"{sequence.name}.txt", sequence.length)
     frames = [*sequence.ground_truth().frames.tolist(), *(frame for frame, *_ in found)]
     last = max(frames, default=1)
     if last > MOST_SCORED:
         raise ValueError(
-            f"{sequence.path}: expected boxes in frames up to {MOST_SCORED}, got some in {last}"
+            f"{sequence.path}: expected boxes in frames up to {MOST_SCORED}, got frame {last}"
         )
     with sequence.ground_truth_path.open(errors="replace") as file:
         columns = file.readline().count(",") + 1
@@ -288,7 +289,7 @@ def _preprocessed(sequence: Sequence, results: Path) -> dict[str, Any]:
 
 
 def _time(path: Path) -> tuple[float, float] | None:
-    """Frames and seconds, as ``sslmot track`` leaves them beside its results."""
+    """Read frames and seconds from the file that ``sslmot track`` writes beside its results."""
     if not reading.is_file(path):
         return None
     time = reading.read_json(path)
@@ -299,7 +300,7 @@ def _time(path: Path) -> tuple[float, float] | None:
 
 
 def _scores(fields: Mapping[str, Any], time: tuple[float, float] | None) -> Scores:
-    """What TrackEval computed, as percent and counts."""
+    """Convert TrackEval's fields to percent and counts."""
     return Scores(
         hota=100 * float(np.mean(fields["HOTA"])),
         assa=100 * float(np.mean(fields["AssA"])),

@@ -1,1 +1,1 @@
-"""Whole clips: read, tracked, written, drawn."""
+"""Track whole clips from disk, write and draw the results."""

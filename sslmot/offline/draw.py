@@ -1,4 +1,4 @@
-"""Show who is who: boxes, ids and trails on a frame, a video of them, or one picture of several."""
+"""Draw tracks (boxes, ids and trails) on frames, write videos and contact sheets."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ FONT = cv2.FONT_HERSHEY_DUPLEX
 
 
 def colour(identity: int) -> tuple[int, int, int]:
-    """The colour of an id: always the same, and far from that of the ids around it.
+    """Return the colour of an id. Ids with near numbers get clearly different colours.
 
     Args:
-        identity: any whole number.
+        identity: Any integer.
 
     Returns:
         Blue, green, red; 0 to 255.
     """
-    # The golden ratio spreads hues evenly however many there are. Hues come close after 8, 13 and
-    # 21 ids: by then the tone, bright, pale or dark, has changed.
+    # Steps of the golden ratio spread any number of hues evenly. Hues are close to each other after
+    # 8, 13 and 21 ids, so these get another tone: bright, pale or dark.
     saturation, value = ((0.9, 1.0), (0.4, 1.0), (0.9, 0.55))[(identity + identity // 21) % 3]
     red, green, blue = colorsys.hsv_to_rgb(identity * 0.618034 % 1, saturation, value)
     return round(255 * blue), round(255 * green), round(255 * red)
@@ -44,16 +44,16 @@ def annotate(
     """Draw tracks on a copy of a frame.
 
     Args:
-        frame: (H, W, 3) uint8, BGR; stays as it is.
-        ids: (N,) whole numbers.
-        boxes: (N, 4) xyxy pixels; what is out of the frame is clipped.
-        trails: past points (x, y) in pixels of some ids, oldest first; older ones fade.
+        frame: (H, W, 3) uint8, BGR. It does not change.
+        ids: (N,) integers.
+        boxes: (N, 4) xyxy pixels. They are clipped to the frame.
+        trails: Past points (x, y) of some ids in pixels, oldest first. Older points are fainter.
 
     Returns:
         (H, W, 3) uint8, BGR.
 
     Raises:
-        ValueError: an argument has another shape or type, or a box is not finite.
+        ValueError: An argument has a wrong shape or type, or a box is not finite.
     """
     ids, boxes = _check(frame, ids, boxes)
     picture = frame.copy()
@@ -63,7 +63,7 @@ def annotate(
     for identity, points in (trails or {}).items():
         _trail(picture, np.asarray(points, np.float64), colour(identity), line)
     corners = np.clip(boxes, 0, (width, height) * 2)
-    # The lowest box is nearest to most cameras: it comes last, on top.
+    # The lowest box is usually the nearest to the camera, so it is drawn last, on top.
     for i in np.argsort(corners[:, 3], kind="stable"):
         x1, y1, x2, y2 = (round(float(value)) for value in corners[i])
         if x2 > x1 and y2 > y1:
@@ -74,14 +74,14 @@ def annotate(
 
 
 class Annotator:
-    """Draws the tracks of frame after frame, each with a trail of where its feet have been.
+    """Draws the tracks of consecutive frames, with a trail of past foot points for each track.
 
     Args:
-        trail: frames that a trail reaches back. An id unseen for longer is forgotten; one that
-            comes back before is joined to where it was lost. 0 draws no trails.
+        trail: Length of a trail in frames. The trail of an id that is missing for longer is
+            dropped. If the id returns earlier, its trail continues. 0 draws no trails.
 
     Raises:
-        ValueError: trail is negative.
+        ValueError: ``trail`` is negative.
     """
 
     def __init__(self, trail: int = 45) -> None:
@@ -89,22 +89,22 @@ class Annotator:
             raise ValueError(f"trail: expected 0 or more frames, got {trail}")
         self.trail = trail
         self._now = 0
-        # Of each id, when and where it was: (frame, x, y).
+        # The past foot points of each id: (frame, x, y).
         self._past: dict[int, deque[tuple[int, float, float]]] = {}
 
     def __call__(self, frame: Frame, ids: npt.ArrayLike, boxes: npt.ArrayLike) -> Frame:
         """Draw the tracks of the next frame.
 
         Args:
-            frame: (H, W, 3) uint8, BGR; stays as it is.
-            ids: (N,) whole numbers.
+            frame: (H, W, 3) uint8, BGR. It does not change.
+            ids: (N,) integers.
             boxes: (N, 4) xyxy pixels.
 
         Returns:
             (H, W, 3) uint8, BGR.
 
         Raises:
-            ValueError: an argument has another shape or type, or a box is not finite.
+            ValueError: An argument has a wrong shape or type, or a box is not finite.
         """
         ids, boxes = _check(frame, ids, boxes)
         self._now += 1
@@ -119,18 +119,18 @@ class Annotator:
 
     @property
     def trails(self) -> dict[int, list[tuple[float, float]]]:
-        """Past foot points (x, y) in pixels of every id that is remembered, oldest first."""
+        """Past foot points (x, y) of each id with a trail, pixels, oldest first."""
         return {identity: [(x, y) for _, x, y in past] for identity, past in self._past.items()}
 
 
 class VideoWriter:
-    """Writes frames to an MP4 file; a context manager.
+    """Writes frames to an MP4 file. It is a context manager.
 
-    The first frame sets the size.
+    The first frame determines the size.
 
     Args:
-        path: where to write; the folder must exist.
-        frame_rate: frames a second.
+        path: The file, in an existing folder.
+        frame_rate: Frames per second.
     """
 
     def __init__(self, path: str | Path, frame_rate: float) -> None:
@@ -146,8 +146,8 @@ class VideoWriter:
             frame: (H, W, 3) uint8, BGR.
 
         Raises:
-            OSError: the file cannot be written.
-            ValueError: the frame is not of the size or type of a frame of this video.
+            OSError: The file cannot be written.
+            ValueError: The frame has a wrong type, or another size than the first frame.
         """
         _check_frame(frame)
         height, width = frame.shape[:2]
@@ -161,7 +161,7 @@ class VideoWriter:
             self._size = width, height
         elif not self._writer.isOpened():
             raise OSError(f"{self.path}: the video is closed")
-        # OpenCV drops such a frame without a word.
+        # OpenCV would silently drop a frame of another size.
         if (width, height) != self._size:
             expected = "x".join(map(str, self._size))
             raise ValueError(f"frame: expected {expected} pixels, got {width}x{height}")
@@ -190,19 +190,19 @@ def contact_sheet(
     captions: Iterable[str] = (),
     width: int = 1920,
 ) -> Frame:
-    """Make one picture out of several, row by row.
+    """Arrange several frames in one picture, row by row.
 
     Args:
-        frames: at least one, (H, W, 3) uint8, all of the same size.
-        columns: how many stand side by side.
-        captions: a line for the corner of each, from the first on.
-        width: of the sheet in pixels, about.
+        frames: One or more frames, (H, W, 3) uint8, all of the same size.
+        columns: Number of frames in a row.
+        captions: Text for the corner of each frame, from the first frame on.
+        width: Approximate width of the picture, pixels.
 
     Returns:
-        (H', W', 3) uint8, BGR; cells left over at the end are white.
+        (H', W', 3) uint8, BGR. Empty cells at the end are white.
 
     Raises:
-        ValueError: there is no frame, or no column, or the frames differ in size.
+        ValueError: There is no frame or no column, or the frames differ in size.
     """
     if not frames or columns < 1:
         raise ValueError(
@@ -221,7 +221,7 @@ def contact_sheet(
     sheet = np.full(shape, 255, np.uint8)
     texts = [*captions]
     for i, frame in enumerate(frames):
-        # Averaging is for making smaller only.
+        # Area averaging works only for shrinking.
         how = cv2.INTER_AREA if cell < wide else cv2.INTER_CUBIC
         small = np.asarray(cv2.resize(frame, (cell, tall), interpolation=how), np.uint8)
         if i < len(texts):
@@ -255,11 +255,12 @@ def _check_frame(frame: Frame) -> None:
 def _trail(
     picture: Frame, points: npt.NDArray[np.float64], tint: tuple[int, int, int], line: int
 ) -> None:
-    """Join points, the older the fainter."""
+    """Draw a line through the points. Older parts are fainter."""
     height, width = picture.shape[:2]
     if len(points) < 2 or not np.isfinite(points).all():
         return
-    # Each piece is mixed with the pixel beneath it: as good as see-through, and costs nothing.
+    # The colour of each segment is mixed with one pixel below it. This looks like transparency,
+    # and is much faster.
     inside = np.clip(points[1:], 0, (width - 1, height - 1)).astype(int)
     strength = (np.arange(1, len(points)) / (len(points) - 1))[:, None]
     under = picture[inside[:, 1], inside[:, 0]]
@@ -272,7 +273,7 @@ def _trail(
 def _label(
     picture: Frame, text: str, corner: tuple[int, int], tint: tuple[int, int, int], scale: float
 ) -> None:
-    """Write on a plate that stands on a corner, or hangs from it where there is no room above."""
+    """Draw text on a filled rectangle above a corner, or below it if there is no space above."""
     size, stroke = 0.6 * scale, max(1, round(1.2 * scale))
     (wide, tall), _ = cv2.getTextSize(text, FONT, size, stroke)
     pad = max(2, round(4 * scale))

@@ -1,4 +1,4 @@
-"""Fills the gaps of tracks when all frames are known: not online."""
+"""Fill gaps of tracks by interpolation. It is offline: all frames must be known."""
 
 from __future__ import annotations
 
@@ -12,19 +12,21 @@ from sslmot.data.mot import FrameResult
 def interpolate(results: Iterable[FrameResult], max_gap: int = 30) -> list[FrameResult]:
     """Fill the gaps of tracks by linear interpolation of their boxes.
 
-    Not online: a gap is filled after its end is seen. Nothing is extrapolated.
+    This is offline: a gap can be filled only after its end. Boxes are never extrapolated.
 
     Args:
-        results: In any order, each frame once.
-        max_gap: Most frames from a box to the next one of the same id; what is farther apart stays
-            as it is.
+        results: Results in any order, each frame once.
+        max_gap: Maximum number of frames from a box to the next box of the same id. Longer gaps
+            are not filled.
 
     Returns:
-        The frames of the results and those that were filled, in order; in each the boxes as they
-        were, then the interpolated ones by id. The score of these is the lower of both ends'.
+        The original and the filled frames, in order. Each frame contains its original boxes, then
+        the interpolated boxes ordered by id. The score of an interpolated box is the lower score of
+        the two ends of its gap.
 
     Raises:
-        ValueError: ``max_gap`` is no integer of 1 or more, or a frame or an id in it comes twice.
+        ValueError: ``max_gap`` is not an integer of 1 or more, a frame occurs twice, or an id
+            occurs twice in a frame.
     """
     if isinstance(max_gap, bool) or not isinstance(max_gap, int) or max_gap < 1:
         raise ValueError(f"max_gap: expected an integer of 1 or more, got {max_gap!r}")
@@ -40,7 +42,7 @@ def interpolate(results: Iterable[FrameResult], max_gap: int = 30) -> list[Frame
     boxes = np.concatenate([result.boxes for result in results])
     scores = np.concatenate([result.scores for result in results])
 
-    # Each box and the next one of its id.
+    # Pairs of each box with the next box of its id.
     order = np.lexsort((frames, ids))
     first, second = order[:-1], order[1:]
     apart = frames[second] - frames[first]
@@ -49,7 +51,7 @@ def interpolate(results: Iterable[FrameResult], max_gap: int = 30) -> list[Frame
         row = first[same & (apart == 0)][0]
         raise ValueError(f"results: expected an id once in frame {frames[row]}, got {ids[row]}")
 
-    # One row for each frame that lies between the two.
+    # One row for each missing frame between the two boxes.
     missing = np.where(same & (apart <= max_gap), apart - 1, 0)
     before = np.cumsum(missing) - missing
     step = 1 + np.arange(missing.sum()) - np.repeat(before, missing)

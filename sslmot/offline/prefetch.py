@@ -1,4 +1,4 @@
-"""What comes next is made while the present is worked on."""
+"""Read the next items in a thread while the caller works on the current one."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _END = object()
 
 
 def prefetch(items: Iterable[T], ahead: int = 2) -> Iterator[T]:
-    """Give items that a thread of its own makes, so that decoding and tracking overlap.
+    """Iterate over items in a separate thread, so that decoding and tracking overlap.
 
     Args:
-        items: Iterated in that thread; an error in it reaches the caller after what came before.
-        ahead: So many items wait at most.
+        items: Iterated in the thread. An error is raised in the caller, after the items before it.
+        ahead: Maximum number of items that wait.
 
     Yields:
-        The items, in order. The thread ends with this generator, as soon as the source lets it.
+        The items, in order. When this generator ends, the thread ends after its current item.
     """
     waiting: queue.Queue[T | object] = queue.Queue(ahead)
     errors: list[BaseException] = []
@@ -53,5 +53,5 @@ def prefetch(items: Iterable[T], ahead: int = 2) -> Iterator[T]:
             raise errors[0]
     finally:
         over.set()
-        # No longer, should the source be waiting for a camera: an interrupt is not to hang on it.
+        # With a timeout, since the source may wait for a camera and an interrupt must not hang.
         thread.join(timeout=1)

@@ -1,4 +1,4 @@
-"""Tracks a sequence or a video from disk and writes what MOTChallenge asks for."""
+"""Track a sequence or a video from disk, and write results in the MOTChallenge format."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from sslmot.types import FeatureExtractor, Frame
 
 
 class Speed(NamedTuple):
-    """How long a clip took.
+    """Time taken by a clip.
 
     Attributes:
-        frames: Their number.
-        tracking: Seconds in ``Tracker.step``, appearance included.
-        total: Seconds with the reading of frames, most of which goes on meanwhile.
+        frames: Number of frames.
+        tracking: Seconds in ``Tracker.step``, including appearance.
+        total: Seconds including the reading of frames, which runs mostly in parallel.
     """
 
     frames: int
@@ -47,30 +47,30 @@ def track_sequence(
     max_gap: int | None = None,
     progress: bool = False,
 ) -> Speed:
-    """Track a sequence with its own detections.
+    """Track a sequence with its public detections.
 
-    Writes ``<sequence>.txt`` (MOTChallenge) and ``<sequence>.json``: the number of frames, the
+    Write ``<sequence>.txt`` (MOTChallenge) and ``<sequence>.json``: the number of frames, the
     seconds in ``Tracker.step`` and the settings.
 
     Args:
-        sequence: What to track.
-        tracker: Fresh, or reset.
-        output: Folder; made where it is missing.
-        appearance: Read the frames and let the tracker's extractor describe the boxes; else by
-            motion alone.
-        max_gap: Fill gaps of so many frames after the last frame, by
-            :func:`~sslmot.offline.interpolate.interpolate`; None to write what was tracked online.
-        progress: Show a bar.
+        sequence: The sequence.
+        tracker: A new or reset tracker.
+        output: Output folder. It is created if missing.
+        appearance: Whether to read the frames and embed the boxes with the tracker's extractor. If
+            False, track by motion only.
+        max_gap: Maximum gap that is filled after the last frame, see
+            :func:`~sslmot.offline.interpolate.interpolate`. None to write the online results.
+        progress: Whether to show a progress bar.
 
     Raises:
-        FileNotFoundError: There are no frames, or one is missing.
+        FileNotFoundError: There are no frames, or a frame is missing.
         ValueError: The detections or a frame are malformed, or ``max_gap`` is out of range.
         OSError: The output cannot be written.
     """
     if appearance and not sequence.has_frames:
         raise FileNotFoundError(
             f"{sequence.name}: expected frames in {sequence.path / sequence.image_dir}, found "
-            "none; without frames track by motion alone (--motion-only)"
+            "none; without frames track by motion only (--motion-only)"
         )
     frames = ((t, sequence.frame(t) if appearance else None) for t in range(1, sequence.length + 1))
     return _track(
@@ -95,25 +95,25 @@ def track_video(
     max_gap: int | None = None,
     progress: bool = False,
 ) -> Speed:
-    """Track a video with detections in the format of MOTChallenge, up to the last of them.
+    """Track a video up to the last frame with detections.
 
-    Writes ``<stem>.txt`` and ``<stem>.json``, as :func:`track_sequence` does.
+    Write ``<stem>.txt`` and ``<stem>.json``, as :func:`track_sequence`.
 
     Args:
-        path: Of the video.
-        detections_path: Of its detections, frames from 1.
-        tracker: Fresh, or reset.
-        output: Folder; made where it is missing.
-        appearance: As for :func:`track_sequence`; by motion alone nothing is decoded.
+        path: The video.
+        detections_path: Its detections in the MOTChallenge format, frames from 1.
+        tracker: A new or reset tracker.
+        output: Output folder. It is created if missing.
+        appearance: As for :func:`track_sequence`. If False, no frame is decoded.
         max_gap: As for :func:`track_sequence`.
-        progress: Show a bar.
+        progress: Whether to show a progress bar.
 
     Warns:
-        UserWarning: The video, where it is decoded, ends before the last detections.
+        UserWarning: The video ends before the last detections. Only with appearance.
 
     Raises:
         FileNotFoundError: A file is missing.
-        ValueError: A file is malformed, nothing was detected, or ``max_gap`` is out of range.
+        ValueError: A file is malformed, there are no detections, or ``max_gap`` is out of range.
         OSError: The output cannot be written.
     """
     video, detections = Video(path), read_video_detections(detections_path)
@@ -137,7 +137,7 @@ def track_video(
 def _sent(
     frames: Iterable[tuple[int, Frame | None]], extractor: FeatureExtractor
 ) -> Iterator[tuple[int, Frame | None]]:
-    """Frames that are on their way to a GPU already, where the extractor works on one."""
+    """Yield frames, and start to send each to the extractor's GPU if it has one."""
     send = getattr(extractor, "send", None)
     for t, frame in frames:
         if send is not None and frame is not None:
@@ -156,10 +156,10 @@ def _track(
     max_gap: int | None,
     progress: bool,
 ) -> Speed:
-    """Track a clip whose frames, with their numbers, come one by one; it has all detections."""
+    """Track a clip, given as numbered frames and the detections of all frames."""
     if appearance:
         frames = prefetch(_sent(frames, tracker.extractor))
-    # To fail now rather than after the last frame.
+    # Fail now, not after the last frame.
     output.mkdir(parents=True, exist_ok=True)
     if max_gap is not None:
         interpolate([], max_gap)
@@ -187,7 +187,7 @@ def _track(
         "appearance": type(tracker.extractor).__name__ if appearance else None,
         "interpolated": max_gap,
         "config": {
-            # JSON knows no infinity.
+            # JSON has no infinity.
             k: str(v) if isinstance(v, float) and math.isinf(v) else v
             for k, v in dataclasses.asdict(tracker.config).items()
         },

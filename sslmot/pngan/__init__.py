@@ -1,1 +1,1 @@
-"""PN-GAN: a person crop in other poses, and the training of the network that shows it."""
+"""PN-GAN: generating a person crop in other poses, and training the generator."""

@@ -1,9 +1,8 @@
-"""The trained generator: crops and poses in, images out."""
+"""The generator as a function of crops and poses, and its file."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,7 +11,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from sslmot import reading
 from sslmot import tensors as tensor_files
 from sslmot.appearance.encoder import computes_in_bfloat16
 from sslmot.inputs import describe
@@ -27,18 +25,18 @@ Images = npt.NDArray[np.uint8]
 
 
 class PoseGenerator:
-    """Shows the person of a crop in another pose (PN-GAN).
+    """Generates the person of a crop in another pose (PN-GAN).
 
     Args:
-        config: What the network is made by; the rest is kept as a record of its training.
+        config: Size of the network and seed of its weights; other fields record its training.
         device: Where to run, such as "cpu" or "cuda:1"; None for CUDA where there is one.
         batch_size: Most crops in a pass, which bounds the memory.
 
     Attributes:
         config: As given.
-        network: The trainable part, with random weights of the config's seed.
-        bfloat16: Whether it runs in bfloat16: where the hardware computes in it.
-        metadata: What the file said beside the config: str -> str.
+        network: The network, on its device; its weights are random until some are loaded.
+        bfloat16: Whether it runs in bfloat16, which it does if the hardware supports it.
+        metadata: The metadata of the file except the config: str -> str.
 
     Raises:
         ValueError: The batch size is below 1.
@@ -79,18 +77,14 @@ class PoseGenerator:
 
         Raises:
             FileNotFoundError: There is no such file.
-            ValueError: It is no safetensors file, has no config or a wrong one, or its tensors are
-                not those of the config, or not finite.
+            ValueError: It is not a safetensors file, it has no config or a wrong one, or its
+                tensors do not fit the config or are not finite.
         """
         tensors, metadata = tensor_files.read(path)
         if _KEY not in metadata:
             raise ValueError(f"{path}: expected {_KEY!r} in the metadata, got {sorted(metadata)}")
-        try:
-            fields = reading.from_json(metadata.pop(_KEY))
-        except ValueError as error:
-            raise ValueError(f"{path}: {_KEY}: {error}") from error
-        config = PnganConfig.from_dict(fields, f"{path}: {_KEY}")
-        # A config can ask for any size: before there is such a network, do the tensors have it?
+        config = PnganConfig.from_json(metadata.pop(_KEY), f"{path}: {_KEY}")
+        # Compared before the network is made, since a damaged config can ask for any size.
         tensor_files.expect(path, tensors, lambda: Generator(config.width, config.blocks))
         generator = cls(config, device=device, batch_size=batch_size)
         generator.metadata = metadata
@@ -102,19 +96,19 @@ class PoseGenerator:
 
         Args:
             path: File to write or replace.
-            metadata: To go with them, added to :attr:`metadata`.
+            metadata: More metadata, added to :attr:`metadata`.
         """
-        notes = {**self.metadata, **(metadata or {}), _KEY: json.dumps(self.config.to_dict())}
+        notes = {**self.metadata, **(metadata or {}), _KEY: self.config.to_json()}
         tensor_files.write(path, self.network.state_dict(), notes)
 
     @property
     def device(self) -> torch.device:
-        """Where the network is."""
+        """Return the device of the network."""
         return next(self.network.parameters()).device
 
     @property
     def fingerprint(self) -> str:
-        """Hexadecimal digest of the weights: caches of images go by it."""
+        """Return the hexadecimal digest of the weights, by which images are cached."""
         digest = hashlib.sha256()
         for name, tensor in self.network.state_dict().items():
             digest.update(f"{name} {tuple(tensor.shape)}".encode())
@@ -122,11 +116,11 @@ class PoseGenerator:
         return digest.hexdigest()
 
     def __call__(self, images: Images, joints: Joints) -> Images:
-        """Show the person of each crop in a pose.
+        """Generate the person of each crop in a pose.
 
         Args:
             images: (n, h, w, 3) uint8, RGB, of the config's crop size.
-            joints: (n, 18, 3) float32, the poses, in shares of the crop.
+            joints: (n, 18, 3) float32, the poses; see `Joints`.
 
         Returns:
             (n, h, w, 3) uint8, RGB.
@@ -154,32 +148,32 @@ class PoseGenerator:
         return np.concatenate(parts)
 
     def autocast(self) -> torch.autocast:
-        """The context to run the network in."""
+        """Return the context to run the network in."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
 
 
 def image_tensor(images: Images, device: torch.device) -> Tensor:
-    """Crops as the networks take them.
+    """Convert crops to inputs of the networks.
 
     Args:
         images: (n, h, w, 3) uint8, RGB.
-        device: Where to.
+        device: Device of the result.
 
     Returns:
         (n, 3, h, w) float32, -1 to 1.
     """
     pixels = torch.from_numpy(np.ascontiguousarray(images)).to(device)
-    # In planes, not pixel by pixel: the normalisations, a channel each, are much the faster so.
+    # Contiguous planes: the normalisations, one for each channel, are much faster on them.
     return pixels.permute(0, 3, 1, 2).contiguous().float().div_(127.5).sub_(1)
 
 
 def map_tensor(joints: Joints, size: tuple[int, int], device: torch.device) -> Tensor:
-    """Poses as the generator takes them.
+    """Convert poses to inputs of the generator.
 
     Args:
         joints: (n, 18, 3) float32.
         size: Height and width of a map, pixels.
-        device: Where to.
+        device: Device of the result.
 
     Returns:
         (n, 3, h, w) float32, -1 to 1: limbs on black, which is -1.

@@ -1,4 +1,4 @@
-"""The two networks of PN-GAN (Qian et al., ECCV 2018), layer for layer as its authors' release."""
+"""The two networks of PN-GAN (Qian et al., ECCV 2018), with the layers of the authors' release."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 
 class Generator(nn.Module):
-    """Shows the person of a crop in another pose.
+    """Generates the person of a crop in another pose.
 
     Args:
-        width: Channels of the first convolution, 64 in the paper; the others grow with it.
+        width: Channels of the first convolution, 64 in the paper; others are multiples of it.
         blocks: Residual blocks.
     """
 
@@ -31,24 +31,24 @@ class Generator(nn.Module):
         self.apply(_initialise)
 
     def forward(self, images: Tensor, maps: Tensor) -> Tensor:
-        """Make images.
+        """Generate images.
 
         Args:
             images: (n, 3, h, w), -1 to 1; the sides are multiples of 4.
-            maps: (n, 3, h, w), -1 to 1, pose maps of the poses to show.
+            maps: (n, 3, h, w), -1 to 1, maps of the poses.
 
         Returns:
             (n, 3, h, w) float32, -1 to 1.
         """
-        # A last step in half precision would cost grey levels.
+        # In half precision the last step would lose grey levels.
         return torch.tanh(self.layers(torch.cat([images, maps], dim=1)).float())
 
 
 class Discriminator(nn.Module):
-    """Tells photographs from generated images, patch by patch (a PatchGAN).
+    """Tells real from generated images, patch by patch (PatchGAN).
 
     Args:
-        width: Channels of the first convolution, 64 in the paper; the others grow with it.
+        width: Channels of the first convolution, 64 in the paper; others are multiples of it.
     """
 
     def __init__(self, width: int = 64) -> None:
@@ -59,7 +59,7 @@ class Discriminator(nn.Module):
             nn.LeakyReLU(0.2, inplace=True),
             *_normalised(nn.Conv2d(w, 2 * w, 4, 2, 1), nn.LeakyReLU(0.2, inplace=True)),
             *_normalised(nn.Conv2d(2 * w, 4 * w, 4, 2, 1), nn.LeakyReLU(0.2, inplace=True)),
-            # Padded, which the release's last two are not: a crop of 32x16 has patches too.
+            # Unlike in the release, the last two are padded, so that a crop of 32x16 has patches.
             *_normalised(nn.Conv2d(4 * w, 8 * w, 4, 1, 2), nn.LeakyReLU(0.2, inplace=True)),
             nn.Conv2d(8 * w, 1, 4, 1, 2, bias=False),
         )
@@ -72,15 +72,15 @@ class Discriminator(nn.Module):
             images: (n, 3, h, w), -1 to 1; 16 pixels or more on each side.
 
         Returns:
-            (n, 1, h / 8 + 2, w / 8 + 2) float32, of each patch: near 1 for a photograph, near 0
-            for what is generated.
+            (n, 1, h / 8 + 2, w / 8 + 2) float32, one for each patch: near 1 for a real image, near
+            0 for a generated one.
         """
         verdict: Tensor = self.layers(images).float()
         return verdict
 
 
 class _Block(nn.Module):
-    """Two convolutions beside the identity."""
+    """Two convolutions with a skip connection."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -97,7 +97,7 @@ def _normalised(
     convolution: nn.Conv2d | nn.ConvTranspose2d, activation: nn.Module
 ) -> list[nn.Module]:
     channels = convolution.out_channels
-    # A group of one channel is instance normalisation, and twice as fast by this name on a CPU.
+    # Groups of one channel are instance normalisation; GroupNorm is twice as fast on a CPU.
     return [convolution, nn.GroupNorm(channels, channels, affine=False), activation]
 
 

@@ -1,4 +1,4 @@
-"""What shows one person in two poses: the crops that a generator learns from."""
+"""Pairs of crops of one person in two poses: the training data of a generator."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from sslmot.training.samplers import members
 Rows = npt.NDArray[np.int64]
 
 FRAMES_APART = (5, 50)
-"""Of two crops of a tracklet, least and most: another pose, but the same light and side."""
+"""Least and most between two crops of a tracklet: another pose, but the same light and side."""
 
 DIFFERENT = 0.15
-"""Two poses are different whose joints lie further apart than this on average, in torsos.
+"""Two poses differ if the mean distance of their joints is above this, in torsos.
 
-On MOT17-09 95 % of people in neighbouring frames, who have hardly moved, seem nearer than this, and
-half of those 10 to 50 frames apart do.
+On MOT17-09 that holds for 5 % of people in neighbouring frames, who hardly move, and for half of
+them 10 to 50 frames apart.
 """
 
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """P pairs of crops: the person of the source is to be shown as in the target.
+    """P pairs of crops: the generator should turn the source into the target.
 
     Attributes:
-        source: (P,) int64, rows of crops.
-        target: (P,) int64, rows of crops.
-        mirrored: (P,) bool: the target is the mirror image of its crop.
+        source: (P,) int64, indices of crops.
+        target: (P,) int64, indices of crops.
+        mirrored: (P,) bool, whether the target is the mirror image of its crop.
 
     Raises:
         ValueError: There is no pair, or an array has another shape, dtype or range.
@@ -72,19 +72,19 @@ class Pairs:
         return Pairs(self.source[some], self.target[some], self.mirrored[some])
 
     def draw(self, rng: np.random.Generator) -> Pairs:
-        """Draw an epoch: every source once, in any order, with one of its targets."""
+        """Draw an epoch: every source once, in random order, with one of its targets."""
         order = rng.permutation(len(self))
-        # Of each source the first pair in an order that is random.
+        # The first pair of each source in a random order.
         _, first = np.unique(self.source[order], return_index=True)
         return self[rng.permutation(order[first])]
 
 
 def tracklet_pairs(crops: CropSet, joints: Joints) -> Pairs:
-    """Pair full bodies of a tracklet, some frames apart and in different poses. No labels.
+    """Pair full bodies of a tracklet, some frames apart and in different poses; needs no labels.
 
     Args:
         crops: Linked into tracklets, with known frames.
-        joints: Of the crops.
+        joints: Joints of the crops.
 
     Raises:
         ValueError: There is no such pair, or the joints are not those of the crops.
@@ -107,13 +107,13 @@ def identity_pairs(
 ) -> Pairs:
     """Pair full bodies of an identity in different poses.
 
-    With labels for identities this is supervised: PN-GAN's own way.
+    With labelled identities this is supervised, as in PN-GAN.
 
     Args:
-        crops: To pair.
-        joints: Of the crops.
-        identities: (N,) int64, who is on each crop; -1 where that is unknown.
-        in_one_clip: Pair crops of one clip alone, which have the same light.
+        crops: N crops.
+        joints: Joints of the crops.
+        identities: (N,) int64, identity of each crop; -1 if unknown.
+        in_one_clip: Pair only crops of the same clip, which have the same light.
 
     Raises:
         ValueError: There is no such pair, or joints or identities are not those of the crops.
@@ -130,15 +130,15 @@ def identity_pairs(
 
 
 def pseudo_pairs(crops: CropSet, joints: Joints, encoder: Encoder) -> Pairs:
-    """Pair full bodies of a pseudo-identity in one clip and in different poses. No labels.
+    """Pair full bodies of a pseudo-identity in one clip, in different poses; needs no labels.
 
-    On Market-1501 90 % of the pairs show one person by the encoder that comes with the package,
-    74 % by a colour histogram in its place.
+    On Market-1501 90 % of the pairs show one person with the encoder that comes with the package,
+    74 % with a colour histogram.
 
     Args:
-        crops: To pair.
-        joints: Of the crops.
-        encoder: What says who is alike.
+        crops: N crops.
+        joints: Joints of the crops.
+        encoder: Encoder of the features that identities are clustered by.
 
     Raises:
         ValueError: There is no such pair, or the joints are not those of the crops.
@@ -149,10 +149,10 @@ def pseudo_pairs(crops: CropSet, joints: Joints, encoder: Encoder) -> Pairs:
 
 
 def flip_pairs(joints: Joints) -> Pairs:
-    """Pair each full body with its own mirror image: where nothing is known of who is who.
+    """Pair each full body with its mirror image; needs no identities.
 
     Args:
-        joints: Of N crops.
+        joints: Joints of N crops.
 
     Raises:
         ValueError: There is no full body, or the joints are malformed.
@@ -170,7 +170,7 @@ def _in_different_poses(
     what: str,
     suitable: Callable[[int, Rows], npt.NDArray[np.bool_]] | None = None,
 ) -> Pairs:
-    """All pairs of full bodies of one group, in both directions."""
+    """Return all pairs of full bodies of a group in different poses, in both directions."""
     if len(joints) != len(crops):
         raise ValueError(f"joints: expected those of {len(crops)} crops, got {len(joints)}")
     full = full_body(joints)

@@ -1,4 +1,4 @@
-"""How like the true image a generated one is."""
+"""Similarity of generated and real images."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
 def ssim(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-    """Structural similarity (Wang et al., 2004), with their Gaussian window of 11x11 pixels.
+    """Compute the structural similarity (Wang et al., 2004) by a Gaussian window of 11x11 pixels.
 
-    The mean over the places where the window lies inside of the image, and over the channels.
+    It is the mean over all windows inside the image, and over the channels.
 
     Args:
         a: (n, h, w, 3) uint8, 11 pixels or more on each side.
-        b: (n, h, w, 3) uint8, compared image by image.
+        b: (n, h, w, 3) uint8, each compared with the same of a.
 
     Returns:
         (n,) float64, -1 to 1; 1 for equal images.
@@ -38,7 +38,7 @@ def ssim(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> npt.NDArray[np.f
 
 
 def _ssim(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> float:
-    # In float32 the variance of a bright even patch would be noise.
+    # In float32 the variance of a bright uniform patch would be noise.
     x, y = a.astype(np.float64), b.astype(np.float64)
     mean_x, mean_y = _blurred(x), _blurred(y)
     var_x = _blurred(x * x) - mean_x**2
@@ -50,7 +50,7 @@ def _ssim(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> float:
 
 
 def _blurred(image: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The weighted means of all windows that lie inside of an image: 10 rows and columns fewer."""
+    """Return the weighted means of all windows inside an image: 10 rows and columns fewer."""
     inside = slice(_WINDOW // 2, -(_WINDOW // 2))
     blurred = cv2.GaussianBlur(image, (_WINDOW, _WINDOW), _SIGMA)
     return np.asarray(blurred[inside, inside], np.float64)

@@ -1,38 +1,27 @@
 """The training of PN-GAN, on one process.
 
-A run is a folder::
+The folder of the run, see :mod:`sslmot.training.run`, holds these too::
 
-    config.yaml              the whole config
-    crops/                   the crops, decoded
-    pairs.safetensors        their joints, and the pairs to learn from
-    checkpoint.safetensors   all that a resumed run needs, after the last whole epoch
-    generator.safetensors    the generator after that epoch
+    pairs.safetensors        joints of the crops, and the pairs to learn from
+    generator.safetensors    the generator after the last whole epoch
     samples/                 after each epoch source, pose, generated and true image of some pairs
-    tensorboard/             curves
-
-What is random in an epoch depends on the seed and its number alone, so a resumed run goes as one
-that was never interrupted.
 """
 
 from __future__ import annotations
 
-import json
 import math
-import time
-from importlib.metadata import version
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 import cv2
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.utils.tensorboard import SummaryWriter
-from tqdm import tqdm
+from torch import Tensor
 
+from sslmot import files
 from sslmot import tensors as tensor_files
 from sslmot.data.crops import CropSet
-from sslmot.files import naming, new_folder
-from sslmot.files import write as write_file
 from sslmot.pngan.config import PnganConfig
 from sslmot.pngan.generator import Images, PoseGenerator, image_tensor, map_tensor
 from sslmot.pngan.networks import Discriminator
@@ -40,10 +29,11 @@ from sslmot.pngan.pairs import Pairs
 from sslmot.pose.joints import Joints, check_joints, mirror
 from sslmot.pose.maps import pose_maps
 from sslmot.training.checkpoints import Checkpoint
-from sslmot.training.folder import check_output
-from sslmot.training.processes import pick_device
+from sslmot.training.folder import check_output, new_run, open_run
+from sslmot.training.run import Run
 
-_LOG_EVERY = 10  # steps
+_Inputs: TypeAlias = tuple[Tensor, Tensor, Tensor]
+
 _SAMPLES = 8  # pairs
 _CURVES = ("loss/l1", "loss/generator", "loss/discriminator")
 _BETAS = (0.5, 0.999)
@@ -64,8 +54,8 @@ def train_pngan(
 
     Args:
         crops: N crops of the config's size.
-        joints: (N, 18, 3) float32, of the crops.
-        pairs: To learn from, as one of `sslmot.pngan.pairs` finds them.
+        joints: (N, 18, 3) float32, joints of the crops.
+        pairs: The training data, see `sslmot.pngan.pairs`.
         config: Settings.
         output: Folder of the run; must be missing or empty.
         device: Where to train; None for CUDA where there is one.
@@ -78,26 +68,19 @@ def train_pngan(
         FileExistsError: The folder holds something.
         ValueError: Crops, joints, pairs and config do not fit together, or there is no such
             device.
-        FloatingPointError: A loss is not finite any more; the last checkpoint is from before.
+        FloatingPointError: A loss or a weight is not finite; the last checkpoint is from before.
     """
     output = Path(output)
     check_output(output, "sslmot train-pngan")
-    # Before anything is written: does all of it fit together?
+    # All is checked before anything is written.
     trainer = _Trainer(crops, joints, pairs, config, output, device, progress)
-    arrays = {
-        "joints": joints,
-        "source": pairs.source,
-        "target": pairs.target,
-        "mirrored": pairs.mirrored,
-    }
-    # Copies: source and target may be one array, which safetensors refuses.
+    arrays = {"joints": joints, **vars(pairs)}
+    # Copies, since safetensors refuses one array under two names: source may be target.
     tensors = {name: torch.tensor(array) for name, array in arrays.items()}
-    with new_folder(output) as part:
-        crops.save(part / "crops")
+    with new_run(output, config, crops) as part:
         tensor_files.write(part / "pairs.safetensors", tensors, {})
-        config.save(part / "config.yaml")
-    with naming(output):
-        return trainer.run()
+    trainer.run()
+    return trainer.finished()
 
 
 def resume_pngan(
@@ -116,13 +99,8 @@ def resume_pngan(
         FloatingPointError: As :func:`train_pngan`.
     """
     output = Path(output)
-    if not (output / "config.yaml").is_file():
-        raise FileNotFoundError(f"resume: expected a run with {output / 'config.yaml'}")
-    config = PnganConfig.load(output / "config.yaml", whole=True)
-    crops = CropSet.load(output / "crops")
-    checkpoint = output / "checkpoint.safetensors"
-    # Before there are networks: a config can ask for any size.
-    saved = Checkpoint.load(checkpoint, config) if checkpoint.exists() else None
+    # Compares config and checkpoint before a network is made, since a config can ask for any size.
+    config, crops, saved = open_run(output, PnganConfig)
     path = output / "pairs.safetensors"
     arrays, _ = tensor_files.read_arrays(path)
     if arrays.keys() != {"joints", "source", "target", "mirrored"}:
@@ -134,13 +112,15 @@ def resume_pngan(
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     if saved is not None:
-        trainer.restore(checkpoint, saved)
-    with naming(output):
-        return trainer.run()
+        trainer.restore(saved)
+    trainer.run()
+    return trainer.finished()
 
 
-class _Trainer:
-    """A run between its epochs."""
+class _Trainer(Run):
+    """The training of a generator, see :class:`sslmot.training.run.Run`."""
+
+    config: PnganConfig
 
     def __init__(
         self,
@@ -160,16 +140,10 @@ class _Trainer:
             raise ValueError(f"joints: expected those of {len(crops)} crops, got {len(joints)}")
         if (last := int(max(pairs.source.max(), pairs.target.max()))) >= len(crops):
             raise ValueError(f"pairs: expected rows of {len(crops)} crops, got {last}")
-        self.crops = crops
+        super().__init__(crops, config, config.epochs, output, device, progress)
         self.joints = joints
         self.pairs = pairs
-        self.config = config
-        self.output = output
-        self.device = pick_device(device)
-        self.progress = progress
         self.samples = pairs.draw(np.random.default_rng(config.seed))[:_SAMPLES]
-        # Done so far.
-        self.epoch, self.step, self.seconds = 0, 0, 0.0
         self.generator = PoseGenerator(config, device=self.device)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(config.seed)
@@ -180,87 +154,42 @@ class _Trainer:
             for name, network in self.networks.items()
         }
 
-    def run(self) -> PoseGenerator:
+    def run(self) -> None:
         """Train the epochs that are left."""
-        # What an interrupted epoch logged is not shown beside its second try.
-        log = SummaryWriter(str(self.output / "tensorboard"), purge_step=self.step + 1)
         sources = len(np.unique(self.pairs.source))
         self._say(f"{len(self.pairs)} pairs, {sources} sources of {len(self.crops)} crops")
-        try:
-            while self.epoch < self.config.epochs:
-                self._train_epoch(log)
-                self._save()
-        finally:
-            log.close()
-        return self.generator
+        super().run()
 
-    def _train_epoch(self, log: SummaryWriter) -> None:
-        config, epoch = self.config, self.epoch
-        pairs = self.pairs.draw(np.random.default_rng([config.seed, epoch]))
-        starts = range(0, len(pairs), config.batch_size)
-        bar = tqdm(
-            starts,
-            desc=f"epoch {epoch + 1}/{config.epochs}",
-            unit_scale=config.batch_size,
-            unit=" images",
-            disable=None if self.progress else True,
-            leave=False,
-        )
-        curves = []
-        start = time.perf_counter()
-        for i, first in enumerate(bar):
-            rate = _learning_rate(config, epoch + i / len(starts))
-            for optimizer in self.optimizers.values():
-                for group in optimizer.param_groups:
-                    group["lr"] = rate
-            losses = self._train_step(pairs[first : first + config.batch_size]).tolist()
-            self.step += 1
-            if not all(map(math.isfinite, losses)):
-                got = ", ".join(f"{k} {v:g}" for k, v in zip(_CURVES, losses, strict=True))
-                raise FloatingPointError(
-                    f"step {self.step} of epoch {epoch + 1}: expected finite losses, got {got}; "
-                    "the last checkpoint is from before, and a lower learning rate may help"
-                )
-            curves.append(losses)
-            if i % _LOG_EVERY == 0 or i == len(starts) - 1:
-                done = epoch + (i + 1) / len(starts)
-                seconds = self.seconds + time.perf_counter() - start
-                left = seconds / done * (config.epochs - done)
-                bar.set_postfix(
-                    l1=f"{losses[0]:.3f}",
-                    g=f"{losses[1]:.3f}",
-                    d=f"{losses[2]:.3f}",
-                    lr=f"{rate:.1e}",
-                    left=tqdm.format_interval(left),
-                )
-                for name, value in (*zip(_CURVES, losses, strict=True), ("learning_rate", rate)):
-                    log.add_scalar(name, value, self.step)
-        seconds = time.perf_counter() - start
-        self.seconds += seconds
-        self.epoch += 1
-        speed = len(pairs) / seconds
-        log.add_scalar("speed/images_per_second", speed, self.step)
-        l1, adversarial, discriminator = np.mean(curves, axis=0)
-        self._say(
-            f"epoch {self.epoch}/{config.epochs}: l1 {l1:.4f}, generator {adversarial:.3f}, "
-            f"discriminator {discriminator:.3f}, {speed:.1f} images/s"
+    def _begin_epoch(self) -> tuple[Iterator[_Inputs], int, int]:
+        pairs = self.pairs.draw(np.random.default_rng([self.config.seed, self.epoch]))
+        size = self.config.batch_size
+        batches = [pairs[first : first + size] for first in range(0, len(pairs), size)]
+        return map(self._inputs, batches), len(batches), len(pairs)
+
+    def _inputs(self, pairs: Pairs) -> _Inputs:
+        """Return source images, target images, and pose maps of the targets."""
+        return (
+            image_tensor(self.crops.images[pairs.source], self.device),
+            image_tensor(self._targets(pairs), self.device),
+            map_tensor(self._poses(pairs), self.config.crop_size, self.device),
         )
 
-    def _train_step(self, pairs: Pairs) -> Tensor:
-        """Train both networks on a batch; (3,) float32, the losses named in _CURVES.
+    def _learning_rate(self, done: float) -> float:
+        """Return the rate: constant in the first half of the epochs, then linear to 0."""
+        return self.config.learning_rate * min(1.0, 2 * (1 - done / self.epochs))
 
-        The generator is trained against the discriminator of before (LSGAN, Mao et al., 2017).
+    def _train_step(self, batch: _Inputs, done: float, logged: bool) -> dict[str, float]:
+        """Train both networks on a batch (LSGAN, Mao et al., 2017).
+
+        The generator is trained first, against the discriminator of the step before.
         """
-        source = image_tensor(self.crops.images[pairs.source], self.device)
-        target = image_tensor(self._targets(pairs), self.device)
-        maps = map_tensor(self._poses(pairs), self.config.crop_size, self.device)
-
+        source, target, maps = batch
         with self.generator.autocast():
             made = self.generator.network(source, maps)
         self.discriminator.requires_grad_(False)
         with self.generator.autocast():
-            taken = self.discriminator(made)
-        l1, adversarial = (made - target).abs().mean(), (taken - 1).square().mean()
+            judged = self.discriminator(made)
+        l1, adversarial = (made - target).abs().mean(), (judged - 1).square().mean()
         self._descend("generator", adversarial + self.config.l1 * l1)
 
         self.discriminator.requires_grad_(True)
@@ -268,7 +197,15 @@ class _Trainer:
             real, false = self.discriminator(torch.cat([target, made.detach()])).chunk(2)
         told_apart = (real - 1).square().mean() + false.square().mean()
         self._descend("discriminator", told_apart)
-        return torch.stack([l1, adversarial, told_apart]).detach()
+        values = torch.stack([l1, adversarial, told_apart]).tolist()
+        losses = dict(zip(_CURVES, values, strict=True))
+        if not all(map(math.isfinite, values)):
+            got = ", ".join(f"{name} {value:g}" for name, value in losses.items())
+            raise FloatingPointError(
+                f"step {self.step + 1} of epoch {self.epoch + 1}: expected finite losses, got "
+                f"{got}; the last checkpoint is from before, and a lower learning rate may help"
+            )
+        return losses
 
     def _descend(self, name: str, loss: Tensor) -> None:
         optimizer = self.optimizers[name]
@@ -286,44 +223,33 @@ class _Trainer:
         joints[pairs.mirrored] = mirror(joints[pairs.mirrored])
         return joints
 
-    def _say(self, line: str) -> None:
-        if self.progress:
-            tqdm.write(line)
-
-    def _save(self) -> None:
-        """Write samples, generator and checkpoint; the latter two whole or not at all."""
-        state = {
-            f"{name}.{k}": v for name, net in self.networks.items() for k, v in _state(net).items()
-        }
-        if not all(bool(torch.isfinite(tensor).all()) for tensor in state.values()):
-            raise FloatingPointError(
-                f"epoch {self.epoch}: expected finite weights, got NaN or inf; the last "
-                "checkpoint is from before, and a lower learning rate may help"
-            )
-        self._save_samples()
-        self._embed()
-        self.generator.save(self.output / "generator.safetensors")
+    def _tensors(self) -> dict[str, Tensor]:
+        tensors = {}
         for name, network in self.networks.items():
             for k, parameter in network.named_parameters():
+                tensors[f"{name}.{k}"] = parameter.detach()
                 adam = self.optimizers[name].state[parameter]
-                state |= {f"{name}.{k}.{part}": adam[part] for part in _ADAM}
-        checkpoint = Checkpoint(self.config, self.epoch, self.step, self.seconds, state)
-        checkpoint.save(self.output / "checkpoint.safetensors")
+                tensors |= {f"{name}.{k}.{part}": adam[part] for part in _ADAM}
+        return tensors
 
-    def _embed(self) -> None:
-        """Say in the generator's metadata how it has been trained so far."""
-        about = {
-            "crops": len(self.crops),
-            "clips": list(self.crops.clip_names),
-            "pairs": len(self.pairs),
-            "epochs": self.epoch,
-            "seconds": round(self.seconds),
-            "version": version("sslmot"),
-        }
-        self.generator.metadata = {"sslmot.training": json.dumps(about)}
+    def restore(self, saved: Checkpoint) -> None:
+        """Go on from a checkpoint; see :meth:`Run.restore`."""
+        for name, network in self.networks.items():
+            for k, parameter in network.named_parameters():
+                with torch.no_grad():
+                    parameter.copy_(saved.state(f"{name}.{k}", parameter))
+                adam = {}
+                for part in _ADAM:
+                    like = torch.zeros(()) if part == "step" else parameter  # counted on the CPU
+                    adam[part] = saved.state(f"{name}.{k}.{part}", like)
+                self.optimizers[name].state[parameter] = adam
+        super().restore(saved)
 
-    def _save_samples(self) -> None:
-        """A row for each of some pairs: source, pose, generated, true."""
+    def _save_results(self) -> None:
+        """Write the generator, and samples: a row for each of some pairs.
+
+        A row shows source, pose, generated and true image.
+        """
         joints, size = self._poses(self.samples), self.config.crop_size
         source = self.crops.images[self.samples.source]
         columns = (
@@ -336,31 +262,10 @@ class _Trainer:
         folder = self.output / "samples"
         folder.mkdir(exist_ok=True)
         _, picture = cv2.imencode(".jpg", grid[..., ::-1])
-        write_file(folder / f"epoch-{self.epoch:02d}.jpg", picture.tobytes())
+        files.write(folder / f"epoch-{self.epoch:02d}.jpg", picture.tobytes())
+        self.finished().save(self.output / "generator.safetensors")
 
-    def restore(self, path: Path, saved: Checkpoint) -> None:
-        """Go back to where a checkpoint was written.
-
-        Raises:
-            ValueError: It is damaged, or of another run.
-        """
-        for name, network in self.networks.items():
-            for k, parameter in network.named_parameters():
-                with torch.no_grad():
-                    parameter.copy_(saved.state(path, f"{name}.{k}", parameter))
-                adam = {}
-                for part in _ADAM:
-                    like = torch.zeros(()) if part == "step" else parameter  # counted on the CPU
-                    adam[part] = saved.state(path, f"{name}.{k}.{part}", like)
-                self.optimizers[name].state[parameter] = adam
-        self.epoch, self.step, self.seconds = saved.epoch, saved.step, saved.seconds
-        self._embed()
-
-
-def _state(network: nn.Module) -> dict[str, Tensor]:
-    return {name: parameter.detach() for name, parameter in network.named_parameters()}
-
-
-def _learning_rate(config: PnganConfig, done: float) -> float:
-    """After ``done`` epochs: flat in their first half, then linear to 0."""
-    return config.learning_rate * min(1.0, 2 * (1 - done / config.epochs))
+    def finished(self) -> PoseGenerator:
+        """Return the generator as it is now; its metadata say how it was trained."""
+        self.generator.metadata = self._metadata(pairs=len(self.pairs))
+        return self.generator

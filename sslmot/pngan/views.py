@@ -1,13 +1,13 @@
-"""Crops shown in canonical poses, made once and kept: second views of people (SSL-MOT, section 3).
+"""Pose views: crops generated in canonical poses, once and for all (SSL-MOT, section 3).
 
 A folder::
 
-    about.json             what the images were made by, and how
+    about.json             generator, crops and seed of the images
     canonical.safetensors  the canonical poses
-    digests.npy            which crops these are
-    full_body.npy          of which of them a whole person is seen
-    images.npy             each of them in the canonical poses nearest its own
-    done.json              how many have been made so far
+    digests.npy            digests of the crops
+    full_body.npy          whether each crop shows a full body
+    images.npy             each crop in the canonical poses nearest to its own
+    done.json              number of crops done
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from sslmot.pose.joints import Joints, check_joints
 from sslmot.training.pose_views import POSES, digest, poses_done
 
 CANONICAL = 8
-"""Poses that stand for all of a data set, as in PN-GAN."""
+"""Number of canonical poses of a data set, as in PN-GAN."""
 
 _BATCH = 16  # crops at once
-_DONE_EVERY = 16  # batches after which what is done is noted: what a killed run makes again
+_DONE_EVERY = 16  # batches between notes of progress; a killed run repeats as many at most
 
 
 def make_poses(
@@ -46,15 +46,17 @@ def make_poses(
     seed: int = 0,
     progress: bool = False,
 ) -> None:
-    """Show each crop in the canonical poses nearest its own; go on where an earlier call ended.
+    """Generate each crop in the canonical poses nearest to its own.
+
+    A call goes on where an earlier one was interrupted.
 
     Args:
         crops: N crops of the generator's size.
-        joints: (N, 18, 3) float32, of the crops.
-        generator: What makes the images.
+        joints: (N, 18, 3) float32, joints of the crops.
+        generator: The generator.
         output: Folder to make, or one that was begun with the same arguments.
-        seed: Of the clustering that finds the canonical poses.
-        progress: Whether to show a bar on a terminal.
+        seed: Seed of the clustering of the canonical poses.
+        progress: Show a bar on a terminal.
 
     Raises:
         FileExistsError: The folder holds something else.
@@ -108,7 +110,7 @@ def make_poses(
 
 
 def check_output(output: Path) -> None:
-    """Refuse a folder that holds something else than poses.
+    """Refuse a folder that holds anything but poses.
 
     Raises:
         FileExistsError: It does.
@@ -131,7 +133,7 @@ def _begin(
         shape = (len(known), POSES, *about["size"], 3)
         path = part / "images.npy"
         np.lib.format.open_memmap(path, "w+", np.uint8, shape).flush()
-        with path.open("rb+") as file:  # a full disk is an error now, not a crash on the way
+        with path.open("rb+") as file:  # a full disk fails here, not later with a crash
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
         _write(part / "about.json", about)
 

@@ -1,1 +1,1 @@
-"""Poses of people: joints found in crops, the gate for full bodies, maps and canonical poses."""
+"""Poses of people: joints in crops, the full-body filter, pose maps and canonical poses."""

@@ -16,32 +16,31 @@ from sslmot.pose.estimator import MOST_BYTES, MOST_SIDE, fingerprint
 from sslmot.pose.joints import Joints, from_blazepose
 
 MOST_INTERPRETERS = 16
-"""One a core, up to here: each takes 40 MB."""
+"""At most; one for each core, of 40 MB each."""
 
 RECIPE = 1
-"""To be raised when other joints come of the same model: caches of joints go by it."""
+"""Version of this code, by which joints are cached: raise it when the joints change."""
 
 
 class BlazePose:
     """A pose landmark model of MediaPipe (lite, full or heavy).
 
-    The model says of each landmark how visible it is, and of the whole image how sure it is that
-    there is a person. `Joints` have no place for the latter, so a joint's confidence is the
-    product of both: where there is no person no joint is confident, and where there is one, some
-    joint is plainly visible, so that the largest confidence of the 18 is the person's score. (The
-    model also says whether a landmark lies in the image. On crops of people that is above 0.5 for
-    99 %, so it would decide nothing.)
+    The model gives the visibility of each landmark, and the probability that the image shows a
+    person. The confidence of a joint is the product of both. Without a person no joint is
+    confident; with one, some joint is clearly visible, so the largest confidence of the 18 is the
+    score of the person. (The model also gives the probability that a landmark lies in the image. It
+    is above 0.5 for 99 % of landmarks in crops of people, so it is not used.)
 
     Args:
-        path: The model's file.
+        path: The file of the model.
 
     Attributes:
-        fingerprint: Of the model and this recipe.
+        fingerprint: Identifies the model and this code.
 
     Raises:
         FileNotFoundError: There is no such file.
         ImportError: ai-edge-litert is not installed.
-        ValueError: It is no such model.
+        ValueError: It is not such a model.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -54,7 +53,7 @@ class BlazePose:
         model = reading.read(path, MOST_BYTES)
         self.fingerprint = fingerprint(model, "blazepose", RECIPE, MARGIN)
         try:
-            # It lets go of the GIL, and one thread each wastes the least.
+            # An interpreter releases the GIL, and one thread for each is the most efficient.
             self._interpreters = [
                 Interpreter(model_content=model, num_threads=1)
                 for _ in range(min(os.cpu_count() or 1, MOST_INTERPRETERS))

@@ -1,4 +1,4 @@
-"""Poses compared, and the few that stand for all of a data set."""
+"""Distances of poses, and canonical poses: a few that represent those of a data set."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from sslmot.pose.full_body import full_body
 from sslmot.pose.joints import JOINTS, NECK, Joints, check_joints, pair
 
 MIN_TORSO = 0.01
-"""Heights of the crop; a shorter torso counts as this one, so that no pose is infinite."""
+"""In heights of the crop; a shorter torso counts as this, so that no number is infinite."""
 
 
 def pose_vectors(joints: Joints, aspect: float) -> npt.NDArray[np.float32]:
-    """Describe poses by where the joints lie from the hips, in torsos (neck to hips).
+    """Return the positions of the joints relative to the hips, in torsos (neck to hips).
 
     Args:
-        joints: Of N crops.
-        aspect: Width of a crop by its height: 0.5 of 128x64.
+        joints: Joints of N crops.
+        aspect: Width of a crop by its height, such as 0.5 for 128x64.
 
     Returns:
-        (N, 36) float32: x and y of each joint; the same wherever and however large the person is.
+        (N, 36) float32: x and y of each joint; independent of place and size of the person.
 
     Raises:
         ValueError: The joints have another shape or dtype or are not finite, or the aspect is
@@ -43,14 +43,14 @@ def pose_vectors(joints: Joints, aspect: float) -> npt.NDArray[np.float32]:
 
 
 def distance(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Mean distance of the joints of two poses, in torsos.
+    """Return the mean distance of the joints of two poses, in torsos.
 
-    The mean: a median would not see the arms and legs, less than half of the joints.
+    A median would ignore arms and legs, which are less than half of the joints.
 
     Args:
         a: (..., 36) float32, of `pose_vectors`.
-        b: (..., 36) float32, of a shape that goes with it: ``distance(a[:, None], b)`` compares
-            each with each.
+        b: (..., 36) float32, of a shape that broadcasts: ``distance(a[:, None], b)`` compares all
+            pairs.
 
     Returns:
         (...) float32.
@@ -62,12 +62,12 @@ def distance(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> npt.NDAr
 
 @dataclass(frozen=True, eq=False)
 class CanonicalPoses:
-    """A few poses that stand for all of a data set, each one that was really seen.
+    """A few poses that represent those of a data set; each is the pose of a crop.
 
     Attributes:
-        joints: (k, 18, 3) float32, in shares of the crops that they were seen in; the pose that
-            stands for the most crops first.
-        aspect: Width of those crops by their height.
+        joints: (k, 18, 3) float32, in shares of those crops; the pose that represents most crops
+            is first.
+        aspect: Width of the crops by their height.
 
     Raises:
         ValueError: The joints have another shape or dtype or are not finite, or the aspect is
@@ -85,13 +85,13 @@ class CanonicalPoses:
 
     @classmethod
     def cluster(cls, joints: Joints, aspect: float, k: int = 8, seed: int = 0) -> CanonicalPoses:
-        """Find the poses of a data set: of k clusters of full bodies those nearest the means.
+        """Cluster the full bodies of a data set, and take those nearest to the k means.
 
         Args:
-            joints: Of N crops; those without a full body are left out.
+            joints: Joints of N crops; those without a full body are left out.
             aspect: Width of the crops by their height.
-            k: How many to find.
-            seed: Of the clustering.
+            k: Number of clusters.
+            seed: Seed of the clustering.
 
         Raises:
             ValueError: There are fewer than k different full bodies, or k is below 1.
@@ -115,11 +115,11 @@ class CanonicalPoses:
         return cls(bodies[medoids], aspect)
 
     def nearest(self, joints: Joints, count: int = 4) -> npt.NDArray[np.int64]:
-        """The canonical poses most like those seen: SSL-MOT's "consecutive" ones.
+        """Return the canonical poses nearest to given ones: the "consecutive" poses of SSL-MOT.
 
         Args:
-            joints: Of N crops of this aspect.
-            count: How many, up to k.
+            joints: Joints of N crops of this aspect.
+            count: Number of poses for each, at most k.
 
         Returns:
             (N, count) int64, the nearest first.
@@ -144,7 +144,7 @@ class CanonicalPoses:
 
         Raises:
             FileNotFoundError: There is no such file.
-            ValueError: It is another file, or damaged.
+            ValueError: It is damaged, or not such a file.
         """
         arrays, notes = tensors.read_arrays(path)
         try:

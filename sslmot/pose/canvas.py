@@ -1,4 +1,4 @@
-"""A crop in the middle of a network's input, with a margin around it, and the way back."""
+"""Placing a crop in the middle of a network's input, with a margin, and mapping points back."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 MARGIN = 1.25
-"""Sides of the input in sides of the crop, along the axis that fills it most."""
+"""Side of the input by side of the crop, along the axis that fills the input most."""
 
 
 @dataclass(frozen=True)
 class Canvas:
-    """Where a crop lies in a network's input, its shape kept; around it its edges are repeated.
+    """The place of a crop in a network's input, with its aspect kept and its edges repeated around.
 
-    Of 259 people of MOT17-09 the joints that BlazePose finds so are 3.0 pixels away (of 128x64)
-    from those it finds where the footage goes on around the crop; with black around it, 3.25.
+    For 259 people of MOT17-09, the joints that BlazePose finds this way are 3.0 pixels (of 128x64)
+    from those it finds with the real surroundings of the crop; 3.25 with black around the crop.
 
     Attributes:
         crop: Height and width of the crop, pixels.
@@ -29,7 +29,7 @@ class Canvas:
 
     @property
     def box(self) -> tuple[int, int, int, int]:
-        """Left, top, width and height of the crop in the input, pixels."""
+        """Return left, top, width and height of the crop in the input, pixels."""
         scale = min(whole / part for whole, part in zip(self.size, self.crop, strict=True)) / MARGIN
         height, width = (max(1, round(side * scale)) for side in self.crop)
         return (self.size[1] - width) // 2, (self.size[0] - height) // 2, width, height
@@ -51,7 +51,7 @@ class Canvas:
         return np.asarray(image, np.uint8)
 
     def to_shares(self, points: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Turn places in the input into places in the crop.
+        """Convert points in the input to points in the crop.
 
         Args:
             points: (..., 3) float32: x and y in pixels of the input, confidence.

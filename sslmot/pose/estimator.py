@@ -1,4 +1,4 @@
-"""What finds joints in crops, and the joints of a set of crops, kept from run to run."""
+"""Pose estimators, and a cache of the joints that they find."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from sslmot.data.crops import CropSet, digests
 from sslmot.pose.joints import JOINTS, Joints, check_joints
 
 BATCH = 64
-"""Crops that an estimator is given at once."""
+"""Crops in a call of an estimator."""
 
 SAVE_EVERY = 16
-"""Batches after which the cache is written: what a killed run loses at most."""
+"""Batches between writes of the cache; a killed run loses as many at most."""
 
 MOST_BYTES = 2**31
-"""Of a model's file."""
+"""Largest file of a model."""
 
 MOST_SIDE = 2048
-"""Pixels of a side of a model's input."""
+"""Largest side of the input of a model, pixels."""
 
 
 class PoseEstimator(Protocol):
-    """Anything that finds the joints of the person in each crop."""
+    """Finds the joints of the person in each crop."""
 
     @property
     def fingerprint(self) -> str:
-        """Hexadecimal digest of the model, and of all else that decides what comes out."""
+        """Return the hexadecimal digest of the model and of all else that affects its joints."""
         ...
 
     def __call__(self, crops: npt.NDArray[np.uint8]) -> Joints:
@@ -49,27 +49,27 @@ class PoseEstimator(Protocol):
 
 
 def fingerprint(model: bytes, *settings: object) -> str:
-    """Digest of a model's file and of settings, as `PoseEstimator.fingerprint` wants it."""
+    """Return the digest of a model and settings, for `PoseEstimator.fingerprint`."""
     return hashlib.sha256(model + repr(settings).encode()).hexdigest()
 
 
 def estimate(
     crops: CropSet, estimator: PoseEstimator, cache: Path | None, progress: bool = False
 ) -> Joints:
-    """Find the joints of all crops; each image is looked at once, now or in an earlier run.
+    """Find the joints of all crops, each distinct image once.
 
     Args:
         crops: N crops.
-        estimator: What finds joints.
-        cache: Folder of what is known from earlier runs, made where it is missing: a file for each
-            model. None to keep nothing.
-        progress: Whether to show a bar on a terminal.
+        estimator: The pose estimator.
+        cache: Folder of joints from earlier runs, a file for each model; made if missing. None for
+            no cache.
+        progress: Show a bar on a terminal.
 
     Returns:
         (N, 18, 3) float32.
 
     Raises:
-        ValueError: The cache is damaged, or the estimator gives something else than joints.
+        ValueError: The cache is damaged, or the estimator returns something other than joints.
     """
     wanted = digests(crops.images)
     unique, first, inverse = np.unique(wanted, return_index=True, return_inverse=True)

@@ -1,4 +1,4 @@
-"""Is a whole person in the crop? Only then it can be shown in another pose."""
+"""The full-body filter: only a crop of a whole person can be generated in another pose."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ import numpy.typing as npt
 from sslmot.pose.joints import JOINTS, Joints, check_joints, pair
 
 MIN_SCORE = 0.8
-"""The most confident joint must be surer than this: there is a person."""
+"""The largest confidence of a joint must be above this: the crop shows a person."""
 
 MIN_VISIBLE = 0.5
-"""Shoulders, hips, knees and ankles must each, on average of both sides, be surer than this."""
+"""The mean confidence of both sides must be above this for shoulders, hips, knees and ankles."""
 
 MIN_HEIGHT = 0.65
-"""Head and ankles must lie further apart than this share of the crop's height."""
+"""The distance from head to ankles must be above this, in heights of the crop."""
 
 _FACE = [JOINTS.index(name) for name in ("nose", "right_eye", "left_eye", "right_ear", "left_ear")]
 _BODY = [pair(name) for name in ("shoulder", "hip", "knee", "ankle")]
 
 
 def full_body(joints: Joints) -> npt.NDArray[np.bool_]:
-    """Whether a crop shows an upright person from head to feet.
+    """Return whether each crop shows an upright person from head to feet.
 
-    There is a person; shoulders, hips, knees and ankles are visible; the ankles lie in the crop;
-    from the head to the ankles is most of its height; and head, shoulders, hips, knees and ankles
-    follow each other downwards. A joint hidden behind its other side, as the far knee of who walks
-    past, is no lack: a pair counts by its average.
+    All of these must hold: there is a person; shoulders, hips, knees and ankles are visible; the
+    ankles lie in the crop; head to ankles take most of its height; head, shoulders, hips, knees and
+    ankles follow each other downwards. A pair of joints counts by its mean, so one side may hide
+    the other, as the knees of a person in profile.
 
     Args:
-        joints: Of N crops.
+        joints: Joints of N crops.
 
     Returns:
         (N,) bool.
@@ -44,7 +44,7 @@ def full_body(joints: Joints) -> npt.NDArray[np.bool_]:
     visible = (both[..., 2].mean(axis=2) > MIN_VISIBLE).all(axis=1)
     ankles = both[:, 3, :, :2]
     inside = ((ankles >= 0) & (ankles <= 1)).all(axis=(1, 2))
-    # What is seen decides where a pair lies: a hidden joint is a guess, or anywhere.
+    # Weighted by confidence, since the position of a hidden joint is a guess.
     weight = both[..., 2] + 1e-6
     body = (both[..., 1] * weight).sum(axis=2) / weight.sum(axis=2)  # (N, 4): y
     surest = np.take(_FACE, confidence[:, _FACE].argmax(axis=1))

@@ -13,7 +13,7 @@ from sslmot.inputs import describe
 Joints: TypeAlias = npt.NDArray[np.float32]
 """(N, 18, 3) float32: x and y in shares of the crop's width and height, confidence 0 to 1.
 
-A joint in the crop has x and y from 0 to 1; one guessed to be out of it may have any other.
+A joint in the crop has x and y of 0 to 1; one estimated outside may have any numbers.
 """
 
 JOINTS = (
@@ -22,7 +22,7 @@ JOINTS = (
     "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle",
     "right_eye", "left_eye", "right_ear", "left_ear",
 )  # fmt: skip
-"""Names of the joints, in their order; right is the person's own right."""
+"""Names of the joints, in order; right is the right of the person."""
 
 LIMBS = tuple(
     (JOINTS.index(a), JOINTS.index(b))
@@ -36,7 +36,7 @@ LIMBS = tuple(
         ("nose", "left_eye"), ("left_eye", "left_ear"),
     )
 )  # fmt: skip
-"""The 17 pairs of joints, by number, that a line joins."""
+"""The 17 limbs, as pairs of indices of joints."""
 
 NECK = JOINTS.index("neck")
 
@@ -62,17 +62,17 @@ _OTHER_SIDE = [
 
 
 def pair(name: str) -> list[int]:
-    """The numbers of a joint of both sides, such as "hip": right, left."""
+    """Return the indices of a joint on both sides, such as "hip": right, left."""
     return [JOINTS.index(f"right_{name}"), JOINTS.index(f"left_{name}")]
 
 
 def from_coco17(points: npt.NDArray[np.float32]) -> Joints:
-    """Turn the 17 keypoints of COCO into joints.
+    """Convert the 17 keypoints of COCO to joints.
 
-    The neck, which COCO lacks, is the middle of the shoulders, as confident as the lesser of them.
+    COCO has no neck: it is the middle of the shoulders, with the lower confidence of the two.
 
     Args:
-        points: (N, 17, 3) float32, as `Joints` but in COCO's order (nose, left eye, ...).
+        points: (N, 17, 3) float32, as `Joints` but in the order of COCO (nose, left eye, ...).
 
     Raises:
         ValueError: The points have another shape or dtype.
@@ -81,10 +81,10 @@ def from_coco17(points: npt.NDArray[np.float32]) -> Joints:
 
 
 def from_blazepose(points: npt.NDArray[np.float32]) -> Joints:
-    """Turn the 33 landmarks of BlazePose into joints; the neck as in `from_coco17`.
+    """Convert the 33 landmarks of BlazePose to joints; the neck as in `from_coco17`.
 
     Args:
-        points: (N, 33, 3) float32, as `Joints` but in BlazePose's order.
+        points: (N, 33, 3) float32, as `Joints` but in the order of BlazePose.
 
     Raises:
         ValueError: The points have another shape or dtype.
@@ -93,7 +93,7 @@ def from_blazepose(points: npt.NDArray[np.float32]) -> Joints:
 
 
 def mirror(joints: Joints) -> Joints:
-    """The joints of the crops flipped horizontally: left and right change names.
+    """Return the joints of the crops flipped horizontally; left and right swap names.
 
     Raises:
         ValueError: The joints have another shape or dtype.
@@ -103,19 +103,18 @@ def mirror(joints: Joints) -> Joints:
     return mirrored
 
 
-_LARGEST = 1e6  # sizes of a crop by which a joint may lie beside it
+_LARGEST = 1e6  # of x and y, in sizes of the crop
 
 
 def check_joints(joints: Joints, name: str = "joints") -> Joints:
-    """Give joints back that are well formed.
+    """Return the joints if they are valid.
 
     Args:
-        joints: Of N crops.
-        name: What to call them in errors.
+        joints: Joints of N crops.
+        name: Name of the argument in errors.
 
     Raises:
-        ValueError: They have another shape or dtype, or a number is not finite or too
-            large.
+        ValueError: They have another shape or dtype, or a number is not finite or too large.
     """
     _check(joints, len(JOINTS), name)
     right = (np.abs(joints) <= _LARGEST).all((1, 2))  # NaN is not

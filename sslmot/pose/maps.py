@@ -1,4 +1,4 @@
-"""Joints as pictures: what a generator is told of a pose."""
+"""Pose maps: images of the limbs, the inputs of a generator."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ import numpy.typing as npt
 from sslmot.pose.joints import LIMBS, Joints, check_joints
 
 MIN_CONFIDENCE = 0.2
-"""Joints less sure than this are left out, with their limbs."""
+"""Joints of lower confidence are left out, with their limbs."""
 
 THICKNESS = 1 / 40
-"""Of a limb, in heights of the map; about, and at least a pixel."""
+"""Approximate thickness of a limb, in heights of the map; at least a pixel."""
 
 _FRACTION = 4  # bits behind the point of OpenCV's coordinates
 
-# Four hues on from limb to limb, so that no two that meet have neighbouring ones.
+# Hues in steps of four, so that limbs that meet differ clearly.
 _COLOURS = [
     tuple(round(255 * c) for c in colorsys.hsv_to_rgb(4 * i % 17 / 17, 1, 1)) for i in range(17)
 ]
 
 
 def pose_maps(joints: Joints, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    """Draw the 17 limbs on black, each in its own colour, smooth to parts of a pixel.
+    """Draw the 17 limbs on black, each in its own colour, with subpixel positions.
 
     Args:
-        joints: Of N crops.
+        joints: Joints of N crops.
         size: Height and width of a map, pixels.
 
     Returns:
         (N, 3, height, width) uint8, RGB.
 
     Raises:
-        ValueError: The joints have another shape or dtype or are not finite, or the size is none.
+        ValueError: The joints have another shape or dtype, are not finite, or the size is below 1.
     """
     check_joints(joints)
     if len(size) != 2 or min(size) < 1:
         raise ValueError(f"size: expected (height, width), 1 pixel or more, got {size}")
     height, width = size
-    thickness = max(1, round(height * THICKNESS - 1.4))  # smooth lines of OpenCV are 1.4 wider
-    # OpenCV counts from the middle of the first pixel, and in 32 bits.
+    thickness = max(1, round(height * THICKNESS - 1.4))  # OpenCV draws smooth lines 1.4 wider
+    # OpenCV counts from the centre of the first pixel, in 32-bit integers.
     places = joints[..., :2].clip(-10, 10) * np.array([width, height]) - 0.5
     points = np.rint(places * 2**_FRACTION).astype(int).tolist()
     sure = (joints[..., 2] >= MIN_CONFIDENCE).tolist()

@@ -1,4 +1,4 @@
-"""A pose model from its file."""
+"""Loading of pose models."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def load_pose_model(path: str | Path) -> PoseEstimator:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ImportError: What runs it is not installed.
-        ValueError: It has another suffix, or is no such model.
+        ImportError: Its runtime is not installed.
+        ValueError: It has another suffix, or is not such a model.
     """
     path = Path(path)
     if path.suffix not in (".tflite", ".onnx"):

@@ -1,4 +1,4 @@
-"""Any top-down pose model as ONNX: one person in, 17 or 18 joints out."""
+"""Top-down pose models as ONNX: from a crop of a person to 17 or 18 joints."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from sslmot.pose.estimator import MOST_BYTES, MOST_SIDE, fingerprint
 from sslmot.pose.joints import Joints, from_coco17
 
 INPUT_SIZE = (256, 192)
-"""Height and width that top-down models take by custom: where the model does not say."""
+"""Usual height and width of the input of top-down models, for models that do not say."""
 
 RECIPE = 1
-"""To be raised when other joints come of the same model: caches of joints go by it."""
+"""Version of this code, by which joints are cached: raise it when the joints change."""
 
 Array: TypeAlias = npt.NDArray[np.float32]
 
@@ -28,25 +28,25 @@ Array: TypeAlias = npt.NDArray[np.float32]
 class OnnxPose:
     """A top-down pose model: SimpleBaseline, HRNet, ViTPose, or an OpenPose exported alike.
 
-    It takes (N, 3, H, W) float32, RGB, normalised, and has one output: heatmaps (N, J, h, w), whose
-    cell i lies at pixel i * W / w and whose height is the confidence; or coordinates (N, J, 3):
-    x and y in pixels of the input, confidence; or (N, J, 2), of confidence 1. J = 17 are COCO's
-    keypoints, 18 OpenPose's. It runs by onnxruntime where that is installed, else by OpenCV, which
-    does not tell the size of the input.
+    The input is (N, 3, H, W) float32, RGB, normalised. The one output is heatmaps (N, J, h, w),
+    whose cell i lies at pixel i * W / w and whose values are confidences; or coordinates (N, J, 3):
+    x and y in pixels of the input, confidence; or (N, J, 2), with confidence 1. J is 17 for the
+    keypoints of COCO, 18 for those of OpenPose. The model runs in onnxruntime if that is installed,
+    otherwise in OpenCV, which does not tell the size of the input.
 
     Args:
-        path: The model's file.
-        size: Height and width of the input, pixels; None for the model's own, or `INPUT_SIZE` where
-            it does not say.
-        mean: Of red, green and blue, in 0..1.
-        std: Likewise.
+        path: The file of the model.
+        size: Height and width of the input, pixels; None for the model's own, or `INPUT_SIZE` if it
+            does not say.
+        mean: Mean of red, green and blue, in 0..1.
+        std: Standard deviation of each.
 
     Attributes:
-        fingerprint: Of the model and this recipe.
+        fingerprint: Identifies the model, its input and this code.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is no such model, or cannot take this size.
+        ValueError: It is not such a model, or does not support this size.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class OnnxPose:
                 raise ValueError(f"an input of {self._size}")
             self._mean, self._std = (np.array(colour, np.float32) for colour in (mean, std))
             output = self._network(np.zeros((1, 3, *self._size), np.float32))
-        except Exception as error:  # each runtime has its own, of no common kind
+        except Exception as error:  # runtimes raise errors of their own, of no common base
             raise ValueError(
                 f"{path}: expected a model of images (N, 3, H, W), got {error}"
             ) from error
@@ -83,7 +83,7 @@ class OnnxPose:
         """Find joints; see `sslmot.pose.estimator.PoseEstimator`."""
         canvas = Canvas((crops.shape[1], crops.shape[2]), self._size)
         points = np.empty((len(crops), 18, 3), np.float32)
-        for i, crop in enumerate(crops):  # one by one: many models have a batch of 1 built in
+        for i, crop in enumerate(crops):  # one by one, since many models have a fixed batch of 1
             image = (canvas.draw(crop) / np.float32(255) - self._mean) / self._std
             planes = np.ascontiguousarray(image.transpose(2, 0, 1)[None], np.float32)
             found = self._decode(self._network(planes))
@@ -91,7 +91,7 @@ class OnnxPose:
         return canvas.to_shares(points)
 
     def _decode(self, output: Array) -> Array:
-        """An output as (1, J, 3): x and y in pixels of the input, confidence."""
+        """Convert an output to (1, J, 3): x and y in pixels of the input, confidence."""
         if output.ndim == 4:
             points = heatmap_peaks(output)
             points[..., 0] *= self._size[1] / output.shape[3]
@@ -105,19 +105,19 @@ class OnnxPose:
 
 
 def heatmap_peaks(maps: Array) -> Array:
-    """The peak of each heatmap, moved a quarter of a cell to its higher neighbours.
+    """Find the peak of each heatmap, moved a quarter of a cell towards its higher neighbours.
 
     Args:
         maps: (N, J, h, w) float32.
 
     Returns:
-        (N, J, 3) float32: x and y in cells, height of the peak.
+        (N, J, 3) float32: x and y in cells, value of the peak.
     """
     n, j, h, w = maps.shape
     flat = maps.reshape(n * j, h, w)
     y, x = np.divmod(flat.reshape(n * j, -1).argmax(1), w)
     row = np.arange(n * j)
-    # A cell at the edge stands for its own missing neighbour.
+    # At the edge, a cell stands in for its missing neighbour.
     dx = np.sign(flat[row, y, np.minimum(x + 1, w - 1)] - flat[row, y, np.maximum(x - 1, 0)])
     dy = np.sign(flat[row, np.minimum(y + 1, h - 1), x] - flat[row, np.maximum(y - 1, 0), x])
     inside_x, inside_y = (x > 0) & (x < w - 1), (y > 0) & (y < h - 1)
@@ -126,7 +126,7 @@ def heatmap_peaks(maps: Array) -> Array:
 
 
 def _load(model: bytes) -> tuple[Callable[[Array], Array], tuple[int, int] | None]:
-    """A network, and the height and width of its input where it says."""
+    """Return the network, and height and width of its input if they are known."""
     try:
         import onnxruntime
     except ImportError:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from sslmot import _core
-from sslmot.settings import Settings
+from sslmot.settings import Settings, setting
 
 Motion = Literal["kalman", "none"]
 
@@ -41,8 +41,8 @@ class TrackerConfig(Settings):
     Attributes:
         tau: Temperature of the affinity ``exp((cosine - 1) / tau)`` (eq. 6).
         min_affinity: Pairs of lower affinity never match by appearance (rho_1 of SSL-MOT).
-        lost_affinity: The same for a track that had no detection in the frame before, and for
-            re-identification.
+        lost_affinity: The same for a track that had no detection in the frame before, and at least
+            for re-identification.
         appearance_weight: Weight of ``1 - affinity`` in the cost (alpha, eq. 7).
         motion_weight: Weight of the distance in the cost (beta, eq. 7).
         shape_weight: Weight of the change of size in the distance; 0 in the paper.
@@ -70,6 +70,11 @@ class TrackerConfig(Settings):
             for both.
         reid_max_age: Frames without detection up to which a lost track can be re-identified: a
             tentative track that resembles it takes its identity when it is confirmed.
+        reid_false_alarms: Expected number of false matches among all lost and newly confirmed
+            tracks that are compared in a frame (a-contrario). The tracker learns from objects that
+            are in view together how alike different objects look, and asks for more. Until it has
+            seen enough pairs, nothing is re-identified. inf to rely on ``lost_affinity`` alone, as
+            for a single object.
         reid_max_speed: Distance that a lost track can cover in a frame, in sizes of its box: where
             re-identification looks for it.
         motion: "kalman" predicts with constant velocity. By motion alone a pair matches if its
@@ -83,78 +88,31 @@ class TrackerConfig(Settings):
         camera_motion: Move tracks with the camera, whose motion is estimated from the frames.
     """
 
-    tau: float = 0.2
-    min_affinity: float = 0.25
-    lost_affinity: float = 0.39
-    appearance_weight: float = 0.5
-    motion_weight: float = 0.5
-    shape_weight: float = 1.4
-    max_cost: float = 0.8
-    appearance_max_distance: float = 2.5
+    # The native core computes in float32: numbers stay within what it can divide by and multiply.
+    tau: float = setting(0.2, 1e-6, 1e6)
+    min_affinity: float = setting(0.25, 0, 1)
+    lost_affinity: float = setting(0.35, 0, 1)
+    appearance_weight: float = setting(0.5, 0, 1e6)
+    motion_weight: float = setting(0.5, 0, 1e6)
+    shape_weight: float = setting(1.0, 0, 1e6)
+    max_cost: float = setting(0.8, 1e-6, 1e6)
+    appearance_max_distance: float = setting(2.5, 1e-6, 1e6, infinite=True)
     motion_fallback: bool = True
-    ema: float = 0.9
-    max_occlusion: float = 0.9
-    high_score: float = 0.5
-    new_track_max_iou: float = 0.4
-    instant_confirm_score: float = 0.9
-    min_hits: int = 1
-    max_age: int = 90
-    tentative_max_age: int = 1
-    reid_max_age: int = 300
-    reid_max_speed: float = 0.1
+    ema: float = setting(0.9, 0, 1)
+    max_occlusion: float = setting(0.9, 0, 1)
+    high_score: float = setting(0.5, -1e6, 1e6, infinite=True)
+    new_track_max_iou: float = setting(0.4, 0, 1)
+    instant_confirm_score: float = setting(0.9, -1e6, 1e6, infinite=True)
+    min_hits: int = setting(1, 0, 10**9)
+    max_age: int = setting(90, 0, 10**9)
+    tentative_max_age: int = setting(1, 0, 10**9)
+    reid_max_age: int = setting(300, 0, 10**9)
+    reid_false_alarms: float = setting(0.05, 1e-6, 1e6, infinite=True)
+    reid_max_speed: float = setting(0.1, 0, 1e6)
     motion: Motion = "kalman"
-    score_noise: float = 0.5
+    score_noise: float = setting(0.5, 0, 0.99)
     reupdate: bool = False
     camera_motion: bool = True
-
-    def __post_init__(self) -> None:
-        for name, low, high in (
-            ("min_affinity", 0.0, 1.0),
-            ("lost_affinity", 0.0, 1.0),
-            ("appearance_weight", 0.0, math.inf),
-            ("motion_weight", 0.0, math.inf),
-            ("shape_weight", 0.0, math.inf),
-            ("ema", 0.0, 1.0),
-            ("max_occlusion", 0.0, 1.0),
-            ("reid_max_speed", 0.0, math.inf),
-            ("new_track_max_iou", 0.0, 1.0),
-            ("score_noise", 0.0, 0.99),
-        ):
-            self._expect(name, low, high)
-        for name in ("high_score", "instant_confirm_score"):
-            self._expect(name, -math.inf, math.inf, infinite=True)
-        for name, high in (("tau", math.inf), ("max_cost", math.inf)):
-            self._expect(name, 0.0, high, positive=True)
-        self._expect("appearance_max_distance", 0.0, math.inf, positive=True, infinite=True)
-        for name in ("min_hits", "max_age", "tentative_max_age", "reid_max_age"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 10**9:
-                raise ValueError(f"{name}: expected an integer of 0 to 1e9, got {value!r}")
-        for name in ("motion_fallback", "reupdate", "camera_motion"):
-            value = getattr(self, name)
-            if not isinstance(value, bool):
-                raise ValueError(f"{name}: expected True or False, got {value!r}")
-        if self.motion not in get_args(Motion):
-            expected = " or ".join(map(repr, get_args(Motion)))
-            raise ValueError(f"motion: expected {expected}, got {self.motion!r}")
-
-    def _expect(
-        self, name: str, low: float, high: float, *, positive: bool = False, infinite: bool = False
-    ) -> None:
-        value = getattr(self, name)
-        well = (
-            isinstance(value, (int, float))
-            and not isinstance(value, bool)
-            and low <= value <= high
-            # The native core computes in float32: within what that can divide by and multiply.
-            and not (positive and value < 1e-6)
-            and (abs(value) <= 1e6 or (infinite and abs(value) == math.inf))
-        )
-        if not well:
-            least = 1e-6 if positive else max(low, -1e6)
-            interval = f"of {least:g} to {min(high, 1e6):g}"
-            interval += " or inf" if infinite and low >= 0 else ", -inf or inf" if infinite else ""
-            raise ValueError(f"{name}: expected a number {interval}, got {value!r}")
 
     @classmethod
     def paper(cls, **changes: object) -> TrackerConfig:
@@ -186,6 +144,7 @@ class TrackerConfig(Settings):
             max_age=30,
             tentative_max_age=30,
             reid_max_age=0,
+            reid_false_alarms=math.inf,
             reid_max_speed=0.0,
             motion="none",
             score_noise=0.0,
@@ -237,6 +196,7 @@ def native_settings(c: TrackerConfig) -> _core.TrackSettings:
         max_age=c.max_age,
         tentative_max_age=c.tentative_max_age,
         reid_max_age=c.reid_max_age,
+        reid_false_alarms=c.reid_false_alarms,
         kalman=c.motion == "kalman",
         noise=_core.MotionNoise(
             value=VALUE_NOISE,

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from sslmot import _core
-from sslmot.tracking.config import STILL_MAX_DISTANCE, TrackerConfig
+from sslmot.tracking.config import TrackerConfig
 
 Stage: TypeAlias = Literal["appearance", "motion", "new", "reidentified", "gallery"]
 """How a detection got its identity: matched to a track by appearance and motion, or by motion
@@ -64,11 +64,8 @@ class Evidence:
         track = int((ids == identity).nonzero()[0][0])
         detection = int(match[track])
         c = self.config
-        by_motion = 0.0 if c.motion == "kalman" else STILL_MAX_DISTANCE
         [(stage, tracks, detections, _, pairs)] = [
-            some
-            for some in self.step.rounds(by_motion, c.max_cost)
-            if _made(some, track, detection)
+            some for some in self.step.rounds() if _made(some, track, detection)
         ]
         row_begin, columns, values = pairs
         of_detection = (detections[columns] == detection).nonzero()[0]

@@ -1,9 +1,11 @@
-"""Identities that outlive a video: who came back, after a restart, in another clip or camera."""
+"""A gallery of identities that outlives a video: for restarts, other clips and other cameras."""
 
 from __future__ import annotations
 
+import copy
 import io
 import json
+import threading
 from collections import OrderedDict
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,43 +19,48 @@ from sslmot.assignment import assign
 from sslmot.inputs import check_embeddings, describe, to_numpy
 from sslmot.types import ArrayLike, Features
 
-_LAST = 2**62  # no id is larger
-_MOST_COSINES = 2**22  # of features and samples, at a time
-_NO_COSINE = -4.0  # of an identity without a sample: less than any by more than any margin
-_LENGTH_ERROR = 1e-3  # of what a file calls a unit vector
+_MAX_COSINES = 2**22  # of features and samples in one product
+_NO_COSINE = -4.0  # of an identity without samples: below -1 by more than any margin
+_LENGTH_ERROR = 1e-3  # of unit vectors in a file
 _SETTINGS = ("min_similarity", "margin", "capacity", "samples", "encoder")
-_ARRAYS = ("settings", "next_id", "ids", "rows", "counts", "features")  # of a file
+_ARRAYS = ("settings", "next_id", "ids", "rows", "counts", "features")  # in a file
 
 
 class Gallery:
-    """Remembers persons by a few features each, and says who of them is seen again.
+    """Store a few features of each identity, and find the identity of new features.
 
-    A person is as similar to an identity as to the most similar of its samples, by the cosine. It
-    is that identity where the similarity reaches ``min_similarity`` and exceeds the similarity to
-    every other identity by ``margin``; those in view right now compete, though they are never
-    given: who looks more like somebody in view than like the one remembered is in doubt.
+    The similarity of a feature and an identity is the largest cosine of the feature and the
+    identity's samples. The feature gets the identity if this similarity is at least
+    ``min_similarity``, and exceeds the similarity to every other identity by ``margin``.
+    Identities that are in view are never assigned, but they count among the others: a feature that
+    is closer to an identity in view gets none.
 
-    Full, it forgets the identity that has not been seen for longest. Of an identity's samples and
-    a new one too many, it drops one of the two most alike: the one that is also more like a third.
-    So the largest cosine within a full set of samples never grows.
+    A full gallery drops the identity that was added to least recently. An identity with all its
+    samples drops one of the two most similar ones, the new one included: the one that is also more
+    similar to a third. So the largest cosine within a full set of samples never grows.
 
-    The defaults rather give a new id than somebody else's. With the encoder that comes with the
-    package and single crops of MOT17-09, 90 frames later, 70 % of the known are recognised and 4 %
-    of strangers taken for one of them; across the cameras of Market-1501, 5 % and 1 %.
+    The defaults prefer a new id to a wrong one. With the encoder that comes with the package and
+    single crops of MOT17-09, 90 frames apart, 70 % of the known persons get their identity, and 4 %
+    of unknown persons get one; across the cameras of Market-1501, 5 % and 1 %.
+
+    Threads may share a gallery, by trackers or directly: each call holds ``lock``. Hold it over
+    several calls that belong together, such as :meth:`identify`, ``next_id`` and :meth:`add`.
 
     Args:
-        min_similarity: Least cosine of a person seen again, -1 to 1.
-        margin: Least lead over the runner-up, 0 to 2.
-        capacity: Most identities.
-        samples: Most features an identity.
-        encoder: Whose features it holds, such as a hash of the weights; see :meth:`bind`.
+        min_similarity: Least similarity to the assigned identity, -1 to 1.
+        margin: Least difference to the similarity of any other identity, 0 to 2.
+        capacity: Largest number of identities.
+        samples: Largest number of features of an identity.
+        encoder: Name of the encoder of the features, such as a hash of its weights; see
+            :meth:`bind`.
 
     Attributes:
         min_similarity: As given.
         margin: As given.
         capacity: As given.
         samples: As given.
-        encoder: As given, or bound since; empty where nobody said.
+        encoder: As given, or bound since; empty if unknown.
+        lock: A :class:`threading.RLock`.
 
     Raises:
         ValueError: A setting is out of range.
@@ -78,16 +85,25 @@ class Gallery:
         self.capacity = capacity
         self.samples = samples
         self.encoder = encoder
+        self.lock = threading.RLock()
         self._next_id = 1
-        # Of each identity its row below, the one seen least recently first.
+        # Identity -> row of the arrays below; the identity added to least recently comes first.
         self._rows: OrderedDict[int, int] = OrderedDict()
         self._counts = np.zeros(0, np.int64)
-        # (rows, samples so far, D): of a row the first ``counts``, oldest first, of unit length.
+        # (rows, samples so far, D): the first ``counts`` of a row are set, oldest first, and have
+        # unit length.
         self._samples = np.zeros((0, 1, 0), np.float32)
+
+    def __getstate__(self) -> dict[str, Any]:
+        with self.lock:
+            return copy.deepcopy({k: v for k, v in vars(self).items() if k != "lock"})
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        vars(self).update(kept, lock=threading.RLock())
 
     @property
     def next_id(self) -> int:
-        """The first id that is larger than all that were ever added."""
+        """The id after the largest that was ever added."""
         return self._next_id
 
     def __len__(self) -> int:
@@ -98,7 +114,7 @@ class Gallery:
         return identity in self._rows
 
     def bind(self, encoder: str, dim: int | None = None) -> None:
-        """Say whose features come next; an empty gallery that nobody has named an encoder takes it.
+        """Check the encoder of the next features; an empty gallery without an encoder takes it.
 
         Args:
             encoder: As for the constructor.
@@ -107,111 +123,121 @@ class Gallery:
         Raises:
             ValueError: As :meth:`expect`.
         """
-        self.expect(encoder, dim)
-        self.encoder = encoder
+        with self.lock:
+            self.expect(encoder, dim)
+            self.encoder = encoder
 
     def expect(self, encoder: str, dim: int | None = None) -> None:
-        """Ask whether the features of an encoder may come next; changes nothing.
+        """Check the encoder of the next features; change nothing.
 
         Args:
             encoder: As for the constructor.
             dim: Width of the features, if known.
 
         Raises:
-            ValueError: The gallery is for the features of another encoder, or of another width.
+            ValueError: The gallery is for features of another encoder, or of another width.
         """
         _expect_text("encoder", encoder)
-        width = self._samples.shape[2]
-        if self._rows and dim not in (None, width):
-            raise ValueError(f"dim: expected {width}, as the gallery's features have, got {dim}")
-        if (self.encoder or self._rows) and encoder != self.encoder:
-            raise ValueError(
-                f"encoder: expected {self.encoder!r}, whose features the gallery holds, "
-                f"got {encoder!r}: features of two encoders do not compare"
-            )
+        with self.lock:
+            width = self._samples.shape[2]
+            if self._rows and dim not in (None, width):
+                raise ValueError(
+                    f"dim: expected {width}, as the gallery's features have, got {dim}"
+                )
+            if (self.encoder or self._rows) and encoder != self.encoder:
+                raise ValueError(
+                    f"encoder: expected {self.encoder!r}, whose features the gallery holds, "
+                    f"got {encoder!r}: features of two encoders do not compare"
+                )
 
     def identify(self, features: ArrayLike, taken: Iterable[int] = ()) -> npt.NDArray[np.int64]:
-        """Say who is seen; changes nothing.
+        """Assign identities to features; change nothing.
 
         Args:
-            features: (N, D) float32; length does not matter, a row of zeros is nobody known.
-            taken: Identities that it cannot be, since they are in view.
+            features: (N, D) float32 of any length; a row of zeros gets no identity.
+            taken: Identities in view, which are not assigned.
 
         Returns:
-            (N,) the identity of each, 0 for nobody known; nobody else's in the same call.
+            (N,) the identity of each row, each at most once; 0 for none.
 
         Raises:
             ValueError: Wrong shape, dtype or width, or a number that is not finite.
         """
-        unit, known = self._read(features)
-        found = np.zeros(len(unit), np.int64)
-        seen = known.nonzero()[0]
-        if not len(seen) or not self._rows:
-            return found
-        similarity = self._similarity(unit[seen])
+        excluded = np.array(list(taken), np.int64)
+        with self.lock:
+            unit, known = self._read(features)
+            found = np.zeros(len(unit), np.int64)
+            at = known.nonzero()[0]
+            if not len(at) or not self._rows:
+                return found
+            similarity = self._similarity(unit[at])
+            identities = self._identities()
         allowed = similarity >= self.min_similarity
-        if len(self) > 1:
+        if len(identities) > 1:
             second, first = np.partition(similarity, -2, axis=1)[:, -2:, None].transpose(1, 0, 2)
-            # The rival of who leads is the runner-up, everyone else's is who leads.
+            # The rival of the best identity is the second; of any other, the best.
             rival = np.where(similarity == first, second, first)
             allowed &= similarity - rival >= self.margin
-        identities = self._identities()
-        allowed &= ~np.isin(identities, np.array(list(taken), np.int64))
+        allowed &= ~np.isin(identities, excluded)
         rows, columns = assign(np.where(allowed, 1 - similarity, np.inf))
-        found[seen[rows]] = identities[columns]
+        found[at[rows]] = identities[columns]
         return found
 
     def add(self, ids: npt.ArrayLike, features: ArrayLike) -> None:
-        """Remember what persons look like, and that they have been seen now.
+        """Add features to identities, which become the most recent ones.
 
         Args:
-            ids: (N,) integers from 1, new or known; one may come several times.
-            features: (N, D) float32; length does not matter. A row of zeros adds no sample, but
-                keeps its id from being given out again.
+            ids: (N,) integers of 1 to 2**31 - 1, new or known; one may come several times.
+            features: (N, D) float32 of any length. A row of zeros adds no sample, but its id
+                counts for ``next_id``.
 
         Raises:
-            ValueError: Wrong shape, dtype or width, an id below 1, or a number that is not finite;
-                nothing has changed then.
+            ValueError: Wrong shape, dtype or width, an id out of range, or a number that is not
+                finite; nothing has changed then.
         """
         numbers = np.asarray(ids)
         if numbers.ndim != 1 or (numbers.dtype.kind not in "iu" and numbers.size):
             raise ValueError(f"ids: expected (N,) integers, got {describe(numbers)}")
-        if ((numbers < 1) | (numbers > _LAST)).any():
-            raise ValueError(f"ids: expected integers of 1 to 2**62, got {numbers.tolist()}")
-        unit, known = self._read(features, len(numbers))
-        for identity, feature, is_known in zip(numbers.tolist(), unit, known, strict=True):
-            self._next_id = max(self._next_id, identity + 1)
-            if identity in self._rows:
-                self._rows.move_to_end(identity)  # seen last, so the last
-            if is_known:
-                self._remember(identity, feature)
+        if ((numbers < 1) | (numbers > _core.LARGEST_ID)).any():
+            raise ValueError(
+                f"ids: expected integers of 1 to {_core.LARGEST_ID}, got {numbers.tolist()}"
+            )
+        with self.lock:
+            unit, known = self._read(features, len(numbers))
+            for identity, feature, is_known in zip(numbers.tolist(), unit, known, strict=True):
+                self._next_id = max(self._next_id, identity + 1)
+                if identity in self._rows:
+                    self._rows.move_to_end(identity)
+                if is_known:
+                    self._add_sample(identity, feature)
 
     def save(self, path: str | Path) -> None:
-        """Write a file, or replace it when the new one is complete.
+        """Write a file, or replace it once the new one is complete.
 
         Args:
-            path: In a folder that is there; ``.npz`` by custom.
+            path: In an existing folder; ``.npz`` by custom.
         """
-        n = len(self)
         buffer = io.BytesIO()
-        np.savez(
-            buffer,
-            settings=np.array(json.dumps({name: getattr(self, name) for name in _SETTINGS})),
-            next_id=np.array(self._next_id, np.int64),
-            ids=np.array(list(self._rows), np.int64),
-            rows=np.array(list(self._rows.values()), np.int64),
-            counts=self._counts[:n],
-            features=self._samples[:n][self._filled()],
-        )
+        with self.lock:
+            n = len(self)
+            np.savez(
+                buffer,
+                settings=np.array(json.dumps({name: getattr(self, name) for name in _SETTINGS})),
+                next_id=np.array(self._next_id, np.int64),
+                ids=np.array(list(self._rows), np.int64),
+                rows=np.array(list(self._rows.values()), np.int64),
+                counts=self._counts[:n],
+                features=self._samples[:n][self._filled()],
+            )
         files.write(path, buffer.getvalue())
 
     @classmethod
     def load(cls, path: str | Path) -> Gallery:
-        """Read what :meth:`save` wrote; the gallery decides as the saved one did.
+        """Read a file of :meth:`save`; the gallery assigns as the saved one did.
 
         Raises:
             FileNotFoundError: There is no such file.
-            ValueError: It is no gallery, or damaged.
+            ValueError: The file holds no gallery, or is damaged.
         """
         members = reading.read_members(path, "a gallery")
         try:
@@ -244,7 +270,7 @@ class Gallery:
             and n <= gallery.capacity
             and len(np.unique(ids)) == n
             and ((ids >= 1) & (ids < next_id)).all()
-            and 1 <= next_id <= _LAST + 1
+            and 1 <= next_id <= _core.LARGEST_ID + 1
             and (np.sort(rows) == np.arange(n)).all()
             and ((counts >= 0) & (counts <= gallery.samples)).all()
             and features.dtype == np.float32
@@ -265,7 +291,7 @@ class Gallery:
     def _read(
         self, features: ArrayLike, n: int | None = None
     ) -> tuple[Features, npt.NDArray[np.bool_]]:
-        """Features at unit length, and which of them say anything."""
+        """Return features at unit length, and which rows were not zeros."""
         array = to_numpy(features, "features")
         n = n if n is not None else len(array) if array.ndim else 0
         like = (self._samples.shape[2], "cpu") if self._rows else None
@@ -277,28 +303,28 @@ class Gallery:
         return checked / np.where(known, norms, 1)[:, None], known
 
     def _identities(self) -> npt.NDArray[np.int64]:
-        """The identity of each row."""
+        """Return the identity of each row."""
         identities = np.empty(len(self), np.int64)
         identities[list(self._rows.values())] = list(self._rows)
         return identities
 
     def _filled(self) -> npt.NDArray[np.bool_]:
-        """(identities, samples) where there is a sample."""
+        """Return which samples are set: (identities, samples)."""
         return np.arange(self._samples.shape[1]) < self._counts[: len(self), None]
 
     def _similarity(self, unit: Features) -> npt.NDArray[np.float32]:
-        """Of N features and each row: (N, identities), the cosine of its most similar sample."""
+        """Return the similarity of N features and each row: (N, identities)."""
         n, dim, filled = len(self), unit.shape[1], self._filled()
         samples = self._samples[:n].reshape(-1, dim)
         best = np.empty((len(unit), n), np.float32)
-        step = max(_MOST_COSINES // len(samples), 1)
+        step = max(_MAX_COSINES // len(samples), 1)
         for i in range(0, len(unit), step):
-            some = unit[i : i + step]
-            cosines = (some @ samples.T).reshape(len(some), n, -1)
+            part = unit[i : i + step]
+            cosines = (part @ samples.T).reshape(len(part), n, -1)
             best[i : i + step] = np.where(filled, cosines, _NO_COSINE).max(axis=2)
         return best
 
-    def _remember(self, identity: int, feature: Features) -> None:
+    def _add_sample(self, identity: int, feature: Features) -> None:
         """Add a sample of unit length to an identity, new or known."""
         if identity not in self._rows:
             self._make_room(identity, len(feature))
@@ -316,9 +342,9 @@ class Gallery:
             samples[:] = np.delete(more, _most_redundant(more), axis=0)
 
     def _make_room(self, identity: int, dim: int) -> None:
-        """Give a new identity an empty row; full, that of the one seen least recently.
+        """Give a new identity an empty row: if full, that of the identity added to least recently.
 
-        In an order that an interrupt may cut anywhere: an identity may be left without a sample.
+        An interrupt may come at any line; at worst it leaves an identity without a sample.
         """
         n = len(self)
         if n == self.capacity:
@@ -339,7 +365,7 @@ class Gallery:
 
 
 def _most_redundant(samples: Features) -> int:
-    """Of the two most alike the one that is also more like a third; the older, if neither is."""
+    """Return which of the two most similar is more similar to a third; the older, if equal."""
     cosines = samples @ samples.T
     np.fill_diagonal(cosines, -np.inf)
     pair = np.array(np.unravel_index(cosines.argmax(), cosines.shape))

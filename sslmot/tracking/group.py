@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import cached_property
 from typing import Any
 
@@ -88,9 +89,13 @@ class TrackerGroup:
                             frames[i], dets[i], embeddings[i], extracted=extracted[i], cameras=n
                         )
                     )
-            self._expect_shared_galleries(prepared)
             associate(prepared)
-            return [t.commit(frame) for t, frame in zip(self.trackers, prepared, strict=True)]
+            galleries = {t.gallery for t in self.trackers if t.gallery is not None}
+            with ExitStack() as held:
+                for gallery in sorted(galleries, key=id):  # one order: two groups cannot deadlock
+                    held.enter_context(gallery.lock)
+                self._check_galleries(prepared)
+                return [t.commit(frame) for t, frame in zip(self.trackers, prepared, strict=True)]
 
     def _extract(
         self,
@@ -126,13 +131,15 @@ class TrackerGroup:
                 found[i] = rows
         return found
 
-    def _expect_shared_galleries(self, frames: Sequence[Frame]) -> None:
-        """Check that trackers with one gallery have features of one encoder."""
+    def _check_galleries(self, frames: Sequence[Frame]) -> None:
+        """Check that all features fit their galleries, before a tracker adds to its own."""
         first: dict[int, tuple[int, str, int]] = {}
         for i, (tracker, frame) in enumerate(zip(self.trackers, frames, strict=True)):
             if tracker.gallery is None or frame.width is None:
                 continue
             kind = frame.model, frame.width
+            with of_video(i):
+                tracker.gallery.expect(*kind)
             video, *other = first.setdefault(id(tracker.gallery), (i, *kind))
             if kind != tuple(other):
                 raise ValueError(

@@ -2,9 +2,32 @@
 
 from __future__ import annotations
 
+from sslmot import _core
 from sslmot.tracking.frame import Frame
 from sslmot.tracking.gallery import Gallery
 from sslmot.tracking.state import features_of
+
+
+def expect_ids(table: _core.TrackTable, gallery: Gallery, detections: int, cameras: int) -> None:
+    """Refuse a frame that could need more new ids than the gallery has left.
+
+    It is checked before the first phase: once the gallery assigns ids, nothing can be refused.
+
+    Args:
+        table: The tracks.
+        gallery: The gallery.
+        detections: Number of detections of the frame.
+        cameras: Number of frames that are associated in one call.
+
+    Raises:
+        ValueError: There are more detections than ids.
+    """
+    left = _core.LARGEST_ID + 1 - max(table.next_id, gallery.next_id)
+    if detections * cameras > left:
+        raise ValueError(
+            f"dets: expected at most {left // cameras} rows, as {left} ids up to "
+            f"{_core.LARGEST_ID} are left, got {detections}"
+        )
 
 
 def assign_ids(frame: Frame, gallery: Gallery) -> None:

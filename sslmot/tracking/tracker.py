@@ -19,7 +19,7 @@ from sslmot.tracking.explain import Evidence
 from sslmot.tracking.features import DeviceTable, embed
 from sslmot.tracking.frame import Frame, History, associate
 from sslmot.tracking.gallery import Gallery
-from sslmot.tracking.identities import assign_ids
+from sslmot.tracking.identities import assign_ids, expect_ids
 from sslmot.tracking.tracks import Tracks
 from sslmot.types import ArrayLike, FeatureExtractor
 
@@ -171,6 +171,8 @@ class Tracker:
             size = (int(frame.shape[0]), int(frame.shape[1]))
         if self.gallery is not None and frame is None and embeddings is None and len(detections[0]):
             raise ValueError("embeddings: expected them, or a frame, with a gallery, got none")
+        if self.gallery is not None:
+            expect_ids(self.table, self.gallery, len(detections.boxes), cameras)
         like = None
         if self.table.feature_dim:
             like = self.table.feature_dim, "cpu" if device is None else str(device.device)
@@ -217,7 +219,8 @@ class Tracker:
             RuntimeError: The frame is not associated, or another frame came in between.
         """
         if frame.gallery is not None:
-            assign_ids(frame, frame.gallery)
+            with frame.gallery.lock:
+                assign_ids(frame, frame.gallery)
         ids, at = self.table.commit(frame.step, frame.history)
         boxes, scores, classes = frame.detections
         evidence = Evidence(self.config, frame.step)

@@ -1,1 +1,1 @@
-"""Learning the encoder without labels (SSL-MOT, section 3)."""
+"""Training of the encoder without labels (SSL-MOT, section 3)."""

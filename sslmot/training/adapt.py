@@ -1,8 +1,8 @@
-"""Camera adaptation: an encoder learns on from the very footage that it is to describe.
+"""Camera adaptation: train an encoder further on the footage that it will be used on.
 
-No label is needed. Two crops of a tracklet, which is strictly linked, are one person; two tracklets
-in view together are two; of all other pairs nothing is claimed. The sampler of such pairs is
-:class:`sslmot.training.samplers.TrackletPairs`.
+No labels are needed. Two crops of a tracklet show the same person, since tracklets are linked
+strictly. Two tracklets in view together show different people. Nothing is assumed of other pairs.
+:class:`sslmot.training.samplers.TrackletPairs` samples such pairs.
 """
 
 from __future__ import annotations
@@ -30,15 +30,16 @@ def adapt(
     device: str | torch.device | None = None,
     progress: bool = False,
 ) -> Path:
-    """Train an encoder on by the crops of footage, in a new run.
+    """Train an encoder further on the crops of some footage, in a new run.
 
-    What interrupts it loses an epoch at most: :func:`sslmot.training.trainer.resume` goes on.
+    An interruption costs an epoch at most: :func:`sslmot.training.trainer.resume` goes on.
 
     Args:
-        crops: Of the footage, linked into tracklets: see :func:`sslmot.data.sources.read_sources`.
+        crops: Crops of the footage, linked into tracklets, as
+            :func:`sslmot.data.sources.read_sources` reads them.
         output: Folder of the run; must be missing or empty.
         weights: The encoder to start from; None for the one that comes with the package.
-        epochs: How often all linked crops are gone through.
+        epochs: Passes over all linked crops.
         device: Where to train; None for CUDA where there is one.
         progress: Show a bar, and a line for each epoch.
 
@@ -48,8 +49,8 @@ def adapt(
     Raises:
         FileExistsError: The folder holds something.
         FileNotFoundError: There are no such weights.
-        ValueError: The footage says too little of who is who, or the weights are none to go on
-            from, see :func:`adaptation`.
+        ValueError: Too few crops are linked, no two tracklets are in view together, or the weights
+            do not fit, see :func:`adaptation`.
         CollapseError: The encoder collapsed; the last checkpoint is from before.
     """
     config = adaptation(weights, epochs)
@@ -70,7 +71,7 @@ def adapt(
 
 
 def adaptation(weights: str | Path | None = None, epochs: int = 4) -> TrainConfig:
-    """The settings by which an encoder is adapted: its own make-up, the default recipe else.
+    """Return the settings to adapt an encoder: its own architecture, otherwise the default recipe.
 
     Args:
         weights: As for :func:`adapt`.
@@ -78,8 +79,8 @@ def adaptation(weights: str | Path | None = None, epochs: int = 4) -> TrainConfi
 
     Raises:
         FileNotFoundError: There are no such weights.
-        ValueError: They are no encoder, or have what the recipe would not keep: a projection, or
-            crops normalised in another way.
+        ValueError: The file is not an encoder, or it has a projection or normalises crops in a way
+            that the recipe would not keep.
     """
     path = SHIPPED if weights is None else Path(weights)
     encoder = Encoder.load(path, device="cpu").config
@@ -90,7 +91,7 @@ def adaptation(weights: str | Path | None = None, epochs: int = 4) -> TrainConfi
                 f"weights: expected an encoder with {name} {expected}, as `sslmot train` makes "
                 f"by default, got {path} with {got}"
             )
-    make_up: dict[str, Any] = {
+    architecture: dict[str, Any] = {
         "backbone": encoder.architecture,
         "crop_size": encoder.crop_size,
         "parts": encoder.parts,
@@ -98,4 +99,4 @@ def adaptation(weights: str | Path | None = None, epochs: int = 4) -> TrainConfi
         "ibn": encoder.ibn,
         "feature": encoder.feature,
     }
-    return TrainConfig(**make_up, initial=str(path), sampler="pairs", epochs=epochs)
+    return TrainConfig(**architecture, initial=str(path), sampler="pairs", epochs=epochs)

@@ -1,4 +1,4 @@
-"""Views of person crops: augmentation of a batch on its own device (SSL-MOT, section 3)."""
+"""Augmentation of person crops, a batch at a time, on its device (SSL-MOT, section 3)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch.nn import functional as F  # noqa: N812
 from sslmot.appearance.crops import IMAGENET_MEAN, IMAGENET_STD, RGB
 from sslmot.training.config import Preset
 
-_PART = 128  # crops at a time: of much larger ones the system has to clear the memory each time
+_PART = 128  # crops at a time; for more, the system clears new memory each time, which is slow
 
 
 def to_network(
@@ -26,14 +26,14 @@ def to_network(
     *,
     middle: float = 1.0,
 ) -> Tensor:
-    """Resize and normalise crops as they are, for evaluation.
+    """Resize and normalise crops without augmentation.
 
     Args:
         images: (n, h, w, 3) uint8, RGB, on any device.
         crop_size: Height and width of the result, pixels.
-        mean: Of red, green and blue, in 0..1.
-        std: Likewise, above 0.
-        middle: Share of the width that is kept, in whole pixels.
+        mean: Mean of red, green and blue, in 0..1.
+        std: Standard deviation of each, above 0.
+        middle: Share of the width that is kept, rounded to whole pixels.
 
     Returns:
         (n, 3, *crop_size) float32, channels last, on the device of the images: bilinear with
@@ -47,40 +47,39 @@ def to_network(
 
 
 class Augmentation(nn.Module):
-    """Random views of crops, ready for the network: each crop is changed in its own way.
+    """Make random views of crops for the network, each crop augmented on its own.
 
-    The presets, in the order of their steps (p is the share of crops that a step changes; 1 where
-    none is given):
+    The presets list their steps in order; p is the share of crops that a step changes, 1 by
+    default:
 
     - ``paper``, SSL-MOT's list, which has no magnitudes: brightness times 0.8 to 1.2, horizontal
       flip (p 0.5), perspective that moves each corner by up to 0.15 of the sides (p 0.5), Gaussian
       blur of sigma 0.1 to 2 pixels (p 0.5), cut-out of 0.02 to 0.2 of the area (p 0.5).
     - ``ablation``: random resized crop of 0.64 to 1 of the area, horizontal flip (p 0.5).
     - ``both``: random resized crop, then the paper's list.
-    - ``crowd``, this project's own: ``both``, and before its blur another crop, any one of the
-      batch, is put in front of the person, from a side and somewhat lower, as people hide each
-      other (p 0.33).
-    - ``colour``, another of its own, for long training of an appearance that lives on colour:
-      brightness and contrast times 0.8 to 1.2, horizontal flip (p 0.5), translation by up to 10
-      rows and 5 columns of 128x64 in whole pixels, cut-out of 0.02 to 0.3 of the area (p 0.5).
-      Hue and saturation are not jittered, and nothing is blurred.
+    - ``crowd``, this project's own: ``both`` with an occlusion before the blur. Another crop of the
+      batch covers the person from one side and somewhat lower, as in a crowd (p 0.33).
+    - ``colour``, this project's own, for long training of features that rely on colour: brightness
+      and contrast times 0.8 to 1.2, horizontal flip (p 0.5), translation by up to 10 rows and 5
+      columns of 128x64 in whole pixels, cut-out of 0.02 to 0.3 of the area (p 0.5). Hue and
+      saturation are not jittered, and nothing is blurred.
 
-    What comes in from outside of a crop, or is cut out, has the mean colour: 0 in the result.
-    Random numbers are drawn on the CPU, so a seed gives the same views on every device, and
-    torch's own generators are left as they are.
+    Pixels from outside a crop, and pixels cut out, have the mean colour: 0 in the result. Random
+    numbers are drawn on the CPU, so a seed gives the same views on every device. The global
+    generators of torch are not used.
 
     Args:
-        preset: Which list.
+        preset: Name of a preset.
         crop_size: Height and width of the result, 2 pixels or more.
-        mean: Of red, green and blue, in 0..1.
-        std: Likewise, above 0.
-        middle: Share of the width that is looked at, in whole pixels.
-        seed: Of the random numbers.
+        mean: Mean of red, green and blue, in 0..1.
+        std: Standard deviation of each, above 0.
+        middle: Share of the width that is kept, rounded to whole pixels.
+        seed: Seed of the random numbers.
 
     Attributes:
         preset: As given.
         crop_size: As given.
-        generator: Where the random numbers come from; its state is all there is to save.
+        generator: Source of the random numbers; the only state of an augmentation.
 
     Raises:
         ValueError: There is no such preset, or the size or the middle is too small.
@@ -121,8 +120,8 @@ class Augmentation(nn.Module):
             images: (n, h, w, 3) uint8, RGB, on any device.
 
         Returns:
-            (n, 3, *crop_size) float32, channels last, on the device of the images; normalised and
-            resized as by `to_network`.
+            (n, 3, *crop_size) float32, channels last, on the device of the images; resized and
+            normalised as by `to_network`.
 
         Raises:
             ValueError: The images have a wrong shape or dtype.
@@ -167,8 +166,8 @@ def _apply(
 
 
 def _resized(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """(n, h, w, 3) uint8 -> (n, 3, *size) float32 in 0..1."""
-    # Planes make the steps about twice as fast as pixels; transposed as bytes, they cost little.
+    """Return (n, 3, *size) float32 in 0..1 for (n, h, w, 3) uint8."""
+    # The steps run twice as fast on planes as on pixels. Bytes are the cheapest to transpose.
     crops = images.permute(0, 3, 1, 2).contiguous().float()
     if crops.shape[2:] != size:
         crops = F.interpolate(crops, size, mode="bilinear", antialias=True)
@@ -176,7 +175,7 @@ def _resized(images: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 class _Batch:
-    """What a step knows beside the crops: the colours of normalising, and random numbers.
+    """What a step gets with the crops: the colours that normalise them, and random numbers.
 
     Attributes:
         mean: (3, 1, 1) float32.
@@ -193,38 +192,38 @@ class _Batch:
         self.size = self.tensor(width, height)
 
     def tensor(self, *values: float) -> Tensor:
-        """The values on the device of the crops: float32."""
+        """Return the values as float32 on the device of the crops."""
         return torch.tensor(values, dtype=torch.float32, device=self._device)
 
     def uniform(self, low: float, high: float, *shape: int) -> Tensor:
-        """(n, *shape) float32, in low..high, each crop its own."""
+        """Draw (n, *shape) float32 in low..high, separately for each crop."""
         drawn = torch.rand(self._count, *shape, generator=self._generator)
         return (low + (high - low) * drawn).to(self._device, non_blocking=True)
 
     def choose(self, p: float) -> Tensor:
-        """(n, 1) float32, 1 for a share p of the crops and 0 for the others."""
+        """Draw (n, 1) float32: 1 for a share p of the crops, 0 for the others."""
         return (self.uniform(0, 1, 1) < p).float()
 
     def others(self) -> Tensor:
-        """(n,) int64, for each crop one of the others; itself where it is alone."""
+        """Draw (n,) int64: for each crop another of the batch; itself in a batch of one."""
         n = self._count
         steps = torch.randint(1, max(n, 2), (n,), generator=self._generator)
         return ((torch.arange(n) + steps) % n).to(self._device)
 
     def corners(self) -> Tensor:
-        """(n, 4, 2) float32, x and y in -1..1: a view of the whole crop."""
+        """Return the corners of the whole crop: (n, 4, 2) float32, x and y in -1..1."""
         square = self.tensor(-1, -1, 1, -1, 1, 1, -1, 1).view(4, 2)
         return square.repeat(self._count, 1, 1)
 
     def boxes(self, area: tuple[float, float], ratio: float) -> tuple[Tensor, Tensor]:
-        """Boxes anywhere inside of the crops, in coordinates of -1..1.
+        """Draw boxes inside the crops, in coordinates of -1..1.
 
         Args:
-            area: Least and largest share of the crop.
-            ratio: Largest ratio of the sides, each in units of the crop's.
+            area: Least and largest share of the area of the crop.
+            ratio: Largest ratio of the sides, each in units of the side of the crop.
 
         Returns:
-            (n, 2) float32 x and y of the centre, and (n, 2) halves of the sides.
+            (n, 2) float32, x and y of the centres; and (n, 2) float32, half of each side.
         """
         areas = self.uniform(*area)
         ratios = self.uniform(-math.log(ratio), math.log(ratio)).exp().clamp(areas, 1 / areas)
@@ -233,13 +232,13 @@ class _Batch:
 
 
 Step: TypeAlias = Callable[[Tensor, _Batch], Tensor]
-"""(n, 3, h, w) float32 crops -> the same, changed."""
+"""Changes (n, 3, h, w) float32 crops, and returns them."""
 
 Move: TypeAlias = Callable[[_Batch], Tensor]
-"""Where the corners of a view lie in the crop: (n, 4, 2) float32, x and y in -1..1."""
+"""Returns where the corners of a view lie in the crop: (n, 4, 2) float32, x and y in -1..1."""
 
 
-# Before normalising values are in 0..1.
+# Values are in 0..1 until they are normalised.
 
 
 def brightness(crops: Tensor, batch: _Batch) -> Tensor:
@@ -248,13 +247,13 @@ def brightness(crops: Tensor, batch: _Batch) -> Tensor:
 
 
 def contrast(crops: Tensor, batch: _Batch) -> Tensor:
-    """Multiply what differs from the crop's own mean colour, which stays, by 0.8 to 1.2."""
+    """Multiply the difference from the mean colour of the crop by 0.8 to 1.2."""
     mean = crops.mean(dim=(2, 3), keepdim=True)
     return crops.sub_(mean).mul_(batch.uniform(0.8, 1.2, 1, 1, 1)).add_(mean).clamp_(0, 1)
 
 
 def normalise(crops: Tensor, batch: _Batch) -> Tensor:
-    """Make the mean colour 0."""
+    """Normalise: the mean colour becomes 0."""
     return crops.sub_(batch.mean).div_(batch.std)
 
 
@@ -262,7 +261,7 @@ def normalise(crops: Tensor, batch: _Batch) -> Tensor:
 
 
 def warp(*moves: Move) -> Step:
-    """Move the view, one move after the other, and sample the crops once."""
+    """Combine moves of the view into a step that samples the crops once."""
 
     def step(crops: Tensor, batch: _Batch) -> Tensor:
         _, _, height, width = crops.shape
@@ -270,7 +269,7 @@ def warp(*moves: Move) -> Step:
         matrix = torch.eye(3, device=crops.device)  # view -> crop
         for move in moves:
             matrix = matrix @ get_perspective_transform(whole, move(batch))
-        # As kornia's homography_warp, in a third of its time.
+        # The result of kornia's homography_warp, in a third of its time.
         y, x = torch.meshgrid(
             torch.linspace(-1, 1, height, device=crops.device),
             torch.linspace(-1, 1, width, device=crops.device),
@@ -290,7 +289,7 @@ def flip(batch: _Batch) -> Tensor:
 
 
 def resized_crop(batch: _Batch) -> Tensor:
-    """Look at a part of 0.64 to 1 of the area, as LUPerson's code crops persons."""
+    """Crop to 0.64 to 1 of the area, as the code of LUPerson does."""
     centre, halves = batch.boxes((0.64, 1), ratio=4 / 3)
     return centre[:, None] + batch.corners() * halves[:, None]
 
@@ -301,13 +300,13 @@ def perspective(batch: _Batch) -> Tensor:
 
 
 def shift(batch: _Batch) -> Tensor:
-    """Translate by up to 10 rows of 128 and 5 columns of 64: whole pixels, so nothing blurs."""
+    """Translate by up to 10 rows of 128 and 5 columns of 64, in whole pixels to avoid blur."""
     pixels = (batch.uniform(-1, 1, 1, 2) * batch.size * 10 / 128).round()
     return batch.corners() + 2 * pixels / (batch.size - 1)
 
 
 def blur(crops: Tensor, batch: _Batch) -> Tensor:
-    """Blur half of the crops with a sigma of 0.1 to 2 pixels, SimCLR's."""
+    """Blur half of the crops with a sigma of 0.1 to 2 pixels, as in SimCLR."""
     sigma = batch.uniform(0.1, 2, 1).expand(-1, 2)
     chosen = batch.choose(0.5)[:, 0].nonzero()[:, 0]
     if len(chosen):
@@ -336,7 +335,7 @@ def occlude(crops: Tensor, batch: _Batch) -> Tensor:
     """Put another crop, moved sideways and down, in front of a third of the crops."""
     _, _, height, width = crops.shape
     sideways = batch.uniform(0.4, 0.8) * (2 * batch.choose(0.5)[:, 0] - 1)
-    down = batch.uniform(0, 0.4)  # who is nearer stands lower in the picture
+    down = batch.uniform(0, 0.4)  # nearer people stand lower in the picture
     y = torch.arange(height, device=crops.device) - (down * height).round()[:, None]
     x = torch.arange(width, device=crops.device) - (sideways * width).round()[:, None]
     covered = (y >= 0)[:, :, None] & ((x >= 0) & (x < width))[:, None]

@@ -1,4 +1,4 @@
-"""What a resumed run goes on with: tensors, how far it was, and by which settings."""
+"""The checkpoint of a run: tensors, how far it got, and its settings."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,8 +14,8 @@ from sslmot import reading
 from sslmot import tensors as tensor_files
 from sslmot.settings import Settings
 
-_KEY = "sslmot.checkpoint"  # in the metadata of the file: what is no tensor, as JSON
-_MOST = 2**53  # a number of epochs, steps or seconds that JSON keeps
+_KEY = "sslmot.checkpoint"  # in the metadata of the file: all but the tensors, as JSON
+_MOST = 2**53  # epochs, steps or seconds: JSON keeps such a number
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,14 +23,16 @@ class Checkpoint:
     """A run after some whole epochs.
 
     Attributes:
-        config: Of the run.
+        path: Its file.
+        config: Settings of the run.
         epoch: Epochs done.
         step: Steps done.
-        seconds: They took.
-        tensors: Weights and the state of optimizers.
-        poses: Fingerprint of the pose views that are learned from; "" for none.
+        seconds: Time they took.
+        tensors: Weights, and the state of the optimizers.
+        poses: Fingerprint of the pose views that the run learns from; "" for none.
     """
 
+    path: Path
     config: Settings
     epoch: int
     step: int
@@ -39,16 +40,11 @@ class Checkpoint:
     tensors: Mapping[str, Tensor]
     poses: str = ""
 
-    def save(self, path: Path) -> None:
+    def save(self) -> None:
         """Write a safetensors file, whole or not at all."""
-        notes = {
-            "epoch": self.epoch,
-            "step": self.step,
-            "seconds": self.seconds,
-            "config": self.config.to_dict(),
-            "poses": self.poses,
-        }
-        tensor_files.write(path, self.tensors, {_KEY: json.dumps(notes)})
+        names = ("epoch", "step", "seconds", "poses")
+        notes = {name: getattr(self, name) for name in names} | {"config": self.config.to_dict()}
+        tensor_files.write(self.path, self.tensors, {_KEY: json.dumps(notes)})
 
     @classmethod
     def load(cls, path: Path, config: Settings) -> Checkpoint:
@@ -56,7 +52,7 @@ class Checkpoint:
 
         Args:
             path: The file.
-            config: Of the run, which must be the checkpoint's too.
+            config: Settings of the run; the checkpoint must have the same.
 
         Raises:
             FileNotFoundError: There is no such file.
@@ -84,40 +80,28 @@ class Checkpoint:
         for name, tensor in tensors.items():
             if not bool(torch.isfinite(tensor).all()):
                 raise ValueError(f"{path}: {name}: expected finite numbers, got NaN or inf")
-        return cls(
-            saved,
-            notes["epoch"],
-            notes["step"],
-            float(notes["seconds"]),
-            tensors,
-            str(notes.get("poses", "")),
-        )
+        done = notes["epoch"], notes["step"], float(notes["seconds"])
+        return cls(path, saved, *done, tensors, str(notes.get("poses", "")))
 
-    def state(self, path: Path, name: str, like: Tensor) -> Tensor:
-        """A tensor of a parameter's shape and type, such as its momentum.
+    def state(self, name: str, like: Tensor) -> Tensor:
+        """Return a tensor of a parameter's shape and dtype, such as its momentum.
 
         Args:
-            path: Where the checkpoint is from.
-            name: Of the tensor.
+            name: Name of the tensor.
             like: The parameter.
 
         Returns:
-            The tensor on the parameter's device.
+            The tensor, on the parameter's device.
 
         Raises:
-            ValueError: There is none, or it has another shape or type.
+            ValueError: There is none, or it has another shape or dtype.
         """
         found = self.tensors.get(name)
         if found is None:
-            raise ValueError(f"{path}: expected all of this run, got no {name}")
+            raise ValueError(f"{self.path}: expected all of this run, got no {name}")
         if found.shape != like.shape or found.dtype != like.dtype:
             raise ValueError(
-                f"{path}: {name}: expected {tuple(like.shape)} {like.dtype}, "
+                f"{self.path}: {name}: expected {tuple(like.shape)} {like.dtype}, "
                 f"got {tuple(found.shape)} {found.dtype}"
             )
         return found.to(like.device, memory_format=torch.preserve_format)
-
-
-def parameters(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Any]:
-    """The tensors whose names begin with a prefix, without it."""
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

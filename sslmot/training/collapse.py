@@ -1,4 +1,4 @@
-"""Watches whether the features still differ: a collapsed encoder says the same of everyone."""
+"""Detection of collapse: an encoder that gives all crops the same feature."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ _LEAST_RANK = 1.5
 
 
 class CollapseError(ArithmeticError):
-    """All features are nearly the same: training on would be in vain."""
+    """All features are nearly the same, so further training would be useless."""
 
 
 class Health(NamedTuple):
-    """How much the features of a batch differ.
+    """Spread of the features of a batch.
 
     Attributes:
         spread: Mean standard deviation of a dimension of the unit vectors, times the root of
-            their number: 1 where they lie evenly on the sphere, 0 where all are one (SimSiam,
+            their number: 1 for vectors evenly on the sphere, 0 for equal vectors (SimSiam,
             figure 2).
-        rank: Effective rank: the exponential of the entropy of the singular values' shares (Roy
-            and Vetterli, 2007); of n vectors at most n.
+        rank: Effective rank: the exponential of the entropy of the shares of the singular values
+            (Roy and Vetterli, 2007); at most n for n vectors.
     """
 
     spread: float
@@ -33,13 +33,13 @@ class Health(NamedTuple):
 
 @torch.no_grad()
 def health(z: Tensor) -> Health:
-    """Measure the features of a batch; both measures are NaN where a feature is not finite.
+    """Measure the features of a batch; both measures are NaN if a feature is not finite.
 
     Args:
         z: (n, M) float32, n of 2 or more, not normalised.
     """
     unit = torch.nn.functional.normalize(z.float(), dim=1)
-    if not unit.isfinite().all():  # no singular values
+    if not unit.isfinite().all():  # SVD would fail
         return Health(math.nan, math.nan)
     spread = unit.std(dim=0).mean() * z.shape[1] ** 0.5
     values = torch.linalg.svdvals(unit)
@@ -54,7 +54,7 @@ def check(h: Health, epoch: int) -> None:
     Raises:
         CollapseError: The features hardly differ, or only along one direction.
     """
-    # Written so that NaN stops it too.
+    # NaN fails both comparisons, and stops the run too.
     if not (h.spread >= _LEAST_SPREAD and h.rank >= _LEAST_RANK):
         raise CollapseError(
             f"the encoder collapsed in epoch {epoch}: features spread by {h.spread:.3f} (evenly: "

@@ -1,18 +1,18 @@
-"""Settings of a training, checked on construction; a YAML file holds them beside the run."""
+"""Settings of the training of an encoder; each run has them in a YAML file."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sslmot.settings import Settings
+from sslmot.settings import Settings, setting
 
 MethodName = Literal["sslmot", "simsiam", "byol", "barlow"]
 Loss = Literal["acd", "contrast", "cosine", "mse"]
 SamplerName = Literal["auto", "plain", "tracklet", "pairs", "identities"]
 Backbone = Literal["resnet18", "resnet50", "resnet101"]
+Parts = Literal[1, 2, 4, 8]
 Normalize = Literal["vectors", "rows"]
 Preset = Literal["paper", "ablation", "both", "crowd", "colour"]
 Feature = Literal["projection", "backbone"]
@@ -22,51 +22,51 @@ Views = Literal["auto", "image", "poses", "poses+image", "poses+gate+image"]
 
 @dataclass(frozen=True)
 class TrainConfig(Settings):
-    """How an encoder is trained: by default this project's way, by :meth:`paper` the paper's.
+    """Settings of the training of an encoder; :meth:`paper` has those of SSL-MOT.
 
     Attributes:
-        method: What is learned from two views of a person.
-        loss: Of "sslmot": "acd" is the paper's, "contrast" compares the same evidence within a
-            row, "cosine" and "mse" use own pairs alone.
-        normalize: The reading of N in eq. 1: "vectors" makes an affinity a cosine.
+        method: How to learn from two views of a person.
+        loss: Loss of "sslmot": "acd" is the paper's, "contrast" compares affinities within a row,
+            "cosine" and "mse" use each pair alone.
+        normalize: Meaning of N in eq. 1: "vectors" makes an affinity a cosine.
         balance: Weight of ACD's redundancy term (lambda, eq. 2); "auto" for 1 / (n - 1).
-        temperature: Of the contrast.
-        head: "mlp", the paper's projection and prediction; "norm": a batch normalisation of the
-            backbone's feature in their place.
-        backbone: The network before the projection; the paper compares the three.
-        parts: Horizontal stripes of the backbone's feature (1, 2, 4 or 8), see
-            `ResNet`; 1 for the average of its last map, as the paper has it.
-        middle: Share of a crop's width that is looked at, in its middle.
-        ibn: Whether the backbone's blocks normalise half of their channels by the crop itself, not
-            the batch (IBN-a): for footage unlike what was learned from.
+        temperature: Temperature of "contrast".
+        head: "mlp" is the paper's projection and prediction, "norm" a batch normalisation of the
+            backbone's feature instead.
+        backbone: Network before the projection; the paper compares the three.
+        parts: Horizontal stripes of the backbone's feature (1, 2, 4 or 8), see `ResNet`; 1, the
+            paper's, averages the last map.
+        middle: Share of a crop's width that is used, in its middle.
+        ibn: Normalise half of the channels of a block by the crop instead of the batch (IBN-a), for
+            footage unlike the training data.
         crop_size: Height and width of a crop, pixels.
         initial: Weights to start from: an encoder of this project, or a torchvision checkpoint of
             the backbone (without IBN) as safetensors; "" for random ones.
-        feature: What the encoder will describe boxes by: "projection" is the paper's z; BYOL's
-            encoder has the backbone alone.
-        views: What the two views of a person are: "image", changed crops; "poses", a crop and one
-            of its pose views as they are; "poses+image", the same, changed; "poses+gate+image",
-            pose views of full bodies alone; "auto", the last where there are poses, else "image".
-            The four are those of SSL-MOT, table 1.
+        feature: Feature that the encoder returns: "projection" is the paper's z; BYOL's encoder
+            has only "backbone".
+        views: The two views of a person: "image", augmented crops; "poses", a crop and one of its
+            pose views, not augmented; "poses+image", the same, augmented; "poses+gate+image", pose
+            views of full bodies only; "auto", the last if there are poses, otherwise "image". The
+            four are those of SSL-MOT, table 1.
         poses: Folder that `sslmot make-poses` made; "" for none.
-        augmentation: Preset of changes to a view.
-        sampler: What makes a pair: "plain", a crop and itself; "tracklet", the same of one crop a
-            tracklet; "pairs", two crops of a tracklet; "identities", two crops of a
-            pseudo-identity; "auto", pairs where most crops are linked into tracklets, as in
-            footage, else identities.
+        augmentation: Preset of the augmentation.
+        sampler: How pairs are formed: "plain", a crop with itself; "tracklet", the same for one
+            crop of each tracklet; "pairs", two crops of a tracklet; "identities", two crops of a
+            pseudo-identity; "auto", "pairs" if most crops are linked into tracklets, as in footage,
+            otherwise "identities".
         batch_size: Pairs in a batch, over all processes.
-        epochs: How often the sampler goes through what it makes pairs of.
-        refresh: Epochs between two gatherings of pseudo-identities.
-        learning_rate: For a batch of 256 pairs; it grows with the batch and falls by a cosine.
+        epochs: Passes over the crops, or the tracklets, of the sampler.
+        refresh: Epochs after which pseudo-identities are computed again.
+        learning_rate: Peak for a batch of 256 pairs, in proportion to the batch; falls by a cosine.
         warmup: Epochs in which the learning rate rises.
-        momentum: Of SGD.
-        weight_decay: Of SGD, on weights alone: biases and normalisations have none.
-        seed: Of weights, batches and augmentations.
-        stay: Of pseudo-identities: frames for which a person may stay in view of a clip.
-        transit: Of pseudo-identities: frames by which the way between two clips may take longer or
-            shorter than usual.
-        neighbours: Of pseudo-identities: how many other crops a crop is compared with.
-        distance: Of pseudo-identities: Jaccard distance up to which two crops are linked.
+        momentum: Momentum of SGD.
+        weight_decay: Weight decay of SGD, for weights only, not biases and normalisations.
+        seed: Seed of weights, batches and augmentation.
+        stay: Frames that a person may stay in view of a clip (pseudo-identities).
+        transit: Frames that the way between two clips may take more or less than usual
+            (pseudo-identities).
+        neighbours: Number of neighbours of a crop (pseudo-identities).
+        distance: Jaccard distance up to which two crops are linked (pseudo-identities).
 
     Raises:
         ValueError: A field is out of range, or two do not go together.
@@ -75,59 +75,41 @@ class TrainConfig(Settings):
     method: MethodName = "sslmot"
     loss: Loss = "contrast"
     normalize: Normalize = "vectors"
-    balance: float | Literal["auto"] = "auto"
-    temperature: float = 0.07
+    balance: float | Literal["auto"] = setting("auto", 0)
+    temperature: float = setting(0.07, 1e-6, 10)
     head: Head = "norm"
     backbone: Backbone = "resnet18"
-    parts: int = 4
-    middle: float = 0.8
+    parts: Parts = 4
+    middle: float = setting(0.8, 0.1, 1)
     ibn: bool = True
-    crop_size: tuple[int, int] = (128, 64)
+    # The backbone reduces a smaller crop to a single pixel, for which torch 2.13 computes wrong
+    # gradients in bfloat16 on a CPU.
+    crop_size: tuple[int, int] = setting((128, 64), (64, 32), (1024, 1024))
     initial: str = ""
     feature: Feature = "projection"
     views: Views = "auto"
     poses: str = ""
     augmentation: Preset = "crowd"
     sampler: SamplerName = "auto"
-    batch_size: int = 64
-    epochs: int = 20
-    refresh: int = 2
-    learning_rate: float = 0.24
-    warmup: float = 1.0
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    seed: int = 0
-    stay: int = 200
-    transit: int = 500
-    neighbours: int = 12
-    distance: float = 0.5
+    batch_size: int = setting(64, 4)
+    epochs: int = setting(20, 1)
+    refresh: int = setting(2, 1)
+    learning_rate: float = setting(0.24, 1e-6, 100)
+    warmup: float = setting(1.0, 0)
+    momentum: float = setting(0.9, 0, 1)
+    weight_decay: float = setting(5e-4, 0, 1)
+    seed: int = setting(0, 0)
+    stay: int = setting(200, 0)
+    transit: int = setting(500, 1)
+    neighbours: int = setting(12, 1)
+    distance: float = setting(0.5, 1e-6, 1)
 
     def __post_init__(self) -> None:
-        for name in ("method", "loss", "normalize", "head", "backbone", "feature", "views",
-                     "augmentation", "sampler"):  # fmt: skip
-            self._expect_choice(name)
-        if not isinstance(self.ibn, bool):
-            raise ValueError(f"ibn: expected True or False, got {self.ibn!r}")
-        for name, low in (("batch_size", 4), ("epochs", 1), ("refresh", 1),
-                          ("seed", 0), ("stay", 0), ("transit", 1), ("neighbours", 1)):  # fmt: skip
-            self._expect_integer(name, low)
-        if type(self.parts) is not int or self.parts not in (1, 2, 4, 8):
-            raise ValueError(f"parts: expected 1, 2, 4 or 8, got {self.parts!r}")
-        for name, high in (("temperature", 10.0), ("learning_rate", 100.0)):
-            self._expect_number(name, 1e-6, high)
-        self._expect_number("distance", 1e-6, 1)
-        self._expect_number("middle", 0.1, 1)
-        self._expect_number("warmup", 0, self.epochs)
-        self._expect_number("momentum", 0, 1)
-        self._expect_number("weight_decay", 0, 1)
-        if self.balance != "auto":
-            self._expect_number("balance", 0, math.inf, " or auto")
-        # Of a smaller crop the backbone leaves a single pixel, whose gradients torch 2.13 gets
-        # wrong in bfloat16 on a CPU.
-        self._expect_crop_size(self.crop_size, (64, 32))
-        for name in ("initial", "poses"):
-            if not isinstance(getattr(self, name), str):
-                raise ValueError(f"{name}: expected a path, got {getattr(self, name)!r}")
+        super().__post_init__()
+        if self.warmup > self.epochs:
+            raise ValueError(
+                f"warmup: expected at most epochs ({self.epochs}), got {self.warmup!r}"
+            )
         if self.views.startswith("poses") and not self.poses:
             raise ValueError(f"poses: expected a folder of make-poses with views {self.views}")
         if self.views == "image" and self.poses:
@@ -137,10 +119,10 @@ class TrainConfig(Settings):
 
     @classmethod
     def paper(cls, **changes: Any) -> TrainConfig:
-        """Exactly SSL-MOT's recipe, section 4, nothing beyond; how long, it does not say.
+        """Return the recipe of SSL-MOT, section 4, and nothing beyond; it does not say the epochs.
 
         Args:
-            **changes: Fields to set otherwise.
+            **changes: Fields with other values.
         """
         paper = cls(
             method="sslmot",

@@ -15,18 +15,18 @@ _BATCH = 256
 
 
 def by_encoder(crops: CropSet, encoder: Encoder) -> Features:
-    """Describe crops as they are: (N, D) float32."""
+    """Embed all crops by an encoder, without augmentation: (N, D) float32."""
     c = encoder.config
     parts = [np.empty((0, encoder.dim), np.float32)]
     for first in range(0, len(crops), _BATCH):
         images = torch.from_numpy(np.array(crops.images[first : first + _BATCH]))
-        seen = to_network(images.to(encoder.device), c.crop_size, c.mean, c.std, middle=c.middle)
-        parts.append(encoder.describe(seen).cpu().numpy())
+        batch = to_network(images.to(encoder.device), c.crop_size, c.mean, c.std, middle=c.middle)
+        parts.append(encoder.embed_crops(batch).cpu().numpy())
     return np.concatenate(parts)
 
 
 def by_histogram(crops: CropSet) -> Features:
-    """Describe crops by their colours, which takes no training: (N, D) float32."""
+    """Embed all crops by colour histograms, which need no training: (N, D) float32."""
     histogram = ColorHistogram()
     height, width = crops.size
     box = [[0, 0, width, height]]

@@ -1,10 +1,10 @@
-"""Who is who in unlabelled crops: alike, and where and when one person can be (pseudo-identities).
+"""Pseudo-identities: clusters of unlabelled crops that look alike and fit together in time.
 
-Appearance alone mistakes strangers in alike clothes for one person. Time tells them apart: someone
-who leaves one camera's view turns up in another's after about the time that the way takes, and how
-long that is can be read off the crops themselves. Wu et al., "Unsupervised person re-identification
+Appearance alone confuses strangers in similar clothes. Time separates them: a person who leaves one
+camera's view enters another's after a typical time, which can be estimated from the crops
+themselves. Time is used likewise by Wu et al., "Unsupervised person re-identification
 by camera-aware similarity consistency learning", 2019, and Li and Zhang, "Joint visual and temporal
-consistency for unsupervised domain adaptive person re-identification", 2020, use time likewise.
+consistency for unsupervised domain adaptive person re-identification", 2020.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from sslmot.data.tracklets import in_view_together
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
 
-_ROWS = 256  # of a similarity matrix that are in memory at once
+_ROWS = 256  # rows of a similarity matrix in memory at once
 _SIGNIFICANT = 6.0  # standard deviations by which the peak of a lag must stand out
-_CROWD = 4  # crops, itself included, that a crop must be linked with to extend an identity
+_CORE = 4  # linked crops, itself included, that make a crop a core of an identity
 _FEW = 4  # neighbours whose neighbourhoods are averaged (k2 of the k-reciprocal distance)
 
 
 class Lag(NamedTuple):
-    """When someone seen in one clip is usually seen in another.
+    """The usual time from one clip to another.
 
     Attributes:
-        first: Clip.
-        second: Clip, of a higher number.
-        frames: Frame in the second less frame in the first; the clips' clocks may differ.
-        support: Pairs that agree on it.
+        first: Index of a clip.
+        second: Index of another clip, higher.
+        frames: Frame in the second clip minus frame in the first; their clocks may differ.
+        support: Number of pairs that agree on it.
     """
 
     first: int
@@ -47,20 +47,20 @@ class Lag(NamedTuple):
 def transit_lags(
     features: Floats, crops: CropSet, members: Sequence[Labels], window: int
 ) -> list[Lag]:
-    """Find the usual lags between clips from pairs of crops that look alike.
+    """Estimate the usual lags between clips from pairs of similar crops.
 
-    Of two clips the crops that are each other's nearest are taken. Pairs of strangers have lags all
-    over the place; those of one person agree. A lag is believed where far more pairs agree on it,
-    within ``window``, than would by chance.
+    The pairs are mutual nearest neighbours of two clips. Lags of pairs of strangers are scattered,
+    lags of pairs of one person agree. A lag is accepted if far more pairs agree on it, within
+    ``window``, than would by chance.
 
     Args:
         features: (N, D) float32 of unit length.
         crops: N crops.
-        members: Of each clip the crops whose frame is known.
+        members: For each clip, its crops whose frame is known.
         window: Frames within which lags agree.
 
     Returns:
-        The lags found; most pairs of clips that nobody walks between have none.
+        The lags found; most pairs of clips without people in common have none.
     """
     lags = []
     for a, rows_a in enumerate(members):
@@ -75,7 +75,7 @@ def transit_lags(
             agree = np.searchsorted(found, found + window, "right") - np.arange(len(found))
             start = int(agree.argmax())
             low, count = found[start], int(agree[start])
-            # By chance a pair's lag is that of any two crops of the clips.
+            # By chance, a pair has the lag of any two crops of the clips.
             frames_b = np.sort(frames_b)
             within = np.searchsorted(frames_b, frames_a + low + window, "right")
             within -= np.searchsorted(frames_b, frames_a + low, "left")
@@ -86,7 +86,7 @@ def transit_lags(
 
 
 def _nearest(a: Floats, b: Floats) -> tuple[Labels, Labels]:
-    """Of each row of a the most similar of b, and of each of b that of a."""
+    """Return for each row of a the most similar row of b, and for each row of b that of a."""
     nearest_b = np.empty(len(a), np.int64)
     nearest_a, best = np.zeros(len(b), np.int64), np.full(len(b), -np.inf, np.float32)
     for first in range(0, len(a), _ROWS):
@@ -108,23 +108,23 @@ def pseudo_identities(
     neighbours: int = 12,
     distance: float = 0.5,
 ) -> Labels:
-    """Gather crops into identities: DBSCAN over the Jaccard distance of k-reciprocal neighbours.
+    """Cluster crops into identities: DBSCAN over the Jaccard distance of k-reciprocal neighbours.
 
-    Neighbours are sought among the crops that time allows: of the same clip within ``stay``
-    frames, of another within ``transit`` of the lag between the two clips; crops of tracklets that
-    were in view together are never neighbours, and crops without a frame are of any time.
+    Neighbours must fit in time: within ``stay`` frames in the same clip, within ``transit`` frames
+    of the lag between two clips. Crops of tracklets in view together are never neighbours. A crop
+    without a frame fits at any time.
 
     Args:
-        features: (N, D) float32; a row of zeros is like nothing.
+        features: (N, D) float32; a row of zeros is similar to nothing.
         crops: N crops.
-        stay: Frames for which a person may stay in view of one clip.
-        transit: Frames by which the time between two clips may differ from the usual.
-        neighbours: Crops that a crop may be like (k1 of the k-reciprocal distance).
+        stay: Frames that a person may stay in view of a clip.
+        transit: Frames that the time between two clips may differ from the usual.
+        neighbours: Number of neighbours of a crop (k1 of the k-reciprocal distance).
         distance: Jaccard distance of neighbourhoods up to which two crops are linked (eps of
             DBSCAN).
 
     Returns:
-        (N,) int64: identities from 0, -1 for a crop that no identity takes.
+        (N,) int64: identities from 0; -1 for a crop without one.
     """
     from sklearn.cluster import DBSCAN
 
@@ -132,20 +132,20 @@ def pseudo_identities(
     features = (features / np.where(norms > 0, norms, 1)).astype(np.float32)
     blocks = _blocks(features, crops, stay, transit)
     apart = _jaccard_distance(_neighbours(features, blocks, neighbours))
-    # An explicit 0, which a sparse matrix may drop, would be no link.
+    # A sparse matrix may drop an explicit 0, and with it the link.
     apart.data = np.maximum(apart.data, 1e-6)
-    clusters = DBSCAN(eps=distance, min_samples=_CROWD, metric="precomputed")
+    clusters = DBSCAN(eps=distance, min_samples=_CORE, metric="precomputed")
     labels: Labels = clusters.fit_predict(apart).astype(np.int64)
     return labels
 
 
 def _neighbours(features: Floats, blocks: Iterable[_Block], count: int) -> csr_matrix:
-    """(N, N): similarity of each crop with its most similar ones, itself first, if positive."""
+    """Return (N, N): positive similarities of each crop to its nearest ones, itself first."""
     n, k = len(features), count + 1
     columns, values = np.zeros((n, k), np.int64), np.zeros((n, k), np.float32)
     for rows, others, possible in blocks:
         similar = np.where(possible, features[rows] @ features[others].T, 0)
-        similar[rows[:, None] == others] = 2  # above every other: itself
+        similar[rows[:, None] == others] = 2  # itself, above all others
         few = min(k, len(others))
         top = np.argpartition(-similar, few - 1, axis=1)[:, :few]
         columns[rows, :few] = others[top]
@@ -160,15 +160,15 @@ def _neighbours(features: Floats, blocks: Iterable[_Block], count: int) -> csr_m
 
 
 class _Block(NamedTuple):
-    """Some crops, and those that may show the same people."""
+    """Some crops, and candidates that may show the same people."""
 
     rows: Labels
-    others: Labels  # rows are among them
+    others: Labels  # include the rows
     possible: npt.NDArray[np.bool_]  # (rows, others)
 
 
 def _blocks(features: Floats, crops: CropSet, stay: int, transit: int) -> Iterator[_Block]:
-    """All crops in blocks of neighbours in time, so that only crops of their time are looked at."""
+    """Yield all crops in blocks, each with only the crops that are near in time."""
     clips, frames = crops.clips, crops.frames
     timeless = np.flatnonzero(frames < 0)
     by_time = np.lexsort((frames, clips))
@@ -200,12 +200,12 @@ def _blocks(features: Floats, crops: CropSet, stay: int, transit: int) -> Iterat
                 near.append(np.abs(frames[theirs] - frames[rows, None] - usual) <= allowed)
             yield block(rows, np.concatenate(others), np.concatenate(near, axis=1))
     for first in range(0, len(timeless), _ROWS):
-        rows, everyone = timeless[first : first + _ROWS], np.arange(len(crops))
-        yield block(rows, everyone, np.ones((len(rows), len(crops)), bool))
+        rows, everything = timeless[first : first + _ROWS], np.arange(len(crops))
+        yield block(rows, everything, np.ones((len(rows), len(crops)), bool))
 
 
 def _apart(crops: CropSet) -> csr_matrix:
-    """Which tracklets were in view together; the last row and column stand for no tracklet."""
+    """Return which tracklets were in view together; the last row and column are of no tracklet."""
     pairs = in_view_together(crops)
     pairs = np.concatenate([pairs, pairs[:, ::-1]])
     size = int(crops.tracklets.max(initial=-1)) + 2
@@ -213,13 +213,15 @@ def _apart(crops: CropSet) -> csr_matrix:
 
 
 def _jaccard_distance(near: csr_matrix) -> csr_matrix:
-    """Zhong et al., "Re-ranking person re-identification with k-reciprocal encoding", 2017.
+    """Compute the k-reciprocal distance.
+
+    Zhong et al., "Re-ranking person re-identification with k-reciprocal encoding", 2017.
 
     Args:
         near: (N, N) similarities with the nearest crops, the most similar first in each row.
 
     Returns:
-        (N, N): distances below 1.
+        (N, N): the distances below 1.
     """
     n = near.shape[0]
     present = near.copy()
@@ -237,7 +239,7 @@ def _jaccard_distance(near: csr_matrix) -> csr_matrix:
     )
     weights = (average @ weights).tocsr()
 
-    # Sum of minima with every row that shares an entry, through the columns.
+    # For each row, sum the minima with every row that shares a column.
     columns = weights.tocsc()
     starts, indices, data = [0], [], []
     shared = np.zeros(n)

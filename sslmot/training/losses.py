@@ -1,12 +1,12 @@
-"""What is minimised: SSL-MOT's losses (its eq. 1-5) and those it is compared with.
+"""Losses: SSL-MOT's (eq. 1-5), and those that it is compared with.
 
-All are plain functions of float tensors, differentiable by autograd. They compute in float32, or
-in float64 where that is given, whatever autocast says.
+All are plain functions of float tensors, differentiable by autograd. They compute in float32, or in
+float64 for float64 inputs, even under autocast.
 
-The relation of the crops in a batch is an (n, m) int8 tensor: 1 where row and column show the same
-person, -1 where they show two, 0 where nobody knows. Rows are the n pairs of this process, columns
-the m pairs of the whole batch. None says that a row shows the person of its own column alone, and
-all others are different.
+The relation of the crops in a batch is an (n, m) int8 tensor: 1 if row and column show the same
+person, -1 if they show different people, 0 if that is unknown. Rows are the n pairs of this
+process, columns the m pairs of the whole batch. None means that each row matches its own column
+only, and all other columns are different people.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from sslmot.training.config import Normalize
 
 
 def affinity(p: Tensor, z: Tensor, normalize: Normalize = "vectors") -> Tensor:
-    """How alike each row of p and each row of z are (SSL-MOT, eq. 1).
+    """Compute the affinity of each row of p to each row of z (SSL-MOT, eq. 1).
 
     Args:
         p: (n, M) predictions.
         z: (m, M) representations.
-        normalize: What N brings to length 1: the "vectors", so that an affinity is a cosine, or
-            the "rows" of their products.
+        normalize: What N normalises: the "vectors", so that an affinity is a cosine, or the
+            "rows" of their products.
 
     Returns:
         (n, m), each in -1 to 1.
@@ -56,10 +56,10 @@ def acd(
     balance: float | Literal["auto"] = "auto",
     offset: int = 0,
 ) -> Tensor:
-    """Affinity to the same person towards 1, to all others towards 0 (SSL-MOT, eq. 2).
+    """Pull affinities to the same person towards 1, all others towards 0 (SSL-MOT, eq. 2).
 
-    The mean over rows of: the mean of (1 - A)² over the columns of the same person, and λ times
-    the sum of A² over those of different ones. What is unknown adds nothing.
+    A row's loss is the mean of (1 - A)² over columns of the same person, plus λ times the sum of A²
+    over columns of different people. Unknown columns add nothing. The loss is the mean over rows.
 
     Args:
         p: (n, M) predictions.
@@ -67,10 +67,10 @@ def acd(
         relation: (n, m) int8, on any device; see the module.
         normalize: As for :func:`affinity`.
         balance: λ; "auto" for 1 / (m - 1).
-        offset: Column of the first row, where the relation is None.
+        offset: Column of the first row, if the relation is None.
 
     Returns:
-        () the loss.
+        The loss, a scalar.
 
     Raises:
         ValueError: The shapes do not fit, an option is unknown, the batch has a single pair, or
@@ -96,21 +96,21 @@ def contrast(
     *,
     offset: int = 0,
 ) -> Tensor:
-    """The same person more alike than different ones: ACD's evidence, compared within a row.
+    """Contrast the same person with different people within each row.
 
-    The mean over rows and their columns of the same person of -log softmax(A / temperature), the
-    softmax being over all columns but the unknown. It is the loss of Khosla et al., "Supervised
-    contrastive learning", 2020 (L_out), with A from prediction to representation.
+    The loss is the mean of -log softmax(A / temperature) over the columns of the same person, then
+    over rows. The softmax is over all columns but the unknown. It is the loss of Khosla et al.,
+    "Supervised contrastive learning", 2020 (L_out), with A from prediction to representation.
 
     Args:
         p: (n, M) predictions.
         z: (m, M) representations of the whole batch.
         relation: (n, m) int8, on any device; see the module.
-        temperature: What divides cosines; the smaller, the more the hardest columns count.
-        offset: Column of the first row, where the relation is None.
+        temperature: Divisor of the cosines; a lower one weighs the hardest columns more.
+        offset: Column of the first row, if the relation is None.
 
     Returns:
-        () the loss.
+        The loss, a scalar.
 
     Raises:
         ValueError: As :func:`acd`.
@@ -121,13 +121,13 @@ def contrast(
     a = affinity(p, z)
     same, different = known(relation, len(p), len(z), offset, a.device)
     logits = (a / temperature).masked_fill(~(same | different), -math.inf)
-    # Filled, not multiplied: 0 times an unknown column's -inf is NaN.
+    # Filled, not multiplied: 0 times the -inf of an unknown column is NaN.
     log_likelihood = functional.log_softmax(logits, dim=1).masked_fill(~same, 0)
     return -(log_likelihood.sum(1) / same.sum(1)).mean()
 
 
 def negative_cosine(p: Tensor, z: Tensor) -> Tensor:
-    """Minus the mean cosine of own pairs: SimSiam's loss.
+    """Return minus the mean cosine of the pairs: the loss of SimSiam.
 
     Args:
         p: (n, M) predictions.
@@ -142,7 +142,7 @@ def negative_cosine(p: Tensor, z: Tensor) -> Tensor:
 
 
 def mse(p: Tensor, z: Tensor) -> Tensor:
-    """Mean squared difference of own pairs, whose length is left as it is.
+    """Return the mean squared difference of the pairs, without normalisation.
 
     Args:
         p: (n, M) predictions.
@@ -162,28 +162,28 @@ def symmetric(
     p_second: Tensor,
     z_second: Tensor,
 ) -> Tensor:
-    """Each view predicts the other, which is held still (SSL-MOT, eq. 3-5).
+    """Average the losses of predicting each view from the other (SSL-MOT, eq. 3-5).
 
     Args:
-        loss: Of predictions and representations; no gradient reaches the latter.
+        loss: Function of predictions and representations; the latter get no gradient.
         p_first: (n, M) predictions from the first view.
         z_first: (n, M) representations of the first view.
-        p_second: Likewise.
-        z_second: Likewise.
+        p_second: (n, M) predictions from the second view.
+        z_second: (n, M) representations of the second view.
     """
     return (loss(p_first, z_second.detach()) + loss(p_second, z_first.detach())) / 2
 
 
 def barlow(z_first: Tensor, z_second: Tensor, balance: float = 0.0051) -> Tensor:
-    """The cross-correlation of features towards the identity.
+    """Pull the cross-correlation of features towards the identity matrix.
 
     Zbontar et al., "Barlow Twins: self-supervised learning via redundancy reduction", 2021, eq. 1:
-    a sum over features, which are standardised over the batch.
+    a sum over features that are standardised over the batch.
 
     Args:
         z_first: (m, M) representations of the whole batch.
-        z_second: Of the other view.
-        balance: Weight of what is off the diagonal.
+        z_second: (m, M) representations of the other view.
+        balance: Weight of the entries off the diagonal.
 
     Raises:
         ValueError: The shapes differ, or the batch has a single pair.
@@ -194,7 +194,7 @@ def barlow(z_first: Tensor, z_second: Tensor, balance: float = 0.0051) -> Tensor
     with torch.autocast(x.device.type, enabled=False):
         c = x.T @ y / len(x)
     width = len(c)
-    # Without its last element, a square in rows of one more has its diagonal in the first column.
+    # Reshaped to rows one longer, without its last entry, the matrix has its diagonal in column 0.
     off_diagonal = c.flatten()[:-1].view(width - 1, width + 1)[:, 1:]
     return (1 - c.diagonal()).square().sum() + balance * off_diagonal.square().sum()
 
@@ -202,20 +202,20 @@ def barlow(z_first: Tensor, z_second: Tensor, balance: float = 0.0051) -> Tensor
 def known(
     relation: Tensor | None, n: int, m: int, offset: int = 0, device: torch.device | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Who is who in a batch.
+    """Return which pairs of a batch show the same person, and which different people.
 
     Args:
-        relation: (n, m) int8 or None; see the module. It is checked on the device it comes on.
-        n: Rows.
-        m: Columns.
-        offset: Column of the first row, where the relation is None.
-        device: Of the result.
+        relation: (n, m) int8 or None; see the module. It is checked on its own device.
+        n: Number of rows.
+        m: Number of columns.
+        offset: Column of the first row, if the relation is None.
+        device: Device of the result.
 
     Returns:
-        (n, m) bool, the same person, and (n, m) bool, different ones.
+        (n, m) bool, the same person; and (n, m) bool, different people.
 
     Raises:
-        ValueError: The relation has another shape or dtype, or a row without the same person; or
+        ValueError: The relation has another shape or dtype, or a row without the same person, or
             rows have no column of their own.
     """
     if relation is None:
@@ -240,14 +240,14 @@ def known(
 
 
 def at_least_float32(x: Tensor) -> Tensor:
-    """Undo the half precision that autocast may have left x in."""
+    """Return x in float32, or float64 as it is; autocast may have left half precision."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _standardised(x: Tensor) -> Tensor:
     x = at_least_float32(x)
     variance, mean = torch.var_mean(x, dim=0, correction=0)
-    return (x - mean) / (variance + 1e-5).sqrt()  # as a batch normalisation
+    return (x - mean) / (variance + 1e-5).sqrt()  # as batch normalisation does
 
 
 def _check_widths(p: Tensor, z: Tensor) -> None:

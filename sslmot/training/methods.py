@@ -32,14 +32,14 @@ from sslmot.training.processes import gather, rank, world
 
 
 class Step(NamedTuple):
-    """What a batch gave.
+    """The result of a batch.
 
     Attributes:
-        loss: (), to be minimised; its mean over processes is the loss of the whole batch.
-        z: (n, M) float32 without gradient, of the first view: what is watched for collapse.
-        same: () without gradient, the mean cosine between views of what is known to be the same
-            person, among this process's crops.
-        different: () likewise of different people; NaN where none are known to be.
+        loss: Scalar to minimise; its mean over processes is the loss of the whole batch.
+        z: (n, M) float32 without gradient: features of the first view, watched for collapse.
+        same: Scalar without gradient: mean cosine between views that are known to show the same
+            person, among the crops of this process.
+        different: The same for different people; NaN if none are known.
     """
 
     loss: Tensor
@@ -52,11 +52,11 @@ class Method(nn.Module, ABC):
     """A way to train an encoder.
 
     Args:
-        config: Make-up of the encoder, as the method wants it.
+        config: Architecture of the encoder, as the method needs it.
 
     Attributes:
         config: As given.
-        encoder: What is kept after training.
+        encoder: The network to keep after training.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
@@ -69,8 +69,8 @@ class Method(nn.Module, ABC):
         """Compute the loss of a batch.
 
         Args:
-            first: (n, 3, h, w) one view of each crop, normalised.
-            second: The other; of the same person, be it another crop.
+            first: (n, 3, h, w) first view of each person, normalised.
+            second: (n, 3, h, w) second view, of the same crop or another of the person.
             relation: (n, m) int8 or None; see :mod:`sslmot.training.losses`.
 
         Raises:
@@ -78,30 +78,30 @@ class Method(nn.Module, ABC):
         """
 
     def after_step(self, progress: float) -> None:
-        """Do what follows a step of the optimiser.
+        """Update what the optimiser does not.
 
         Args:
-            progress: Share of the whole training that is done, 0 to 1.
+            progress: Share of the training that is done, 0 to 1.
         """
 
     def load_backbone(self, weights: Mapping[str, Tensor]) -> None:
-        """Start from these weights of the backbone."""
+        """Load initial weights of the backbone."""
         self.encoder.backbone.load_state_dict(weights)
 
 
 class SSLMOT(Method):
-    """A head predicts one view's representation from the other's (SSL-MOT, section 3).
+    """Predict the representation of one view from the other (SSL-MOT, section 3).
 
     Args:
-        config: Of the encoder, whose projection is set.
+        config: Architecture of the encoder; its projection is replaced.
         projection: Widths of the projection, see :class:`~sslmot.appearance.encoder.EncoderConfig`.
-        hidden: Width of the prediction head between its two layers; None for no such head: the
-            representation is its own prediction.
-        loss: "acd", the paper's; "contrast", which uses the relation likewise; "cosine" or "mse",
-            which look at own pairs alone.
-        normalize: Of ACD, see :func:`~sslmot.training.losses.affinity`.
-        balance: Of ACD, see :func:`~sslmot.training.losses.acd`.
-        temperature: Of the contrast, see :func:`~sslmot.training.losses.contrast`.
+        hidden: Width between the two layers of the prediction head; None for no head, so that the
+            representation is the prediction.
+        loss: "acd", the paper's; "contrast", which uses the relation too; "cosine" or "mse", which
+            use each pair alone.
+        normalize: Option of "acd", see :func:`~sslmot.training.losses.affinity`.
+        balance: Option of "acd", see :func:`~sslmot.training.losses.acd`.
+        temperature: Option of "contrast", see :func:`~sslmot.training.losses.contrast`.
 
     Raises:
         ValueError: There is no such loss.
@@ -164,7 +164,7 @@ class SSLMOT(Method):
 
 
 class SimSiam(SSLMOT):
-    """SSL-MOT's networks with the cosine of own pairs.
+    """The networks of SSL-MOT with the cosine of each pair as the loss.
 
     Chen and He, "Exploring simple Siamese representation learning", 2021.
 
@@ -185,17 +185,17 @@ class SimSiam(SSLMOT):
 
 
 class BYOL(Method):
-    """A head predicts what a slowly following copy of the networks says of the other view.
+    """Predict the output of a slowly moving copy of the networks for the other view.
 
     Grill et al., "Bootstrap your own latent", 2020. The encoder is the backbone alone. The copy's
-    batch normalisation uses the batch at hand, as the original's does, so its buffers are not
+    batch normalisation uses the current batch, as the original's does, so its buffers are not
     averaged.
 
     Args:
-        config: Of the encoder, whose projection is taken away.
-        hidden: Width of both heads between their two layers.
-        width: Of what they give.
-        momentum: Share of the copy that a step keeps at first; it rises to 1 by half a cosine.
+        config: Architecture of the encoder; its projection is removed.
+        hidden: Width between the two layers of both heads.
+        width: Output width of both heads.
+        momentum: Share of the copy that the first step keeps; it rises to 1 by half a cosine.
     """
 
     def __init__(
@@ -220,7 +220,7 @@ class BYOL(Method):
         """Compute the loss of a batch; see :meth:`Method.forward`."""
 
         def loss(p: Tensor, z: Tensor) -> Tensor:
-            return 2 + 2 * negative_cosine(p, z)  # the squared distance of unit vectors
+            return 2 + 2 * negative_cosine(p, z)  # squared distance of unit vectors
 
         z_first, z_second = self.head(self.encoder(first)), self.head(self.encoder(second))
         p_first, p_second = self.predictor(z_first), self.predictor(z_second)
@@ -238,20 +238,20 @@ class BYOL(Method):
             ours.lerp_(theirs, pace)
 
     def load_backbone(self, weights: Mapping[str, Tensor]) -> None:
-        """Start from these weights of the backbone, and the copy with them."""
+        """Load initial weights of the backbone, also into the copy."""
         super().load_backbone(weights)
         self.target.load_state_dict(self._online.state_dict())
 
 
 class BarlowTwins(Method):
-    """Features agree between views and are independent of each other.
+    """Make features agree between views, and independent of each other.
 
     Zbontar et al., "Barlow Twins: self-supervised learning via redundancy reduction", 2021.
 
     Args:
-        config: Of the encoder, whose projection is set.
+        config: Architecture of the encoder; its projection is replaced.
         projection: Widths of the projection.
-        balance: Of the loss, see :func:`~sslmot.training.losses.barlow`.
+        balance: Option of the loss, see :func:`~sslmot.training.losses.barlow`.
     """
 
     def __init__(
@@ -281,11 +281,11 @@ METHODS: dict[str, type[Method]] = {
 
 
 def make_method(name: str, config: EncoderConfig, **options: Any) -> Method:
-    """A method by its name, its weights random (from torch's global generator).
+    """Make a method by its name, with random weights from torch's global generator.
 
     Args:
         name: "sslmot", "simsiam", "byol" or "barlow".
-        config: Of the encoder; the method sets the projection.
+        config: Architecture of the encoder; the method sets the projection.
         options: Keyword arguments of the method's class.
 
     Raises:
@@ -306,7 +306,7 @@ def _byol_head(width: int, hidden: int, out: int) -> nn.Sequential:
 @torch.no_grad()
 def _step(loss: Tensor, z: Tensor, p: Tensor, other: Tensor, relation: Tensor | None) -> Step:
     a = affinity(p, other)
-    # Of the whole batch's columns, those at hand.
+    # The columns of this process.
     n, offset = len(p), rank() * len(p)
     same, different = (
         mask[:, offset : offset + n] for mask in known(relation, n, world() * n, offset, a.device)

@@ -1,4 +1,4 @@
-"""Second views of crops: people in canonical poses, as ``make-poses`` left them."""
+"""Second views of crops: the people in canonical poses, as ``make-poses`` made them."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ _ABOUT_CROPS = ("digests", "full_body")
 
 
 class PoseViews:
-    """Second views of crops, as :func:`~sslmot.pngan.views.make_poses` left them.
+    """Second views of crops, as :func:`~sslmot.pngan.views.make_poses` made them.
 
     Args:
-        folder: Of the poses, all made.
-        crops: N crops, each of which must have its poses there.
+        folder: The folder of the poses, which must be complete.
+        crops: N crops; each must have its poses there.
 
     Attributes:
-        full_body: (N,) bool, whether a whole person is seen on a crop: the pose gate.
-        fingerprint: Of what the poses were made by and of.
+        full_body: (N,) bool, whether a crop shows a full body (the paper's pose gate).
+        fingerprint: Identifies the generator and the crops of the poses.
 
     Raises:
         FileNotFoundError: There are no poses in the folder.
-        ValueError: They are not all made, are damaged, or are of other crops.
+        ValueError: They are incomplete, damaged, or of other crops.
     """
 
     def __init__(self, folder: str | Path, crops: CropSet) -> None:
@@ -78,11 +78,11 @@ class PoseViews:
         self.fingerprint = digest(np.frombuffer(json.dumps(about).encode(), np.uint8))
 
     def draw(self, rows: npt.NDArray[np.int64], rng: np.random.Generator) -> Images:
-        """Show crops in one of their poses each, chosen at random.
+        """Draw a pose view of each crop at random.
 
         Args:
-            rows: (n,) int64, of the crops.
-            rng: What chooses.
+            rows: (n,) int64, indices of crops.
+            rng: Source of the random numbers.
 
         Returns:
             (n, h, w, 3) uint8, RGB.
@@ -93,7 +93,7 @@ class PoseViews:
 
 
 def poses_done(folder: Path) -> int:
-    """How many crops of a folder have their poses."""
+    """Return how many crops of a folder have their poses."""
     path = folder / "done.json"
     done = reading.read_json(path).get("done", 0) if path.exists() else 0
     if type(done) is not int or done < 0:
@@ -102,5 +102,5 @@ def poses_done(folder: Path) -> int:
 
 
 def digest(array: npt.NDArray[Any]) -> str:
-    """Hexadecimal digest of an array's numbers."""
+    """Return the hexadecimal digest of the bytes of an array."""
     return hashlib.blake2b(array.tobytes(), digest_size=16).hexdigest()

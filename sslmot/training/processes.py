@@ -1,4 +1,4 @@
-"""Several processes, of which torchrun starts one a GPU, that train on one batch."""
+"""Training on one batch by several processes; torchrun starts one for each GPU."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from torch import Tensor
 
 
 def world() -> int:
-    """How many processes train together; 1 where no process group is initialised."""
+    """Return how many processes train together; 1 without a process group."""
     return dist.get_world_size() if _is_distributed() else 1
 
 
 def rank() -> int:
-    """Which of them this is, from 0."""
+    """Return the index of this process, from 0."""
     return dist.get_rank() if _is_distributed() else 0
 
 
 @contextmanager
 def process_group(device: torch.device) -> Iterator[None]:
-    """Join the processes that torchrun started, if it did, until the end of the block.
+    """Join the processes that torchrun started, if any, until the end of the block.
 
     Args:
-        device: Of this process; NCCL connects GPUs, Gloo all else.
+        device: Device of this process; NCCL connects GPUs, Gloo other devices.
     """
     if int(os.environ.get("WORLD_SIZE", 1)) == 1 or _is_distributed():
         yield
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    # Long enough for what the first process does alone: reading sources, gathering identities.
+    # The first process alone reads sources and computes pseudo-identities, while the others wait.
     dist.init_process_group(
         "nccl" if device.type == "cuda" else "gloo", timeout=timedelta(hours=24)
     )
@@ -52,31 +52,30 @@ def barrier() -> None:
 
 
 def broadcast(x: Tensor) -> Tensor:
-    """Give the first process's tensor to all; other processes' say shape, dtype and device."""
+    """Send the first process's tensor to all; the others pass one of the same shape and dtype."""
     if world() > 1:
         dist.broadcast(x, 0)
     return x
 
 
 def gather(x: Tensor) -> Tensor:
-    """Put the batches of all processes together, in the order of their ranks.
+    """Concatenate the batches of all processes, in the order of their ranks.
 
-    The gradient is that of the sum of all processes' losses. So where each process has a loss of
-    its own and parameters' gradients are averaged over processes, as DistributedDataParallel does,
-    they are those of the mean loss.
+    The gradient is that of the sum of the losses of all processes. DistributedDataParallel averages
+    the gradients of parameters over processes, which then are those of the mean loss.
 
     Args:
-        x: (n, ...) of any dtype, of one shape on all processes. All must call.
+        x: (n, ...) of any dtype, of the same shape on all processes. All must call.
 
     Returns:
-        (W * n, ...) with W processes; x itself where no process group is initialised.
+        (W * n, ...) for W processes; x itself without a process group.
 
     Raises:
-        ValueError: On all processes, where sizes differ.
+        ValueError: Sizes differ; raised on all processes.
     """
     if not _is_distributed():
         return x
-    # A collective on unequal shapes may hang or return anything.
+    # With unequal shapes a collective may hang or return anything.
     sizes = torch.stack(_all_gather(torch.tensor([len(x), x.numel()], device=x.device)))
     if (sizes != sizes[0]).any():
         raise ValueError(
@@ -109,7 +108,7 @@ def _is_distributed() -> bool:
 
 
 def pick_device(device: str | torch.device | None) -> torch.device:
-    """The device of this process: of several on one machine, each has a GPU of its own.
+    """Return the device of this process; of several on a machine, each has its own GPU.
 
     Raises:
         ValueError: There is no such device.

@@ -1,7 +1,7 @@
-"""Which crops make a batch of pairs, and what is known of who they are.
+"""Samplers: which crops form a batch of pairs, and which of them show the same person.
 
-A batch is two views of n persons. All processes draw the same batches and take their share, so what
-is known of a share's pairs beside the whole batch needs no communication.
+A batch has two views of n people. All processes draw the same batches and take their share of each,
+so the relation of a share to the whole batch needs no communication.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class Batch(NamedTuple):
     """n pairs of crops.
 
     Attributes:
-        first: (n,) int64, the crop behind the first view of each pair.
-        second: (n,) int64, that behind the second; the same crop where nothing better is known.
-        relation: (n, n) int8: 1 where first and second show one person, -1 where two, 0 where
-            that is unknown; None: one on the diagonal, two off it.
+        first: (n,) int64, crop of the first view of each pair.
+        second: (n,) int64, crop of the second view; the same crop if no other is known to match.
+        relation: (n, n) int8: 1 if first and second show the same person, -1 if different people, 0
+            if that is unknown; None for the same on the diagonal and different off it.
     """
 
     first: Rows
@@ -36,7 +36,7 @@ class Batch(NamedTuple):
     relation: npt.NDArray[np.int8] | None
 
     def share(self, rank: int, world: int) -> Batch:
-        """Rows of one of several processes; the relation keeps all columns."""
+        """Return the rows of one of several processes; the relation keeps all columns."""
         n = len(self.first) // world
         rows = slice(rank * n, (rank + 1) * n)
         relation = self.relation if self.relation is None else self.relation[rows]
@@ -44,11 +44,11 @@ class Batch(NamedTuple):
 
 
 class Sampler(ABC):
-    """Batches of one size, epoch by epoch.
+    """A source of batches of one size.
 
     Attributes:
         batch_size: Pairs in a batch.
-        length: Pairs in an epoch, before what fills no batch is left out.
+        length: Pairs in an epoch, including a last incomplete batch, which is left out.
     """
 
     def __init__(self, batch_size: int, length: int) -> None:
@@ -57,7 +57,7 @@ class Sampler(ABC):
 
     @property
     def steps(self) -> int:
-        """Batches of an epoch."""
+        """Return the number of batches in an epoch."""
         return self.length // self.batch_size
 
     def epoch(self, rng: np.random.Generator) -> Iterator[Batch]:
@@ -68,15 +68,15 @@ class Sampler(ABC):
 
     @abstractmethod
     def _first(self, rng: np.random.Generator) -> Rows:
-        """(length,) the first crop of each pair of an epoch, in order."""
+        """Draw the first crop of each pair of an epoch, (length,), in order."""
 
     @abstractmethod
     def _pair(self, first: Rows, rng: np.random.Generator) -> Batch:
-        """Make a batch."""
+        """Make a batch of these first crops."""
 
 
 class Plain(Sampler):
-    """Every crop beside itself; all crops of a batch pass for different people."""
+    """Pairs of a crop with itself; the other crops of a batch count as different people."""
 
     def __init__(self, crops: CropSet, batch_size: int) -> None:
         super().__init__(batch_size, len(crops))
@@ -89,10 +89,10 @@ class Plain(Sampler):
 
 
 class OnePerTracklet(Sampler):
-    """One crop of every tracklet beside itself: nobody meets the same person a few frames later."""
+    """Pairs of one crop of each tracklet with itself, so a batch has no two of one tracklet."""
 
     def __init__(self, crops: CropSet, batch_size: int) -> None:
-        # An unlinked crop is a tracklet of its own.
+        # An unlinked crop counts as a tracklet.
         alone = np.flatnonzero(crops.tracklets < 0)
         self._groups = [*members(crops.tracklets).values(), *alone[:, None]]
         super().__init__(batch_size, len(self._groups))
@@ -106,9 +106,10 @@ class OnePerTracklet(Sampler):
 
 
 class TrackletPairs(Sampler):
-    """Two crops of a tracklet; different are those who were in view together, all else is unknown.
+    """Pairs of two crops of a tracklet.
 
-    An epoch meets every linked crop once as the first of a pair.
+    Tracklets in view together show different people; of other tracklets nothing is known. In an
+    epoch every linked crop is once the first of a pair.
     """
 
     def __init__(self, crops: CropSet, batch_size: int) -> None:
@@ -132,10 +133,10 @@ class TrackletPairs(Sampler):
 
 
 class IdentityPairs(Sampler):
-    """Two crops of a pseudo-identity, of two clips where it has them; others are different people.
+    """Pairs of two crops of a pseudo-identity, from two clips if possible.
 
-    Identities take turns with two pairs each, so a batch holds four crops of most of its people.
-    An epoch has as many pairs as there are crops that share an identity.
+    Other identities are different people. Identities take turns with two pairs each, so a batch has
+    four crops of most of its identities. An epoch has a pair for each crop that shares an identity.
     """
 
     def __init__(self, crops: CropSet, identities: Rows, batch_size: int) -> None:
@@ -165,7 +166,7 @@ class IdentityPairs(Sampler):
 
 
 def members(groups: Rows) -> dict[int, Rows]:
-    """The crops of each group; -1 is none."""
+    """Return the crops of each group; -1 is no group."""
     order = np.argsort(groups, kind="stable")
     numbers, starts = np.unique(groups[order], return_index=True)
     split = np.split(order, starts)[1:]
@@ -173,11 +174,11 @@ def members(groups: Rows) -> dict[int, Rows]:
 
 
 def _pairable(groups: Rows) -> dict[int, Rows]:
-    """The crops of each group of two or more."""
+    """Return the crops of each group of two or more."""
     return {g: rows for g, rows in members(groups).items() if len(rows) > 1}
 
 
 def _other(crop: int, group: Rows, rng: np.random.Generator) -> int:
-    """One of a group at random, but not this."""
+    """Draw another crop of a group."""
     others = group[group != crop]
     return int(others[rng.integers(len(others))])

@@ -1,8 +1,8 @@
-"""Spreads an encoder's features, so that cosines mean the same from encoder to encoder.
+"""Spreading of features, so that cosines of different encoders compare.
 
-What a ReLU gives is never negative, so the cosines of two people lie near those of one. Without a
-part of the mean feature they spread: two crops at random are of two people, and with a median
-cosine of .5 between such the tracker's thresholds, which suit histograms, suit the encoder too.
+A ReLU gives no negative numbers, so all cosines are high, those of different people too.
+Subtracting a part of the mean feature spreads them. Two random crops mostly show different people;
+with a median cosine of 0.5 between them, the tracker's thresholds for histograms fit the encoder.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ _MEDIAN = 0.5
 
 
 def spread(encoder: Encoder, crops: Tensor) -> None:
-    """Set the normalisation behind the backbone to take a part of the mean off, and nothing else.
+    """Set the normalisation after the backbone to subtract a part of the mean, and nothing else.
 
     Args:
-        encoder: With a normalisation alone for a projection; changed in place.
+        encoder: Its projection must be a normalisation alone; changed in place.
         crops: (N, 3, height, width) normalised, of many people.
     """
     projection = encoder.network.projection

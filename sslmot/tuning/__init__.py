@@ -1,1 +1,1 @@
-"""Thresholds that fit an encoder or footage."""
+"""Fit the tracker's settings to an encoder or to footage."""

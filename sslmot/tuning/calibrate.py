@@ -1,26 +1,28 @@
-"""The tracker's thresholds, fitted to an encoder by footage, without labels.
+"""Fit the tracker's thresholds to an encoder, from footage without labels.
 
-Footage says itself who is who: other boxes of a frame are other people, and a strictly linked
-tracklet is one person. Both are compared as the tracker compares: the mixed feature of a tracklet
-with the feature of a detection. That gives two anchors, and two cosines:
+Footage gives pairs without labels: two boxes in one frame are different people, and a strictly
+linked tracklet is one person. Pairs are compared as in the tracker: the averaged feature of a
+tracklet with the feature of a detection. This gives two cosines:
 
-- *different*: the cosine that 5 % of different people exceed. Who was seen in the frame before must
-  reach it: where the place speaks for a match already, looks must only not speak against it.
-- *same*: the median cosine of a person with what is remembered of them `GAP` frames later.
-  Who was lost must come two thirds of the way from *different* to *same*.
+- *different*: 5 % of the pairs of different people have a higher cosine. It becomes the minimum
+  for a track that was seen in the previous frame. Its position already supports the match, so
+  appearance only has to not contradict it.
+- *same*: the median cosine of a person with the own feature `GAP` frames earlier. The minimum for
+  a lost track lies at two thirds of the way from *different* to *same*.
 
-Two thirds, not the threshold at which these pairs are told apart with the fewest errors: that lies
-lower, where it is right for these pairs only. Strangers who were never in one frame are not among
-them, an encoder that was trained on the footage has pushed just these apart, and a lost person is
-compared with many. The other side is flattering too: strict links end where people are hidden, so
-*same* is that of people in plain view; a far gap, and not neighbouring frames, makes up for some.
+The threshold with the fewest errors on these pairs would be lower than two thirds, but it would
+fit these pairs only. People who are never in one frame are not in the pairs, an encoder trained on
+the footage separates just these pairs, and a lost track is compared with many detections. Also,
+*same* is too high: strict links end where a person is hidden, so the pairs show people in full
+view. The long gap reduces this effect, compared with neighbouring frames.
 
-The temperature follows from the second cosine: there the affinity is to be ``lost_affinity``. So
-an affinity means the same with every encoder, and features that all share a constant part, which
-only pushes their cosines together, are matched much as without it.
+The temperature follows from the second cosine, whose affinity is set to ``lost_affinity``. So an
+affinity means the same with each encoder. A constant part in all features, which only increases all
+cosines, hardly changes the matches.
 
-The shares, 5 % and two thirds, were chosen on MOT17-09 with three kinds of features and on
-MOT17-02, 05, 10 and 11 with features made from labels; 3 to 7 % and .65 to .75 do about as well.
+The shares, 5 % and two thirds, were chosen on MOT17-09 with three kinds of features, and on
+MOT17-02, 05, 10 and 11 with features made from labels. Results are about the same with 3 to 7 % and
+0.65 to 0.75.
 """
 
 from __future__ import annotations
@@ -43,23 +45,23 @@ if TYPE_CHECKING:
     from sslmot.types import Boxes, Features
 
 MIN_PAIRS = 1000
-"""Pairs of different people, at least: a percentile at their end is asked for."""
+"""Minimum number of pairs of different people, to estimate a high percentile."""
 
 GAP = 60
-"""Frames between what is remembered of a person and the detection that is compared with it."""
+"""Frames between the averaged feature of a tracklet and the detection compared with it."""
 
 MIN_TRACKLETS = 10
-"""Tracklets that last for the gap, at least."""
+"""Minimum number of tracklets that last for the gap."""
 
 _WAY = 2 / 3  # from different to same
 _KIND = "expected embeddings of one width, finite, a row for each detection"
 
 
 class Cosines(NamedTuple):
-    """How a kind of pairs is spread.
+    """Distribution of the cosines of one kind of pairs.
 
     Attributes:
-        pairs: How many.
+        pairs: Number of pairs.
         low: Percentile 5.
         median: Percentile 50.
         high: Percentile 95.
@@ -72,21 +74,21 @@ class Cosines(NamedTuple):
 
     @classmethod
     def of(cls, cosines: npt.NDArray[np.floating]) -> Cosines:
-        """Describe pairs, one or more."""
+        """Compute the percentiles of one or more cosines."""
         low, median, high = (float(cosine) for cosine in np.percentile(cosines, (5, 50, 95)))
         return cls(len(cosines), low, median, high)
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Thresholds, and what they were fitted to.
+    """Fitted thresholds, and the data that they were fitted to.
 
     Attributes:
-        config: The given settings, with ``tau`` and ``min_affinity`` fitted.
-        different: Cosines of people in one frame.
-        same: Cosines of a person with what is remembered of them after the gap.
-        gap: Frames; `GAP`, or fewer where too few tracklets last so long.
-        tracklets: How many last for the gap.
+        config: The given settings, with fitted ``tau`` and ``min_affinity``.
+        different: Cosines of different people in one frame.
+        same: Cosines of one person before and after the gap.
+        gap: Number of frames: `GAP`, or less if too few tracklets last that long.
+        tracklets: Number of tracklets that last for the gap.
     """
 
     config: TrackerConfig
@@ -97,32 +99,32 @@ class Calibration:
 
     @property
     def min_cosine(self) -> float:
-        """Who was seen in the frame before must reach it."""
+        """Minimum cosine for a track that was seen in the previous frame."""
         return 1 + self.config.tau * math.log(self.config.min_affinity)
 
     @property
     def lost_cosine(self) -> float:
-        """Who was not seen in the frame before must reach it."""
+        """Minimum cosine for a lost track."""
         return 1 + self.config.tau * math.log(self.config.lost_affinity)
 
     @property
     def fields(self) -> dict[str, float]:
-        """What belongs to the encoder: `CALIBRATED`."""
+        """The fields that belong to the encoder, see `CALIBRATED`."""
         return {name: getattr(self.config, name) for name in CALIBRATED}
 
 
 def calibrate(footage: Footage, config: TrackerConfig | None = None) -> Calibration:
-    """Fit the thresholds of a tracker to the features of footage; the module says how.
+    """Fit the thresholds of a tracker to the features of footage. The module says how.
 
     Args:
-        footage: With embeddings, of people who walk alone enough to be linked, several in a frame;
-            a minute of a street will do.
-        config: What else holds, the defaults if None: ``ema`` mixes features, and
-            ``lost_affinity`` stays as it is.
+        footage: Footage with embeddings and several people in a frame. People must be far enough
+            apart to be linked. A minute of a street is enough.
+        config: The other settings, the defaults if None. ``ema`` averages features, and
+            ``lost_affinity`` does not change.
 
     Raises:
-        ValueError: The footage has no or faulty embeddings, or too few people to tell; the
-            embeddings do not tell people apart; or the config's ``lost_affinity`` is 0 or 1.
+        ValueError: The footage has no or invalid embeddings, or too few people; the embeddings do
+            not separate people; or the config's ``lost_affinity`` is 0 or 1.
     """
     config = config if config is not None else TrackerConfig()
     if not 0 < config.lost_affinity < 1:
@@ -142,8 +144,8 @@ def calibrate(footage: Footage, config: TrackerConfig | None = None) -> Calibrat
     different, same = Cosines.of(of_two), Cosines.of(of_one)
     if not different.high < same.median:
         raise ValueError(
-            f"footage: expected embeddings by which most people resemble themselves {gap} frames "
-            f"later more than 95 % of others, got cosines of {same.median:.2f} and "
+            f"footage: expected the median cosine of a person with itself {gap} frames later to be "
+            f"above the 95th percentile of different people, got {same.median:.2f} and "
             f"{different.high:.2f}"
         )
     lost = different.high + _WAY * (same.median - different.high)
@@ -159,7 +161,7 @@ def calibrate(footage: Footage, config: TrackerConfig | None = None) -> Calibrat
 
 
 def _known(footage: Footage) -> tuple[list[Boxes], list[Features]]:
-    """Of each frame the boxes that are known by a feature, and these, of unit length."""
+    """Return the boxes of each frame that have a feature, and the features with unit length."""
     if footage.embeddings is None:
         raise ValueError(f"footage: {_KIND}, got none")
     boxes, features = [], []
@@ -176,7 +178,7 @@ def _known(footage: Footage) -> tuple[list[Boxes], list[Features]]:
 
 
 def _gap(tracklets: list[npt.NDArray[np.int64]]) -> tuple[int, int]:
-    """The longest gap up to `GAP` that enough tracklets last for, and how many do."""
+    """Return the longest gap up to `GAP` with enough tracklets, and the number of these."""
     numbers = np.concatenate([np.empty(0, np.int64), *tracklets])
     spans = np.sort(np.bincount(numbers[numbers >= 0]) - 1)[::-1]
     least = GAP // 2
@@ -192,10 +194,14 @@ def _gap(tracklets: list[npt.NDArray[np.int64]]) -> tuple[int, int]:
 def _compare(
     tracklets: list[npt.NDArray[np.int64]], features: list[Features], gap: int, delta: float
 ) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]]:
-    """Compare what is remembered of tracklets with detections: of others now, of them later."""
+    """Compare the averaged features of tracklets with detections.
+
+    Returns:
+        The cosines with other people in the next frame, and with the same person a gap later.
+    """
     different: list[npt.NDArray[np.floating]] = [np.empty(0)]
     same: list[npt.NDArray[np.floating]] = []
-    # Of the frames before this one: who was in it, their mixed features, the number of updates.
+    # For each previous frame: tracklet numbers, averaged features, and numbers of updates.
     memory: deque[tuple[npt.NDArray[np.int64], Features, npt.NDArray[np.int64]]] = deque(maxlen=gap)
     for numbers, rows in zip(tracklets, features, strict=True):
         linked = np.flatnonzero(numbers >= 0)
@@ -207,7 +213,7 @@ def _compare(
             others = np.arange(len(rows)) != linked[new, None]
             different.append(cosines[others])
             updates[new] = count[old] + 1
-            # As the tracker mixes: the mean of the first few, then a running mean.
+            # As in the tracker: the mean of the first few features, then a moving average.
             share = np.minimum(delta, updates[new] / (updates[new] + 1))[:, None]
             sums = share * remembered[old] + (1 - share) * mixed[new]
             norms = np.linalg.norm(sums, axis=1, keepdims=True)
@@ -221,5 +227,5 @@ def _compare(
 
 
 def _rounded(number: float) -> float:
-    """To three digits: what is measured is not known better, and it is to be read."""
+    """Round to three digits, for reading. The measurement is not more exact."""
     return float(f"{number:.3g}")

@@ -1,4 +1,4 @@
-"""Footage that is described once and tracked many times: to calibrate, to tune, to compare."""
+"""Embed footage once and track it many times, to calibrate, to tune and to compare."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from sslmot.types import FeatureExtractor, Features, Frame
 
 @dataclass(frozen=True, eq=False)
 class Footage:
-    """All that a tracker is given of a clip, frame by frame, except the frames.
+    """Detections and embeddings of a clip, for a tracker, without the frames.
 
-    They are not kept: tracking it knows no camera motion (``TrackerConfig.camera`` has no effect).
+    Camera motion cannot be estimated without frames, so ``TrackerConfig.camera`` has no effect.
 
     Attributes:
-        name: Of the clip.
-        detections: Of each frame, from the first, (N, 5) float32 ``x1, y1, x2, y2, score`` or
-            (N, 6) with a class, pixels.
-        embeddings: Of each frame (N, D) float32, or None: by motion alone.
+        name: Name of the clip.
+        detections: (N, 5) float32 ``x1, y1, x2, y2, score`` or (N, 6) with a class for each frame,
+            pixels.
+        embeddings: (N, D) float32 for each frame, or None to track by motion only.
     """
 
     name: str
@@ -35,19 +35,19 @@ class Footage:
     embeddings: list[Features] | None = None
 
     def __len__(self) -> int:
-        """Number of frames."""
+        """Return the number of frames."""
         return len(self.detections)
 
 
 def embed_sequence(
     sequence: Sequence, extractor: FeatureExtractor | None = None, *, progress: bool = False
 ) -> Footage:
-    """Read a MOTChallenge sequence with its public detections.
+    """Read a MOTChallenge sequence with its public detections, and embed them.
 
     Args:
-        sequence: With frames, where there is an extractor.
-        extractor: What describes the boxes; None for motion alone, which reads no frame.
-        progress: Show a bar.
+        sequence: The sequence. It needs frames only with an extractor.
+        extractor: Extractor of features. None for motion only, which reads no frame.
+        progress: Whether to show a progress bar.
 
     Raises:
         FileNotFoundError: A file is missing.
@@ -55,7 +55,7 @@ def embed_sequence(
     """
     frames = ((t, sequence.frame(t)) for t in range(1, sequence.length + 1)) if extractor else ()
     detections = sequence.detections()
-    return describe(sequence.name, frames, detections, extractor, progress=progress)
+    return embed_clip(sequence.name, frames, detections, extractor, progress=progress)
 
 
 def embed_video(
@@ -65,27 +65,27 @@ def embed_video(
     *,
     progress: bool = False,
 ) -> Footage:
-    """Read a video with detections in the format of MOTChallenge, frames from 1.
+    """Read a video with detections, and embed them.
 
     Args:
-        path: Of the video.
-        detections_path: Of its detections.
+        path: The video.
+        detections_path: Its detections in the MOTChallenge format, frames from 1.
         extractor: As for :func:`embed_sequence`.
-        progress: Show a bar.
+        progress: Whether to show a progress bar.
 
     Warns:
-        UserWarning: The video, where it is read, ends before the last detections.
+        UserWarning: The video ends before the last detections. Only with an extractor.
 
     Raises:
         FileNotFoundError: A file is missing.
-        ValueError: A file is malformed, or nothing was detected.
+        ValueError: A file is malformed, or there are no detections.
     """
     video, detections = Video(path), read_video_detections(detections_path)
     frames = frames_with_detections(video, detections_path, len(detections))
-    return describe(video.path.stem, frames, detections, extractor, progress=progress)
+    return embed_clip(video.path.stem, frames, detections, extractor, progress=progress)
 
 
-def describe(
+def embed_clip(
     name: str,
     frames: Iterable[tuple[int, Frame]],
     detections: Mapping[int, npt.NDArray[np.float32]],
@@ -93,14 +93,14 @@ def describe(
     *,
     progress: bool = False,
 ) -> Footage:
-    """Describe the detections of all frames of a clip.
+    """Embed the detections of all frames of a clip.
 
     Args:
-        name: Of the clip.
-        frames: Numbers and (H, W, 3) uint8 BGR frames, in order; read where there is an extractor.
-        detections: Of frames 1 to the last, (N, 5) or (N, 6) float32.
-        extractor: What describes the boxes; None for motion alone.
-        progress: Show a bar.
+        name: Name of the clip.
+        frames: Numbers and (H, W, 3) uint8 BGR frames, in order. Read only with an extractor.
+        detections: (N, 5) or (N, 6) float32 for frames 1 to the last.
+        extractor: Extractor of features. None for motion only.
+        progress: Whether to show a progress bar.
     """
     rows = [detections[t] for t in range(1, len(detections) + 1)]
     if extractor is None:
@@ -127,10 +127,10 @@ def track(footage: Footage, tracker: Tracker) -> list[FrameResult]:
 
     Args:
         footage: The clip.
-        tracker: Fresh, or reset.
+        tracker: A new or reset tracker.
 
     Returns:
-        Of each frame its number, from 1, and its tracks.
+        The tracks of each frame. Frames are numbered from 1.
     """
     results = []
     for t, dets in enumerate(footage.detections):

@@ -1,4 +1,4 @@
-"""Searches the tracker's settings on annotated sequences of one's own, by Optuna."""
+"""Search the tracker's settings with Optuna, on your own annotated sequences."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from sslmot.types import FeatureExtractor
 
 try:
     import optuna
-    import trackeval  # noqa: F401 - here, so that it is not missed after an hour of describing
+    import trackeval  # noqa: F401 - fail now if it is missing, not after an hour of embedding
     from optuna.trial import TrialState
     from sqlalchemy.exc import SQLAlchemyError
 except ImportError as error:
-    raise ImportError(f"tuning needs more: pip install sslmot[tune] ({error})") from error
+    raise ImportError(f"tuning needs: pip install sslmot[tune] ({error})") from error
 
 Metric: TypeAlias = Literal["hota", "idf1", "mota"]
-"""A field of `sslmot.evaluation.tracks.Scores`, to be maximal."""
+"""The field of `sslmot.evaluation.tracks.Scores` to maximise."""
 
 
 class Range(NamedTuple):
-    """Where a setting is searched.
+    """The range in which a setting is searched.
 
     Attributes:
-        low: Least value; an integer or a truth value where the setting is.
-        high: Largest value.
-        log: Whether its logarithm is searched.
-        appearance: Whether it says nothing where tracking is by motion alone.
+        low: Lowest value. An int means an integer setting.
+        high: Highest value.
+        log: Whether to search on a logarithmic scale.
+        appearance: Whether the setting has no effect without appearance.
     """
 
     low: float
@@ -67,18 +67,18 @@ SPACE: Mapping[str, Range] = {
     "tentative_max_age": Range(0, 30),
     "reid_max_age": Range(0, 1000, appearance=True),
 }
-"""Of each field of `TrackerConfig` that is searched, where; the others stay as they start."""
+"""The range of each field of `TrackerConfig` that is searched. Other fields do not change."""
 
 
 class Tuned(NamedTuple):
-    """What a search found.
+    """Result of a search.
 
     Attributes:
         config: The best settings.
-        score: Theirs, percent, all sequences combined.
-        default: That of the default settings.
-        trials: Settings that were tried.
-        pruned: Those that were given up before the last sequence.
+        score: Score of the best settings, percent, all sequences combined.
+        default: Score of the default settings.
+        trials: Number of settings that were tried.
+        pruned: Number of trials that were stopped before the last sequence.
     """
 
     config: TrackerConfig
@@ -98,29 +98,30 @@ def tune(
     seed: int = 0,
     progress: bool = False,
 ) -> Tuned:
-    """Search the settings under which annotated sequences are tracked best.
+    """Search the settings that give the best scores on annotated sequences.
 
-    The defaults, with what fits the extractor where it knows that, are tried first, so the best is
-    never worse. Each trial tracks one sequence after the other, and is given up where what it has
-    so far is below the median of the trials before. Frames are not kept: tracking knows no camera
-    motion here (``TrackerConfig.camera`` has no effect).
+    The first trial uses the defaults, with the calibration of the extractor, so the result is never
+    worse. Each trial tracks the sequences one by one. It is stopped if its score so far is below
+    the median of earlier trials. Frames are not kept, so there is no camera motion
+    (``TrackerConfig.camera`` has no effect).
 
-    ``output`` holds ``study.db``, with which another call goes on (interrupted or not, the same
-    seed finds the same), and ``config.yaml``, the best so far.
+    ``output`` contains ``study.db`` and ``config.yaml``, the best settings so far. Another call
+    with the same ``output`` continues the search. The same seed gives the same result, with or
+    without interruption.
 
     Args:
-        sequences: With ground truth, and frames where there is an extractor.
-        output: Folder; made where it is missing.
-        extractor: What describes the boxes, once; None for motion alone.
-        metric: What to raise.
-        trials: How many there are to be, with those of calls before.
-        seed: Of the sampler.
-        progress: Show bars.
+        sequences: Sequences with ground truth, and with frames if there is an extractor.
+        output: Output folder. It is created if missing.
+        extractor: Extractor of features, called once per frame. None for motion only.
+        metric: The score to maximise.
+        trials: Total number of trials, including those of earlier calls.
+        seed: Seed of the sampler.
+        progress: Whether to show progress bars.
 
     Raises:
         FileNotFoundError: A sequence lacks ground truth or frames.
-        ValueError: An argument is not as described, a file is malformed, or the study in
-            ``output`` is of other sequences, another metric or another extractor.
+        ValueError: An argument is invalid, a file is malformed, or the study in ``output`` has
+            other sequences, another metric or another extractor.
         ImportError: Optuna or TrackEval is not installed.
     """
     _check(sequences, metric, trials, seed)
@@ -140,7 +141,7 @@ def tune(
         bar = tqdm(initial=done, total=trials, unit=" trials", disable=None if progress else True)
         with bar:
             for number in range(done, trials):
-                # By its number: what was interrupted goes on as if it had not been.
+                # A seed per trial, so that a continued search gives the same result.
                 state = np.random.SeedSequence([seed, number]).generate_state(1)
                 study.sampler = optuna.samplers.TPESampler(seed=int(state[0]))
                 study.optimize(lambda trial: _score(trial, start, space, clips, metric), n_trials=1)
@@ -176,10 +177,10 @@ def _fingerprint(extractor: FeatureExtractor) -> str:
 
 @contextmanager
 def _study(path: Path, about: Mapping[str, Any]) -> Iterator[optuna.Study]:
-    """The study in a file, new or old; an old one must be about the same."""
-    optuna.logging.set_verbosity(optuna.logging.ERROR)  # an interruption is worth no traceback
+    """Open or create the study in a file. The attributes of an existing study must be equal."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # no traceback after an interruption
     if path.exists() and not reading.is_file(path):
-        raise ValueError(f"{path}: expected a study of Optuna, got no regular file")
+        raise ValueError(f"{path}: expected a study of Optuna, got a folder or special file")
     try:
         storage = optuna.storages.RDBStorage(f"sqlite:///{path.resolve()}")
     except SQLAlchemyError as error:
@@ -213,7 +214,7 @@ def _score(
     clips: Several[tuple[Sequence, Footage]],
     metric: Metric,
 ) -> float:
-    """Track with proposed settings: the score of all clips together."""
+    """Track all clips with proposed settings, and return the combined score."""
     config = _proposed(trial, start, space)
     counts: dict[str, Counts] = {}
     with tempfile.TemporaryDirectory() as folder:

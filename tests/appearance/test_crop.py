@@ -1,4 +1,4 @@
-"""Crops against a slow oracle, against torch, and where boxes leave the frame."""
+"""Crops, compared with a slow oracle and with torch, and boxes beyond the frame."""
 
 import numpy as np
 import pytest
@@ -69,14 +69,14 @@ def test_any_finite_box_has_a_finite_crop_within_the_colours(box):
     assert values.max() <= 1 + EPS
 
 
-def test_whole_pixels_are_what_torch_makes_of_the_crop(device):
+def test_boxes_of_whole_pixels_match_torch(device):
     torch = pytest.importorskip("torch")
     rng = np.random.default_rng(2)
     mean, std = (torch.tensor(v)[:, None, None] for v in (IMAGENET_MEAN, IMAGENET_STD))
     for _ in range(30):
         x1, x2 = sorted(rng.choice(WIDTH + 1, 2, replace=False))
         y1, y2 = sorted(rng.choice(HEIGHT + 1, 2, replace=False))
-        # From 2 columns on: torch 2.13 resizes to 1 column wrongly when the height changes too.
+        # At least 2 columns: torch 2.13 is wrong for 1 column if the height changes too.
         size = tuple(int(s) for s in rng.integers(2, 70, 2))
         pixels = torch.from_numpy(FRAME[y1:y2, x1:x2, ::-1].copy()).permute(2, 0, 1)[None] / 255
         expected = torch.nn.functional.interpolate(
@@ -92,7 +92,7 @@ def test_no_resizing_is_exact(device):
     np.testing.assert_allclose(got * 255, expected, atol=1e-4)
 
 
-def test_reads_no_pixel_beside_the_box(device):
+def test_reads_no_pixel_outside_the_box(device):
     box = [10, 20, 31, 47]
     alone = np.full_like(FRAME, 255)
     alone[20:47, 10:31] = FRAME[20:47, 10:31]
@@ -118,12 +118,12 @@ def test_a_small_move_of_a_box_is_a_small_change(device):
         [0, 0, 1e-45, 9],
     ],
 )
-def test_nothing_of_the_frame_is_all_zero(device, box):
+def test_a_box_without_pixels_of_the_frame_is_zero(device, box):
     assert (crop_on(device, FRAME, box, (8, 4)) == 0).all()
 
 
 def test_padding_has_the_mean_colour(device):
-    # Left half out of the frame, right half in it.
+    # The left half is outside the frame, the right half inside.
     values = crop_on(device, FRAME, [-20, 10, 20, 50], (40, 40))[0]
     assert (values[:, :, :20] == 0).all()
     inside = crop_on(device, FRAME, [0, 10, 20, 50], (40, 20))[0]
@@ -237,7 +237,7 @@ def test_errors_name_the_argument(change, message):
 
 
 class TestSizes:
-    """What bounds the work of a crop; the native core is asked, as its caller has the memory."""
+    """Limits of sizes. They are checked by the native core, which is called directly."""
 
     def cut(self, frame_size, crop_size, box):
         out = np.full((1, 3, *crop_size), 7, np.float32)
@@ -246,17 +246,17 @@ class TestSizes:
         return out
 
     @pytest.mark.parametrize("crop_size", [(4097, 1), (1, 2**20)])
-    def test_crops_that_are_too_large_are_refused(self, crop_size):
+    def test_crops_that_are_too_large_are_rejected(self, crop_size):
         with pytest.raises(ValueError, match="out: expected crops with sides of 1 to 4096 pixels"):
             self.cut((1, 1), crop_size, (0, 0, 1, 1))
 
     @pytest.mark.parametrize("frame_size", [(65536, 1), (1, 2**20), (0, 4), (4, 0)])
-    def test_frames_that_are_too_large_or_empty_are_refused(self, frame_size):
+    def test_frames_that_are_too_large_or_empty_are_rejected(self, frame_size):
         with pytest.raises(ValueError, match="frame: expected a frame with sides of 1 to 65535"):
             self.cut(frame_size, (1, 1), (0, 0, 1, 1))
 
     def test_a_box_far_larger_than_the_frame(self):
-        """A few columns of the crop read all of the frame; the others are padding."""
+        """A few columns of the crop contain the whole frame, the others are padding."""
         out = self.cut((4, 65535), (2, 4096), (-1e9, 0, 1e9, 4))
         assert (out[..., :2046] == 0).all()
         assert (out[..., 2050:] == 0).all()

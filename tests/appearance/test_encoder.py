@@ -1,4 +1,4 @@
-"""Encoders: architecture, files, and what calling one gives."""
+"""Encoders: architecture, files and features."""
 
 import dataclasses
 import json
@@ -39,7 +39,7 @@ KEY = "sslmot.encoder"
 
 @pytest.fixture(scope="module")
 def encoder():
-    """With statistics of their own in the normalisations, so that features differ as trained."""
+    """Return an encoder with random normalisation statistics, as after training."""
     encoder = Encoder(SMALL, device="cpu", bfloat16=False)
     encoder.network.train()
     with torch.no_grad():
@@ -55,7 +55,7 @@ def path(encoder, tmp_path):
 
 
 def rewrite(path, change=None, metadata=None, drop=()):
-    """The file with some tensors and metadata changed."""
+    """Change some tensors and metadata of the file."""
     with safe_open(path, "pt") as file:
         notes = {**file.metadata(), **(metadata or {})}
     tensors = {k: v for k, v in {**load_file(path), **(change or {})}.items() if k not in drop}
@@ -84,7 +84,7 @@ def test_size_of_the_backbones(name, parameters, dim):
 
 def test_parameters_are_named_as_in_torchvision():
     shapes = {k: tuple(v.shape) for k, v in resnet("resnet50").state_dict().items()}
-    assert len(shapes) == 318  # torchvision's 320 without fc.weight and fc.bias
+    assert len(shapes) == 318  # 320 in torchvision, without fc.weight and fc.bias
     for name, shape in {
         "conv1.weight": (64, 3, 7, 7),
         "bn1.running_var": (64,),
@@ -175,12 +175,12 @@ def test_parts_are_averages_of_stripes_of_three_maps():
             for column in range(width):
                 share = weights[column] / sum(weights) / (height // count)
                 part[:, :, row * count // height] += values[:, :, row, column] * share
-        part = part.flatten(1)  # a channel's stripes, head to foot, side by side
+        part = part.flatten(1)  # stripes of a channel, head to foot
         expected.append(part / part.norm(dim=1, keepdim=True))
     torch.testing.assert_close(f.double(), torch.cat(expected, dim=1), rtol=1e-4, atol=1e-6)
 
 
-def test_the_sides_of_a_box_are_not_looked_at():
+def test_the_sides_of_a_box_are_not_used():
     rng = np.random.default_rng(0)
     frame = rng.integers(0, 256, (200, 300, 3), np.uint8)
     boxes = np.array([[50.0, 20, 150, 180], [-20, -10, 30, 90]], np.float32)
@@ -196,7 +196,7 @@ def test_the_sides_of_a_box_are_not_looked_at():
 def test_instance_and_batch_normalisation_share_the_channels():
     network = resnet("resnet18", ibn=True)
     shapes = {k: tuple(v.shape) for k, v in network.state_dict().items()}
-    # Named as the authors' checkpoints are; the last layer and other normalisations are as ever.
+    # Names as in the authors' checkpoints. The last layer and other normalisations do not change.
     assert shapes["layer1.0.bn1.IN.weight"] == (32,)
     assert shapes["layer3.1.bn1.BN.running_var"] == (128,)
     assert shapes["layer1.0.bn2.weight"] == (64,)
@@ -243,7 +243,7 @@ def test_instance_and_batch_normalisation_share_the_channels():
         ({"ibn": 1}, "ibn: expected True or False, got 1"),
         ({"projection": (2048, 0, 1)}, "projection: expected"),
         ({"projection": None}, "feature: expected backbone with projection None"),
-        ({"feature": "z"}, "feature: expected projection or backbone"),
+        ({"feature": "z"}, "feature: expected one of projection, backbone, got 'z'"),
     ],
 )
 def test_the_config_is_checked(change, message):
@@ -300,11 +300,11 @@ def test_a_file_is_read_with_either_feature(encoder, path):
     )
     np.testing.assert_allclose(by_projection(FRAME, BOXES), encoder(FRAME, BOXES), atol=1e-4)
     assert by_backbone(FRAME, BOXES).shape == (5, 512)
-    with pytest.raises(ValueError, match="feature: expected projection or backbone"):
+    with pytest.raises(ValueError, match="feature: expected one of projection, backbone, got 'z'"):
         Encoder.load(path, "cpu", feature="z")
 
 
-def test_a_normalisation_alone_can_be_the_projection():
+def test_the_projection_can_be_one_normalisation():
     config = EncoderConfig("resnet18", crop_size=(64, 32), projection=())
     encoder = Encoder(config, device="cpu", bfloat16=False)
     assert encoder.dim == 512
@@ -313,17 +313,17 @@ def test_a_normalisation_alone_can_be_the_projection():
     torch.testing.assert_close(z.mean(0), torch.zeros(512), atol=1e-4, rtol=0)
 
 
-def test_described_crops_are_those_of_boxes(encoder):
+def test_embed_crops_matches_boxes(encoder):
     from sslmot.appearance.crops import crop
 
     crops = torch.from_numpy(crop(FRAME, BOXES, (64, 32)))
     crops[1] = 0
-    features = encoder.describe(crops)
+    features = encoder.embed_crops(crops)
     assert (features[1] == 0).all()
     np.testing.assert_allclose(features[2:].numpy(), encoder(FRAME, BOXES)[2:], atol=1e-4)
 
 
-def test_the_weights_that_come_with_the_package():
+def test_the_weights_of_the_package():
     encoder = Encoder.load(device="cpu")
     assert encoder.config.architecture == "resnet18"
     about = json.loads(encoder.metadata["sslmot.training"])
@@ -333,7 +333,7 @@ def test_the_weights_that_come_with_the_package():
     assert np.isfinite(features).all()
 
 
-def test_the_seed_makes_the_weights_and_leaves_torch_alone():
+def test_the_seed_sets_the_weights_and_not_torch_s_generator():
     state = torch.random.get_rng_state()
     a, b, c = (Encoder(SMALL, seed, device="cpu") for seed in (1, 1, 2))
     assert torch.equal(torch.random.get_rng_state(), state)
@@ -346,13 +346,13 @@ def test_the_same_call_gives_the_same_features(encoder):
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 64])
-def test_frames_are_described_together_as_alone(batch_size, device):
+def test_frames_are_embedded_together_as_alone(batch_size, device):
     encoder = Encoder(SMALL, device=device, batch_size=batch_size, bfloat16=False)
     rng = np.random.default_rng(0)
     frames = [rng.integers(0, 255, (120 + 10 * i, 160, 3), np.uint8) for i in range(3)]
     boxes = [np.float32([[i, 5, 40 + i, 90]] * n) for i, n in enumerate((2, 0, 3))]
-    passes, describe = [], encoder.describe
-    encoder.describe = lambda crops: passes.append(len(crops)) or describe(crops)
+    passes, embed_crops = [], encoder.embed_crops
+    encoder.embed_crops = lambda crops: passes.append(len(crops)) or embed_crops(crops)
     together = encoder.embed_frames(frames, boxes)
     assert sum(passes) == 5
     assert max(passes) <= batch_size
@@ -369,13 +369,13 @@ def test_frames_are_described_together_as_alone(batch_size, device):
         )
 
 
-def test_a_frame_that_was_sent_is_described_as_any(device):
+def test_a_sent_frame_has_the_same_features(device):
     encoder = Encoder(SMALL, device=device, bfloat16=False)
     rng = np.random.default_rng(0)
     frames = [rng.integers(0, 255, (120, 160, 3), np.uint8) for _ in range(20)]
     boxes = np.float32([[0, 5, 40, 90], [50, 5, 90, 100]])
     alone = [torch.as_tensor(encoder(frame.copy(), boxes)).cpu() for frame in frames]
-    for frame in frames:  # more than are kept
+    for frame in frames:  # more than the limit
         encoder.send(frame)
     if device == "cuda":
         assert len(encoder._uploads._sent) == 8
@@ -428,7 +428,7 @@ def test_devices(encoder, path, device):
         else:
             assert features.device.type == device
             features = features.cpu().numpy()
-        # TF32 is not on by default for matrices, but is for convolutions.
+        # By default TF32 is off for matrices and on for convolutions.
         np.testing.assert_allclose(
             features, encoder(FRAME, BOXES), atol=1e-4 if device == "cpu" else 0.05
         )
@@ -522,7 +522,7 @@ def test_no_such_file(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"not a file of tensors", b"\x08\0\0\0\0\0\0\0{}      "])
-def test_no_safetensors_or_no_config(tmp_path, content):
+def test_not_a_safetensors_file(tmp_path, content):
     path = tmp_path / "some.file"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"some\.file: expected"):
@@ -533,8 +533,8 @@ def test_no_safetensors_or_no_config(tmp_path, content):
     ("config", "message"),
     [
         ("{", "encoder.safetensors: "),
-        ("[]", "config: expected a JSON object"),
-        ('{"width": 3}', "config: expected a JSON object of .*crop_size"),
+        ("[]", "config: expected a mapping of architecture, .*, got"),
+        ('{"width": 3}', "config: expected some of .*crop_size.*, got 'width'"),
         (SMALL.to_json().replace("resnet18", "resnet34"), "architecture: expected .*'resnet34'"),
         (SMALL.to_json().replace('"resnet18"', "{}"), "architecture: expected"),
         (SMALL.to_json().replace("64", "NaN"), "crop_size: expected"),
@@ -603,13 +603,13 @@ def test_without_torch_the_error_says_what_to_install():
 
 
 def test_sizes_come_from_the_tensors_before_anything_is_allocated(tmp_path, monkeypatch):
-    """A file of 400 bytes must not ask for gigabytes."""
+    """A file of 400 bytes must not allocate gigabytes."""
     path = tmp_path / "small.safetensors"
     config = json.loads(EncoderConfig("resnet18").to_json())
     one = {"backbone.conv1.weight": torch.zeros(1)}
     monkeypatch.setattr(encoder_module, "resnet", on_meta_alone(encoder_module.resnet))
     for widths, message in (
-        ([16384] * 40, "projection: expected at most 16 layers, got 40"),
+        ([16384] * 40, "config: projection: expected at most 16 layers, got 40"),
         ([16384] * 16, "expected tensor backbone.bn1.bias, got none"),
     ):
         tensors.write(path, one, {"sslmot.encoder": json.dumps(config | {"projection": widths})})

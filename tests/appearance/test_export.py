@@ -1,4 +1,4 @@
-"""Exported encoders give the features of the encoder, and say how crops are made."""
+"""Exported encoders give the same features, and say how to make crops."""
 
 import json
 
@@ -20,7 +20,7 @@ BOXES = np.array(
 
 
 def run_onnx(path):
-    """Features by ONNX Runtime, and the notes."""
+    """Return a function that computes features with ONNX Runtime, and the notes."""
     onnxruntime = pytest.importorskip("onnxruntime")
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     return (
@@ -56,7 +56,7 @@ def test_features_are_those_of_the_encoder(format, config, tmp_path, device):
     export(encoder, tmp_path / "file", format)
     assert encoder.device.type == device
     run, about = RUN[format](tmp_path / "file")
-    # By what the file says alone.
+    # Only with the notes in the file.
     assert about["channels"] == "RGB"
     assert about["fingerprint"] == encoder.fingerprint
     assert json.loads(about["calibration"]) == encoder.calibration
@@ -65,7 +65,7 @@ def test_features_are_those_of_the_encoder(format, config, tmp_path, device):
     expected = np.asarray(torch.as_tensor(encoder(FRAME, BOXES)).cpu())
     expected[:3] /= np.linalg.norm(expected[:3], axis=1, keepdims=True)
     tolerance = 1e-5 if device == "cpu" else 5e-3
-    for n in (4, 1, 2):  # the batch is of any size
+    for n in (4, 1, 2):  # any batch size
         features = run(crops[:n])
         assert features.dtype == np.float32
         np.testing.assert_allclose(features, expected[:n], atol=tolerance)

@@ -1,4 +1,4 @@
-"""Colour histograms: their geometry, and that they tell people of one clip apart."""
+"""Colour histograms: their geometry, and that they separate people of one clip."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ BOX = [40, 30, 80, 130]
 
 
 def person(shirt, trousers, box=BOX, size=(200, 160)):
-    """A frame of grey, with a two-coloured body in the middle of a box."""
+    """Return a grey frame with a two-coloured body in the middle of a box."""
     frame = np.full((*size, 3), 120, np.uint8)
     x1, y1, x2, y2 = box
     margin = (x2 - x1) // 4
@@ -24,7 +24,7 @@ def person(shirt, trousers, box=BOX, size=(200, 160)):
     return frame
 
 
-def describe(frame, *boxes):
+def embed(frame, *boxes):
     return ColorHistogram()(frame, np.array(boxes, np.float32).reshape(-1, 4))
 
 
@@ -39,40 +39,40 @@ def test_is_a_feature_extractor_of_unit_rows():
     np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, atol=1e-6)
 
 
-def test_colours_and_their_place_tell_people_apart():
-    (a,) = describe(person(RED, BLUE), BOX)
-    (again,) = describe(person(RED, BLUE, [90, 60, 130, 160]), [90, 60, 130, 160])
-    (swapped,) = describe(person(BLUE, RED), BOX)
-    (shirt,) = describe(person(GREEN, BLUE), BOX)
+def test_colours_and_their_position_separate_people():
+    (a,) = embed(person(RED, BLUE), BOX)
+    (again,) = embed(person(RED, BLUE, [90, 60, 130, 160]), [90, 60, 130, 160])
+    (swapped,) = embed(person(BLUE, RED), BOX)
+    (shirt,) = embed(person(GREEN, BLUE), BOX)
     assert a @ again > 0.999
     assert a @ swapped < 0.5
     assert 0.4 < a @ shirt < 0.7
 
 
 @pytest.mark.parametrize("colour", [(16, 16, 100), (100, 100, 100), (31, 64, 128), (90, 200, 201)])
-def test_a_slightly_other_colour_is_a_slightly_other_feature(colour):
-    (a,) = describe(person(colour, colour), BOX)
-    (b,) = describe(person(np.add(colour, 4), np.add(colour, 4)), BOX)
-    assert a @ b > 0.6  # where bins have hard edges, as little as 0
+def test_a_slightly_different_colour_is_a_slightly_different_feature(colour):
+    (a,) = embed(person(colour, colour), BOX)
+    (b,) = embed(person(np.add(colour, 4), np.add(colour, 4)), BOX)
+    assert a @ b > 0.6  # with hard bin edges, it would be as low as 0
 
 
-def test_the_body_counts_more_than_what_is_beside_it():
+def test_the_body_has_more_weight_than_its_sides():
     frame = person(RED, BLUE)
     other_background = frame.copy()
     other_background[(frame == 120).all(axis=-1)] = GREEN
-    (a,), (b,) = describe(frame, BOX), describe(other_background, BOX)
+    (a,), (b,) = embed(frame, BOX), embed(other_background, BOX)
     assert a @ b > 0.8
 
 
-def test_what_is_out_of_the_frame_does_not_count():
+def test_pixels_outside_the_frame_have_no_weight():
     whole = np.full((200, 160, 3), RED, np.uint8)
-    inside, outside = describe(whole, BOX, [-20, 30, 20, 130])
+    inside, outside = embed(whole, BOX, [-20, 30, 20, 130])
     assert inside @ outside > 0.999
 
 
 def test_boxes_without_pixels_have_zero_rows():
     frame = np.full((200, 160, 3), 255, np.uint8)
-    rows = describe(
+    rows = embed(
         frame, [200, 0, 240, 90], [-50, 10, 0, 90], [5, 5, 5, 90], [9, 9, 2, 2], [0, 0, 160, 200]
     )
     assert (rows[:4] == 0).all()
@@ -81,20 +81,20 @@ def test_boxes_without_pixels_have_zero_rows():
 
 @pytest.mark.parametrize("value", [0, 255])
 def test_black_and_white_are_colours(value):
-    (row,) = describe(np.full((200, 160, 3), value, np.uint8), BOX)
+    (row,) = embed(np.full((200, 160, 3), value, np.uint8), BOX)
     assert row @ row == pytest.approx(1)
 
 
 def test_no_boxes():
-    assert describe(person(RED, BLUE)).shape == (0, ColorHistogram().dim)
+    assert embed(person(RED, BLUE)).shape == (0, ColorHistogram().dim)
 
 
 def test_boxes_are_independent():
     noise = np.random.default_rng(1).integers(0, 256, (200, 160, 3), dtype=np.uint8)
     boxes = [BOX, [-20, -20, 30, 40], [500, 0, 600, 90], [3.5, 8.25, 70, 199]]
-    together = describe(noise, *boxes)
+    together = embed(noise, *boxes)
     for box, row in zip(boxes, together, strict=True):
-        np.testing.assert_allclose(describe(noise, box)[0], row, atol=1e-6)
+        np.testing.assert_allclose(embed(noise, box)[0], row, atol=1e-6)
 
 
 def test_torch_is_not_imported():
@@ -102,8 +102,8 @@ def test_torch_is_not_imported():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_keeps_the_people_of_mot17_09_apart(data_root):
-    """2 s apart, most people are nearest to themselves: measured on all frames, .96 and .986."""
+def test_separates_the_people_of_mot17_09(data_root):
+    """After 2 s, most people are nearest to themselves. On all frames: 0.96 and 0.986."""
     folder = data_root / "MOT17" / "train" / "MOT17-09-FRCNN"
     if not folder.is_dir():
         pytest.skip(f"no {folder}")
@@ -130,5 +130,5 @@ def test_keeps_the_people_of_mot17_09_apart(data_root):
         other_cosines += cosines[~same].tolist()
     assert len(hits) > 30
     assert np.mean(hits) > 0.9
-    # The area under the curve: how often one's own cosine is above another's.
+    # AUC: how often the cosine with the same person is above that with another person.
     assert np.mean(np.array(same_cosines)[:, None] > np.array(other_cosines)) > 0.97

@@ -1,4 +1,4 @@
-"""The network that describes is the one that learns, with fewer operations."""
+"""The network for inference gives the features of the trainable network."""
 
 import dataclasses
 
@@ -21,7 +21,7 @@ SHIPPED = EncoderConfig("resnet18", crop_size=(64, 32), projection=(), parts=4, 
 
 
 def trained(config, **options):
-    """An encoder whose normalisations have statistics and weights of their own."""
+    """Return an encoder with random statistics and weights in its normalisations."""
     encoder = Encoder(config, device="cpu", bfloat16=False, **options)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
@@ -39,7 +39,7 @@ def crops_of(config, n=3):
 
 
 def plain(encoder, crops):
-    """Features by the network as it learns."""
+    """Compute features with the trainable network."""
     network = encoder.network.eval()
     with torch.no_grad():
         return (network if encoder.config.feature == "projection" else network.backbone)(crops)
@@ -50,7 +50,7 @@ def plain(encoder, crops):
     [
         SMALL,
         SHIPPED,
-        dataclasses.replace(SMALL, crop_size=(128, 64)),  # a last map of two columns
+        dataclasses.replace(SMALL, crop_size=(128, 64)),  # the last map has two columns
         dataclasses.replace(SMALL, crop_size=(72, 41), feature="backbone"),
         dataclasses.replace(SHIPPED, crop_size=(75, 100), parts=8),
         EncoderConfig("resnet50", crop_size=(64, 64), projection=(16,), parts=2),
@@ -62,7 +62,7 @@ def test_features_are_those_of_the_network(config):
     encoder = trained(config)
     crops = crops_of(config)
     expected = plain(encoder, crops)
-    got = encoder.describe(crops)
+    got = encoder.embed_crops(crops)
     assert got.shape == expected.shape
     scale = float(expected.abs().max())
     torch.testing.assert_close(got / scale, expected / scale, atol=2e-5, rtol=0)
@@ -70,7 +70,7 @@ def test_features_are_those_of_the_network(config):
 
 @pytest.mark.processor
 def test_the_encoder_of_the_package():
-    """In float32 exactly, in bfloat16 nearly: the README's figures hold with both."""
+    """Equal in float32, close in bfloat16, so the README's figures hold for both."""
     frame = Crowd(CrowdConfig(people=8, width=640, height=360)).frame(0)
     rng = np.random.default_rng(0)
     corner = rng.uniform(0, 1, (16, 2)) * (580, 200)
@@ -85,18 +85,18 @@ def test_the_encoder_of_the_package():
 
 
 def test_a_crop_of_one_colour():
-    """Its channels have hardly a deviation to be divided by."""
+    """The standard deviation of its channels is nearly 0."""
     encoder = trained(SHIPPED)
     crops = crops_of(SHIPPED)
     crops[1:] = torch.tensor([[2.0, -1.0, 0.5], [0.1, 0.1, 0.1]])[:, :, None, None]
-    torch.testing.assert_close(encoder.describe(crops), plain(encoder, crops), atol=1e-4, rtol=0)
+    torch.testing.assert_close(encoder.embed_crops(crops), plain(encoder, crops), atol=1e-4, rtol=0)
 
 
-def test_a_change_of_the_weights_is_followed():
+def test_a_change_of_the_weights_is_noticed():
     encoder = trained(SMALL)
     crops = crops_of(SMALL, 8)
     conv = encoder.network.backbone.layer1[0].conv1
-    before = encoder.describe(crops)
+    before = encoder.embed_crops(crops)
 
     def step():
         optimizer = torch.optim.SGD(encoder.network.parameters(), lr=0.1)
@@ -117,7 +117,7 @@ def test_a_change_of_the_weights_is_followed():
 
     other = trained(SMALL, seed=1).network.state_dict()
     for change in (
-        lambda: encoder.network.train()(crops),  # running statistics alone
+        lambda: encoder.network.train()(crops),  # changes the running statistics only
         step,
         lambda: encoder.network.load_state_dict(other),
         in_inference_mode,
@@ -127,47 +127,47 @@ def test_a_change_of_the_weights_is_followed():
         lambda: setattr(encoder, "network", trained(SMALL, seed=2).network),
     ):
         change()
-        after = encoder.describe(crops)
+        after = encoder.embed_crops(crops)
         assert not torch.allclose(after, before, atol=1e-3)
         torch.testing.assert_close(after, plain(encoder, crops), atol=1e-4, rtol=1e-4)
         before = after
     encoder.bfloat16 = not encoder.bfloat16
-    assert not torch.equal(encoder.describe(crops), before)
+    assert not torch.equal(encoder.embed_crops(crops), before)
 
 
-def test_describing_leaves_random_numbers_and_the_network_alone():
+def test_embedding_changes_neither_random_numbers_nor_the_network():
     encoder = trained(dataclasses.replace(SHIPPED, crop_size=(64, 64)))
     weights = {k: v.clone() for k, v in encoder.network.state_dict().items()}
     state = torch.random.get_rng_state()
-    encoder.describe(crops_of(encoder.config))
+    encoder.embed_crops(crops_of(encoder.config))
     assert torch.equal(torch.random.get_rng_state(), state)
     assert all(torch.equal(v, weights[k]) for k, v in encoder.network.state_dict().items())
     assert all(p.requires_grad for p in encoder.network.parameters())
 
 
-def test_an_encoder_made_in_inference_mode_can_learn():
+def test_an_encoder_made_in_inference_mode_can_be_trained():
     with torch.inference_mode():
         encoder = Encoder(SMALL, device="cpu", bfloat16=False)
-        encoder.describe(crops_of(SMALL))
+        encoder.embed_crops(crops_of(SMALL))
     encoder.network.train()(crops_of(SMALL, 8)).square().mean().backward()
 
 
 def test_the_caller_s_autocast_changes_nothing():
     encoder = trained(SMALL)
     crops = crops_of(SMALL)
-    expected = encoder.describe(crops)
+    expected = encoder.embed_crops(crops)
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(encoder.describe(crops), expected)
+        assert torch.equal(encoder.embed_crops(crops), expected)
 
 
 def test_crops_of_another_size():
     with pytest.raises(ValueError, match=r"crops: expected \(N, 3, 64, 32\), got \(2, 3, 32, 64\)"):
-        trained(SMALL).describe(torch.zeros(2, 3, 32, 64))
+        trained(SMALL).embed_crops(torch.zeros(2, 3, 32, 64))
 
 
 def test_no_crops(device):
     encoder = Encoder(SHIPPED, device=device)
-    assert encoder.describe(torch.zeros(0, 3, 64, 32, device=device)).shape == (0, encoder.dim)
+    assert encoder.embed_crops(torch.zeros(0, 3, 64, 32, device=device)).shape == (0, encoder.dim)
 
 
 # CUDA graphs.
@@ -184,7 +184,7 @@ def test_there_are_few_sizes():
     assert sorted({padded(n) for n in range(1, 65)}) == [1, 2, 4, 8, 16, 32, 48, 64]
 
 
-def test_a_graph_does_what_the_network_does(device):
+def test_a_graph_matches_the_network(device):
     if device == "cpu":
         pytest.skip("graphs are CUDA's")
     shape, place = (3, 64, 32), torch.device(device)
@@ -194,18 +194,18 @@ def test_a_graph_does_what_the_network_does(device):
     with torch.inference_mode():
         graphed = GraphedNetwork(network, shape, place, most=20)
         kept = []
-        # Sizes come again, the padding of a batch held another's crops, and 30 is beyond the most.
+        # Sizes repeat, padding held other crops before, and 30 is above the limit.
         for n in (3, 20, 4, 1, 3, 17, 30, 3):
             crops = torch.randn(n, *shape, device=device)
             crops[0] = 0
             kept.append((graphed(crops), network(crops)))
             assert (kept[-1][0][0] == 0).all()
-        for got, expected in kept:  # also when later ones have run
+        for got, expected in kept:  # also after later calls
             torch.testing.assert_close(got, expected, atol=2e-3, rtol=2e-3)
         assert graphed(torch.zeros(0, *shape, device=device)).shape == (0, encoder.dim)
 
 
-def test_a_frame_of_the_host_is_cut_where_the_network_is(device):
+def test_a_host_frame_is_cut_on_the_device_of_the_network(device):
     rng = np.random.default_rng(0)
     frame = rng.integers(0, 256, (120, 160, 3), np.uint8)
     boxes = np.array([[5, 5, 45, 100], [-10, 0, 40, 130], [9, 9, 2, 2]], np.float32)
@@ -213,7 +213,7 @@ def test_a_frame_of_the_host_is_cut_where_the_network_is(device):
     expected = torch.from_numpy(encoder(frame, boxes))
     here = Encoder(SHIPPED, device=device, bfloat16=False)
     here.network.load_state_dict(encoder.network.state_dict())
-    # Upside down, read-only, and a part of a larger image: each is copied from as it is.
+    # A flipped view, a read-only array, and a part of a larger image.
     for view in (frame, frame[::-1].copy()[::-1], np.pad(frame, ((0, 0), (4, 4), (0, 0)))[:, 4:-4]):
         view.flags.writeable = False
         got = torch.as_tensor(here(view, boxes)).cpu()

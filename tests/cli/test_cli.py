@@ -1,4 +1,4 @@
-"""The command line, typed as in the README, on real and generated sequences."""
+"""The command line as in the README, on real and generated sequences."""
 
 import dataclasses
 import json
@@ -22,14 +22,14 @@ from sslmot.offline.interpolate import interpolate
 
 @pytest.fixture(scope="module")
 def crowd(tmp_path_factory):
-    """A generated sequence with frames, of 2 seconds."""
+    """Write a generated sequence with frames, of 2 seconds."""
     config = CrowdConfig(people=6, frames=60, width=640, height=360, seed=3)
     return write_crowd(Crowd(config), tmp_path_factory.mktemp("data") / "crowd")
 
 
 @pytest.fixture(scope="module")
 def video(crowd, tmp_path_factory):
-    """The same as a video."""
+    """Write the same sequence as a video."""
     path = tmp_path_factory.mktemp("video") / "my_video.mp4"
     writer = cv2.VideoWriter("", 0, 0, (0, 0))
     assert writer.open(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 30, (640, 360))
@@ -40,7 +40,7 @@ def video(crowd, tmp_path_factory):
 
 
 def fails(capsys, *arguments):
-    """What a command says that exits with 2; nothing on stdout, and no traceback."""
+    """Return the error of a command that exits with 2, without output and traceback."""
     with pytest.raises(SystemExit) as exit_:
         main([str(a) for a in arguments])
     assert exit_.value.code == 2
@@ -101,7 +101,7 @@ def test_settings_are_flags(crowd, tmp_path):
     flags = ["--motion-only", "--paper", "--min-affinity", "0.6"]
     main(["track", str(crowd.path), "--output", str(tmp_path), *flags])
     record = json.loads((tmp_path / "crowd.json").read_text())
-    assert record["config"]["lost_affinity"] == 0.6  # one for all, as in the paper
+    assert record["config"]["lost_affinity"] == 0.6  # one threshold for all tracks, as in the paper
 
 
 def test_gaps_are_filled_offline(crowd, tmp_path):
@@ -129,7 +129,7 @@ def test_track_a_video(crowd, video, tmp_path, capsys):
     assert (record["frames"], record["appearance"]) == (60, "ColorHistogram")
 
 
-def test_a_video_by_motion_alone_is_not_decoded(crowd, video, tmp_path, monkeypatch):
+def test_a_video_with_motion_only_is_not_decoded(crowd, video, tmp_path, monkeypatch):
     monkeypatch.delattr(Video, "__iter__")
     flags = ["--output", str(tmp_path), "--motion-only", "--interpolate", "20"]
     main(["track", str(video), "--detections", str(crowd.detections_path), *flags])
@@ -180,7 +180,7 @@ def test_train_on_a_sequence_and_score_the_encoder(crowd, tmp_path, monkeypatch,
     weights = Path("runs", "crowd", "encoder.safetensors")
     out, _ = capsys.readouterr()
     assert out.splitlines()[-1] == str(weights)
-    # Footage is learned from by its own tracklets.
+    # Training uses the tracklets of the sequence.
     config = TrainConfig.load("runs/crowd/config.yaml")
     assert (config.sampler, config.crop_size, config.epochs) == ("pairs", (64, 32), 1)
 
@@ -205,7 +205,7 @@ def test_settings_of_a_training_from_a_file(crowd, tmp_path, monkeypatch):
     Path("settings.yaml").write_text("sampler: tracklet\nepochs: 5\nlearning_rate: 0.01\n")
     main(["train", str(crowd.path), "--config", "settings.yaml", *TRAIN.split()])
     config = TrainConfig.load("runs/crowd/config.yaml")
-    # Flags go before the file.
+    # Flags have priority over the file.
     assert (config.sampler, config.epochs, config.learning_rate) == ("tracklet", 1, 0.01)
 
 
@@ -220,8 +220,9 @@ def test_train_on_a_video(crowd, video, tmp_path, monkeypatch):
 
 class TestErrors:
     def test_no_such_path(self, tmp_path, capsys):
-        message = fails(capsys, "track", tmp_path / "nowhere.mp4", "--detections", "nowhere.txt")
-        expected = f"path: expected a video or a folder, got {tmp_path / 'nowhere.mp4'}: not there"
+        path = tmp_path / "nowhere.mp4"
+        message = fails(capsys, "track", path, "--detections", "nowhere.txt")
+        expected = f"path: expected a video or a folder, got {path}, which does not exist"
         assert message == f"sslmot track: {expected}\n"
 
     def test_clips_that_do_not_fit(self, crowd, video, tmp_path, capsys):
@@ -259,7 +260,7 @@ class TestErrors:
         assert message == "sslmot track: tau: expected a number of 1e-06 to 1e+06, got -1.0\n"
 
     def test_a_gap_of_no_frames(self, crowd, tmp_path, capsys, monkeypatch):
-        """Said before the first frame is tracked."""
+        """The error comes before the first frame is tracked."""
         monkeypatch.delattr(sslmot.Tracker, "step")
         flags = ["--motion-only", "--output", tmp_path, "--interpolate", "0"]
         message = fails(capsys, "track", crowd.path, *flags)
@@ -288,7 +289,7 @@ class TestErrors:
         assert not (tmp_path / "torn.txt").exists()
 
     def test_an_output_that_is_a_file(self, crowd, tmp_path, capsys, monkeypatch):
-        """Said before the first frame is tracked."""
+        """The error comes before the first frame is tracked."""
         monkeypatch.delattr(sslmot.Tracker, "step")
         (tmp_path / "taken").write_text("")
         assert "taken" in fails(capsys, "track", crowd.path, "--output", tmp_path / "taken")
@@ -339,7 +340,7 @@ class TestErrors:
 
 
 def test_a_root_of_which_one_sequence_is_tracked(data_root, tmp_path, capsys):
-    """The README's example: what has no results is named, the rest is scored."""
+    """The README's example. Sequences without results are named, the others are scored."""
     root = str(data_root / "MOT17/train")
     main(["track", "--sequences", "09", root, "--motion-only", "--output", str(tmp_path)])
     capsys.readouterr()
@@ -351,7 +352,7 @@ def test_a_root_of_which_one_sequence_is_tracked(data_root, tmp_path, capsys):
 
 
 def test_real_frames_with_the_default_appearance(data_root, tmp_path):
-    """Twenty frames of MOT17-09 from its JPEGs, as `sslmot track` reads them."""
+    """`sslmot track` on twenty JPEGs of MOT17-09."""
     whole = mot.Sequence.open(data_root / "MOT17/train/MOT17-09-FRCNN")
     detections = whole.detections()
     short = mot.write_sequence(
@@ -377,7 +378,7 @@ def test_demo(tmp_path, capsys):
     assert sequence.frame(45).shape == (720, 1280, 3)
 
 
-def test_moments_say_who_came_back(crowd):
+def test_captions_say_whether_the_person_is_the_same(crowd):
     truth = crowd.ground_truth()
     one, other = (
         {
@@ -399,7 +400,7 @@ def test_moments_say_who_came_back(crowd):
         ]
 
     assert longest_gaps(results(one), crowd)[last].endswith("5 again")
-    assert longest_gaps(results(other), crowd)[last].endswith("5 now somebody else")
+    assert longest_gaps(results(other), crowd)[last].endswith("5 now another person")
 
 
 def test_every_setting_is_explained(capsys):
@@ -407,7 +408,7 @@ def test_every_setting_is_explained(capsys):
         main(["track", "--help"])
     text = " ".join(capsys.readouterr()[0].split())
     assert "--tau X Temperature of the affinity" in text
-    assert "(default: 2.5; of the paper: inf)" in text
+    assert "(default: 2.5; in the paper: inf)" in text
     for field in dataclasses.fields(sslmot.TrackerConfig):
         flag = "--" + field.name.replace("_", "-")
         explained = re.search(rf" {flag}( N| X| {{kalman,none}}|, --no-[\w-]+) [\"A-Z]\w+", text)

@@ -1,4 +1,4 @@
-"""The commands of pose views, from photographs to an encoder."""
+"""The commands of pose views, from person crops to an encoder."""
 
 import shutil
 from pathlib import Path
@@ -11,7 +11,7 @@ from sslmot.cli import main
 
 
 def fails(capsys, *arguments):
-    """One line on stderr, exit status 2; the line without what LiteRT says of itself."""
+    """Return the one line on stderr of a command that exits with 2, without messages of LiteRT."""
     capsys.readouterr()
     with pytest.raises(SystemExit) as status:
         main([str(argument) for argument in arguments])
@@ -27,7 +27,7 @@ def pose_model(data_root):
 
 @pytest.fixture(scope="module")
 def photographs(data_root, tmp_path_factory):
-    """Every 60th of 3,000 crops of Market-1501."""
+    """Copy each 60th of 3,000 crops of Market-1501."""
     folder = tmp_path_factory.mktemp("photographs") / "people"
     folder.mkdir()
     files = sorted((data_root / "Market-1501" / "bounding_box_train").glob("*.jpg"))
@@ -51,14 +51,14 @@ def test_from_photographs_to_an_encoder(photographs, pose_model, tmp_path, monke
     assert len(joints) == 1
     found = joints[0].stat().st_mtime_ns
     main(["make-poses", photographs, "--pngan", "runs/pngan", *model])
-    assert joints[0].stat().st_mtime_ns == found  # looked up, not estimated anew
+    assert joints[0].stat().st_mtime_ns == found  # cached, not estimated again
     settings = "--poses runs/poses --sampler plain --epochs 1 --batch-size 16"
     main(["train", photographs, *settings.split(), "--output", "runs/encoder"])
     assert "views: poses+gate+image" in Path("runs/encoder/config.yaml").read_text()
     assert Path("runs/encoder/encoder.safetensors").is_file()
 
 
-def test_labels_are_asked_for(data_root, photographs, pose_model, tmp_path, capsys):
+def test_labels_are_needed(data_root, photographs, pose_model, tmp_path, capsys):
     sources = [photographs, photographs]
     arguments = [*sources, "--pairs", "identity", "--pose-model", pose_model]
     message = fails(capsys, "train-pngan", *arguments, "--output", tmp_path / "run")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import reference
 from crop_reference import crop_reference
-from device import Array, _core, history, in_precision, library, set_device
+from device import Array, _core, _testing, history, in_precision, library, set_device
 
 SETTINGS = {
     "tau": 0.4,
@@ -100,7 +100,7 @@ def cost(dtype, z, y, track_boxes, boxes, skip=0, dev=0, **optional):
     out = Array(np.full((*track_boxes.shape[:2], boxes.shape[1]), np.nan, np.float32), device=dev)
     features = [None if x is None else Array(x, dtype, skip, dev) for x in (z, y)]
     there = {name: Array(x, device=dev) for name, x in optional.items()}
-    _core.cost(
+    _testing.cost(
         *features, Array(track_boxes, device=dev), Array(boxes, device=dev), PARAMS, out, **there
     )
     return out.numpy()
@@ -312,7 +312,7 @@ def compare(cameras, spare=0):
     arguments = [c.arguments() for c in cameras]
     host, there = np.empty(size, np.uint8), Array(np.empty(size, np.uint8))
     history()
-    return _core.associate_cuda(arguments, host, there, 0)
+    return _testing.associate_cuda(arguments, host, there, 0)
 
 
 NEAR, FAR = 0.6, np.inf  # reaches by which few pairs are candidates, and all
@@ -420,7 +420,7 @@ class TestBlend:
         for seed in SEEDS:
             set_device(seed=seed)
             there, lengths_there = Array(table), Array(norms)
-            _core.ema_update(
+            _testing.ema_update(
                 *(there, lengths_there, Array(rows), Array(features), Array(known)),
                 *(Array(columns), Array(delta)),
             )
@@ -438,7 +438,7 @@ class TestBlend:
         none, f = np.empty(0, np.int64), np.ones((2, 3), np.float32)
         history()
         args = Array(f), Array(f[:, 0]), Array(none), Array(f), Array(f[:, 0]), Array(none)
-        _core.ema_update(*args, Array(np.empty(0, np.float32)))
+        _testing.ema_update(*args, Array(np.empty(0, np.float32)))
         assert not [line for line in history() if "kernel" in line]
 
 

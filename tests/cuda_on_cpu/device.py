@@ -14,6 +14,7 @@ KERNELS = os.environ["CUDA_ON_CPU"]  # where the module is
 spec = importlib.util.spec_from_file_location("_core", KERNELS)
 _core = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(_core)
+_testing = _core._testing
 sys.modules["sslmot._core"] = _core  # for what the package says in Python
 
 library = ctypes.CDLL(KERNELS)

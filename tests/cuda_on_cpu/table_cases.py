@@ -10,7 +10,7 @@ import pytest
 from device import Array, _core, history, set_device
 
 from sslmot import TrackerConfig
-from sslmot.tracking.tracker import _settings
+from sslmot.tracking.config import native_settings
 
 DIM = 70
 
@@ -72,11 +72,12 @@ class Features:
         self.scratch = Array(np.full((detections, self.dim), np.nan, np.float32))
         self.scratch_norms = Array(np.full(detections, np.nan, np.float32))
         tracks = len(table) + table.lost_count
-        size = spare + max(
+        self.size = spare + max(
             _core.cuda_comparison_bytes(tracks, detections),
             _core.cuda_update_bytes(tracks + detections),
         )
-        self._host, self._there = np.empty(size, np.uint8), Array(np.empty(size, np.uint8))
+        buffer = np.empty(self.size, np.uint8)
+        self._host, self._there = buffer, Array(buffer)
         return _core.DeviceFeatures(
             *(self.values, self.norms, self.norms_here, self.scratch, self.scratch_norms),
             *(self._host, self._there, 0),
@@ -87,7 +88,7 @@ class Camera:
     """One video, tracked with features in host memory, and again with features on the device."""
 
     def __init__(self, **settings):
-        settings = _settings(TrackerConfig(**settings))
+        settings = native_settings(TrackerConfig(**settings))
         self.here, self.there = _core.TrackTable(settings), _core.TrackTable(settings)
         self.features, self.stages, self.rounds, self.most_lost = None, [], [], 0
 
@@ -112,9 +113,9 @@ class Camera:
     def finish(self):
         """The phases after the matching, and whether both are alike after each."""
         here, there = self.steps
-        same_rounds(here.rounds(0.6, 0.8), there.rounds(0.6, 0.8))
+        same_rounds(here.rounds(), there.rounds())
         np.testing.assert_array_equal(here.match, there.match)
-        self.rounds.extend((stage, len(pairs[1])) for stage, *_, pairs in here.rounds(0.6, 0.8))
+        self.rounds.extend((stage, len(pairs[1])) for stage, *_, pairs in here.rounds())
         for table, step in ((self.here, here), (self.there, there)):
             table.reidentify(step, True)
         n = len(here.features)
@@ -145,6 +146,10 @@ class Camera:
                 np.testing.assert_array_equal(one[name], other[name], err_msg=name)
             slots.extend(one["slots"])
         self.most_lost = max(self.most_lost, self.here.lost_count)
+        # A cosine at the edge of a bin may fall on either side of it.
+        counts, others = self.here.impostors, self.there.impostors
+        assert counts.sum() == others.sum()
+        assert np.abs(np.cumsum(counts - others)).max() <= 2
         if self.features is None:
             assert self.here.feature_dim == self.there.feature_dim == 0
             return
@@ -181,7 +186,13 @@ class TestTable:
     @pytest.mark.parametrize("settings", [{}, {"min_hits": 0, "motion": "none"}, {"min_hits": 2}])
     def test_as_in_host_memory(self, extent, kernel, settings):
         rng = np.random.default_rng(extent)
-        camera = Camera(max_age=1, reid_max_age=8, instant_confirm_score=0.95, **settings)
+        camera = Camera(
+            max_age=1,
+            reid_max_age=8,
+            instant_confirm_score=0.95,
+            reid_false_alarms=1e6,  # as many as there are pairs: chance decides nothing
+            **settings,
+        )
         done, reported = [], 0
         for frame in film(rng, 12, 80, extent, silent=(0, 6, 7)):
             set_device(seed=int(rng.integers(9)))
@@ -193,6 +204,7 @@ class TestTable:
         assert len(camera.rounds) > 30
         assert camera.most_lost > 5
         assert reported > 100
+        assert camera.here.impostors.sum() > 100
         assert {kernel, "blend_kernel", "fill"} <= set(done)
         # Where births get identities at once, confirmations are never tracks with features.
         assert ("copy on device" in done) == (settings.get("min_hits") != 0)
@@ -245,5 +257,12 @@ class TestTable:
             _core.associate_steps([camera.there], [step])
         with pytest.raises(ValueError, match="embeddings: expected an array where"):
             camera.there.prepare(f.boxes, f.scores, f.classes, nan, norms, norms, device)
+        device = camera.features.bind(camera.there, len(f), spare=16 - camera.features.size)
+        here = np.linalg.norm(f.embeddings, axis=1)
+        there = Array(f.embeddings), Array(here), here
+        high = np.ones_like(f.scores)  # one round alone compares features
+        step = camera.there.prepare(f.boxes, high, f.classes, *there, device)
+        with pytest.raises(ValueError, match="buffers of a comparison: too small"):
+            _core.associate_steps([camera.there], [step])
         for frame in frames[1:]:
             camera.step(frame)

@@ -1,4 +1,4 @@
-"""Sets of crops: checks, joining, files; folders of images; how boxes become images."""
+"""Crop sets: checks, joining, files. Folders of images. Cutting boxes as images."""
 
 import dataclasses
 import json
@@ -82,12 +82,12 @@ def test_the_set_is_checked(change, message):
         max_size=4,
     )
 )
-def test_joined_sets_keep_who_is_who(shapes):
+def test_joined_sets_keep_their_tracklets(shapes):
     sets = [crop_set(n, (3, 2), clips, tracklets, seed) for n, clips, tracklets, seed in shapes]
     joined = CropSet.concatenate(sets)
     assert len(joined) == sum(map(len, sets))
     rows = [(s, i) for s in range(len(sets)) for i in range(len(sets[s]))]
-    people = {}  # a tracklet of a set <-> a number
+    people = {}  # tracklet of a set <-> new number
     for k, (s, i) in enumerate(rows):
         np.testing.assert_array_equal(joined.images[k], sets[s].images[i])
         assert joined.frames[k] == sets[s].frames[i]
@@ -252,12 +252,12 @@ def test_a_folder_of_images(tmp_path):
     assert crops.skipped == ()
 
 
-def test_images_that_cannot_be_read_are_skipped_counted_and_named(tmp_path):
+def test_unreadable_images_are_skipped_counted_and_named(tmp_path):
     for name in ("1.jpg", "3.jpg", "5.png"):
         write(tmp_path / "a" / name, size=(64, 32))
     whole = (tmp_path / "a" / "3.jpg").read_bytes()
     (tmp_path / "a" / "2.jpg").write_bytes(b"no image")
-    (tmp_path / "a" / "3.jpg").write_bytes(whole[: len(whole) * 2 // 3])  # OpenCV reads this one
+    (tmp_path / "a" / "3.jpg").write_bytes(whole[: len(whole) * 2 // 3])  # OpenCV would read it
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "4.png").write_bytes(b"")
     with pytest.warns(UserWarning, match=r"3 of 5 images cannot be read.*the first is .*/a/2\.jpg"):
@@ -267,7 +267,7 @@ def test_images_that_cannot_be_read_are_skipped_counted_and_named(tmp_path):
     assert crops.clip_names == (f"{tmp_path.name}/a",)
 
 
-def test_bytes_after_the_end_of_a_jpeg_do_no_harm(tmp_path):
+def test_bytes_after_the_end_of_a_jpeg_are_ignored(tmp_path):
     write(tmp_path / "1.jpg", (40, 40, 40))
     with (tmp_path / "1.jpg").open("ab") as file:
         file.write(b"a camera's notes")
@@ -287,7 +287,7 @@ def test_no_images(tmp_path):
         read_image_folder(tmp_path, (8, 4))
 
 
-def test_digests_tell_content_and_size():
+def test_digests_depend_on_content_and_size():
     images = np.arange(4 * 6 * 2 * 3, dtype=np.uint8).reshape(4, 6, 2, 3)
     images[3] = images[1]
     known = digests(images)

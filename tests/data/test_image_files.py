@@ -1,4 +1,4 @@
-"""Images are read, and what would fill the memory is refused before."""
+"""Images are read, and images that would fill the memory are rejected before decoding."""
 
 import os
 import struct
@@ -16,7 +16,7 @@ IMAGE = np.random.default_rng(0).integers(0, 256, (37, 21, 3), np.uint8)
 
 
 def png(width, height, chunks=((b"IDAT", b""),)):
-    """A file that declares a size."""
+    """Return a PNG that declares a size."""
 
     def chunk(kind, data):
         crc = struct.pack(">I", zlib.crc32(kind + data))
@@ -42,7 +42,7 @@ def test_lossless_webp_with_transparency_is_read(tmp_path):
 
 
 def large_png(_):
-    # 20,000 rows of zeros, well packed: it is whole, and would decode.
+    # 20,000 rows of zeros, compressed. The file is complete and could be decoded.
     rows = zlib.compress(bytes((3 * 20_000 + 1) * 1000)) * 1
     return png(20_000, 20_000, [(b"IDAT", rows)])
 
@@ -78,7 +78,7 @@ def large_lossless_webp(_):
         (".webp", large_lossless_webp),
     ],
 )
-def test_the_size_is_looked_at_before_it_is_decoded(tmp_path, monkeypatch, suffix, enlarge):
+def test_the_size_is_checked_before_decoding(tmp_path, monkeypatch, suffix, enlarge):
     path = tmp_path / f"image{suffix}"
     path.write_bytes(enlarge(cv2.imencode(suffix, IMAGE)[1].tobytes()))
     monkeypatch.setattr(cv2, "imdecode", None)
@@ -86,7 +86,7 @@ def test_the_size_is_looked_at_before_it_is_decoded(tmp_path, monkeypatch, suffi
         read_image(path)
 
 
-def test_a_chunk_that_is_not_there_is_not_allocated(tmp_path, monkeypatch):
+def test_a_missing_chunk_is_not_allocated(tmp_path, monkeypatch):
     path = tmp_path / "image.png"
     data = cv2.imencode(".png", IMAGE)[1].tobytes()
     place = data.index(b"IDAT") - 4
@@ -122,7 +122,7 @@ def test_a_folder_with_a_pipe_and_a_device(tmp_path):
 
 @pytest.mark.parametrize("between", [b"\x00", b"\xff\xff\xff", b"\x00\x12\xff", b"\xff\xd0"])
 def test_bytes_between_the_markers_of_a_jpeg(between, tmp_path):
-    """Cheap cameras write them; OpenCV reads on."""
+    """Some cameras write them, and OpenCV accepts them."""
     image = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
     data = cv2.imencode(".jpg", image)[1].tobytes()
     at = data.index(b"\xff\xdb")

@@ -1,4 +1,4 @@
-"""Crops of labelled people: who is on them, and of which source."""
+"""Labelled crops: their identities and sources."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Market-1501: names, the held-out part, what is left out."""
+"""Market-1501: file names, the held-out part, images that are left out."""
 
 import cv2
 import numpy as np
@@ -26,10 +26,10 @@ def root(tmp_path):
     return folder.parent
 
 
-def test_names_say_identity_camera_sequence_and_frame(root):
+def test_names_contain_identity_camera_sequence_and_frame(root):
     market = read_market1501(root, (8, 4), "all")
     assert len(market.crops) == 26
-    # By clip and time, not by identity.
+    # Sorted by clip and time, not by identity.
     assert market.identities.tolist() == [*range(2, 41, 3), *range(2, 41, 3)]
     assert market.identities.dtype == np.int64
     assert market.cameras.tolist() == [1] * 13 + [6] * 13
@@ -64,7 +64,7 @@ def test_both_folders_are_the_data_set(root):
     assert not is_market1501(root / "none")
 
 
-def test_an_unreadable_image_keeps_labels_in_step(root):
+def test_labels_still_match_after_an_unreadable_image(root):
     folder = root / "bounding_box_train"
     (folder / "0005_c1s2_001005_01.jpg").write_bytes(b"")
     with pytest.warns(UserWarning, match=r"1 of 20 images .* first is .*0005_c1s2_001005_01\.jpg"):
@@ -76,7 +76,7 @@ def test_an_unreadable_image_keeps_labels_in_step(root):
     assert market.cameras.tolist() == [1] * 9 + [6] * 10
 
 
-def test_nothing_there(tmp_path, root):
+def test_missing_data(tmp_path, root):
     for missing in (tmp_path / "none", tmp_path):
         with pytest.raises(FileNotFoundError, match=r"images of Market-1501 \(train\).*found none"):
             read_market1501(missing, (8, 4))
@@ -102,7 +102,7 @@ def test_the_real_data_set(data_root):
     assert all(name[0] == "c" and name[2] == "s" for name in train.crops.clip_names)
     assert train.crops.frames.min() >= 1
     assert train.crops.skipped == ()
-    # People, not noise: neighbouring pixels are alike, images of a set are not.
+    # Real images: neighbouring pixels are similar, different images are not.
     images = held_out.crops.images.astype(float)
     assert np.abs(np.diff(images, axis=1)).mean() < 25
     assert images.mean(axis=(1, 2, 3)).std() > 5

@@ -73,7 +73,7 @@ def test_mot17_reads_and_writes_back_the_same_numbers(
 def test_mot17_boxes_are_zero_based_corners(data_root: Path) -> None:
     sequence = Sequence.open(data_root / "MOT17" / "train" / "MOT17-09-FRCNN")
     assert (sequence.frame_rate, sequence.length) == (30, 525)
-    # The file's first line of frame 170: 170,-1,1001.4,18.3,400,1062.7,1
+    # First line of frame 170 in the file: 170,-1,1001.4,18.3,400,1062.7,1
     expected = np.array([1000.4, 17.3, 1400.4, 1080.0, 1], np.float32)
     first = sequence.detections()[170][0]
     np.testing.assert_array_equal(first, expected)
@@ -156,7 +156,7 @@ def test_class_column(tmp_path: Path, text: str, width: int) -> None:
 
 @pytest.mark.parametrize(("scores", "read"), [(("-1", "-1.0"), [1, 1]), (("-1", "0.5"), [-1, 0.5])])
 def test_unknown_scores_are_one(tmp_path: Path, scores: tuple[str, str], read: list[float]) -> None:
-    """Where all are -1; beside others it is a score."""
+    """Only if all are -1. Otherwise -1 is a score."""
     lines = [f"1,-1,1,1,5,5,{score},-1,-1,-1\n" for score in scores]
     (tmp_path / "det.txt").write_text("".join(lines))
     assert read_detections(tmp_path / "det.txt")[1][:, 4].tolist() == read
@@ -191,7 +191,7 @@ def test_select_sequences(tmp_path: Path) -> None:
         sequences(tmp_path / "results")
 
 
-def test_name_beats_part_of_a_name(tmp_path: Path) -> None:
+def test_a_full_name_has_priority_over_a_part(tmp_path: Path) -> None:
     folder(tmp_path, "crowd")
     folder(tmp_path, "crowd-hard")
     assert [s.name for s in sequences(tmp_path, "crowd")] == ["crowd"]
@@ -459,22 +459,22 @@ def test_written_sequence_reads_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("detections", "message"),
     [
-        ({}, "detections: expected frames 1 to their number"),
-        ({2: np.empty((0, 5))}, r"detections: expected frames 1 to their number, got \[2\]"),
+        ({}, "detections: expected consecutive frames from 1"),
+        ({2: np.empty((0, 5))}, r"detections: expected consecutive frames from 1, got \[2\]"),
         ({1: np.ones((2, 4))}, r"detections, frame 1: expected \(N, 5\) or \(N, 6\), got \(2, 4\)"),
         ({1: [[0, 0, 1, np.nan, 1]]}, r"det\.txt:1: expected finite numbers"),
         ({1: [[0, 0, 0.001, 1, 1]]}, r"det\.txt:1: expected a positive width"),
         ({1: [[0, 0, 1, 1, 1]], 2: [[0, 0, 1, 1, 1, 3]]}, r"det\.txt:2: expected 7 columns"),
     ],
 )
-def test_sequence_that_would_not_read_back(
+def test_a_sequence_that_cannot_be_read_back(
     tmp_path: Path, detections: dict[int, object], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
         write_sequence(tmp_path, "crowd", 30, (64, 48), detections)
 
 
-def test_ground_truth_that_would_not_read_back(tmp_path: Path) -> None:
+def test_ground_truth_that_cannot_be_read_back(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"gt\.txt:2: expected a frame from 1 to 1"):
         write_sequence(tmp_path, "crowd", 30, (64, 48), {1: np.empty((0, 5))}, one_person(2))
 
@@ -499,7 +499,7 @@ def test_frames_without_detections_take_no_memory(tmp_path: Path) -> None:
             read(det)
 
 
-def test_a_sequence_of_more_frames_than_there_can_be(tmp_path: Path) -> None:
+def test_a_sequence_with_too_many_frames(tmp_path: Path) -> None:
     path = folder(tmp_path, "crowd")
     ini = path / "seqinfo.ini"
     ini.write_text(ini.read_text().replace("seqLength=3", "seqLength=2147483647"))
@@ -516,7 +516,7 @@ def test_a_sequence_of_more_frames_than_there_can_be(tmp_path: Path) -> None:
         ("img1/000001.jpg", lambda sequence: sequence.frame(1)),
     ],
 )
-def test_a_pipe_is_not_waited_for(
+def test_a_pipe_does_not_block(
     tmp_path: Path, name: str, read: Callable[[Sequence], object]
 ) -> None:
     path = folder(tmp_path, "crowd")
@@ -528,7 +528,7 @@ def test_a_pipe_is_not_waited_for(
         read(sequence)
 
 
-def test_a_folder_of_frames_that_no_system_has(tmp_path: Path) -> None:
+def test_an_invalid_name_of_the_frames_folder(tmp_path: Path) -> None:
     path = folder(tmp_path, "crowd")
     ini = path / "seqinfo.ini"
     ini.write_text(ini.read_text().replace("imDir=img1", "imDir=" + "a" * 5000))
@@ -538,13 +538,13 @@ def test_a_folder_of_frames_that_no_system_has(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "line", ["1,-1,1,1,4294967296,5,.5", "1,-1,1,1,5,5,2e9", "1,-1,-2e9,1,5,5,1"]
 )
-def test_detections_that_no_tracker_takes(tmp_path: Path, line: str) -> None:
+def test_detections_that_a_tracker_rejects(tmp_path: Path, line: str) -> None:
     (tmp_path / "det.txt").write_text(line + "\n")
     with pytest.raises(ValueError, match=r"det\.txt:1: expected"):
         read_detections(tmp_path / "det.txt")
 
 
-def test_frames_are_found_by_any_integer(tmp_path: Path) -> None:
+def test_frames_are_found_by_any_integer_type(tmp_path: Path) -> None:
     (tmp_path / "det.txt").write_text("2,-1,1,2,3,4,0.5\n")
     detections = read_detections(tmp_path / "det.txt", 3)
     for two in (2, np.int64(2), np.int32(2)):

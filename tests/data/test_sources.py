@@ -1,4 +1,4 @@
-"""Sources are told apart by what is there."""
+"""The kind of a source is detected from its files."""
 
 import shutil
 
@@ -81,7 +81,7 @@ def test_a_root_of_sequences(mot):
     assert crops.frames.tolist() == [1, 2] * 2
     assert crops.tracklets.tolist() == [0, 0, 1, 1]
     assert read_sources([mot], SIZE, sequences=["07"]).clip_names == ("MOT17-07-SDP",)
-    # The variants of a sequence are the same frames.
+    # Variants of a sequence have the same frames.
     for sequences in (None, ["05"]):
         with pytest.raises(ValueError, match=r"detector: expected one of DPM, FRCNN, SDP"):
             read_sources([mot], SIZE, sequences=sequences)
@@ -113,7 +113,7 @@ def test_a_video(video):
 
 
 def test_some_frames_of_footage(video, mot):
-    """The others leave no trace: what was linked to them is linked to nothing."""
+    """Other frames are not used, also not for links."""
     path, text = video
     for frames, found in ((range(1, 3), [0, 0]), (range(2, 9), [-1])):
         crops = read_sources([path], SIZE, detections=[text], frames=frames)
@@ -136,10 +136,10 @@ def test_a_video_is_decoded_up_to_the_last_chosen_frame(video, monkeypatch):
     assert decoded == [1]
 
 
-def test_frames_that_are_not_there(video, mot, folder):
+def test_missing_frames(video, mot, folder):
     path, text = video
     for source, files in (([path], [text]), ([mot / "MOT17-07-SDP"], None)):
-        with pytest.raises(ValueError, match=r"frames: expected some that .* in, got 3-9"):
+        with pytest.raises(ValueError, match=r"frames: expected frames with det.*, got 3-9"):
             read_sources(source, SIZE, detections=files, frames=range(3, 10))
     with pytest.raises(ValueError, match="frames: expected a video or a MOTChallenge source"):
         read_sources([folder], SIZE, frames=range(1, 2))
@@ -165,7 +165,7 @@ def test_several_sources(market, mot, folder, video, tmp_path):
     assert crops.size == SIZE
 
 
-def test_nothing_there(tmp_path):
+def test_missing_sources(tmp_path):
     with pytest.raises(ValueError, match="paths: expected one source or more, got none"):
         read_sources([], SIZE)
     with pytest.raises(FileNotFoundError, match=r"expected a folder or a video, got .*none"):
@@ -176,7 +176,7 @@ def test_nothing_there(tmp_path):
 
 def test_no_crop_in_a_video(video):
     path, text = video
-    text.write_text("1,-1,11,3,20,9,0.9\n")  # too small to be of use
+    text.write_text("1,-1,11,3,20,9,0.9\n")  # too small to be used
     with pytest.raises(ValueError, match=r"expected person crops in .*street\.avi, found none"):
         read_sources([path], SIZE, detections=[text])
 
@@ -194,12 +194,12 @@ def test_detections_and_videos_go_together(video, folder):
             read_sources(paths, SIZE, detections=files)
 
 
-def test_a_file_that_is_no_video(video, tmp_path):
+def test_a_file_that_is_not_a_video(video, tmp_path):
     with pytest.raises(ValueError, match=r"path: expected a video, got .*street\.txt"):
         read_sources([video[1]], SIZE, detections=[video[1]])
 
 
-def test_what_only_motchallenge_has(folder, mot):
+def test_arguments_for_motchallenge_only(folder, mot):
     with pytest.raises(ValueError, match="sequences: expected a MOTChallenge source with it"):
         read_sources([folder], SIZE, sequences=["09"])
     with pytest.raises(ValueError, match="detector: expected a MOTChallenge source with it"):

@@ -1,4 +1,4 @@
-"""Strict links and people in view together, against loops."""
+"""Strict links, and people in view together, compared with loops."""
 
 import dataclasses
 from itertools import combinations
@@ -22,7 +22,7 @@ def iou_loop(a, b):
 
 
 def link_loop(boxes):
-    """Chains as sets of (frame, row), by the definition."""
+    """Return chains as sets of (frame, row), by the definition."""
     chains = {(t, i): {(t, i)} for t in boxes for i in range(len(boxes[t]))}
     for t in sorted(boxes):
         if t + 1 not in boxes:
@@ -62,7 +62,7 @@ def test_a_person_who_walks_is_one_tracklet():
 def test_a_frame_without_the_person_ends_a_tracklet():
     boxes = frames([box(0)], [box(1)], [], [box(2)], [box(3)])
     assert as_lists(link(boxes)) == {1: [0], 2: [0], 3: [], 4: [1], 5: [1]}
-    boxes = {t: boxes[t] for t in (1, 2, 4, 5)}  # a frame that is not there at all
+    boxes = {t: boxes[t] for t in (1, 2, 4, 5)}  # frame 3 is missing
     assert as_lists(link(boxes)) == {1: [0], 2: [0], 4: [1], 5: [1]}
 
 
@@ -136,7 +136,7 @@ def test_iou_against_the_loop(a, b):
 
 
 def crop_set(rows):
-    """Of (clip, frame, tracklet) rows."""
+    """Make a crop set from rows (clip, frame, tracklet)."""
     rows = np.array(rows, np.int64).reshape(-1, 3)
     return CropSet(
         images=np.zeros((len(rows), 1, 1, 3), np.uint8),
@@ -147,7 +147,7 @@ def crop_set(rows):
     )
 
 
-def test_who_was_in_view_together():
+def test_people_in_view_together():
     crops = crop_set(
         [(0, 1, 5), (0, 1, 2), (0, 1, -1), (0, 2, 5), (0, 2, 7), (1, 1, 9), (1, -1, 8), (1, -1, 9)]
     )
@@ -156,7 +156,7 @@ def test_who_was_in_view_together():
     assert pairs.tolist() == [[2, 5], [5, 7]]
 
 
-def test_nobody_in_view_together():
+def test_no_people_in_view_together():
     for rows in ([], [(0, 1, 3)], [(0, 1, 3), (1, 1, 4)], [(0, 1, -1), (0, 1, -1)]):
         pairs = in_view_together(crop_set(rows))
         assert pairs.shape == (0, 2)

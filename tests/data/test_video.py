@@ -1,4 +1,4 @@
-"""Videos, and the crops of footage."""
+"""Videos, and crops of videos and sequences."""
 
 import cv2
 import numpy as np
@@ -21,12 +21,12 @@ SIZE = (16, 8)
 
 
 def frame(t, height=64, width=96):
-    """A frame whose pixels differ from place to place and from frame to frame."""
+    """Return a frame with different pixels at each place and time."""
     y, x = np.mgrid[:height, :width]
     return np.stack([x * 2, y * 3, np.full_like(x, 20 * t)], axis=2).astype(np.uint8)
 
 
-def write_video(path, frames, codec="FFV1"):  # FFV1 loses nothing
+def write_video(path, frames, codec="FFV1"):  # FFV1 is lossless
     height, width = frames[0].shape[:2]
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), 10, (width, height))
     assert writer.isOpened()
@@ -42,7 +42,7 @@ def video(tmp_path):
 
 
 def detections(path, *lines):
-    """``frame, left, top, width, height``, from 1."""
+    """Write lines ``frame, left, top, width, height``, from 1."""
     rows = [f"{t},-1,{left},{top},{width},{height},0.9\n" for t, left, top, width, height in lines]
     path.write_text("".join(rows))
     return path
@@ -54,12 +54,12 @@ def detections(path, *lines):
 def test_frames_are_numbered_from_1_and_bgr(video):
     opened = Video(str(video))
     assert len(opened) == 4
-    for _ in range(2):  # iterating again starts again
+    for _ in range(2):  # each iteration starts at the first frame
         seen = list(opened)
         assert [t for t, _ in seen] == [1, 2, 3, 4]
         for t, image in seen:
             assert image.dtype == np.uint8
-            assert np.abs(image.astype(int) - frame(t)).max() <= 2  # of YUV
+            assert np.abs(image.astype(int) - frame(t)).max() <= 2  # error of YUV
     assert seen[0][1] is not seen[1][1]
 
 
@@ -68,10 +68,10 @@ def test_a_compressed_video(tmp_path):
     assert [t for t, _ in Video(path)] == [1, 2, 3]
 
 
-def test_a_container_that_does_not_say_its_length(video, monkeypatch):
+def test_a_container_without_its_length(video, monkeypatch):
     capture = cv2.VideoCapture
 
-    class Silent:  # it has a capture, since subclasses of OpenCV's types crash
+    class Silent:  # contains a capture, since subclasses of OpenCV's types crash
         def __init__(self, path):
             self.capture = capture(path)
 
@@ -100,7 +100,7 @@ def test_no_video(tmp_path):
 
 
 def test_a_damaged_video(tmp_path):
-    path = tmp_path / "broken.jpg"  # OpenCV opens it by its name
+    path = tmp_path / "broken.jpg"  # OpenCV opens it because of its suffix
     path.write_bytes(b"no image")
     with pytest.raises(ValueError, match=r"expected a video, got .*broken\.jpg"):
         list(Video(path))
@@ -131,7 +131,7 @@ def test_crops_are_cut_from_their_frames(video, tmp_path):
     np.testing.assert_allclose(red.mean(axis=(1, 2)), [20, 20, 40, 60], atol=3)  # RGB
 
 
-def test_of_long_footage_some_frames_are_kept(video, tmp_path, monkeypatch):
+def test_long_footage_uses_only_some_frames(video, tmp_path, monkeypatch):
     path = detections(tmp_path / "det.txt", *((t, 10 + t, 3, 20, 40) for t in range(1, 5)))
     monkeypatch.setattr("sslmot.data.video.MOST_CROPS", 2)
     crops = read_video_crops(video, path, SIZE)
@@ -152,7 +152,7 @@ def test_detections_that_match_no_frame(video, tmp_path, lines, got):
         read_video_crops(video, path, SIZE)
 
 
-def test_detections_beyond_the_end_are_doubtful(video, tmp_path):
+def test_detections_beyond_the_end_give_a_warning(video, tmp_path):
     path = detections(tmp_path / "det.txt", (4, 1, 1, 20, 40), (90, 1, 1, 20, 40))
     with pytest.warns(UserWarning, match="has 4 frames, .* up to frame 90: do they belong"):
         crops = read_video_crops(video, path, SIZE)
@@ -199,7 +199,7 @@ def test_boxes_are_clipped_to_the_frame():
     assert len(crops) == 1
 
 
-def test_small_boxes_and_those_out_of_the_frame_are_left_out():
+def test_small_boxes_and_boxes_outside_the_frame_are_left_out():
     found = {
         1: rows(
             [10, 10, 20, 10 + MIN_HEIGHT],
@@ -225,14 +225,14 @@ def test_frames_without_detections_and_detections_without_frames():
     assert crops.clip_names == ("a",)
 
 
-def test_scores_and_classes_are_not_looked_at():
+def test_scores_and_classes_are_not_used():
     found = {1: np.array([[0, 0, 20, 40, -3, 1], [40, 0, 60, 40, 60, 7]], np.float32)}
     assert len(crops_of_frames([(1, frame(1))], found, SIZE, "a")) == 2
 
 
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.lists(st.integers(0, 70), max_size=3), min_size=1, max_size=4))
-def test_rows_stay_in_step(lefts):
+def test_rows_match(lefts):
     found = {t: rows(*([x, 4, x + 20, 44] for x in xs)) for t, xs in enumerate(lefts, 1)}
     crops = crops_of_frames([(t, frame(t)) for t in found], found, SIZE, "a")
     expected = [(t, b) for t, boxes in found.items() for b in boxes]
@@ -250,7 +250,7 @@ def test_a_sequence_by_its_public_detections(data_root, tmp_path):
     if not source.is_dir():
         pytest.skip(f"no {source}")
     whole = Sequence.open(source)
-    # Its first three frames as a sequence of their own, without any labels.
+    # A sequence of its first three frames, without labels.
     (tmp_path / "MOT17-09-FRCNN" / "det").mkdir(parents=True)
     text = (source / "seqinfo.ini").read_text().replace("seqLength=525", "seqLength=3")
     (tmp_path / "MOT17-09-FRCNN" / "seqinfo.ini").write_text(text)

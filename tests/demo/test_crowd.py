@@ -19,7 +19,7 @@ def crowd() -> Crowd:
 
 
 def put(crowd, places):
-    """Let everybody stand still, facing right, at places (x, depth)."""
+    """Let all people stand still, facing right, at places (x, depth)."""
     walk = crowd._walk
     for part in (walk.heading, walk.phase, walk.swing):
         part[:] = 0
@@ -40,7 +40,7 @@ def test_everything_follows_from_the_seed():
     assert not np.array_equal(third.truth(3).boxes, one.truth(3).boxes)
 
 
-def test_what_is_handed_out_belongs_to_the_caller():
+def test_returned_arrays_belong_to_the_caller():
     crowd = Crowd(SMALL)
     before = crowd.truth(0)
     for array in (crowd.frame(0), crowd.detections(0), crowd.labels(0), *crowd.truth(0)):
@@ -65,16 +65,16 @@ def test_shapes_and_types(crowd):
 @pytest.mark.parametrize(
     ("name", "value"),
     [("people", 251), ("frames", 0), ("width", 10), ("frame_rate", 0), ("misses", 1.5),
-     ("jitter", float("nan")), ("seed", -1)],
+     ("jitter", float("nan")), ("seed", -1), ("people", 2.0), ("width", "640"), ("noise", True)],
 )  # fmt: skip
 def test_config_names_the_wrong_field(name, value):
-    with pytest.raises(ValueError, match=f"^{name}: expected .* got {value}"):
+    with pytest.raises(ValueError, match=f"^{name}: expected .* got {value!r}$"):
         CrowdConfig(**{name: value})
 
 
 @pytest.mark.parametrize("t", [-1, 60])
 @pytest.mark.parametrize("method", ["frame", "truth", "labels", "detections"])
-def test_no_such_frame(crowd, method, t):
+def test_frame_number_out_of_range(crowd, method, t):
     with pytest.raises(IndexError, match=f"t: expected 0 to 59, got {t}"):
         getattr(crowd, method)(t)
 
@@ -95,28 +95,28 @@ def test_pixels_of_a_person_lie_inside_the_box(crowd):
                     np.testing.assert_allclose(seen, box, atol=1.5)
 
 
-def test_people_are_painted_where_the_truth_says(crowd):
-    nobody = Crowd(replace(PERFECT, people=0))
-    assert len(nobody.detections(0)) == len(nobody.truth(0).ids) == 0
+def test_people_are_drawn_at_their_ground_truth(crowd):
+    no_people = Crowd(replace(PERFECT, people=0))
+    assert len(no_people.detections(0)) == len(no_people.truth(0).ids) == 0
     for t in (0, 30):
-        frame, empty = crowd.frame(t).astype(int), nobody.frame(t).astype(int)
+        frame, empty = crowd.frame(t).astype(int), no_people.frame(t).astype(int)
         painted = np.abs(frame - empty).max(axis=2) > 12
         assert painted[crowd.labels(t) > 0].mean() > 0.9
         outside = np.ones(painted.shape, bool)
         for x1, y1, x2, y2 in crowd.truth(t).boxes:
             outside[max(0, int(y1) - 1) : int(y2) + 2, max(0, int(x1) - 1) : int(x2) + 2] = False
-        # There, people leave nothing but their shadows.
+        # Elsewhere, people change only the shadows.
         assert (frame - empty)[outside].max() <= 1
         assert (frame - empty)[outside].min() < -20
 
 
-def test_who_stands_behind_is_hidden():
+def test_a_person_behind_another_is_hidden():
     crowd = put(Crowd(replace(PERFECT, people=2)), [(0.4, 8.6), (0.4, 8.0)])
     ids, boxes, visibility = crowd.truth(0)
     assert ids.tolist() == [1, 2]
     assert visibility[0] < 0.35
     assert visibility[1] == 1
-    assert boxes[1, 3] > boxes[0, 3]  # who is nearer stands lower in the picture
+    assert boxes[1, 3] > boxes[0, 3]  # the nearer person is lower in the picture
     (detection,) = crowd.detections(0)
     np.testing.assert_allclose(detection[:4], boxes[1], atol=0.01)
 
@@ -133,10 +133,10 @@ def test_scenery_hides_people():
     alone = put(Crowd(replace(PERFECT, people=1)), places[:1])
     assert alone.truth(0).visibility.tolist() == [0]
     assert len(alone.detections(0)) == 0
-    nobody = Crowd(replace(PERFECT, people=0))
+    no_people = Crowd(replace(PERFECT, people=0))
     x1, y1, x2, y2 = alone.truth(0).boxes[0].astype(int)
-    head = slice(y1, (y1 + y2) // 2), slice(x1, x2)  # the shadow falls lower
-    assert np.array_equal(alone.frame(0)[head], nobody.frame(0)[head])
+    head = slice(y1, (y1 + y2) // 2), slice(x1, x2)  # the shadow is lower
+    assert np.array_equal(alone.frame(0)[head], no_people.frame(0)[head])
 
 
 def test_detections_are_plausible():
@@ -154,7 +154,7 @@ def test_detections_are_plausible():
         assert score.max() < 1
 
 
-def test_detections_follow_what_is_seen(crowd):
+def test_detections_follow_the_visible_part(crowd):
     for t in range(0, 60, 5):
         _, boxes, visibility = crowd.truth(t)
         detections = crowd.detections(t)
@@ -165,7 +165,7 @@ def test_detections_follow_what_is_seen(crowd):
 
 
 def test_partly_hidden_people_score_less():
-    crowds = (  # beside somebody, and partly behind
+    crowds = (  # beside another person, and partly behind
         put(Crowd(replace(PERFECT, people=2)), [(x, 8.6), (0.4, 8.0)]) for x in (-0.6, 0.32)
     )
     (beside, behind), (whole, part) = zip(
@@ -198,11 +198,11 @@ def test_people_often_vanish_and_come_back():
     returns = 0
     for track in seen.T[1:]:
         shown = np.flatnonzero(track > 0.5)
-        # Hidden for at least a third of a second, while in the frame.
+        # Hidden for at least a third of a second, inside the frame.
         gaps = [track[a + 1 : b] for a, b in pairwise(shown) if b - a > 10]
         returns += sum(bool((gap < 0.15).any()) and not np.isnan(gap).any() for gap in gaps)
     assert returns >= 8
-    assert np.nanmax(seen[:, 1:], axis=0).min() > 0.9  # everybody shows at some time
+    assert np.nanmax(seen[:, 1:], axis=0).min() > 0.9  # each person is visible at some time
 
 
 @pytest.mark.parametrize("frame_rate", [2, 10, 60])
@@ -221,7 +221,7 @@ def test_any_size(width, height, people):
     assert np.isfinite(crowd.detections(1)).all()
 
 
-def test_embedding_crowd_is_dense_and_recognisable():
+def test_embedding_crowd_is_dense_and_visible():
     path = Path(__file__).parents[2] / "benchmarks" / "crowd.py"
     embedding_crowd = runpy.run_path(str(path))["embedding_crowd"]
     first, *_, last = frames = list(embedding_crowd(100, 20, 256, misses=0))

@@ -1,4 +1,4 @@
-"""Scores: two packages that count alike, known answers, and what goes wrong."""
+"""Tracking scores: agreement of two packages, known answers, errors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NINE = "MOT17-09-FRCNN"
 
 
 def pairwise_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """IoU of (N, 4) and (M, 4) xyxy boxes."""
+    """Compute the IoU of (N, 4) and (M, 4) xyxy boxes."""
     overlap = np.minimum(a[:, None, 2:], b[:, 2:]) - np.maximum(a[:, None, :2], b[:, :2])
     intersection = overlap.clip(0).prod(axis=2)
     areas = [(boxes[:, 2:] - boxes[:, :2]).prod(axis=1) for boxes in (a, b)]
@@ -30,7 +30,7 @@ def pairwise_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def greedy_iou_tracks(sequence: Sequence, score: float, patience: int = 30) -> list[FrameResult]:
-    """Give each detection the identity of the track it overlaps most: a tracker to be scored."""
+    """Give each detection the id of the track with the largest IoU: a simple tracker to score."""
     results: list[FrameResult] = []
     ids, boxes, seen = np.empty(0, np.int64), np.empty((0, 4), np.float32), np.empty(0, np.int64)
     for t, detections in sequence.detections().items():
@@ -56,7 +56,7 @@ def greedy_iou_tracks(sequence: Sequence, score: float, patience: int = 30) -> l
 
 
 def considered(gt: GroundTruth) -> list[FrameResult]:
-    """The people that are scored, as a tracker would report them."""
+    """Return the scored people as tracking results."""
     keep = gt.considered & (gt.classes == 1)
     return [
         FrameResult(
@@ -98,7 +98,7 @@ def test_agreement_on_mot17(mot17: Path, tmp_path: Path, score: float) -> None:
 
 
 @pytest.mark.processor
-def test_agreement_on_the_sequences_that_motmetrics_ships(tmp_path: Path) -> None:
+def test_agreement_on_the_sequences_of_motmetrics(tmp_path: Path) -> None:
     data = Path(motmetrics.__file__).parent / "data"
     for name in ("TUD-Campus", "TUD-Stadtmitte"):
         gt = (data / name / "gt.txt").read_text()
@@ -111,7 +111,7 @@ def test_agreement_on_the_sequences_that_motmetrics_ships(tmp_path: Path) -> Non
         shutil.copy(data / name / "test.txt", tmp_path / "results" / f"{name}.txt")
     scores = assert_agreement(tmp_path, tmp_path / "results")
     assert list(scores) == ["TUD-Campus", "TUD-Stadtmitte", COMBINED]
-    # motmetrics's own README prints IDF1 55.8 and 64.5, MOTA 52.6 and 56.4 for these.
+    # The README of motmetrics has IDF1 55.8 and 64.5, MOTA 52.6 and 56.4 for these.
     assert scores["TUD-Campus"].mota == pytest.approx(52.6, abs=0.05)
     assert scores["TUD-Campus"].idf1 == pytest.approx(55.8, abs=0.05)
     assert scores["TUD-Stadtmitte"].mota == pytest.approx(56.4, abs=0.05)
@@ -129,7 +129,7 @@ def test_perfect_results(mot17: Path, tmp_path: Path) -> None:
 
 
 def crowd(root: Path, name: str = "crowd", length: int = 10, people: int = 2) -> Sequence:
-    """People who stand side by side."""
+    """Write a sequence of people who stand side by side."""
     frames, ids = (x.ravel() + 1 for x in np.mgrid[:length, :people])
     corner = np.stack([ids * 30, np.full(len(ids), 10)], axis=1).astype(np.float32)
     ones = np.ones(len(ids))
@@ -180,7 +180,7 @@ def test_malformed_time(tmp_path: Path, text: str) -> None:
 
 
 def test_preprocessing_of_distractors(tmp_path: Path) -> None:
-    """A result on a distractor is no error; MOT20 counts vehicles so, MOT17 does not."""
+    """A result on a distractor is not an error. Vehicles are distractors in MOT20, not in MOT17."""
     for name, errors in (("MOT17-01", 10), ("MOT20-01", 0)):
         sequence = crowd(tmp_path, name)
         results = considered(sequence.ground_truth())
@@ -204,7 +204,7 @@ def test_mot15_is_not_preprocessed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("people", [0, 2])
 @pytest.mark.parametrize("tracks", [0, 2])
-def test_nobody_there(tmp_path: Path, people: int, tracks: int) -> None:
+def test_no_people_or_no_tracks(tmp_path: Path, people: int, tracks: int) -> None:
     sequence = crowd(tmp_path, people=tracks)
     write_results(tmp_path / "crowd.txt", considered(sequence.ground_truth()))
     crowd(tmp_path, people=people)
@@ -214,8 +214,8 @@ def test_nobody_there(tmp_path: Path, people: int, tracks: int) -> None:
     assert (second["fp"], second["fn"]) == (scores.fp, scores.fn)
 
 
-def test_where_the_two_differ(tmp_path: Path) -> None:
-    """The one known difference: motmetrics goes back to a person's last identity, over a gap.
+def test_difference_of_motmetrics_and_trackeval(tmp_path: Path) -> None:
+    """The only known difference: motmetrics prefers the last identity before a gap.
 
     https://github.com/cheind/py-motmetrics/issues/132
     """
@@ -291,7 +291,7 @@ def test_missing_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
                 call()
 
 
-def test_import_leaves_the_packages_alone() -> None:
+def test_import_does_not_import_the_packages() -> None:
     code = (
         "import sys, importlib.util as u;"
         f"spec = u.spec_from_file_location('evaluate', {module.__file__!r});"

@@ -1,4 +1,4 @@
-"""Re-identification scores: loops in float64, known answers, what is read, and what goes wrong."""
+"""Re-identification scores: float64 loops, known answers, data that is read, errors."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ NINE = "MOT17-09-FRCNN"
 
 
 def cosine(a, b):
-    """Rounded, so that equal is equal; cosines of the vectors below are 2e-5 apart or equal."""
+    """Return a rounded cosine. Cosines of the vectors below are equal or at least 2e-5 apart."""
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     lengths = np.sqrt((a @ a) * (b @ b))
     return round(float(a @ b / lengths), 5) if lengths else 0.0
 
 
 def retrieval_by_loops(features, ids, cameras):
-    """(rank-1, rank-5, mean AP, queries) by ranking each gallery; None without queries."""
+    """Compute (rank-1, rank-5, mean AP, queries) by sorting each gallery; None without queries."""
     rank1, rank5, ap = [], [], []
     for q in range(len(ids)):
         gallery = []
         for i in range(len(ids)):
             if ids[i] == ids[q] and cameras[i] == cameras[q]:
                 continue
-            # Of equals the wrong one comes first.
+            # In a tie, the wrong image comes first.
             gallery.append((-cosine(features[q], features[i]), bool(ids[i] == ids[q])))
         hits = [right for _, right in sorted(gallery)]
         if any(hits):
@@ -54,7 +54,7 @@ def retrieval_by_loops(features, ids, cameras):
 
 
 def across_gap_by_loops(features, frames, ids, gap, every):
-    """(rank-1, AUC, queries) pair by pair; None without queries."""
+    """Compute (rank-1, AUC, queries) pair by pair; None without queries."""
     rank1, one, two = [], [], []
     for q in range(len(ids)):
         if (frames[q] - 1) % every:
@@ -110,7 +110,7 @@ def test_perfect_features():
     assert retrieval(np.eye(6)[ids], ids, cameras) == Retrieval(1, 1, 1, 60)
 
 
-def test_a_constant_feature_finds_no_one():
+def test_a_constant_feature_finds_no_match():
     rng, ids, cameras = crowd()
     scores = retrieval(np.tile(rng.standard_normal(300), (60, 1)), ids, cameras)
     assert scores == retrieval(np.zeros((60, 4)), ids, cameras)
@@ -120,7 +120,7 @@ def test_a_constant_feature_finds_no_one():
 
 def test_the_same_person_in_the_same_camera_is_neither_right_nor_wrong():
     ids, cameras = np.array([1, 1, 1, 2, 2]), np.array([1, 1, 2, 1, 2])
-    # The nearest of image 0 by far is 1, of the same camera: it does not count.
+    # Image 1 is by far the nearest to image 0. It is of the same camera, so it does not count.
     features = np.array([[1, 0.0], [1, 0.01], [1, 0.5], [0, 1], [0.1, 1]])
     assert retrieval(features, ids, cameras).rank1 == 1
     features[2] = [0, 1]  # as 3: found third, third; finds third and fourth; then twice second
@@ -128,7 +128,7 @@ def test_the_same_person_in_the_same_camera_is_neither_right_nor_wrong():
     assert retrieval(features, ids, cameras) == Retrieval(0, 1, pytest.approx(expected), 5)
 
 
-def test_queries_without_an_answer_are_left_out_but_stay_in_the_gallery():
+def test_images_without_a_match_are_no_queries_but_stay_in_the_gallery():
     ids, cameras = np.array([1, 1, 2, 3, 3]), np.array([1, 2, 1, 1, 1])
     features = np.array([[1, 0.0], [1, 0.2], [1, 0.1], [0, 1], [0, 1]])
     scores = retrieval(features, ids, cameras)
@@ -161,7 +161,7 @@ def test_features_may_be_tensors_and_lists():
     expected = retrieval(features, ids, cameras)
     tensors = torch.from_numpy(features).bfloat16(), torch.from_numpy(ids), cameras.tolist()
     assert retrieval(*tensors) == expected
-    assert (features == torch.from_numpy(features).numpy()).all()  # left as they were
+    assert (features == torch.from_numpy(features).numpy()).all()  # unchanged
 
 
 # Across a gap
@@ -202,10 +202,10 @@ def test_perfect_and_constant_features_across_a_gap():
         assert across_gap(features, frames, ids, 15) == GapRetrieval(0, 0.5, 20)
 
 
-def test_who_is_gone_is_no_query_but_a_pair():
+def test_a_person_without_a_match_is_no_query_but_is_in_pairs():
     frames, ids = np.array([1, 1, 4]), np.array([1, 2, 1])
     features = np.array([[1.0, 0], [0.9, 0.1], [0.9, 0.1]])
-    # Person 2 looks more like person 1 later than person 1 does.
+    # The later person 1 is more similar to person 2 than to person 1.
     assert across_gap(features, frames, ids, 3) == GapRetrieval(1, 0, 1)
 
 
@@ -296,20 +296,20 @@ COLOURS = {1: (200, 30, 30), 7: (30, 30, 200)}  # RGB of the first and seventh p
 
 @pytest.fixture
 def market(tmp_path):
-    """Eight people, two cameras, two images by each; the held-out two are told by colour."""
+    """Write eight people, two cameras, two images each. The held-out two differ by colour."""
     folder = tmp_path / "market" / "bounding_box_train"
     folder.mkdir(parents=True)
     for person in range(1, 9):
         for camera in (1, 2):
             for t in (1, 2):
                 image = np.full((128, 64, 3), COLOURS.get(person, (90, 90, 90)), np.uint8)
-                image[: 8 * t, :32] = 20 * camera  # so that no two images are equal
+                image[: 8 * t, :32] = 20 * camera  # so that all images differ
                 path = folder / f"{person:04d}_c{camera}s1_{t:06d}_00.jpg"
                 assert cv2.imwrite(str(path), image[..., ::-1])
     return folder.parent
 
 
-def test_market_images_are_described_as_they_are(market, monkeypatch):
+def test_market_images_are_embedded_unchanged(market, monkeypatch):
     monkeypatch.setattr(reid, "_BATCH", 3)
     sizes, seen = [], []
 
@@ -331,7 +331,7 @@ def test_market_images_are_described_as_they_are(market, monkeypatch):
     assert evaluate_reid(market / "bounding_box_train", ColorHistogram())[0].scores.rank1 == 1
 
 
-def test_described_together_is_described_one_by_one():
+def test_embedding_together_matches_one_by_one():
     images = np.random.default_rng(0).integers(0, 256, (64, 128, 64, 3), dtype=np.uint8)
     extractor = ColorHistogram()
     together = extractor(*reid._column(images))
@@ -373,7 +373,7 @@ def test_histogram_on_market(data_root):
 
 
 def sequence_of_squares(root, name="A", length=13, frames=range(1, 14)):
-    """Two people, 1 and 2, who stay; 3 to 6 are not to be described. Grey of frame t is 10 t."""
+    """Write a sequence. People 1 and 2 stay; 3 to 6 must not be embedded. Frame t is grey 10 t."""
     rows = []
     for t in range(1, length + 1):
         #             id, x1, considered, class, visibility
@@ -396,7 +396,7 @@ def sequence_of_squares(root, name="A", length=13, frames=range(1, 14)):
 
 
 class Spy:
-    """Describes people by where they are, and keeps the frames that it saw."""
+    """Embeds people by their position, and records the frames."""
 
     def __init__(self):
         self.frames, self.boxes = [], []
@@ -417,8 +417,8 @@ class Spy:
         ((11,), [1, 12]),
     ],
 )
-def test_only_frames_and_people_that_are_needed(tmp_path, gaps, needed):
-    sequence_of_squares(tmp_path, frames=needed)  # there are no others to read
+def test_only_needed_frames_and_people_are_read(tmp_path, gaps, needed):
+    sequence_of_squares(tmp_path, frames=needed)  # other frames do not exist
     spy = Spy()
     rows = evaluate_reid(tmp_path / "A", spy, gaps=gaps)
     assert spy.frames == needed
@@ -443,9 +443,11 @@ def test_several_sequences_and_what_is_left_out(tmp_path):
         evaluate_reid(tmp_path, Spy(), sequences=["02", "03"])
 
 
-def test_gaps_that_no_one_outlasts(tmp_path):
+def test_gaps_longer_than_all_people(tmp_path):
     sequence_of_squares(tmp_path)
-    with pytest.warns(UserWarning, match="A: no one in view again 15, 60 frames later: left out"):
+    with pytest.warns(
+        UserWarning, match="A: no person in view again 15, 60 frames later: left out"
+    ):
         rows = evaluate_reid(tmp_path, Spy(), gaps=(3, 15, 60))
     assert [row.gap for row in rows] == [3]
     with (

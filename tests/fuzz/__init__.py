@@ -1,6 +1,6 @@
-"""Inputs made at random, in search of those that crash, hang, take all memory or raise wrongly.
+"""Fuzzer: random inputs, to find crashes, hangs, high memory use and undocumented errors.
 
-``python -m tests.fuzz --seconds 300``, best under sanitizers (``sanitized.sh``). A module has
-``TARGETS``: by name what takes a generator, makes one case of it and asks the library. A target
-swallows the errors that are documented (``errors.py``); whatever else it raises is a fault.
+Run ``python -m tests.fuzz --seconds 300``, if possible under sanitizers (``sanitized.sh``). Each
+module has ``TARGETS``, by name. A target takes a random generator, makes one case and calls the
+library. It catches documented errors (``errors.py``). Any other error is a fault.
 """

@@ -1,4 +1,4 @@
-"""``python -m tests.fuzz --seconds 300 [--seed N] [--only NAME] [--case NAME:NUMBER]``."""
+"""Run the fuzzer: ``python -m tests.fuzz [--seconds S] [--seed N] [--only NAME] [--case CASE]``."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ TARGETS = {name: target for module in MODULES for name, target in module.TARGETS
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=300, help="of all targets together")
-    parser.add_argument("--seed", type=int, help="by default another one each time")
-    parser.add_argument("--only", metavar="NAME", help="targets whose name begins like that")
-    parser.add_argument("--case", metavar="NAME:NUMBER", help="one case again; needs the seed")
+    parser.add_argument("--seconds", type=float, default=300, help="time for all targets together")
+    parser.add_argument("--seed", type=int, help="seed (default: random)")
+    parser.add_argument("--only", metavar="NAME", help="run only targets that begin with NAME")
+    parser.add_argument("--case", metavar="NAME:NUMBER", help="repeat one case; needs --seed")
     arguments = parser.parse_args()
     seed = secrets.randbits(32) if arguments.seed is None else arguments.seed
     print("seed", seed, flush=True)

@@ -1,4 +1,4 @@
-"""The errors that are documented: ValueErrors whose text begins with the argument's name."""
+"""Documented errors: ValueErrors whose text begins with the name of the argument."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from contextlib import contextmanager
 
 
 class Rejections:
-    """How many inputs were refused."""
+    """Number of rejected inputs."""
 
     count = 0
 
 
 @contextmanager
 def refusing(*names: str) -> Iterator[None]:
-    """Swallow a refusal of one of some arguments.
+    """Catch and count a ValueError about one of some arguments.
 
     Args:
-        *names: How its text may begin.
+        *names: Allowed beginnings of its text.
     """
     try:
         yield

@@ -1,7 +1,7 @@
-"""Runs cases: each by itself, watched from outside, with bounds on its time and memory.
+"""Run cases in a child process, with limits on time and memory of each.
 
-The cases run in a child process. It notes in shared memory which case it is about to run, so that
-the parent can name it when the child is killed by a signal or a sanitizer, or does not come back.
+The child writes the name of each case to shared memory before it runs. So the parent can report the
+case if the child hangs, or is killed by a signal or a sanitizer.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from .errors import Rejections
 
 Target = Callable[[np.random.Generator], None]
 Prepare = Mapping[str, Callable[[], object]]
-"""By target what is made before its first case, whose time and memory are no case's."""
+"""Preparation of each target, by name. It runs before the first case and is not measured."""
 
 LONGEST_CASE = 20.0 if "san.so" in os.environ.get("LD_PRELOAD", "") else 5.0
-"""Seconds of the processor, so that what else runs on the machine makes no fault. Under sanitizers
-the same work takes a few times as long."""
+"""Limit of processor seconds per case, so that other work on the machine has no influence. It is
+higher under sanitizers, which are slow."""
 MOST_MEMORY = 512 * 2**20
-"""Bytes that a case may add to what the process had. The largest step allowed takes 300 MiB."""
+"""Limit of bytes that a case may allocate. The largest allowed step takes 300 MiB."""
 HANG = 120.0
-"""Seconds of the clock after which a case is given up that never returns."""
+"""Seconds of wall time after which a case counts as hanging."""
 
 
 @dataclass
 class Tally:
-    """What was done of a target."""
+    """Statistics of a target."""
 
     cases: int = 0
     rejected: int = 0
@@ -49,25 +49,25 @@ class Tally:
 
 
 class Note:
-    """The case that is running, in memory that the parent sees."""
+    """The running case, in memory shared with the parent."""
 
     _FORMAT = struct.Struct("=d?200s")
 
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, self._FORMAT.size)
 
-    def write(self, case: str, *, told: bool = False) -> None:
-        """Say that a case begins, or that its fault was told."""
-        self._FORMAT.pack_into(self._memory, 0, time.monotonic(), told, case.encode())
+    def write(self, case: str, *, reported: bool = False) -> None:
+        """Record that a case begins, or that its fault was printed (``reported``)."""
+        self._FORMAT.pack_into(self._memory, 0, time.monotonic(), reported, case.encode())
 
     def read(self) -> tuple[float, bool, str]:
-        """When it began, whether its fault was told, and which it is."""
-        began, told, case = self._FORMAT.unpack_from(self._memory)
-        return began, told, case.rstrip(b"\0").decode()
+        """Return its start, whether its fault was printed, and its name."""
+        began, reported, case = self._FORMAT.unpack_from(self._memory)
+        return began, reported, case.rstrip(b"\0").decode()
 
 
 def generator(seed: int, name: str, number: int) -> np.random.Generator:
-    """The generator of one case."""
+    """Return the random generator of one case."""
     return np.random.default_rng([seed, zlib.crc32(name.encode()), number])
 
 
@@ -75,8 +75,8 @@ def run_case(target: Target, seed: int, name: str, number: int, tally: Tally) ->
     """Run one case.
 
     Raises:
-        AssertionError: It took too long, or too much memory.
-        Exception: Whatever the target does not expect.
+        AssertionError: The case took too long, or too much memory.
+        Exception: The target raised an undocumented error.
     """
     _forget_peak()
     rejected, memory, began = Rejections.count, _peak(), time.process_time()
@@ -94,7 +94,7 @@ def run_case(target: Target, seed: int, name: str, number: int, tally: Tally) ->
 def fuzz(
     targets: dict[str, Target], seconds: float, seed: int, prepare: Prepare | None = None
 ) -> bool:
-    """Run cases of all targets for some time, an equal share each. Whether there was no fault."""
+    """Run cases of all targets with equal shares of the time. Return whether there was no fault."""
     note = Note()
     return _watched(note, lambda: _run(targets, seconds, seed, note, prepare or {}), seed)
 
@@ -102,7 +102,7 @@ def fuzz(
 def repeat(
     target: Target, seed: int, name: str, number: int, prepare: Prepare | None = None
 ) -> bool:
-    """Run one case again. Whether there was no fault."""
+    """Run one case again. Return whether there was no fault."""
     note = Note()
 
     def run() -> bool:
@@ -144,7 +144,7 @@ def _run(
 
 
 def _watched(note: Note, run: Callable[[], bool], seed: int) -> bool:
-    """Run in a child process, and say of which case it was the end."""
+    """Run in a child process, and print the case if the child ends with a fault."""
     note.write("the start")
     sys.stdout.flush()
     child = os.fork()
@@ -155,13 +155,13 @@ def _watched(note: Note, run: Callable[[], bool], seed: int) -> bool:
         except BaseException:
             case = note.read()[2]
             print(f"fault in {case}, seed {seed}\n{traceback.format_exc()}", flush=True)
-            note.write(case, told=True)
+            note.write(case, reported=True)
         finally:
             sys.stdout.flush()
-            os._exit(status)  # leave what the parent has open alone
+            os._exit(status)  # without cleanup of the parent's open files
     while True:
         ended, status = os.waitpid(child, os.WNOHANG)
-        began, told, case = note.read()
+        began, reported, case = note.read()
         if ended:
             break
         if time.monotonic() - began > HANG:
@@ -170,18 +170,18 @@ def _watched(note: Note, run: Callable[[], bool], seed: int) -> bool:
             print(f"fault in {case}, seed {seed}: it did not end in {HANG:.0f} s")
             return False
         time.sleep(0.05)
-    if status != 0 and not told:
+    if status != 0 and not reported:
         how = f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else "an abort"
         print(f"fault in {case}, seed {seed}: the process ended by {how}")
     return status == 0
 
 
 def _peak() -> int:
-    """Most memory that the process had since the last call of ``_forget_peak``, in bytes."""
+    """Return the peak memory since the last call of ``_forget_peak``, bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _forget_peak() -> None:
-    """Let the peak be what the process has now, where the system can; else peaks only grow."""
+    """Reset the peak to the current memory. If the system cannot, the peak only grows."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")

@@ -1,4 +1,4 @@
-"""Every function of the native core, with arguments that are valid, extreme, or none."""
+"""Each function of the native core, with valid, extreme and invalid arguments."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pytest
 from scipy.optimize import linear_sum_assignment
 
 from sslmot import _core
+from sslmot._core import _testing
 from sslmot.assignment import iou
-from sslmot.tracking.config import TrackerConfig
-from sslmot.tracking.tracker import _settings
+from sslmot.tracking.config import TrackerConfig, native_settings
 
 from .errors import refusing
 from .values import INTEGERS, ODD, boxes, chance, numbers, size, spoiled
@@ -23,7 +23,7 @@ Arguments = dict[str, Any]
 
 
 def spoil(rng: Generator, arguments: Arguments) -> bool:
-    """Put something else in the place of an array or two, once in three. Whether that was done."""
+    """Replace one or two arrays, in a third of all cases. Return whether one was replaced."""
     names = [name for name, value in arguments.items() if isinstance(value, np.ndarray)]
     if not names or not chance(rng, 0.35):
         return False
@@ -34,13 +34,13 @@ def spoil(rng: Generator, arguments: Arguments) -> bool:
 
 @contextmanager
 def asking(arguments: Arguments, *more: str) -> Iterator[None]:
-    """A call that may refuse any of its arguments."""
+    """Catch the documented errors of a call, about any of its arguments."""
     with refusing(*(f"{name}: expected" for name in (*arguments, *more))):
         yield
 
 
 def params(rng: Generator, odd: float = 0.1) -> Any:
-    """Settings of a pair, of which a share is odd."""
+    """Draw PairParams, with a share of odd values."""
 
     def setting(*usual: float) -> float:
         return float(rng.choice(ODD if chance(rng, odd) else usual))
@@ -56,7 +56,7 @@ def params(rng: Generator, odd: float = 0.1) -> Any:
 
 
 def is_matching(match: np.ndarray, rows: int, columns: int) -> None:
-    """Check that each row has a column of its own, or none."""
+    """Check that each row has a unique column, or none."""
     assert match.shape == (rows,)
     assert match.dtype == np.int32
     assert ((match >= -1) & (match < max(columns, 0))).all() if rows else True
@@ -65,7 +65,7 @@ def is_matching(match: np.ndarray, rows: int, columns: int) -> None:
 
 
 def is_best(match: np.ndarray, cost: np.ndarray, max_cost: float) -> None:
-    """Check that a matching obeys its max_cost and costs no more than SciPy's."""
+    """Check that all pairs cost less than max_cost, and that the total is not above SciPy's."""
     rows = (match >= 0).nonzero()[0]
     paid = cost.astype(np.float64)[rows, match[rows]]
     assert (paid < max_cost).all()
@@ -78,7 +78,7 @@ def is_best(match: np.ndarray, cost: np.ndarray, max_cost: float) -> None:
 
 
 def costs(rng: Generator, rows: int, columns: int) -> np.ndarray:
-    """A matrix of costs: of any sign and size, with ties, forbidden pairs and odd numbers."""
+    """Draw a matrix of costs of any sign and size, with ties, forbidden pairs and odd numbers."""
     cost = rng.choice([1e-3, 1.0, 1e6]) * rng.uniform(rng.choice([-1, 0]), 1, (rows, columns))
     if chance(rng, 0.3):
         cost = np.round(cost, 1)
@@ -123,13 +123,13 @@ def assign_pairs(rng: Generator) -> None:
         arguments["n_columns"] = int(rng.choice(INTEGERS))
         same = False
     if chance(rng, 0.1) and len(columns):
-        arguments["columns"] = rng.permutation(columns)  # some twice in a row
+        arguments["columns"] = rng.permutation(columns)  # some occur twice in a row
         same = False
     if chance(rng, 0.05):
         arguments["row_begin"] = rng.choice([*begin, -1, 2**31 - 1], len(begin)).astype(np.int32)
         same = False
     with asking(arguments, "cost"):
-        match = _core.assign_pairs(**arguments)
+        match = _testing.assign_pairs(**arguments)
         if same:
             is_matching(match, *cost.shape)
             if np.abs(cost[kept]).max(initial=0) < 1e9 and abs(max_cost) < 1e9:
@@ -148,7 +148,7 @@ def row_norms(rng: Generator) -> None:
 
 
 def sides(rng: Generator, t: int, n: int, odd: float) -> Arguments:
-    """The boxes of both sides of a frame."""
+    """Draw the boxes of tracks and detections."""
     found: Arguments = {
         "track_boxes": boxes(rng, t, odd),
         "detection_boxes": boxes(rng, n, odd),
@@ -191,7 +191,7 @@ def cost(rng: Generator) -> None:
     settings = params(rng, 0.0 if plain else 0.1)
     same = not spoil(rng, arguments)
     with asking(arguments):
-        _core.cost(**arguments, params=settings)
+        _testing.cost(**arguments, params=settings)
         if same and plain:
             out = arguments["out"]
             assert ((out >= 0) & (out <= np.float32(settings.max_cost))).all()
@@ -203,7 +203,7 @@ def candidates(rng: Generator) -> None:
     settings = params(rng, 0.0 if not odd else 0.1)
     same = not spoil(rng, arguments)
     with asking(arguments, "dets"):
-        begin, columns, distances = _core.candidates(**arguments, params=settings)
+        begin, columns, distances = _testing.candidates(**arguments, params=settings)
         if not same:
             return
         assert len(begin) == t + 1
@@ -222,7 +222,7 @@ def candidates(rng: Generator) -> None:
 
 
 def surely_near(arguments: Arguments) -> np.ndarray:
-    """Pairs (T, N) whose centres are well within max_distance, of one size and one class."""
+    """Return pairs (T, N) of equal boxes and classes that are clearly within max_distance."""
     track, box = (arguments[f"{x}_boxes"].astype(np.float64) for x in ("track", "detection"))
     sides = np.maximum(track[:, 2:] - track[:, :2], 1e-6)
     centre, other = ((b[:, :2] + b[:, 2:]) / 2 for b in (track, box))
@@ -236,7 +236,7 @@ def surely_near(arguments: Arguments) -> np.ndarray:
 
 
 def frame(rng: Generator, odd: float) -> Arguments:
-    """What associate takes."""
+    """Draw the arguments of associate."""
     t, n, d, rows = size(rng, 64), size(rng, 64), size(rng, 33), size(rng)
     arguments = sides(rng, t, n, odd)
     if chance(rng, 0.7) and (rows or not t):
@@ -266,7 +266,7 @@ def associate(rng: Generator) -> None:
     if chance(rng, 0.05) and isinstance(arguments.get("rows"), np.ndarray):
         arguments["rows"] = rng.choice(INTEGERS, t)
     with asking(arguments, "cost", "dets"):
-        match, (begin, columns, paid) = _core.associate(**arguments, params=settings)
+        match, (begin, columns, paid) = _testing.associate(**arguments, params=settings)
         if not same:
             return
         is_matching(match, t, n)
@@ -280,22 +280,22 @@ def associate(rng: Generator) -> None:
 
 
 def associate_cuda(rng: Generator) -> None:
-    """What it checks; arrays on the host are refused wherever they are given."""
+    """Check argument errors. Arrays on the host are always rejected."""
     frames = [frame(rng, 0.0) for _ in range(rng.integers(0, 3))]
     names = ("table", "table_norms", "rows", "embeddings", "norms")
     calls = []
     for arguments in frames:
         spoil(rng, arguments)
         first = (arguments["track_boxes"], arguments["max_distance"], arguments["detection_boxes"])
-        looks = [arguments.get(name) for name in names]
+        features = [arguments.get(name) for name in names]
         classes = [arguments.get(name) for name in ("track_classes", "detection_classes")]
-        calls.append((*first, params(rng), *looks, *classes, arguments.get("min_affinity")))
+        calls.append((*first, params(rng), *features, *classes, arguments.get("min_affinity")))
     buffers = {"host": np.zeros(64, np.uint8), "device": np.zeros(64, np.uint8)}
     spoil(rng, buffers)
     if not frames:
         return
     with asking({name: None for f in frames for name in f} | buffers, *names):
-        _core.associate_cuda(calls, *buffers.values(), 0)
+        _testing.associate_cuda(calls, *buffers.values(), 0)
         raise AssertionError("expected arrays on the host to be refused")
 
 
@@ -347,7 +347,7 @@ def predict(rng: Generator) -> None:
     arguments = {"state": state, "time_since_update": misses(rng, t)}
     same = not spoil(rng, arguments)
     with asking(arguments):
-        found = _core.predict(**arguments)
+        found = _testing.predict(**arguments)
         if same and np.abs(state).max(initial=0) < 1e9 and np.isfinite(state).all():
             frames = arguments["time_since_update"].astype(np.float64)[:, None] + 1
             centre = state[:, 0, :2] + frames * state[:, 1, :2]
@@ -383,7 +383,7 @@ def observe(rng: Generator) -> None:
         arguments[str(rng.choice(["rows", "columns"]))] = rng.choice(INTEGERS, k)
         same = False
     with asking(arguments):
-        _core.observe(**arguments, noise=_core.MotionNoise(**noise))
+        _testing.observe(**arguments, noise=_core.MotionNoise(**noise))
         if same:
             np.testing.assert_array_equal(arguments["last"][rows], seen[columns])
             others = np.setdiff1d(np.arange(t), rows)
@@ -396,7 +396,7 @@ def occluded_shares(rng: Generator) -> None:
     arguments = {"boxes": found}
     same = not spoil(rng, arguments)
     with asking(arguments):
-        shares = _core.occluded_shares(**arguments)
+        shares = _testing.occluded_shares(**arguments)
         if same and (np.abs(found) <= 1e9).all():
             assert ((shares >= 0) & (shares <= 1 + 1e-5)).all()
 
@@ -412,7 +412,7 @@ def largest_overlaps(rng: Generator) -> None:
     one, other, a, b = arguments.values()
     same = not spoil(rng, arguments)
     with asking(arguments):
-        overlaps = _core.largest_overlaps(**arguments)
+        overlaps = _testing.largest_overlaps(**arguments)
         if same and not odd:
             expected = (iou(one, other) * (a[:, None] == b)).max(axis=1, initial=0)
             np.testing.assert_array_equal(overlaps, expected)
@@ -443,7 +443,7 @@ def ema_update(rng: Generator) -> None:
         arguments[str(rng.choice(["rows", "columns"]))] = rng.choice(INTEGERS, k)
         same = False
     with asking(arguments):
-        _core.ema_update(**arguments)
+        _testing.ema_update(**arguments)
         if same and not odd:
             known = arguments["table_norms"][rows]
             assert np.isin(known, [0, 1]).all()
@@ -477,7 +477,7 @@ def crop(rng: Generator) -> None:
 
 
 def pile(rng: Generator) -> None:
-    """Crowds in one place, about as large as the largest that is not refused, and larger."""
+    """Crowds in one place, near the largest allowed size, and above."""
     n, m = (int(x) for x in rng.choice([100, 1000, 2000, 3000, 20_000], 2))
     one, other = boxes(rng, 1), boxes(rng, 1)
     arguments: Arguments = {
@@ -490,12 +490,12 @@ def pile(rng: Generator) -> None:
         arguments |= {"table": ones[:n, None], "table_norms": ones[:n], "rows": np.arange(n)}
         arguments |= {"embeddings": ones[:m, None], "norms": ones[:m]}
     with asking(arguments, "dets"):
-        match, _ = _core.associate(**arguments, params=params(rng, 0.0))
+        match, _ = _testing.associate(**arguments, params=params(rng, 0.0))
         is_matching(match, n, m)
 
 
 def empty_table(rng: Generator) -> Any:
-    """A table of tracks with settings of some kind."""
+    """Create a table of tracks with random settings."""
     settings = TrackerConfig(
         motion=rng.choice(["kalman", "none"]).item(),
         min_hits=int(rng.integers(0, 3)),
@@ -505,11 +505,11 @@ def empty_table(rng: Generator) -> Any:
         instant_confirm_score=float(rng.choice([0.5, 2.0])),
         reupdate=chance(rng, 0.5),
     )
-    return _core.TrackTable(_settings(settings))
+    return _core.TrackTable(native_settings(settings))
 
 
 def frame_of_table(rng: Generator, dim: int) -> Arguments:
-    """What prepare takes: few places and looks, so that tracks are found again."""
+    """Draw the arguments of prepare: few positions and features, so that tracks match again."""
     n = size(rng, 17)
     corner = 100.0 * rng.integers(0, 8, (n, 2)) + rng.uniform(-5, 5, (n, 2))
     arguments: Arguments = {
@@ -530,7 +530,7 @@ def frame_of_table(rng: Generator, dim: int) -> Arguments:
 
 
 def kept(table: Any) -> list[bytes]:
-    """All that a table keeps."""
+    """Return the whole state of a table."""
     tracks = [*table.tracks.values(), *table.lost.values()]
     features = table.read_features(np.concatenate([table.tracks["slots"], table.lost["slots"]]))
     rest = np.array([table.next_id, table.feature_dim, table.slots_with(0)])
@@ -538,7 +538,7 @@ def kept(table: Any) -> list[bytes]:
 
 
 def track_table(rng: Generator) -> None:
-    """Frames through a table, some of them twice, too late, or refused; those change nothing."""
+    """Run frames through a table. Repeated, late and rejected steps must change nothing."""
     table, dim, highest = empty_table(rng), int(rng.integers(3, 9)), 0
     for _ in range(rng.integers(1, 9)):
         arguments, before = frame_of_table(rng, dim), kept(table)

@@ -1,7 +1,7 @@
-"""Readers of files and settings: what is damaged is refused by an error that names it, or read.
+"""Readers of files and settings: a damaged file gives an error with its path, or is read.
 
-A target takes a generator of random numbers and runs one case: it damages a valid file and reads
-it. Documented errors are swallowed; all others are faults, and so are RuntimeWarnings.
+A target takes a random generator and runs one case: it damages a valid file and reads it.
+Documented errors are caught. Other errors and RuntimeWarnings are faults.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ NUMBERS = (
     *("18446744073709551616", "1" + "0" * 30, "9" * 400, "9" * 5000, "0x" + "f" * 5000),
     *("1_000", "0o17", "1:30:59", "true", "null", "''", "x", "\uff12"),
 )
-"""What numbers become, as text."""
+"""Replacements of numbers in texts."""
 
 VALUES: tuple[Any, ...] = (
     *(None, True, False, 0, -1, 1, 2, 1.5, 1e30, 1e308, float("nan"), float("inf"), -float("inf")),
@@ -43,16 +43,16 @@ VALUES: tuple[Any, ...] = (
     *("", "x", "1e-4", "\ud800", "\0", "a" * 300, "../..", "/dev/zero"),
     *([], {}, [[]], [None], [1], [16384] * 40, [2**40], {"x": 1}, ["a", "b"]),
 )
-"""What values of JSON become."""
+"""Replacements of JSON values."""
 
-_CHUNK = 64  # bytes that are moved about, at most
+_CHUNK = 64  # maximum number of bytes that are moved
 
 
 # Damage
 
 
 def damage_bytes(rng: Rng, data: bytes) -> bytes:
-    """Truncate, flip, splice, repeat or overwrite, a few times over."""
+    """Truncate, flip, splice, repeat or overwrite bytes, a few times."""
     out = bytearray(data)
     for _ in range(1 + rng.geometric(0.5)):
         if not out:
@@ -84,7 +84,7 @@ def damage_bytes(rng: Rng, data: bytes) -> bytes:
 
 
 def damage_text(rng: Rng, text: str) -> bytes:
-    """Change numbers, lines and separators of a text, or its bytes."""
+    """Change numbers, lines or separators of a text, or its bytes."""
     for _ in range(int(rng.geometric(0.6))):
         lines = text.split("\n")
         i, j = (int(n) for n in rng.integers(len(lines), size=2))
@@ -116,7 +116,7 @@ def damage_text(rng: Rng, text: str) -> bytes:
 
 
 def damage_value(rng: Rng, value: Any) -> Any:
-    """Change, delete or nest one node of what JSON holds."""
+    """Change, delete or nest one node of a JSON value."""
     if isinstance(value, (dict, list)) and value and rng.random() < 0.85:
         keys = list(value) if isinstance(value, dict) else list(range(len(value)))
         key = keys[int(rng.integers(len(keys)))]
@@ -136,7 +136,7 @@ def damage_value(rng: Rng, value: Any) -> Any:
 
 
 def damage_json(rng: Rng, value: Any) -> str:
-    """Change a node of what JSON holds, or its text."""
+    """Change a node of a JSON value, or its text."""
     text = json.dumps(damage_value(rng, value))
     match rng.integers(12):
         case 0:
@@ -149,7 +149,7 @@ def damage_json(rng: Rng, value: Any) -> str:
 
 
 def damage_npy(rng: Rng, data: bytes) -> bytes:
-    """Change the declared shape or type of an array, or any bytes of its file."""
+    """Change the declared shape or dtype of an array, or any bytes of its file."""
     if rng.random() < 0.3:
         return damage_bytes(rng, data)
     (length,) = struct.unpack_from("<H", data, 8)
@@ -172,7 +172,7 @@ def damage_npy(rng: Rng, data: bytes) -> bytes:
 
 
 def damage_zip(rng: Rng, data: bytes, damage: Callable[[Rng, str, bytes], bytes]) -> bytes:
-    """Change a member of an archive, the way it is packed, or any bytes."""
+    """Change a member of an archive, its compression, or any bytes."""
     if rng.random() < 0.25:
         return damage_bytes(rng, data)
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -197,7 +197,7 @@ def damage_zip(rng: Rng, data: bytes, damage: Callable[[Rng, str, bytes], bytes]
 
 
 def damage_safetensors(rng: Rng, data: bytes) -> bytes:
-    """Change notes, shapes, types or numbers of tensors, or any bytes."""
+    """Change metadata, shapes, dtypes or numbers of tensors, or any bytes."""
     (length,) = struct.unpack_from("<Q", data)
     header, rest = json.loads(data[8 : 8 + length]), bytearray(data[8 + length :])
     notes = header.get("__metadata__", {})
@@ -245,7 +245,7 @@ def damage_safetensors(rng: Rng, data: bytes) -> bytes:
 
 
 def damage_image(rng: Rng, data: bytes) -> bytes:
-    """Change the size that an image declares, or any bytes."""
+    """Change the declared size of an image, or any bytes."""
     if rng.random() < 0.5:
         return damage_bytes(rng, data)
     out = bytearray(data)
@@ -284,18 +284,18 @@ def _root() -> Path:
 
 @contextmanager
 def _case_folder() -> Iterator[Path]:
-    """A folder for one case."""
+    """Create a folder for one case."""
     with tempfile.TemporaryDirectory(dir=_root(), prefix="case-") as folder:
         yield Path(folder)
 
 
 @contextmanager
 def _refusals(*paths: Path, missing: bool = False) -> Iterator[None]:
-    """Swallow the documented errors: a ValueError that names one of the paths.
+    """Catch the documented errors: a ValueError with one of the paths.
 
     Args:
         paths: Files or folders that were damaged.
-        missing: Whether a file may be missing by what others say.
+        missing: Whether a damaged file may name a file that does not exist.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -311,7 +311,7 @@ def _refusals(*paths: Path, missing: bool = False) -> Iterator[None]:
 
 
 def _linked(base: Path, folder: Path, damaged: str) -> Path:
-    """Links to the files of a folder, but for one that is a copy; the copy's path."""
+    """Link the files of a folder, copy the damaged one, and return the path of the copy."""
     for path in base.rglob("*"):
         there = folder / path.relative_to(base)
         if path.is_dir():
@@ -324,7 +324,7 @@ def _linked(base: Path, folder: Path, damaged: str) -> Path:
 
 
 def _damaged(rng: Rng, path: Path, data: bytes) -> None:
-    """Write what a damaged file holds; sometimes nothing of the kind."""
+    """Write a damaged file, or sometimes a pipe, a folder or a link to a device instead."""
     match rng.integers(60):
         case 0:
             path.unlink(missing_ok=True)
@@ -341,7 +341,7 @@ def _damaged(rng: Rng, path: Path, data: bytes) -> None:
 
 
 def _any_file(rng: Rng, name: str, data: bytes) -> bytes:
-    """Damage a file as its kind asks for."""
+    """Damage a file in a way that fits its kind."""
     suffix = Path(name).suffix
     if suffix == ".npy":
         return damage_npy(rng, data)
@@ -357,7 +357,7 @@ def _any_file(rng: Rng, name: str, data: bytes) -> bytes:
 
 
 def _of_folder(rng: Rng, base: Path, folder: Path) -> Path:
-    """Damage one file of a folder; its path."""
+    """Damage one file of a folder, and return its path."""
     names = sorted(str(p.relative_to(base)) for p in base.rglob("*") if p.is_file())
     names = [name for name in names if "tensorboard" not in name]
     name = names[int(rng.integers(len(names)))]
@@ -407,7 +407,7 @@ def _crops() -> Path:
 
 
 def crop_set(rng: Rng) -> None:
-    """Saved crops."""
+    """Load a crop set."""
     from sslmot.data.crops import CropSet
     from sslmot.data.tracklets import in_view_together
 
@@ -431,7 +431,7 @@ def _gallery() -> bytes:
 
 
 def gallery(rng: Rng) -> None:
-    """A gallery, which then identifies and learns."""
+    """Load a gallery, and use it in a tracker."""
     from sslmot.tracking.gallery import Gallery
 
     def member(rng: Rng, name: str, data: bytes) -> bytes:
@@ -456,7 +456,7 @@ def gallery(rng: Rng) -> None:
 
 @functools.cache
 def _weights(name: str) -> bytes:
-    """A valid file; the hollow ones have its names, and tensors of one number."""
+    """Make a valid file. Hollow files have the same names, and tensors of one number."""
     from safetensors import safe_open
     from safetensors.torch import save
 
@@ -479,7 +479,7 @@ def _weights(name: str) -> bytes:
 
 
 def encoder(rng: Rng) -> None:
-    """An encoder, of which most have their sizes in the notes alone."""
+    """Load an encoder. Most cases declare sizes in the metadata without such tensors."""
     from sslmot.appearance.encoder import Encoder
 
     with _case_folder() as folder:
@@ -491,7 +491,7 @@ def encoder(rng: Rng) -> None:
 
 
 def generator(rng: Rng) -> None:
-    """A generator of PN-GAN."""
+    """Load a generator of PN-GAN."""
     from sslmot.pngan.generator import PoseGenerator
 
     with _case_folder() as folder:
@@ -502,7 +502,7 @@ def generator(rng: Rng) -> None:
 
 
 def _command(arguments: list[str], *paths: Path) -> None:
-    """Run a command; it says which file is at fault, and exits with 2."""
+    """Run a command. If it exits with 2, its error must contain the path of the file."""
     from sslmot.cli import main
 
     said = io.StringIO()
@@ -515,7 +515,7 @@ def _command(arguments: list[str], *paths: Path) -> None:
 
 
 def export(rng: Rng) -> None:
-    """The command that exports an encoder."""
+    """Run the command to export an encoder."""
     with _case_folder() as folder:
         path = folder / "encoder.safetensors"
         data = damage_safetensors(rng, _weights("encoder hollow"))
@@ -525,7 +525,7 @@ def export(rng: Rng) -> None:
 
 
 def canonical_poses(rng: Rng) -> None:
-    """Canonical poses, and the joints of crops."""
+    """Load canonical poses."""
     from sslmot.pose.canonical import CanonicalPoses
 
     with _case_folder() as folder:
@@ -557,7 +557,7 @@ def _joints() -> Path:
 
 
 def joints(rng: Rng) -> None:
-    """Joints that earlier runs found."""
+    """Load cached joints."""
     from sslmot.data.crops import CropSet
     from sslmot.pose.estimator import estimate
 
@@ -585,7 +585,7 @@ def _poses() -> Path:
 
 
 def poses(rng: Rng) -> None:
-    """Crops in other poses, and their index."""
+    """Load crops in other poses, and their index."""
     from sslmot.data.crops import CropSet
     from sslmot.training.pose_views import PoseViews
 
@@ -613,7 +613,7 @@ def _run() -> Path:
 
 
 def resume(rng: Rng) -> None:
-    """A training that goes on, or rather is done."""
+    """Continue a training run, which is already finished."""
     from sslmot.training.trainer import resume
 
     with _case_folder() as folder:
@@ -642,7 +642,7 @@ def _pngan_run() -> Path:
 
 
 def resume_pngan(rng: Rng) -> None:
-    """A training of PN-GAN that goes on, or rather is done."""
+    """Continue a training run of PN-GAN, which is already finished."""
     from sslmot.pngan.trainer import resume_pngan
 
     with _case_folder() as folder:
@@ -689,7 +689,7 @@ def _sequence() -> Path:
 
 
 def _mot_file(name: str, read: Callable[[Path], None]) -> Callable[[Rng], None]:
-    """A target that damages one file of a sequence, or of its results."""
+    """Return a target that damages one file of a sequence, or of its results."""
 
     def target(rng: Rng) -> None:
         with _case_folder() as folder:
@@ -739,7 +739,7 @@ def _read_results(root: Path) -> None:
 
 
 def evaluation(rng: Rng) -> None:
-    """Scores of tracks, by what lies on disk."""
+    """Score tracking results from disk."""
     from sslmot.evaluation.tracks import evaluate
 
     names = ("clip/seqinfo.ini", "clip/gt/gt.txt", "results/clip.txt", "results/clip.json")
@@ -751,7 +751,7 @@ def evaluation(rng: Rng) -> None:
 
 
 def track(rng: Rng) -> None:
-    """The command that tracks a sequence, by motion alone or with colours."""
+    """Run the command to track a sequence, by motion only or with colour histograms."""
     names = ("clip/seqinfo.ini", "clip/det/det.txt", "clip/img1/000003.jpg")
     name = names[int(rng.integers(len(names)))]
     with _case_folder() as folder:
@@ -779,7 +779,7 @@ def _suffix(rng: Rng) -> str:
 
 
 def image(rng: Rng) -> None:
-    """An image."""
+    """Read an image."""
     from sslmot.data.image_files import read_image
 
     suffix = _suffix(rng)
@@ -791,7 +791,7 @@ def image(rng: Rng) -> None:
 
 
 def image_folder(rng: Rng) -> None:
-    """A folder of images, of which one is damaged."""
+    """Read a folder of images with a damaged image."""
     from sslmot.data.sources import read_sources
 
     with _case_folder() as folder:
@@ -804,7 +804,7 @@ def image_folder(rng: Rng) -> None:
 
 
 def market1501(rng: Rng) -> None:
-    """Market-1501, with a damaged image and names that are none."""
+    """Read Market-1501 with a damaged image and invalid names."""
     from sslmot.data.market1501 import read_market1501
     from sslmot.data.sources import read_sources
 
@@ -836,7 +836,7 @@ def _video() -> bytes:
 
 
 def video(rng: Rng) -> None:
-    """A video, or its detections."""
+    """Read a video and its detections."""
     from sslmot.data.video import read_video_crops
 
     with _case_folder() as folder:
@@ -908,7 +908,7 @@ def _damage_onnx(rng: Rng, data: bytes) -> bytes:
 
 
 def onnx_model(rng: Rng) -> None:
-    """A pose model as ONNX."""
+    """Load a pose model as ONNX."""
     from sslmot.pose.model import load_pose_model
 
     with _case_folder() as folder:
@@ -919,7 +919,7 @@ def onnx_model(rng: Rng) -> None:
 
 
 def tflite_model(rng: Rng) -> None:
-    """What is no BlazePose, though it begins like one."""
+    """Load a file that begins like BlazePose and is not."""
     from sslmot.pose.model import load_pose_model
 
     with _case_folder() as folder:
@@ -942,7 +942,7 @@ def _wheel() -> bytes:
 
 
 def wheel(rng: Rng) -> None:
-    """What is no wheel of MediaPipe."""
+    """Load a file that is not a wheel of MediaPipe."""
     from sslmot.pose.download import MEMBER, take_model
 
     def member(rng: Rng, _: str, data: bytes) -> bytes:
@@ -993,4 +993,4 @@ PREPARE: dict[str, Callable[[], object]] = {
     "resume": _run,
     "resume pngan": _pngan_run,
 }
-"""What imports torch and trains, so that no case is charged with it."""
+"""Preparations that import torch and train, so that they do not count for a case."""

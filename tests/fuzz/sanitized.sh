@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # Run Python with the C++ core built under sanitizers: tests/fuzz/sanitized.sh -m tests.fuzz ...
 #
-# SANITIZE=address,undefined (the default) or SANITIZE=thread says which. The environment lies in
-# build/ and has the packages of .venv, but for its sslmot: that one is built, with sanitizers.
+# SANITIZE=address,undefined (the default) or SANITIZE=thread selects the sanitizers. The environment
+# is in build/. It has the packages of .venv, and its own sslmot, built with sanitizers.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 sanitize=${SANITIZE:-address,undefined}
 venv=build/sanitize-${sanitize%%,*}
 [ -x $venv/bin/python ] || python3 -m venv $venv
 purelib() { "$1" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'; }
-# Its own packages come first, then those of .venv, then this folder, for the tests.
+# The search order is: its own packages, those of .venv, and this folder (for the tests).
 .venv/bin/python -P -c 'import sys; print(*(p for p in sys.path if "-packages" in p), sep="\n")' \
   > "$(purelib $venv/bin/python)/venv.pth"
 echo "$PWD" >> "$(purelib $venv/bin/python)/venv.pth"
@@ -19,12 +19,12 @@ PATH=$PWD/.venv/bin:$PATH .venv/bin/python -m pip --disable-pip-version-check \
   -C cmake.define.SANITIZE="$sanitize" -C cmake.define.CMAKE_BUILD_TYPE=RelWithDebInfo \
   -C build-dir=$venv-build -C install.strip=false
 export UBSAN_OPTIONS=print_stacktrace=1
-# Memory is bounded by the fuzzer itself, so what was freed must not wait for long.
+# The fuzzer limits memory, so freed memory must be returned soon.
 export ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=16
 export TSAN_OPTIONS=halt_on_error=1
 runtime=libasan.so run=()
 if [ "$sanitize" = thread ]; then
-  # Randomised addresses may put a library where ThreadSanitizer keeps its notes.
+  # Randomised addresses may put a library into the shadow memory of ThreadSanitizer.
   runtime=libtsan.so run=(setarch -R)
 fi
 LD_PRELOAD="$(g++ -print-file-name=$runtime) $(g++ -print-file-name=libstdc++.so)" \

@@ -1,7 +1,7 @@
-"""Sequences of steps with all kinds of input, held against the rules that every step keeps.
+"""Sequences of steps with all kinds of input, checked against rules for each step.
 
-A refused step must change nothing. So what was accepted is given once more, in the end, to a twin
-that never saw the rest: both must have said the same of every frame.
+A rejected step must change nothing. So at the end the accepted steps are repeated with a second
+tracker (the twin), which must give the same results.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Generator = np.random.Generator
 
 
 def config(rng: Generator) -> TrackerConfig:
-    """Settings from all over their range, most of them usual."""
+    """Draw settings from their whole range, mostly usual ones."""
 
     def maybe(**fields: Any) -> dict[str, Any]:
         return {name: value for name, value in fields.items() if chance(rng, 0.3)}
@@ -62,12 +62,12 @@ def config(rng: Generator) -> TrackerConfig:
 
 @dataclass
 class Video:
-    """People who walk, stand in piles, vanish and are elsewhere at once."""
+    """People who walk, stand in piles, vanish and jump."""
 
     rng: Generator
     dim: int
     at: np.ndarray = field(init=False)
-    looks: np.ndarray = field(init=False)
+    features: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
         people = size(self.rng, 17)
@@ -75,10 +75,10 @@ class Video:
         if chance(self.rng, 0.7):
             corner = self.rng.uniform(0, 200, (people, 2))
             self.at = np.hstack([corner, corner + np.array((20, 50))]).astype(np.float32)
-        self.looks = numbers(self.rng, (people, self.dim))
+        self.features = numbers(self.rng, (people, self.dim))
 
     def frame(self) -> dict[str, Any]:
-        """What a step takes, and would accept."""
+        """Draw valid arguments of a step."""
         rng, people = self.rng, len(self.at)
         self.at = self.at + np.tile(rng.normal(0, 3, (people, 2)), 2).astype(np.float32)
         if people and chance(rng, 0.1):
@@ -101,22 +101,22 @@ class Video:
         if chance(rng, 0.2):
             given["dets"] = given["dets"].tolist() if n else []
         if chance(rng, 0.7):
-            looks = self.looks[seen] + 0.1 * numbers(rng, (n, self.dim))
+            features = self.features[seen] + 0.1 * numbers(rng, (n, self.dim))
             if n and chance(rng, 0.3):
-                looks[rng.integers(n)] = rng.choice([0.0, 1e-20, 1e15])
+                features[rng.integers(n)] = rng.choice([0.0, 1e-20, 1e15])
             kinds = [
                 np.float32,
                 np.float64,
-                *([np.float16] if np.abs(looks).max(initial=0) < 6e4 else []),
+                *([np.float16] if np.abs(features).max(initial=0) < 6e4 else []),
             ]
-            given["embeddings"] = looks.astype(kinds[rng.integers(len(kinds))])
+            given["embeddings"] = features.astype(kinds[rng.integers(len(kinds))])
         if chance(rng, 0.3):
             given["frame"] = rng.integers(0, 256, (60, 80, 3), dtype=np.uint8)
         return given
 
 
 def spoil(rng: Generator, given: dict[str, Any], others: int) -> dict[str, Any]:
-    """Something else in the place of one of the arguments."""
+    """Replace one of the arguments."""
     name = str(rng.choice(list(given)))
     value = given[name]
     array = np.asarray(value, np.float64) if isinstance(value, list) else value
@@ -134,7 +134,7 @@ def spoil(rng: Generator, given: dict[str, Any], others: int) -> dict[str, Any]:
 
 
 def check(tracks: Tracks, dets: Any) -> None:
-    """The rules of every result, where the detections are known to be well."""
+    """Check the rules of each result. ``dets`` are the detections, if they are valid."""
     n = len(tracks)
     assert len(np.unique(tracks.ids)) == n
     assert (tracks.ids > 0).all()
@@ -161,7 +161,7 @@ def same(one: Tracks, other: Tracks) -> None:
 
 
 class Player:
-    """A tracker, and what it was given and said."""
+    """A tracker, with the arguments and results of its steps."""
 
     def __init__(self, make: Callable[[], Tracker]) -> None:
         self._make = make
@@ -169,11 +169,11 @@ class Player:
         self._history: list[tuple[dict[str, Any] | None, Tracks | None]] = []
 
     def step(self, given: dict[str, Any], dets: Any) -> None:
-        """A step that may be refused.
+        """Make a step that may be rejected.
 
         Args:
-            given: To the step.
-            dets: The detections among it, None if something else stands in their place.
+            given: Arguments of the step.
+            dets: The detections in them, None if they were replaced.
         """
         names = ("frame", "dets", "embeddings", "features of", "encoder", "dim")
         with refusing(*(f"{name}" for name in names)):
@@ -186,7 +186,7 @@ class Player:
         self._history.append((None, None))
 
     def replay(self) -> None:
-        """Give a twin what was accepted."""
+        """Repeat the accepted steps with a twin, and compare the results."""
         twin = self._make()
         for given, said in self._history:
             if given is None or said is None:
@@ -212,12 +212,12 @@ def tracker(rng: Generator) -> None:
     dim = int(rng.choice([1, 2, 8, 33]))
     videos = [Video(rng, dim)]
     if chance(rng, 0.1):
-        videos.append(Video(rng, dim + 1))  # another width: refused after the first
+        videos.append(Video(rng, dim + 1))  # another width: rejected after the first
     play(rng, Player(lambda: Tracker(settings, extractor=ColorHistogram())), videos)
 
 
 def gallery(rng: Generator) -> None:
-    """With a gallery, which each twin has for itself."""
+    """Steps with a gallery. Each twin has its own."""
     settings = config(rng)
     kept = {
         "min_similarity": float(rng.choice([-1.0, 0.5, 0.9])),
@@ -233,7 +233,7 @@ def gallery(rng: Generator) -> None:
 
 
 def group(rng: Generator) -> None:
-    """Several videos in step; some share a gallery. One refused frame refuses all of them."""
+    """Steps of a group of videos, some with a shared gallery. A wrong frame rejects the step."""
     n = int(rng.integers(1, 4))
     configs = [config(rng) for _ in range(n)]
     shared = chance(rng, 0.3)
@@ -278,19 +278,19 @@ def group(rng: Generator) -> None:
 
 
 def crowd(rng: Generator) -> None:
-    """Thousands of boxes: apart, on piles, more than a step may have; births beside tracks."""
+    """Steps with thousands of boxes: apart, on piles, above the limit; new tracks beside others."""
     settings = config(rng)
     n = int(rng.choice([1000, 5000, 10_000, 16_384, 16_385]))
     apart = 100.0 * np.stack(np.divmod(np.arange(n), 200), axis=1)
     corner = apart if chance(rng, 0.6) else np.zeros((n, 2))
     dets = np.hstack([corner, corner + 40])
     player = Player(lambda: Tracker(settings))
-    looks = numbers(rng, (n, 4)) if chance(rng, 0.3) else None
+    features = numbers(rng, (n, 4)) if chance(rng, 0.3) else None
     for _ in range(3):
         some = dets[: rng.integers(0, n + 1)] if chance(rng, 0.7) else dets
         given: dict[str, Any] = {"dets": some + rng.choice([0.0, 5.0, 1e4])}
-        if looks is not None:
-            given["embeddings"] = looks[: len(some)]
+        if features is not None:
+            given["embeddings"] = features[: len(some)]
         with refusing("dets"):
             tracks = player.tracker.step(**given)
             assert len(np.unique(tracks.ids)) == len(tracks)

@@ -1,4 +1,4 @@
-"""Numbers, boxes and arrays as nobody would make them on purpose."""
+"""Unusual numbers, boxes and arrays."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ INTEGERS = (0, 1, -1, 2, 3, 2**31 - 1, 2**31, -(2**31), 2**32, 2**62, 2**63 - 1,
 
 
 def size(rng: np.random.Generator, most: int = 100) -> int:
-    """A number of things."""
+    """Draw a size."""
     return int(rng.choice([n for n in SIZES if n <= most]))
 
 
 def chance(rng: np.random.Generator, share: float) -> bool:
-    """Whether something happens that does so in a share of all cases."""
+    """Return True in a share of all cases."""
     return bool(rng.random() < share)
 
 
 def numbers(rng: np.random.Generator, shape: Any, odd: float = 0.0) -> np.ndarray:
-    """Float32 numbers, of which a share is odd."""
+    """Draw float32 numbers with a share of odd values."""
     scale = rng.choice([1e-6, 1.0, 1.0, 100.0])
     values = (rng.normal(size=shape) * scale).astype(np.float32)
     if chance(rng, 0.2):  # ties
@@ -35,7 +35,7 @@ def numbers(rng: np.random.Generator, shape: Any, odd: float = 0.0) -> np.ndarra
 
 
 def boxes(rng: np.random.Generator, n: int, odd: float = 0.0) -> np.ndarray:
-    """Boxes (n, 4) float32, xyxy: apart, on piles, flat, tiny, huge; a share of numbers is odd."""
+    """Draw boxes (n, 4) float32, xyxy: apart, piled, flat, tiny, huge; a share of odd numbers."""
     spread = rng.choice([0.0, 3.0, 200.0, 2000.0, 1e8])
     corner = rng.uniform(-spread, spread, (n, 2))
     side = rng.choice([0.0, 1e-7, 1.0, 40.0, 40.0, 40.0, 1e4, 5e8], (n, 2))
@@ -51,7 +51,7 @@ def boxes(rng: np.random.Generator, n: int, odd: float = 0.0) -> np.ndarray:
     return np.where(at, rng.choice(ODD, (n, 4)), found).astype(np.float32)
 
 
-# Arrays that are none, or not of the kind that was asked for.
+# Invalid arrays, or arrays of another kind.
 
 
 class _DLTensor(ctypes.Structure):
@@ -78,7 +78,7 @@ _CODES = {"i": 0, "u": 1, "f": 2, "b": 6}
 
 
 class Exported:
-    """An array by DLPack, faithful but for what is changed in its capsule."""
+    """An array exported by DLPack, with changes in its capsule."""
 
     def __init__(self, array: np.ndarray, **changes: Any) -> None:
         self._array = np.ascontiguousarray(array)
@@ -111,7 +111,7 @@ class Exported:
 
 
 class Raises:
-    """Claims to be an array and raises when asked."""
+    """Looks like an array and raises an error on use."""
 
     def __init__(self, error: Exception, where: str) -> None:
         self._error, self._where = error, where
@@ -137,7 +137,7 @@ class Raises:
 
 
 def _misaligned(array: np.ndarray) -> np.ndarray:
-    """The same numbers, a byte beside their place."""
+    """Copy an array to an address that is misaligned by a byte."""
     raw = np.zeros(array.nbytes + 1, np.uint8)
     raw[1:] = np.frombuffer(array.tobytes(), np.uint8)
     return np.ndarray(array.shape, array.dtype, raw.data, 1)
@@ -150,7 +150,7 @@ def _read_only(array: np.ndarray) -> np.ndarray:
 
 
 def _apart(array: np.ndarray) -> np.ndarray:
-    """The same numbers with gaps between them."""
+    """Copy an array with gaps between the numbers."""
     wide = np.repeat(array, 2, axis=-1) if array.ndim else array
     return wide[..., ::2]
 
@@ -179,13 +179,13 @@ def _broken_capsule(rng: np.random.Generator, array: np.ndarray) -> Exported:
 
 
 def spoiled(rng: np.random.Generator, array: np.ndarray, *, capsules: bool = True) -> Any:
-    """What may stand in an array's place: most of it is to be refused, some is as good.
+    """Return a replacement of an array. Most are invalid, some are equivalent.
 
     Args:
-        rng: Chooses.
-        array: What was asked for.
-        capsules: Whether there may be broken ones among it. NumPy, by which the Python side reads
-            what others export, trusts them and crashes.
+        rng: Random generator.
+        array: The valid array.
+        capsules: Whether to use broken DLPack capsules. NumPy does not check them and crashes, so
+            they are only for the native core.
     """
     errors = (RuntimeError("a"), KeyError(), OSError(), ValueError("b\nc"), TypeError())
     ways: list[Callable[[], Any]] = [

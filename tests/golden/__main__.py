@@ -1,4 +1,4 @@
-"""Compare the scenes with their recording, or record them anew."""
+"""Compare the scenes with their recording, or record them again."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from .recording import HERE, Recording
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.golden", description=__doc__)
-    parser.add_argument("sources", nargs="*", help="which sources, default: all")
+    parser.add_argument("sources", nargs="*", help="sources to run (default: all)")
     parser.add_argument(
         "--record",
         nargs="?",
         const=HERE,
         type=Path,
         metavar="FOLDER",
-        help="write a recording, by default the one that is compared with",
+        help="write a recording (default folder: that of the current recording)",
     )
     parser.add_argument(
         "--encoded",
         type=Path,
         metavar="FOLDER",
-        help="scenes of the default encoder too; its features are kept there",
+        help="also run the scenes of the default encoder; its features are cached in the folder",
     )
     arguments = parser.parse_args()
     root = Path(__file__).resolve().parents[2]
@@ -41,7 +41,7 @@ def main() -> int:
     if absent and arguments.record == HERE:
         parser.error(f"--record: expected all clips in {data}, {', '.join(absent)} not found")
     if arguments.sources and arguments.record == HERE:
-        parser.error("--record: expected no sources, all are recorded together")
+        parser.error("--record: expected no sources, since all are recorded together")
     for name in arguments.sources:
         if name not in sources:
             parser.error(f"sources: expected some of {', '.join(sources)}, got {name}")
@@ -58,7 +58,7 @@ def main() -> int:
         got.save(arguments.record)
         print(f"{arguments.record}: recording {got.name}")
         if arguments.record == HERE:
-            print("Name it in CHANGELOG.md, and say why it is a new one.")
+            print("Add its name to CHANGELOG.md, and say why it is new.")
         return 0
     expected = Recording.load()
     scenes = {s for s in {*expected.scenes, *got.scenes} if s.split("/")[0] in got.checksums}

@@ -1,11 +1,11 @@
-"""Scenes of real clips: each at every frame, every third and every tenth.
+"""Scenes of real clips: each with every frame, every third and every tenth frame.
 
-    motion      the detections alone
-    made        and looks that are made: of the annotated person nearest to the box, with noise
-    histogram   and frames, with colour histograms and the camera's motion, where frames are
+    motion      detections only
+    made        also made features: of the annotated person nearest to the box, with noise
+    histogram   also frames, with colour histograms and camera motion, if the clip has frames
 
-SportsMOT has annotations only: its detections are made from them, with misses, jitter and ghosts.
-Files are read here, not by sslmot, since these readers may change too.
+SportsMOT has annotations only. Its detections are made from them, with misses, jitter and false
+positives. This module reads the files itself, since the readers of sslmot may change.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Clip:
-    """A folder as MOTChallenge lays it out."""
+    """A folder in the MOTChallenge layout."""
 
     folder: Path
 
@@ -51,14 +51,14 @@ class Clip:
         return (self.folder / "img1").is_dir()
 
     def frame(self, t: int) -> npt.NDArray[np.uint8]:
-        """(H, W, 3) uint8, BGR, from t = 0."""
+        """Read a frame, (H, W, 3) uint8, BGR, from t = 0."""
         path = self.folder / "img1" / f"{t + 1:06d}.jpg"
         frame = cv2.imread(str(path), cv2.IMREAD_COLOR)
         assert frame is not None, f"{path}: expected an image"
         return np.asarray(frame, np.uint8)
 
     def detections(self) -> Iterator[tuple[Floats, npt.NDArray[np.int64]]]:
-        """Of each frame (N, 5) float32 x1, y1, x2, y2, score, and whom it shows, or -1."""
+        """Yield (N, 5) float32 x1, y1, x2, y2, score, and the (N,) person or -1 of each frame."""
         truth = self._rows("gt")
         truth = truth[(truth[:, 6] != 0) & (truth[:, 7] == 1)]
         detected = self._rows("det") if (self.folder / "det").is_dir() else None
@@ -77,29 +77,29 @@ class Clip:
     def _detect(
         self, t: int, people: npt.NDArray[np.float64]
     ) -> tuple[Floats, npt.NDArray[np.int64]]:
-        """Made from annotations: each is missed now and then, and for some stretches."""
-        who = people[:, 1].astype(np.int64)
-        missed = [uniform(f"{self.name}/{i}/gone/{t // 20}", 1)[0] < 0.06 for i in who.tolist()]
-        seen = ~np.array(missed, bool) & (uniform(f"{self.name}/{t}/misses", len(who)) >= 0.06)
-        boxes, who = _corners(people)[seen], who[seen]
+        """Make detections from annotations, with misses of single frames and of longer times."""
+        ids = people[:, 1].astype(np.int64)
+        missed = [uniform(f"{self.name}/{i}/gone/{t // 20}", 1)[0] < 0.06 for i in ids.tolist()]
+        seen = ~np.array(missed, bool) & (uniform(f"{self.name}/{t}/misses", len(ids)) >= 0.06)
+        boxes, ids = _corners(people)[seen], ids[seen]
         sides = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
-        boxes = boxes + np.rint(sides * bell(f"{self.name}/{t}/jitter", len(who), 4)) / 32
+        boxes = boxes + np.rint(sides * bell(f"{self.name}/{t}/jitter", len(ids), 4)) / 32
         n = int(uniform(f"{self.name}/{t}/ghosts", 1)[0] < 0.3)
         corner = integers(f"{self.name}/{t}/where", n, 2) % (1000, 500)
         boxes = np.concatenate((boxes, np.column_stack((corner, corner + np.array((40, 100))))))
-        who = np.concatenate((who, np.full(n, -1)))
-        scores = (integers(f"{self.name}/{t}/scores", len(who)) % 96 + 32) / 128
-        rows = order(f"{self.name}/{t // 8}/order", len(who))  # the same for some frames
-        return np.column_stack((boxes, scores)).astype(np.float32)[rows], who[rows]
+        ids = np.concatenate((ids, np.full(n, -1)))
+        scores = (integers(f"{self.name}/{t}/scores", len(ids)) % 96 + 32) / 128
+        rows = order(f"{self.name}/{t // 8}/order", len(ids))  # the same for 8 frames
+        return np.column_stack((boxes, scores)).astype(np.float32)[rows], ids[rows]
 
-    def looks(self, t: int, who: npt.NDArray[np.int64]) -> Floats:
-        """(N, DIM): what is made of whom a detection shows: whole numbers."""
-        blur = 10 + 35 * uniform(f"{self.name}/{t}/blur", len(who), 1)
-        noise = bell(f"{self.name}/{t}/noise", len(who), DIM)
-        faces = [_face(self.name, i) for i in who.tolist()]
-        known = (who >= 0)[:, None]
-        looks = np.where(known, np.reshape(faces, (-1, DIM)) + blur * noise, 58 * noise)
-        return np.rint(looks).astype(np.float32)
+    def features(self, t: int, ids: npt.NDArray[np.int64]) -> Floats:
+        """Make features (N, DIM) of the people in the detections. They are integers."""
+        blur = 10 + 35 * uniform(f"{self.name}/{t}/blur", len(ids), 1)
+        noise = bell(f"{self.name}/{t}/noise", len(ids), DIM)
+        faces = [_face(self.name, i) for i in ids.tolist()]
+        known = (ids >= 0)[:, None]
+        features = np.where(known, np.reshape(faces, (-1, DIM)) + blur * noise, 58 * noise)
+        return np.rint(features).astype(np.float32)
 
 
 @cache
@@ -108,13 +108,13 @@ def _face(clip: str, person: int) -> npt.NDArray[np.int64]:
 
 
 def _corners(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Left, top, width, height from 1 to x1, y1, x2, y2 from 0."""
+    """Convert 1-based left, top, width, height to 0-based x1, y1, x2, y2."""
     corner = rows[:, 2:4] - 1
     return np.concatenate((corner, corner + rows[:, 4:6]), axis=1)
 
 
 def _nearest(boxes: Floats, people: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    """The annotated person that overlaps a box most, by half at least (IoU), or -1."""
+    """Return the annotated person with the largest IoU of at least 0.5 for each box, or -1."""
     if not len(people):
         return np.full(len(boxes), -1)
     one, other = boxes[:, None].astype(np.float64), _corners(people)
@@ -127,8 +127,8 @@ def _nearest(boxes: Floats, people: npt.NDArray[np.float64]) -> npt.NDArray[np.i
     return np.where(far, -1, people[best, 1].astype(np.int64))
 
 
-class Described(ColorHistogram):
-    """The colour histograms of a frame, which several trackers ask for."""
+class CachedHistogram(ColorHistogram):
+    """Colour histograms, cached for a frame, since several trackers need them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -141,15 +141,15 @@ class Described(ColorHistogram):
 
 
 def tracked(folder: Path) -> Scenes:
-    """All scenes of a clip in one pass, since frames are read once."""
-    clip, histogram = Clip(folder), Described()
+    """Run all scenes of a clip in one pass, so that frames are read once."""
+    clip, histogram = Clip(folder), CachedHistogram()
     motion = {every: Tracker(TrackerConfig()) for every in EVERY}
     made = {every: Tracker(TrackerConfig()) for every in EVERY}
     seen = {every: Tracker(extractor=histogram) for every in EVERY}
-    for t, (dets, who) in enumerate(clip.detections()):
-        looks = clip.looks(t, who)
+    for t, (dets, ids) in enumerate(clip.detections()):
+        features = clip.features(t, ids)
         yield "detections", dets
-        yield "looks", looks
+        yield "looks", features
         frame = None
         if clip.has_frames:
             frame = clip.frame(t)
@@ -158,7 +158,7 @@ def tracked(folder: Path) -> Scenes:
             if t % every:
                 continue
             yield f"motion, every {every}", motion[every].step(None, dets)
-            yield f"made, every {every}", made[every].step(None, dets, embeddings=looks)
+            yield f"made, every {every}", made[every].step(None, dets, embeddings=features)
             if frame is not None:
                 yield f"histogram, every {every}", seen[every].step(frame, dets)
 
@@ -177,10 +177,10 @@ CLIPS = (
     "SportsMOT/v_HdiyOtliFiw_c003",
     "SportsMOT/v_dChHNGIfm4Y_c003",
 )
-"""Folders below the data's root; the last part names the source."""
+"""Folders in the data's root. The last part is the name of the source."""
 
 
 def clips(data: Path) -> dict[str, partial[Scenes]]:
-    """The sources of the clips that are there."""
+    """Return the sources of the clips that exist."""
     folders = [data / clip for clip in CLIPS]
     return {f.name: partial(tracked, f) for f in folders if (f / "seqinfo.ini").is_file()}

@@ -1,12 +1,12 @@
-"""Compare the identities of this checkout with those of another commit, on this machine.
+"""Compare the identities of this checkout with those of another commit, on one machine.
 
     python tests/golden/compare.py COMMIT
 
-The commit is checked out and built in build/compare, in an environment of its own that borrows all
-other packages from this one. Each checkout runs its own scenes (this one's, where the commit has
-none), and scenes that both have are compared: the recorded ones, those of all clips at hand, and
-those of the default encoder. Its features are made by this checkout and given to both, but for one
-short stretch, in which each makes its own. Exits with 1 where an identity differs.
+The commit is checked out and built in build/compare, in a new environment that uses all other
+packages of this one. Each checkout runs its own scenes, or the scenes of this checkout if the
+commit has none. Scenes in both are compared: the recorded scenes, scenes of all available clips,
+and scenes of the default encoder. This checkout computes the encoder's features for both, except
+for a short part, in which each computes its own. The exit status is 1 if an identity differs.
 """
 
 from __future__ import annotations
@@ -26,19 +26,20 @@ GOLDEN = Path("tests") / "golden"
 
 
 def run(*command: str | Path, **how: Any) -> str:
-    """Run a command; its output where that is captured."""
+    """Run a command, and return its output if it is captured."""
     done = subprocess.run([str(part) for part in command], check=True, text=True, **how)
     return done.stdout or ""
 
 
 def build(folder: Path) -> Path:
-    """Build a checkout; the Python that has it."""
+    """Build a checkout, and return the Python of its environment."""
     environment = WORK / "environment"
     run(sys.executable, "-m", "venv", "--without-pip", environment)
     python = environment / "bin" / "python"
     where = "import sysconfig; print(sysconfig.get_path('purelib'))"
     packages = Path(run(python, "-c", where, stdout=subprocess.PIPE).strip())
-    # Paths of a .pth are searched last, and theirs are not followed: sslmot is the one built here.
+    # Paths in a .pth file are searched last, and .pth files in them are not read. So sslmot is the
+    # package built here.
     borrowed = [path for path in sys.path if path.endswith("site-packages")]
     (packages / "borrowed.pth").write_text("\n".join(borrowed))
     pip = (sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check")
@@ -53,11 +54,11 @@ def build(folder: Path) -> Path:
 
 
 def record(python: str | Path, scenes: Path, folder: Path) -> None:
-    """Run a checkout's scenes."""
+    """Run the scenes of a checkout."""
     data = os.environ.get("SSLMOT_DATA", ROOT / ".." / "shared" / "data")
     run(
         *(python, "-m", "golden", "--record", folder, "--encoded", WORK / "features"),
-        # Not in the checkout's root, where Python would find its sources for the package.
+        # Not in the root of the checkout, where Python would import the sources.
         cwd=scenes.parent,
         env={**os.environ, "SSLMOT_DATA": str(Path(data).resolve()), "OMP_NUM_THREADS": "1"},
     )
@@ -74,7 +75,7 @@ def main() -> int:
     commit, base = found.stdout.strip(), WORK / "base"
     shutil.rmtree(WORK, ignore_errors=True)
     WORK.mkdir(parents=True)
-    # By force, since one that was interrupted may have left its name.
+    # With force, since an interrupted run may have left the worktree.
     run("git", "worktree", "add", "--quiet", "--force", "--detach", base, commit, cwd=ROOT)
     try:
         python = build(base)
@@ -93,18 +94,18 @@ def main() -> int:
 
 
 def report(name: str) -> int:
-    """Print the first difference of each scene that both have; 1 if there is one."""
+    """Print the first difference of each common scene. Return 1 if there is a difference."""
     sys.path.insert(0, str(ROOT / "tests"))
     from golden.recording import Recording
 
     before, now = (Recording.load(WORK / part) for part in ("before", "now"))
     both = sorted(set(before.scenes) & set(now.scenes))
     for title, some in (("only here", now), (f"only in {name}", before)):
-        alone = sorted(set(some.scenes) - set(both))
-        if alone:
-            print(f"{title}, not compared: {', '.join(alone)}")
+        only = sorted(set(some.scenes) - set(both))
+        if only:
+            print(f"{title}, not compared: {', '.join(only)}")
     if not both:
-        print(f"expected scenes that both have, {name} has none of them")
+        print(f"expected common scenes, {name} has none of them")
         return 1
     differences = before.differences(now, both)
     print("\n".join(differences))

@@ -1,4 +1,4 @@
-"""Numbers that follow from a name alone: the same on every processor, with every NumPy."""
+"""Pseudo-random numbers from a name: the same on each processor and with each NumPy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 
 def integers(name: str, *shape: int) -> npt.NDArray[np.int64]:
-    """Uniform integers of 0 to 2**24 - 1, by SplitMix64."""
+    """Return uniform integers, 0 to 2**24 - 1, by SplitMix64."""
     start = np.uint64(zlib.crc32(name.encode()) << 32)
     x = np.arange(1, int(np.prod(shape)) + 1, dtype=np.uint64) + start
     x *= np.uint64(0x9E3779B97F4A7C15)
@@ -19,15 +19,15 @@ def integers(name: str, *shape: int) -> npt.NDArray[np.int64]:
 
 
 def uniform(name: str, *shape: int) -> npt.NDArray[np.float64]:
-    """Numbers of 0 to below 1, exact multiples of 2**-24."""
+    """Return uniform numbers in [0, 1), exact multiples of 2**-24."""
     return integers(name, *shape) / 2**24
 
 
 def bell(name: str, *shape: int) -> npt.NDArray[np.float64]:
-    """Bell-shaped numbers of mean 0 and standard deviation 1, within -3 to 3: sums of three."""
+    """Return bell-shaped numbers, mean 0, standard deviation 1, -3 to 3: sums of three uniforms."""
     return (integers(name, 3, *shape).sum(axis=0) - 3 * 2**23) / 2**23
 
 
 def order(name: str, n: int) -> npt.NDArray[np.int64]:
-    """A permutation of n."""
+    """Return a permutation of n."""
     return np.argsort(integers(name, n), kind="stable")

@@ -1,7 +1,7 @@
-"""Scenes of the default encoder, which needs torch and minutes: for the comparison of two commits.
+"""Scenes of the default encoder, to compare two commits. They need torch and some minutes.
 
-Features are made once, kept in a folder, and given to whoever asks next; in one short stretch the
-tracker makes them itself. They are not bits that every processor gives, so none is recorded.
+Features are computed once and cached in a folder. In one short part the tracker computes them
+itself. Their bits depend on the processor, so these scenes are not recorded.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ EVERY = {"MOT17/train/MOT17-09-FRCNN": 3, "clips/TUD-Stadtmitte": 1, "clips/PRW-
 STRETCH = "clips/TUD-Stadtmitte", 30
 
 
-def _described(clip: Clip, every: int, folder: Path) -> dict[str, np.ndarray]:
-    """Features of each frame with detections, as they were kept, or made now."""
+def _embedded(clip: Clip, every: int, folder: Path) -> dict[str, np.ndarray]:
+    """Return the features of each frame with detections, from the cache or computed now."""
     path = folder / f"{clip.name}.npz"
     if not path.is_file():
         from sslmot import Encoder
@@ -39,8 +39,8 @@ def _described(clip: Clip, every: int, folder: Path) -> dict[str, np.ndarray]:
 
 
 def given(clip: Clip, every: int, folder: Path) -> Scenes:
-    """Features that were made before, with frames and without."""
-    features = _described(clip, every, folder)
+    """Track with given features, with and without frames."""
+    features = _embedded(clip, every, folder)
     trackers = {
         "frames": Tracker(),
         "no frames": Tracker(),
@@ -48,17 +48,17 @@ def given(clip: Clip, every: int, folder: Path) -> Scenes:
     }
     for t, (dets, _) in enumerate(clip.detections()):
         if t % every == 0:
-            frame, looks = clip.frame(t), features.get(str(t))
+            frame, rows = clip.frame(t), features.get(str(t))
             yield "pixels", frame[::8]
-            if looks is not None:
-                yield "features", looks
+            if rows is not None:
+                yield "features", rows
             for name, tracker in trackers.items():
-                shown = frame if name == "frames" and looks is not None else None
-                yield name, tracker.step(shown, dets, embeddings=looks)
+                shown = frame if name == "frames" and rows is not None else None
+                yield name, tracker.step(shown, dets, embeddings=rows)
 
 
 def own(clip: Clip, frames: int) -> Scenes:
-    """The tracker asks its own encoder."""
+    """Track with the tracker's own encoder."""
     tracker = Tracker()
     for t, (dets, _) in enumerate(clip.detections()):
         if t < frames:
@@ -66,7 +66,7 @@ def own(clip: Clip, frames: int) -> Scenes:
 
 
 def encoded(data: Path, folder: Path) -> dict[str, partial[Scenes]]:
-    """The sources of the clips that are there."""
+    """Return the sources of the clips that exist."""
     sources: dict[str, partial[Scenes]] = {}
     for path, every in EVERY.items():
         clip = Clip(data / path)

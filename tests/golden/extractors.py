@@ -1,4 +1,4 @@
-"""Extractors of whole numbers, for the generated scenes."""
+"""Extractors with integer features, for the generated scenes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 
 class Strips:
-    """Mean colours of five strips of a box."""
+    """Embeds a box as the mean colours of five strips."""
 
     def __call__(
         self, frame: npt.NDArray[np.uint8], boxes: npt.NDArray[np.float32]
@@ -22,7 +22,7 @@ class Strips:
 
 
 class Together(Strips):
-    """The same for several frames at once, as a group asks for them."""
+    """As `Strips`, also for several frames at once, as in a group."""
 
     def embed_frames(
         self,

@@ -1,4 +1,4 @@
-"""A generated street: people who cross, hide, leave, come back, jump and are detected badly."""
+"""A generated street: people cross, hide, leave, return, jump, and are detected badly."""
 
 from __future__ import annotations
 
@@ -14,43 +14,43 @@ from .draws import bell, integers, order, uniform
 Rows = npt.NDArray[np.int64]
 
 _UNIT = 16
-"""Places are whole numbers of 1/16 pixel: sums of them are exact."""
+"""Positions are integers in 1/16 pixel, so their sums are exact."""
 
 
 class Moment(NamedTuple):
-    """What is detected in a frame.
+    """The detections of a frame.
 
     Attributes:
         dets: (N, 5) float32: x1, y1, x2, y2, score.
-        looks: (N, D) float32 whole numbers, a row of zeros where nothing is known.
-        people: (N,) int64, who is in the box; -1 for a false detection.
+        features: (N, D) float32 integers, a row of zeros for an unknown feature.
+        people: (N,) int64, the person in the box, -1 for a false detection.
     """
 
     dets: npt.NDArray[np.float32]
-    looks: npt.NDArray[np.float32]
+    features: npt.NDArray[np.float32]
     people: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Street:
-    """Settings of the street; shares are probabilities a detection or a frame.
+    """Settings of the street. Shares are probabilities per detection or per frame.
 
     Attributes:
-        name: All numbers follow from it.
-        people: How many.
-        frames: How many.
-        width: Pixels.
-        height: Pixels.
-        dim: Width of a look.
-        speed: Pixels a frame, at most.
+        name: Seed of all numbers.
+        people: Number of people.
+        frames: Number of frames.
+        width: Width of a frame, pixels.
+        height: Height of a frame, pixels.
+        dim: Width of a feature.
+        speed: Maximum speed, pixels per frame.
         misses: Share of people who are not detected.
-        gaps: Of each stretch of so many frames, the share of people who are away all the while.
-        faint: Share of detections that score 0.1 to 0.5.
-        false: Mean number of detections a frame where nobody is.
-        copies: Share of people who are detected a second time, beside themselves.
-        unknown: Share of looks that are zeros.
-        jumps: Share of people who jump, mostly a few widths.
-        blur: Largest noise of a look; a look itself is about 58 in each dimension.
+        gaps: (length, share): in each period of this length, this share of people is away.
+        low_scores: Share of detections with a score of 0.1 to 0.5.
+        false: Mean number of false detections per frame.
+        copies: Share of people with a second detection beside the first.
+        unknown: Share of features that are zeros.
+        jumps: Share of people who jump, usually by a few widths.
+        blur: Maximum noise of a feature. A feature is about 58 in each dimension.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Street:
     speed: int = 4
     misses: float = 0.04
     gaps: tuple[tuple[int, float], ...] = ((7, 0.12), (25, 0.15))
-    faint: float = 0.12
+    low_scores: float = 0.12
     false: float = 0.6
     copies: float = 0.05
     unknown: float = 0.04
@@ -70,7 +70,7 @@ class Street:
     blur: int = 45
 
     def faces(self) -> npt.NDArray[np.int64]:
-        """(people, D): what each looks like; every fourth resembles the one before."""
+        """Return the features of the people, (people, D). Every fourth is similar to another."""
         faces = integers(f"{self.name}/faces", self.people, self.dim) % 201 - 100
         first, second = faces[0:-1:4], faces[1::4]
         faces[1::4] = (4 * first + 3 * second) // 5
@@ -87,7 +87,7 @@ class Street:
             def of(what: str, t: int = t) -> str:
                 return f"{self.name}/{t}/{what}"
 
-            # Who is lower in the picture is nearer, and larger.
+            # People lower in the frame are nearer, so they are larger.
             height = 40 * _UNIT + place[:, 1] // 4
             size = np.stack((height * 2 // 5, height), 1)
             there = uniform(of("misses"), n) >= self.misses
@@ -114,23 +114,23 @@ class Street:
     def _detect(
         self, of: Callable[[str], str], people: Rows, centres: Rows, sizes: Rows, faces: Rows
     ) -> Moment:
-        """Boxes with jitter, scores, and looks with noise, in any order."""
+        """Make boxes with jitter, scores, and features with noise, in any order."""
         n = len(people)
         corners = np.concatenate((centres - sizes // 2, centres + sizes // 2), 1)
         jitter = np.rint(np.tile(sizes, 2) * bell(of("jitter"), n, 4) * 0.02)
         scores = 0.5 + (integers(of("scores"), n) % 128) / 256
-        faint = uniform(of("faint"), n) < self.faint
-        scores = np.where(faint, scores - 0.4, scores)
+        low = uniform(of("faint"), n) < self.low_scores
+        scores = np.where(low, scores - 0.4, scores)
         blur = 10 + (self.blur - 10) * uniform(of("blur"), n, 1)
         false = (people < 0)[:, None]
         noise = np.where(false, blur + 58, blur) * bell(of("noise"), n, self.dim)
-        looks = np.rint(np.where(false, 0, faces[people]) + noise)
-        looks[uniform(of("unknown"), n) < self.unknown] = 0
+        features = np.rint(np.where(false, 0, faces[people]) + noise)
+        features[uniform(of("unknown"), n) < self.unknown] = 0
         rows = order(of("order"), n)
         dets = np.column_stack(((corners + jitter) / _UNIT, scores)).astype(np.float32)
-        return Moment(dets[rows], looks.astype(np.float32)[rows], people[rows])
+        return Moment(dets[rows], features.astype(np.float32)[rows], people[rows])
 
 
 def labelled(moment: Moment, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-    """Detections (N, 6) with a class each."""
+    """Return detections (N, 6) with classes."""
     return np.column_stack((moment.dets, labels)).astype(np.float32)

@@ -1,7 +1,7 @@
-"""What sources of scenes gave, kept in two files, and the first difference of two recordings.
+"""Recordings of scenes in two files, and the first difference of two recordings.
 
-``identities.npz`` has an array of whole numbers a scene, ``identities.json`` its hash, checksums of
-what the trackers were given, and the versions of what made it.
+``identities.npz`` contains an integer array per scene. ``identities.json`` contains hashes of the
+arrays, checksums of the inputs, and versions of packages.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from .settings import STAGES
 HERE = Path(__file__).parent
 
 Scenes: TypeAlias = Iterator[tuple[str, Tracks | npt.NDArray[np.generic]]]
-"""Tracks of a scene's next frame, or an input of many, of which a checksum is kept."""
+"""Scene names with the tracks of the next frame, or input names with an array for a checksum."""
 
 
 @dataclass
 class Scene:
-    """What a tracker said, frame by frame.
+    """The output of a tracker.
 
     Attributes:
-        ids: Of each frame the identity of each detection that has one.
-        reasons: Of each frame why one of them has it, each in turn: the detection, its stage in
-            `STAGES`, the runner-up or -1; empty where there is none.
+        ids: For each frame, the identities of the detections that have one.
+        reasons: For each frame, the explanation of one identity, in turns: the detection, its stage
+            in `STAGES`, the runner-up or -1. Empty if there is no identity.
     """
 
     ids: list[dict[int, int]] = field(default_factory=list)
@@ -53,7 +53,7 @@ class Scene:
         self.reasons.append(reason)
 
     def pack(self) -> npt.NDArray[np.int16]:
-        """Of all frames: how many detections, the identity of each or 0, the reasons."""
+        """Pack all frames into one array: counts of detections, identities or 0, reasons."""
         rows = [[ids.get(d, 0) for d in range(max(ids, default=-1) + 1)] for ids in self.ids]
         counts = [len(row) for row in rows]
         numbers = np.concatenate([[len(rows)], counts, *rows, *self.reasons])
@@ -70,7 +70,7 @@ class Scene:
         return cls(ids, reasons)
 
     def difference(self, got: Scene) -> str | None:
-        """The first difference of another scene from this one."""
+        """Describe the first difference of another scene from this one."""
         if len(self.ids) != len(got.ids):
             return f"expected {len(self.ids)} frames, got {len(got.ids)}"
         for t, (one, other) in enumerate(zip(self.ids, got.ids, strict=True)):
@@ -96,9 +96,9 @@ class Recording:
     """Scenes by name, ``source/part``.
 
     Attributes:
-        scenes: What came out.
-        checksums: Of each source what went in.
-        versions: What made it.
+        scenes: The outputs.
+        checksums: Checksums of the inputs of each source.
+        versions: Versions of Python and packages.
     """
 
     scenes: dict[str, Scene] = field(default_factory=dict)
@@ -110,7 +110,7 @@ class Recording:
         return cls(versions=versions())
 
     def run(self, source: str, scenes: Scenes) -> None:
-        """Run a source to its end, with one thread of OpenCV's."""
+        """Run a source to its end, with one OpenCV thread."""
         sums = self.checksums[source] = {}
         threads = cv2.getNumThreads()
         cv2.setNumThreads(1)
@@ -124,12 +124,12 @@ class Recording:
             cv2.setNumThreads(threads)
 
     def digests(self) -> dict[str, str]:
-        """A hash of each scene."""
+        """Hash each scene."""
         return {name: _digest(scene.pack()) for name, scene in sorted(self.scenes.items())}
 
     @property
     def name(self) -> str:
-        """What the changelog calls it: a hash of all hashes."""
+        """Name of the recording in the changelog: a hash of all hashes."""
         return hashlib.sha256(json.dumps(self.digests()).encode()).hexdigest()[:12]
 
     def save(self, folder: Path) -> None:
@@ -147,7 +147,7 @@ class Recording:
 
     @classmethod
     def load(cls, folder: Path = HERE) -> Recording:
-        """Read what was saved.
+        """Read a saved recording.
 
         Raises:
             ValueError: The two files do not belong together.
@@ -161,7 +161,7 @@ class Recording:
         return found
 
     def difference(self, got: Recording, scene: str) -> str | None:
-        """The first difference of a scene of another recording, and what went in otherwise."""
+        """Describe the first difference of a scene in another recording, and of its inputs."""
         if (scene in self.scenes) != (scene in got.scenes):
             return f"{scene}: {'is gone' if scene in self.scenes else 'has no recording'}"
         found = self.scenes[scene].difference(got.scenes[scene])
@@ -178,12 +178,12 @@ class Recording:
         return f"{scene}: {found}"
 
     def differences(self, got: Recording, scenes: Iterable[str]) -> list[str]:
-        """The first difference of each of some scenes that has one."""
+        """Describe the first difference of each scene that differs."""
         return [found for name in scenes if (found := self.difference(got, name)) is not None]
 
 
 def versions() -> dict[str, str]:
-    """What the numbers may hinge on."""
+    """Return the versions that the numbers may depend on."""
     return {
         "python": platform.python_version(),
         "numpy": np.__version__,

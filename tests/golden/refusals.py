@@ -1,4 +1,4 @@
-"""Steps that a tracker refuses; afterwards everything is as it was."""
+"""Steps that a tracker rejects. They must change nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .extractors import Strips
 
 
 class Failing(Strips):
-    """The extractor `Strips`, which does otherwise when it is told to."""
+    """The extractor `Strips`, which can be set to return or raise something else."""
 
     instead: Any = None
 
@@ -24,7 +24,7 @@ class Failing(Strips):
 
 
 def _dets(dets: np.ndarray) -> Iterator[Any]:
-    """Detections that are none."""
+    """Yield invalid detections."""
     yield dets[:, :3]
     yield dets[None]
     yield "boxes"
@@ -41,21 +41,21 @@ def _dets(dets: np.ndarray) -> Iterator[Any]:
     yield np.column_stack((dets, np.full(len(dets), 0.5)))
 
 
-def _looks(looks: np.ndarray) -> Iterator[Any]:
-    """Features that are none, or of another width than before."""
-    yield looks[:, :-1]
-    yield looks[:-1]
-    yield looks[0]
-    yield looks.astype(np.int64)
-    yield "looks"
+def _features(features: np.ndarray) -> Iterator[Any]:
+    """Yield invalid features, or features of another width."""
+    yield features[:, :-1]
+    yield features[:-1]
+    yield features[0]
+    yield features.astype(np.int64)
+    yield "features"
     for value in (np.nan, np.inf, 1e300):
-        wrong = looks.astype(np.float64)
+        wrong = features.astype(np.float64)
         wrong[-1, -1] = value
         yield wrong
 
 
 def _frames(frame: np.ndarray) -> Iterator[Any]:
-    """Frames that are none, or of another size than before."""
+    """Yield invalid frames, or frames of another size."""
     yield frame[:-2]
     yield frame[:, :, 0]
     yield frame.astype(np.float32)
@@ -70,36 +70,36 @@ def _expect_refusal(tracker: Tracker | TrackerGroup, *given: Any, **named: Any) 
     raise AssertionError(f"expected a ValueError of step, got none, for {given} {named}")
 
 
-def refuse(tracker: Tracker, dets: np.ndarray, looks: np.ndarray) -> None:
-    """Give what is no step; both arguments would make one."""
+def refuse(tracker: Tracker, dets: np.ndarray, features: np.ndarray) -> None:
+    """Try invalid steps. Both arguments are valid and get changed."""
     for wrong in _dets(dets):
-        _expect_refusal(tracker, None, wrong, embeddings=looks)
-    for wrong in _looks(looks):
+        _expect_refusal(tracker, None, wrong, embeddings=features)
+    for wrong in _features(features):
         _expect_refusal(tracker, None, dets, embeddings=wrong)
     if tracker.gallery is not None:
         _expect_refusal(tracker, None, dets)
 
 
 def refuse_frames(tracker: Tracker, frame: np.ndarray, dets: np.ndarray, failing: Failing) -> None:
-    """Likewise with a frame, and an extractor that fails."""
+    """Try invalid steps with a frame, and with an extractor that fails."""
     for wrong in _dets(dets):
         _expect_refusal(tracker, frame, wrong)
     for wrong in _frames(frame):
         _expect_refusal(tracker, wrong, dets)
-    for instead in (ValueError("no idea"), *_looks(Strips()(frame, dets[:, :4]))):
+    for instead in (ValueError("no idea"), *_features(Strips()(frame, dets[:, :4]))):
         failing.instead = instead
         _expect_refusal(tracker, frame, dets)
     failing.instead = None
 
 
 def refuse_group(
-    group: TrackerGroup, dets: Sequence[np.ndarray], looks: Sequence[np.ndarray]
+    group: TrackerGroup, dets: Sequence[np.ndarray], features: Sequence[np.ndarray]
 ) -> None:
-    """Likewise for a group, in which but one video is wrong."""
-    _expect_refusal(group, None, dets[:-1], embeddings=looks)
-    _expect_refusal(group, None, dets, embeddings=looks[:-1])
-    _expect_refusal(group, [None], dets, embeddings=looks)
+    """Try invalid steps of a group in which only one video is wrong."""
+    _expect_refusal(group, None, dets[:-1], embeddings=features)
+    _expect_refusal(group, None, dets, embeddings=features[:-1])
+    _expect_refusal(group, [None], dets, embeddings=features)
     for wrong in _dets(dets[-1]):
-        _expect_refusal(group, None, [*dets[:-1], wrong], embeddings=looks)
-    for wrong in _looks(looks[-1]):
-        _expect_refusal(group, None, dets, embeddings=[*looks[:-1], wrong])
+        _expect_refusal(group, None, [*dets[:-1], wrong], embeddings=features)
+    for wrong in _features(features[-1]):
+        _expect_refusal(group, None, dets, embeddings=[*features[:-1], wrong])

@@ -1,4 +1,4 @@
-"""Every name of a setting that the scenes use."""
+"""The settings of the scenes, by name."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ CONFIGS: dict[str, dict[str, object]] = {
     "no walk": {"reid_max_speed": 0.0, "max_age": 3},
     "no motion": {"motion": "none"},
     "no motion, delta": {"motion": "none", "ema": 0.3},
-    "score_noise": {"score_noise": 0.95},
+    "score_noise": {"score_noise": 0.9},
+    "any false alarms": {"reid_false_alarms": math.inf, "max_age": 4},
+    "false alarms": {"reid_false_alarms": 0.01, "max_age": 4},
     "reupdate": {"reupdate": True},
     "forgetful": {"min_hits": 0, "max_age": 2, "reid_max_age": 20},
     "returning": {"max_age": 1, "reid_max_speed": 0.3, "lost_affinity": 0.25},
@@ -58,7 +60,7 @@ CONFIGS: dict[str, dict[str, object]] = {
     "paper, stricter": {"min_affinity": 0.6, "max_cost": 0.7, "ema": 0.8},
     "paper, Kalman": {"motion": "kalman", "motion_fallback": True},
 }
-"""The settings of the scenes that run on the generated street, from the name of the source."""
+"""Settings of the scenes on the generated street, by the name of the source."""
 
 NO_CAMERA: dict[str, object] = {"camera_motion": False}
 IMPATIENT: dict[str, object] = {"max_age": 15, "reid_max_age": 60}
@@ -72,18 +74,18 @@ GALLERIES: dict[str, dict[str, float]] = {
 
 
 def config(name: str) -> TrackerConfig:
-    """The settings of a name in `CONFIGS`."""
+    """Return the settings of a name in `CONFIGS`."""
     make = TrackerConfig.paper if name.startswith("paper") else TrackerConfig
     return make(**CONFIGS[name])  # type: ignore[arg-type]
 
 
 def gallery(name: str) -> Gallery:
-    """A new gallery with the settings of a name in `GALLERIES`."""
+    """Create a gallery with the settings of a name in `GALLERIES`."""
     return Gallery(**GALLERIES[name])  # type: ignore[arg-type]
 
 
 def changed() -> set[str]:
-    """The settings that some scene has away from their defaults."""
+    """Return the settings that are not at their defaults in some scene."""
     default = dataclasses.asdict(TrackerConfig())
     everywhere = [kwargs for name, kwargs in CONFIGS.items() if not name.startswith("paper")]
     return {
@@ -95,4 +97,4 @@ def changed() -> set[str]:
 
 
 STAGES = ("appearance", "motion", "new", "reidentified", "gallery")
-"""How a detection gets its identity, as `Tracks.explain` says it; recorded by position."""
+"""The stages of `Tracks.explain`. The recording stores their positions."""

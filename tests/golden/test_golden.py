@@ -1,4 +1,4 @@
-"""Every scene gives the identities of its recording, bit for bit."""
+"""Each scene gives the recorded identities, bit for bit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CLIP_NAMES = [Path(clip).name for clip in CLIPS]
 
 @pytest.fixture(scope="module")
 def now() -> Callable[[str, Callable[[], Scenes]], Recording]:
-    """Runs a source, once for all of its scenes."""
+    """Return a function that runs a source once for all its scenes."""
     recording = Recording.new()
 
     def run(source: str, scenes: Callable[[], Scenes]) -> Recording:
@@ -77,12 +77,12 @@ def test_the_changelog_says_why():
     assert recordings[:1] == [EXPECTED.name], "expected the newest recording to have a line"
 
 
-class TestTheNetHasNoHoles:
+class TestCoverage:
     def test_every_setting_is_changed_somewhere(self):
         assert changed() == {field.name for field in dataclasses.fields(TrackerConfig)}
 
     def test_each_setting_changes_identities(self):
-        """But for the re-update and the camera, which have scenes of their own."""
+        """Except the re-update and the camera, which have separate scenes."""
         seen = {}
         for name in sorted(set(CONFIGS) - {"reupdate"}):
             parts = [EXPECTED.scenes[f"{name}/{part}"] for part in ("looks", "motion")]
@@ -104,10 +104,10 @@ class TestTheNetHasNoHoles:
             ("groups/apart, 0", "groups/gallery, 0"),
         ],
     )
-    def test_what_is_done_otherwise_gives_other_identities(self, one, other):
+    def test_other_conditions_give_other_identities(self, one, other):
         assert EXPECTED.scenes[one].ids != EXPECTED.scenes[other].ids
 
-    def test_there_are_all_reasons(self):
+    def test_all_stages_occur(self):
         stages = {r[1] for scene in EXPECTED.scenes.values() for r in scene.reasons if r}
         assert stages == set(range(5))
 
@@ -143,7 +143,7 @@ class TestDifference:
     def test_of_lengths(self):
         assert "expected 3 frames, got 0" in str(self.SCENE.difference(Scene()))
 
-    def test_says_that_what_went_in_differs(self):
+    def test_says_that_inputs_differ(self):
         one = Recording({"a/b": self.SCENE}, {"a": {"pixels": 1}}, {"opencv": "4.14"})
         other = Recording({"a/b": Scene()}, {"a": {"pixels": 2}}, {"opencv": "4.11"})
         assert str(one.difference(other, "a/b")).endswith(
@@ -155,7 +155,7 @@ class TestDifference:
         recording = Recording({"a/b": self.SCENE}, {"a": {}})
         assert recording.difference(Recording(), "a/b") == "a/b: is gone"
 
-    def test_files_that_do_not_belong_together_are_refused(self, tmp_path):
+    def test_files_that_do_not_belong_together_are_rejected(self, tmp_path):
         Recording({"a/b": self.SCENE}, {"a": {}}).save(tmp_path)
         kept = (tmp_path / "identities.json").read_bytes()
         Recording({"a/b": Scene()}, {"a": {}}).save(tmp_path)
@@ -170,13 +170,13 @@ class TestDifference:
         Recording({"a/b": Scene([{0: 1}], [(0, 2, -1)])}, {"a": {}}).save(tmp_path / "before")
         Recording({"a/b": other, "a/c": other}, {"a": {}}).save(tmp_path / "now")
         assert compare.report("v1") == code
-        told = capsys.readouterr().out
-        assert "only here, not compared: a/c" in told
-        assert f"1 scenes compared with v1: {code} differ" in told
+        output = capsys.readouterr().out
+        assert "only here, not compared: a/c" in output
+        assert f"1 scenes compared with v1: {code} differ" in output
 
     def test_of_two_commits_without_a_scene_in_common(self, tmp_path, monkeypatch, capsys):
         monkeypatch.setattr(compare, "WORK", tmp_path)
         for part, name in (("before", "a/b"), ("now", "a/c")):
             Recording({name: self.SCENE}, {"a": {}}).save(tmp_path / part)
         assert compare.report("v1") == 1
-        assert "expected scenes that both have" in capsys.readouterr().out
+        assert "expected common scenes" in capsys.readouterr().out

@@ -9,6 +9,7 @@ from scipy.optimize import linear_sum_assignment
 
 import sslmot
 from sslmot import _core
+from sslmot._core import _testing
 
 
 def scipy_objective(cost, max_cost):
@@ -41,7 +42,7 @@ def match_pairs(cost, max_cost):
     kept = cost < max_cost + 0.2
     row_begin = np.concatenate([[0], np.cumsum(kept.sum(1))]).astype(np.int32)
     rows, columns = np.nonzero(kept)
-    return _core.assign_pairs(
+    return _testing.assign_pairs(
         row_begin, columns.astype(np.int32), cost[rows, columns], cost.shape[1], max_cost
     )
 
@@ -92,7 +93,7 @@ def test_without_a_gate(seed, rows, columns):
     most=st.sampled_from([0.0, 1.0, 1e6]),
 )
 def test_most_pairs_at_the_largest_cost(seed, rows, columns, share, most):
-    """As 1 - IoU, where most boxes do not touch: all are matched, limit or none."""
+    """As 1 - IoU where most boxes do not touch: a limit above that, or none, matches all."""
     rng = np.random.default_rng(seed)
     cost = np.where(rng.random((rows, columns)) < share, most - rng.random((rows, columns)), most)
     for max_cost in (np.inf, most + 1):
@@ -185,7 +186,7 @@ def test_bad_costs_are_named(dtype, bad):
     with pytest.raises(ValueError, match="NaN or less in row 2, column 257"):
         _core.assign(cost, 0.5)
     with pytest.raises(ValueError, match="row 0, column 5"):
-        _core.assign_pairs(np.int32([0, 1]), np.int32([5]), np.array([bad], dtype), 9, 0.5)
+        _testing.assign_pairs(np.int32([0, 1]), np.int32([5]), np.array([bad], dtype), 9, 0.5)
 
 
 def test_infinity_forbids():
@@ -234,7 +235,7 @@ def test_errors_of_the_dense_form(args, message):
 @pytest.mark.parametrize("number", [-1, 2**20 + 1, 2**62])
 def test_a_number_of_columns_that_is_none_or_takes_all_memory_is_refused(number):
     with pytest.raises(ValueError, match=f"n_columns: expected 0 to 1048576, got {number}"):
-        _core.assign_pairs(np.int32([0, 0]), np.int32([]), np.zeros(0), number, 1.0)
+        _testing.assign_pairs(np.int32([0, 0]), np.int32([]), np.zeros(0), number, 1.0)
 
 
 def test_an_empty_matrix_of_countless_rows_is_refused():
@@ -256,4 +257,4 @@ def test_an_empty_matrix_of_countless_rows_is_refused():
 )
 def test_errors_of_the_pair_form(row_begin, columns, message):
     with pytest.raises(ValueError, match=message):
-        _core.assign_pairs(np.int32(row_begin), np.int32(columns), np.zeros(2), 3, 1.0)
+        _testing.assign_pairs(np.int32(row_begin), np.int32(columns), np.zeros(2), 3, 1.0)

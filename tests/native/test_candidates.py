@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sslmot import _core
+from sslmot._core import _testing
 
 
 def params(shape_weight=0.0):
@@ -28,7 +29,7 @@ def pairs_of(row_begin, columns):
 
 
 def check(track_boxes, boxes, max_distance, shape_weight=0.0, track_classes=None, classes=None):
-    row_begin, columns, distances = _core.candidates(
+    row_begin, columns, distances = _testing.candidates(
         track_boxes, max_distance, boxes, params(shape_weight), track_classes, classes
     )
     found = pairs_of(row_begin, columns)
@@ -101,7 +102,7 @@ def test_a_box_that_is_no_number_is_everybodys_candidate(side, bad):
     rng = np.random.default_rng(0)
     track_boxes, boxes = boxes_of(rng, 12, 500, 5, 50), boxes_of(rng, 12, 500, 5, 50)
     (track_boxes if side == "track" else boxes)[3] = [bad, 1, bad, 2]
-    row_begin, columns, distances = _core.candidates(
+    row_begin, columns, distances = _testing.candidates(
         track_boxes, np.full(12, 0.5, np.float32), boxes, params()
     )
     if side == "detection" and bad == np.inf:
@@ -110,12 +111,12 @@ def test_a_box_that_is_no_number_is_everybodys_candidate(side, bad):
     assert expected <= pairs_of(row_begin, columns)
     assert np.isnan(distances).sum() == 12
     with pytest.raises(ValueError, match="cost: expected numbers above -1e300, got NaN"):
-        _core.associate(track_boxes, np.full(12, 0.5, np.float32), boxes, params())
+        _testing.associate(track_boxes, np.full(12, 0.5, np.float32), boxes, params())
 
 
 def test_infinite_reach_gives_all_pairs():
     rng = np.random.default_rng(0)
-    row_begin, columns, _ = _core.candidates(
+    row_begin, columns, _ = _testing.candidates(
         boxes_of(rng, 9, 1e3, 1, 9),
         np.full(9, np.inf, np.float32),
         boxes_of(rng, 11, 1e3, 1, 9),
@@ -130,7 +131,7 @@ def test_candidates_of_a_crowd_are_few():
     rng = np.random.default_rng(0)
     n = 1000
     boxes = boxes_of(rng, n, 2000, 30, 60)
-    _, columns, _ = _core.candidates(boxes, np.full(n, 1.0, np.float32), boxes, params())
+    _, columns, _ = _testing.candidates(boxes, np.full(n, 1.0, np.float32), boxes, params())
     assert n <= len(columns) < 5 * n
 
 
@@ -143,7 +144,7 @@ def test_classes_on_one_side_are_refused(missing):
     del given_classes[missing]
     box = np.float32([[0, 0, 1, 1]])
     with pytest.raises(ValueError, match="the same of both sides or of neither"):
-        _core.candidates(box, np.float32([1]), box, params(), **given_classes)
+        _testing.candidates(box, np.float32([1]), box, params(), **given_classes)
 
 
 def pile(n):
@@ -153,25 +154,25 @@ def pile(n):
 class TestLimit:
     """Pairs take memory: more than MOST_PAIRS are refused."""
 
-    side = int(_core.MOST_PAIRS**0.5) + 1
+    side = int(_testing.MOST_PAIRS**0.5) + 1
 
     @pytest.mark.parametrize("max_distance", [0.5, np.inf])
     @pytest.mark.parametrize("features", [False, True])
     def test_a_pile_is_refused(self, max_distance, features):
         n = self.side
         boxes, max_distance = pile(n), np.full(n, max_distance, np.float32)
-        message = f"dets: expected at most {_core.MOST_PAIRS} pairs"
+        message = f"dets: expected at most {_testing.MOST_PAIRS} pairs"
         with pytest.raises(ValueError, match=message):
-            _core.candidates(boxes, max_distance, boxes, params())
+            _testing.candidates(boxes, max_distance, boxes, params())
         ones = np.ones(n, np.float32)
         looks = (ones[:, None], ones, np.arange(n), ones[:, None], ones) if features else ()
         with pytest.raises(ValueError, match=message):
-            _core.associate(boxes, max_distance, boxes, params(), *looks)
+            _testing.associate(boxes, max_distance, boxes, params(), *looks)
 
     def test_piles_of_two_classes_count_alone(self):
         n = self.side
         boxes, classes = pile(n), np.arange(n, dtype=np.int32) % 2
-        _, columns, _ = _core.candidates(
+        _, columns, _ = _testing.candidates(
             boxes, np.full(n, 0.5, np.float32), boxes, params(), classes, classes
         )
         assert len(columns) == (n // 2) ** 2 + (n - n // 2) ** 2
@@ -180,5 +181,5 @@ class TestLimit:
         n = 30_000
         corner = 100 * np.stack(np.divmod(np.arange(n), 200), axis=1)
         boxes = np.hstack([corner, corner + 10]).astype(np.float32)
-        match, _ = _core.associate(boxes, np.full(n, 0.5, np.float32), boxes, params())
+        match, _ = _testing.associate(boxes, np.full(n, 0.5, np.float32), boxes, params())
         np.testing.assert_array_equal(match, np.arange(n))

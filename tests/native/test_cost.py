@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sslmot import _core
+from sslmot._core import _testing
 
 SETTINGS = {
     "tau": 0.4,
@@ -65,7 +66,7 @@ def native_cost(
         import torch
 
         stream = torch.cuda.current_stream().cuda_stream
-    _core.cost(
+    _testing.cost(
         on(device, track, dtype),
         on(device, detection, dtype),
         on(device, track_boxes),
@@ -157,7 +158,7 @@ def test_half_precision_features(device, dtype):
     none = (None, None)
     if device == "cpu":
         with pytest.raises(ValueError, match=r"track_features: expected float32 \(1, 33, any\)"):
-            _core.cost(
+            _testing.cost(
                 track.astype(np.float16),
                 detection.astype(np.float16),
                 track_boxes,
@@ -255,7 +256,7 @@ def test_features_that_begin_anywhere(device, skip):
         return flat[skip:].reshape(array.shape)
 
     out = on(device, np.empty((1, 40, 33), np.float32))
-    _core.cost(moved(track), moved(detection), *(on(device, x) for x in args[:2]), args[2], out)
+    _testing.cost(moved(track), moved(detection), *(on(device, x) for x in args[:2]), args[2], out)
     got = out if device == "cpu" else out.cpu().numpy()
     np.testing.assert_allclose(got, expected, atol=2e-6)
 
@@ -432,7 +433,7 @@ def test_errors_name_the_argument(change, message):
         "out": np.zeros((1, 2, 3), np.float32),
     }
     with pytest.raises(ValueError, match=message):
-        _core.cost(**{**args, **change})
+        _testing.cost(**{**args, **change})
 
 
 def test_a_read_only_output_is_refused():
@@ -440,7 +441,7 @@ def test_a_read_only_output_is_refused():
     out.flags.writeable = False
     boxes = np.zeros((1, 0, 4), np.float32)
     with pytest.raises(ValueError, match="out: expected a writable array"):
-        _core.cost(None, None, boxes, boxes, _core.PairParams(**SETTINGS), out)
+        _testing.cost(None, None, boxes, boxes, _core.PairParams(**SETTINGS), out)
 
 
 @given(seed=st.integers(0, 10**6), t=st.integers(0, 9), n=st.integers(0, 9), d=st.integers(1, 20))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sslmot import _core
+from sslmot._core import _testing
 
 
 def hidden_by_loops(boxes):
@@ -30,7 +30,7 @@ box = st.tuples(corner, corner, st.integers(0, 4), st.integers(0, 4))
 def test_small_crowds(boxes):
     x, y, w, h = np.float32(boxes).reshape(-1, 4).T * 7
     boxes = np.column_stack([x, y, x + w, y + h])
-    np.testing.assert_allclose(_core.occluded_shares(boxes), hidden_by_loops(boxes), atol=1e-6)
+    np.testing.assert_allclose(_testing.occluded_shares(boxes), hidden_by_loops(boxes), atol=1e-6)
 
 
 @pytest.mark.parametrize("spread", [100, 2000])
@@ -38,21 +38,21 @@ def test_a_large_crowd(spread):
     rng = np.random.default_rng(0)
     top_left = rng.uniform(-50, spread, (300, 2))
     boxes = np.hstack([top_left, top_left + rng.uniform(0, 120, (300, 2))]).astype(np.float32)
-    share = _core.occluded_shares(boxes)
+    share = _testing.occluded_shares(boxes)
     assert share.dtype == np.float32
     assert (share > 0).mean() > 0.1
     np.testing.assert_allclose(share, hidden_by_loops(boxes), atol=1e-4)
     order = rng.permutation(300)
-    np.testing.assert_array_equal(_core.occluded_shares(boxes[order]), share[order])
+    np.testing.assert_array_equal(_testing.occluded_shares(boxes[order]), share[order])
 
 
 def test_who_is_in_front():
     behind, front, beside = [0, 0, 10, 20], [5, 10, 15, 30], [10, 0, 20, 20]
     boxes = np.float32([behind, front, beside])
-    np.testing.assert_allclose(_core.occluded_shares(boxes), [0.25, 0, 0.25])
+    np.testing.assert_allclose(_testing.occluded_shares(boxes), [0.25, 0, 0.25])
     # Nobody knows who of two is in front whose feet are at one height: neither is clear.
-    np.testing.assert_array_equal(_core.occluded_shares(boxes[[0, 0]]), [1, 1])
-    assert _core.occluded_shares(boxes[:0]).shape == (0,)
+    np.testing.assert_array_equal(_testing.occluded_shares(boxes[[0, 0]]), [1, 1])
+    assert _testing.occluded_shares(boxes[:0]).shape == (0,)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_who_is_in_front():
 )
 def test_arguments_of_another_kind(boxes, message):
     with pytest.raises(ValueError, match=message):
-        _core.occluded_shares(boxes)
+        _testing.occluded_shares(boxes)
 
 
 def test_a_box_that_is_no_number_is_refused():
@@ -74,4 +74,4 @@ def test_a_box_that_is_no_number_is_refused():
     boxes = np.zeros((40, 4), np.float32)
     boxes[7, 2] = np.nan
     with pytest.raises(ValueError, match="boxes: expected numbers, got NaN in row 7"):
-        _core.occluded_shares(boxes)
+        _testing.occluded_shares(boxes)

@@ -22,11 +22,11 @@ def test_colours_are_stable_and_distinct():
     assert colour(7) == colour(7)
     shades = np.array([[colour(i) for i in range(1, 21)]], np.uint8)
     lab = cv2.cvtColor(shades.astype(np.float32) / 255, cv2.COLOR_BGR2LAB)[0]
-    # A distance of 2 in this space can just be seen.
+    # In this space, a distance of 2 is just visible.
     assert min(np.linalg.norm(a - b) for a, b in combinations(lab, 2)) > 15
 
 
-def test_annotate_draws_the_box_in_its_colour_and_nothing_else(frame):
+def test_annotate_draws_only_the_box_in_its_colour(frame):
     before = frame.copy()
     picture = annotate(frame, [3], BOX)
     assert np.array_equal(frame, before)
@@ -39,10 +39,10 @@ def test_annotate_draws_the_box_in_its_colour_and_nothing_else(frame):
     assert not changed[:, 165:].any()
     assert not changed[225:].any()
     assert not changed[:50].any()
-    assert changed[55:79, 100:115].any()  # the label stands on the box
+    assert changed[55:79, 100:115].any()  # the label is above the box
 
 
-def test_other_ids_other_labels(frame):
+def test_other_ids_have_other_labels(frame):
     one, other = annotate(frame, [1], BOX), annotate(frame, [11], BOX)
     assert not np.array_equal(one, other)
 
@@ -97,11 +97,11 @@ def test_trails_follow_the_feet_and_are_bounded(frame):
     assert list(annotator.trails) == [1]
     assert annotator.trails[1] == [(130 + 6 * t, 220) for t in range(40, 50)]
     change = np.abs(picture[220].astype(int) - frame[220]).max(axis=1)
-    assert change[: 130 + 6 * 40 - 2].max() == 0  # forgotten
+    assert change[: 130 + 6 * 40 - 2].max() == 0  # dropped
     assert 0 < change[130 + 6 * 41] < change[130 + 6 * 44]  # faded
 
 
-def test_vanished_ids_are_forgotten(frame):
+def test_trails_of_vanished_ids_are_dropped(frame):
     annotator = Annotator(trail=5)
     for t in range(1000):
         annotator(frame, [t], BOX)
@@ -111,7 +111,7 @@ def test_vanished_ids_are_forgotten(frame):
     assert annotator.trails == {}
 
 
-def test_a_trail_joins_where_an_id_was_lost(frame):
+def test_a_trail_continues_after_a_gap(frame):
     annotator = Annotator(trail=30)
     annotator(frame, [1], BOX)
     for _ in range(10):

@@ -1,4 +1,4 @@
-"""Gaps of tracks: filled as in loops, and nothing else touched."""
+"""Gaps of tracks are filled as in loops, and nothing else changes."""
 
 import re
 from itertools import pairwise
@@ -13,7 +13,7 @@ from sslmot.offline.interpolate import interpolate
 
 
 def frame(t, boxes, scores=None):
-    """A result from {id: box}."""
+    """Make a result from {id: box}."""
     scores = np.ones(len(boxes)) if scores is None else scores
     return FrameResult(
         t,
@@ -24,7 +24,7 @@ def frame(t, boxes, scores=None):
 
 
 def rows(results):
-    """{(frame, id): (box, score)}, and that no id is twice in a frame."""
+    """Return {(frame, id): (box, score)}. Assert that no id occurs twice in a frame."""
     found = {
         (r.frame, int(i)): (box.tolist(), float(score))
         for r in results
@@ -48,7 +48,7 @@ def in_loops(results, max_gap):
 
 @st.composite
 def tracks(draw):
-    """A few tracks with gaps; frames without any are in it or not."""
+    """Draw a few tracks with gaps. Frames without tracks may be missing."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     length, people = draw(st.integers(1, 40)), draw(st.integers(0, 4))
     seen = rng.random((length, people)) < draw(st.sampled_from([0.05, 0.3, 0.8]))
@@ -77,7 +77,7 @@ def test_boxes_are_those_of_the_loops(results, max_gap):
 
 @settings(max_examples=100, deadline=None)
 @given(tracks(), gaps)
-def test_what_was_there_is_as_it_was(results, max_gap):
+def test_original_boxes_do_not_change(results, max_gap):
     filled = {r.frame: r for r in interpolate(results, max_gap)}
     for frame_number, *before in results:
         after = filled[frame_number][1:]
@@ -102,7 +102,7 @@ def test_only_gaps_are_filled(results, max_gap):
 
 @settings(max_examples=50, deadline=None)
 @given(tracks(), gaps)
-def test_filled_is_filled(results, max_gap):
+def test_interpolating_twice_changes_nothing(results, max_gap):
     once = interpolate(results, max_gap)
     twice = interpolate(once, max_gap)
     assert len(once) == len(twice)
@@ -126,8 +126,8 @@ def test_nothing():
     assert [(r.frame, len(r.ids)) for r in empty] == [(3, 0)]
 
 
-def test_a_file_of_what_is_filled(tmp_path):
-    """Boxes stay such that they can be written."""
+def test_writing_filled_results(tmp_path):
+    """Interpolated boxes can be written."""
     rng = np.random.default_rng(0)
     corner = rng.uniform(0, 5000, (30, 2))
     results = [frame(10 * t + 1, {1: [*c, *c]}) for t, c in enumerate(corner)]

@@ -1,4 +1,4 @@
-"""Items made in a thread ahead of their use."""
+"""Items are read in a thread before they are used."""
 
 import threading
 import time
@@ -27,12 +27,12 @@ def test_the_next_is_made_while_one_is_used():
     while len(made) < 4 and time.monotonic() < deadline:
         time.sleep(0.001)
     time.sleep(0.05)
-    # One is used, two wait, one is at the door.
+    # One is in use, two wait, one is read and blocked.
     assert [i for i, _ in made] == [0, 1, 2, 3]
     assert threading.get_ident() not in {thread for _, thread in made}
 
 
-def test_an_error_comes_after_what_was_made_before():
+def test_an_error_comes_after_the_items_before_it():
     def items():
         yield 1
         yield 2
@@ -44,7 +44,7 @@ def test_an_error_comes_after_what_was_made_before():
         next(used)
 
 
-def test_who_stops_early_leaves_no_thread():
+def test_no_thread_is_left_after_an_early_stop():
     before, closed = threading.active_count(), []
 
     def items():

@@ -1,4 +1,4 @@
-"""Frames are read, and sent to where they are described, ahead of their turn."""
+"""Frames are read and sent to the device of the extractor in advance."""
 
 import threading
 
@@ -23,7 +23,7 @@ class Sending(ColorHistogram):
         return super().__call__(frame, boxes)
 
 
-def test_frames_are_sent_before_they_are_described(tmp_path):
+def test_frames_are_sent_before_they_are_embedded(tmp_path):
     crowd = Crowd(CrowdConfig(people=4, frames=12, width=320, height=240))
     sequence, extractor = write_crowd(crowd, tmp_path / "crowd"), Sending()
     track_sequence(sequence, Tracker(extractor=extractor), tmp_path / "sent")
@@ -35,7 +35,7 @@ def test_frames_are_sent_before_they_are_described(tmp_path):
             waiting.append(frame)
             assert thread != threading.get_ident()
         else:
-            # Those before it may have had no boxes.
+            # Earlier frames may have had no boxes.
             assert frame in waiting
             del waiting[: waiting.index(frame) + 1]
             assert thread == threading.get_ident()
@@ -44,14 +44,14 @@ def test_frames_are_sent_before_they_are_described(tmp_path):
     np.testing.assert_array_equal(*results)
 
 
-def test_a_kill_leaves_no_half_of_what_lies_beside_a_result(tmp_path):
+def test_a_kill_leaves_no_partial_record(tmp_path):
     crowd = Crowd(CrowdConfig(people=2, frames=3, width=160, height=120))
     sequence = write_crowd(crowd, tmp_path / "crowd")
     output = tmp_path / "results"
     track_sequence(sequence, Tracker(), output, appearance=False)
     record = output / f"{sequence.name}.json"
     before = record.read_bytes()
-    # What a new record is written to is another file, until it is whole.
+    # A new record is another file until it is complete.
     held = record.open("rb")
     track_sequence(sequence, Tracker(), output, appearance=False)
     assert held.read() == before

@@ -35,7 +35,7 @@ def test_the_defaults_are_the_papers():
             ((32, 16), (128, 64), (256, 100)),
             ((28, 16), (32, 12), (128, 66), (126, 64), (1028, 64), (128,), [128, 64], (128.0, 64),
              "128", None),
-            "(height, width) of (32, 16) to (1024, 1024) in steps of 4",
+            "a tuple of 2 integers of (32, 16) to (1024, 1024) in steps of 4",
         ),
         ("width", (1, 64), (0, -1, 8.0, True, "8", None), "an integer of 1 to 1024"),
         ("blocks", (1, 9), (0, 1.0), "an integer of 1 to 1024"),

@@ -33,7 +33,7 @@ def as_set(pairs):
 
 @pytest.fixture(scope="module")
 def world():
-    """Three people of a crop every 3 frames, some of them cut off, some out of any tracklet."""
+    """Three people with a crop every 3 frames; some are cut off, some have no tracklet."""
     crops, joints = people(3, 24)
     rng = np.random.default_rng(0)
     joints = joints.copy()
@@ -78,14 +78,14 @@ def test_pairs_of_tracklets(world):
 def test_pairs_of_identities(world, in_one_clip):
     crops, joints = world
     rng = np.random.default_rng(1)
-    who = rng.integers(-1, 4, len(crops))
+    identities = rng.integers(-1, 4, len(crops))
     clips = rng.integers(0, 2, len(crops)).astype(np.int32)
     crops = dataclasses.replace(crops, clips=clips)
 
     def allowed(i, j):
-        return who[i] == who[j] >= 0 and (not in_one_clip or clips[i] == clips[j])
+        return identities[i] == identities[j] >= 0 and (not in_one_clip or clips[i] == clips[j])
 
-    pairs = identity_pairs(crops, joints, who, in_one_clip=in_one_clip)
+    pairs = identity_pairs(crops, joints, identities, in_one_clip=in_one_clip)
     want = expected(crops, joints, allowed)
     assert as_set(pairs) == want
     assert len(pairs) == len(want) > 100
@@ -95,15 +95,15 @@ def test_pairs_of_identities(world, in_one_clip):
 
 def test_pairs_of_pseudo_identities(monkeypatch):
     crops, joints = people(4, 12)
-    who = crops.tracklets  # which pseudo-identities are not told
+    identities = crops.tracklets  # unknown to pseudo-identities
     clips = np.tile(np.int32([0, 1]), 24)
     unlinked = np.full(len(crops), -1, np.int64)
     crops = dataclasses.replace(crops, clips=clips, tracklets=unlinked)
-    # Each has a colour; an encoder that knows colours describes them.
+    # Each person has a colour, and the encoder embeds colours.
     monkeypatch.setattr("sslmot.pngan.pairs.by_encoder", lambda crops, _: by_histogram(crops))
     pairs = pseudo_pairs(crops, joints, None)
     assert len(np.unique(pairs.source)) > 30
-    np.testing.assert_array_equal(who[pairs.source], who[pairs.target])
+    np.testing.assert_array_equal(identities[pairs.source], identities[pairs.target])
     np.testing.assert_array_equal(clips[pairs.source], clips[pairs.target])
 
 
@@ -151,11 +151,11 @@ def test_no_pair_at_all():
     alone = dataclasses.replace(crops, tracklets=np.full(6, -1, np.int64))
     with pytest.raises(ValueError, match="of 6 crops 6 show a full body, 0 of them"):
         tracklet_pairs(alone, joints)
-    nobody = np.zeros_like(joints)
+    no_joints = np.zeros_like(joints)
     with pytest.raises(ValueError, match=r"full bodies of an identity in one clip in .* 0 show a"):
-        identity_pairs(crops, nobody, crops.tracklets, in_one_clip=True)
+        identity_pairs(crops, no_joints, crops.tracklets, in_one_clip=True)
     with pytest.raises(ValueError, match="joints: expected a full body, got none in 6 crops"):
-        flip_pairs(nobody)
+        flip_pairs(no_joints)
 
 
 def test_what_does_not_fit():

@@ -82,7 +82,7 @@ def test_the_curves_can_be_read(run):
     curves = scalars(run)
     assert set(curves) == {
         "loss/l1", "loss/generator", "loss/discriminator", "learning_rate",
-        "speed/images_per_second",
+        "speed/images_per_second", "speed/waiting_for_data",
     }  # fmt: skip
     assert np.isfinite(curves["loss/l1"]).all()
     # Two of the three steps of each epoch are logged: the first and the last.
@@ -137,8 +137,9 @@ def test_the_discriminator_learns_to_tell_them_apart(data, tmp_path):
     losses = []
     for _ in range(30):
         generator = {k: v.clone() for k, v in run.generator.network.state_dict().items()}
-        losses.append(float(run._train_step(run.pairs[:10])[2]))
-        run.generator.network.load_state_dict(generator)  # which stays as it is
+        batch = run._inputs(run.pairs[:10])
+        losses.append(run._train_step(batch, 0, False)["loss/discriminator"])
+        run.generator.network.load_state_dict(generator)  # keeps the generator as it was
     assert losses[-1] < 0.3 * losses[0]
 
 
@@ -159,7 +160,7 @@ def test_a_resumed_run_goes_as_one_never_interrupted(run, data, tmp_path, monkey
 
     def stops_in_the_second(self, *args):
         train_epoch(self, *args)
-        if self.epoch == 2:  # all done but not written
+        if self.epoch == 2:  # done but not written
             raise Stop
 
     with monkeypatch.context() as patch:
@@ -169,7 +170,7 @@ def test_a_resumed_run_goes_as_one_never_interrupted(run, data, tmp_path, monkey
     generator = trainer.resume_pngan(tmp_path / "run", device="cpu")
     assert equal(weights(run), weights(tmp_path / "run"))
     assert generator.fingerprint == PoseGenerator.load(run / "generator.safetensors").fingerprint
-    # All of the checkpoint but how long it took.
+    # All of the checkpoint but the time.
     checkpoints = [
         tensor_files.read(path / "checkpoint.safetensors")[0] for path in (run, tmp_path / "run")
     ]
@@ -212,7 +213,7 @@ def test_losses_that_are_not_finite_stop_the_run(data, tmp_path, monkeypatch):
         trainer.train_pngan(*data, TINY, tmp_path / "run", device="cpu")
     again = trainer._Trainer(*data, TINY, tmp_path / "run", "cpu", False)
     path = tmp_path / "run" / "checkpoint.safetensors"
-    again.restore(path, Checkpoint.load(path, again.config))
+    again.restore(Checkpoint.load(path, again.config))
     assert again.epoch == 1
 
 
@@ -284,8 +285,8 @@ def test_progress_says_how_it_goes(data, tmp_path, capsys):
     trainer.train_pngan(*data, config, tmp_path / "run", device="cpu", progress=True)
     out = capsys.readouterr().out.splitlines()
     assert out[0] == f"{len(data[2])} pairs, 24 sources of 24 crops"
-    assert out[1].startswith("epoch 1/1: l1 0.")
-    assert out[1].endswith(" images/s")
+    assert out[1].startswith("epoch 1/1: loss/l1 0.")
+    assert out[1].endswith("% of the time waiting for data")
 
 
 SCRIPT = """

@@ -1,4 +1,4 @@
-"""Pose views: made once, kept, and what training takes of them."""
+"""Pose views: made once, kept, and used in training."""
 
 import dataclasses
 import shutil
@@ -30,7 +30,7 @@ CONFIG = PnganConfig(pairs="flip", crop_size=SIZE, width=4, blocks=1)
 
 @pytest.fixture(scope="module")
 def data():
-    """Crops of 12 people, and their joints: every fourth crop shows no full body."""
+    """Crops of 12 people and their joints; every fourth crop shows no full body."""
     crops, joints = people(12, 4, SIZE)
     joints[..., :2] += np.random.default_rng(0).normal(0, 0.005, (48, 18, 2)).astype(np.float32)
     joints[::4, :, 2] = 0.1
@@ -140,10 +140,10 @@ def test_poses_of_others_are_refused(data, folder, generator, tmp_path):
 
 def test_no_full_body_in_the_whole_set(data, generator, tmp_path):
     crops, joints = data
-    hidden = joints.copy()
-    hidden[..., 2] = 0
+    unseen = joints.copy()
+    unseen[..., 2] = 0
     with pytest.raises(ValueError, match="expected 8 different full bodies or more, got 0 of 48"):
-        make_poses(crops, hidden, generator, tmp_path / "poses")
+        make_poses(crops, unseen, generator, tmp_path / "poses")
     assert not (tmp_path / "poses").exists()
 
 
@@ -194,14 +194,15 @@ def test_a_call_that_is_killed_before_it_begins_can_begin_again(
     assert (output / "images.npy").stat().st_blocks * 512 >= 48 * POSES * 64 * 32 * 3
 
 
-# What training takes of them: SSL-MOT, table 1.
+# Views in training: SSL-MOT, table 1.
 
 
 def views_of(config, data, folder, seed=0):
     crops, _ = data
     run = trainer._Trainer(crops, config, folder, "cpu", False)
     batch = next(run.sampler.epoch(np.random.default_rng(0)))
-    (first, second), _ = run._views(batch, np.random.default_rng(seed))
+    run.rng = np.random.default_rng(seed)
+    first, second, _ = run._inputs(batch)
     return batch, first, second
 
 
@@ -222,9 +223,11 @@ def test_poses_as_they_are(config, data, folder):
         assert bool((options == view).all((1, 2, 3)).any())
 
 
-@pytest.mark.parametrize(("views", "gated"), [("poses+image", False), ("poses+gate+image", True)])
-def test_poses_are_changed_as_crops_are(views, gated, config, data, folder, monkeypatch):
-    """With a step that changes values by a number, one sees which image is below."""
+@pytest.mark.parametrize(
+    ("views", "full_only"), [("poses+image", False), ("poses+gate+image", True)]
+)
+def test_poses_are_changed_as_crops_are(views, full_only, config, data, folder, monkeypatch):
+    """A step that adds a constant shows which image was augmented."""
     crops, joints = data
     config = dataclasses.replace(config, views=views)
     monkeypatch.setattr(
@@ -236,12 +239,12 @@ def test_poses_are_changed_as_crops_are(views, gated, config, data, folder, monk
     assert torch.equal(first, expected)
     assert 0 < full[batch.second].sum() < 16
     for view, row in zip(second, batch.second, strict=True):
-        shown = made[row] if full[row] or not gated else crops.images[row : row + 1]
+        shown = made[row] if full[row] or not full_only else crops.images[row : row + 1]
         options = to_network(torch.from_numpy(shown), SIZE) + 1
         assert bool((options == view).all((1, 2, 3)).any())
 
 
-def test_gated_poses_want_a_full_body(config, data, folder):
+def test_poses_of_full_bodies_need_a_full_body(config, data, folder):
     crops, joints = data
     without = np.flatnonzero(~full_body(joints))[:10]
     some = CropSet(
@@ -250,9 +253,9 @@ def test_gated_poses_want_a_full_body(config, data, folder):
     )  # fmt: skip
     config = dataclasses.replace(config, batch_size=4)
     trainer._Trainer(some, dataclasses.replace(config, views="poses+image"), folder, "cpu", False)
-    gated = dataclasses.replace(config, views="poses+gate+image")
+    full_only = dataclasses.replace(config, views="poses+gate+image")
     with pytest.raises(ValueError, match=r"views: expected a full body or more .* none in 10 crop"):
-        trainer._Trainer(some, gated, folder, "cpu", False)
+        trainer._Trainer(some, full_only, folder, "cpu", False)
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""The gate for full bodies: each condition alone, a slow version of all, and real crops."""
+"""The full-body filter: each condition alone, a slow version of all, and real crops."""
 
 import numpy as np
 import pytest
@@ -9,8 +9,7 @@ from pose_figures import figure, figures
 from sslmot.assignment import iou
 from sslmot.data.crops import cut
 from sslmot.data.mot import Sequence
-from sslmot.pose import gate
-from sslmot.pose.full_body import full_body
+from sslmot.pose.full_body import MIN_HEIGHT, MIN_SCORE, full_body
 from sslmot.pose.joints import JOINTS, mirror
 
 FACE = ("nose", "right_eye", "left_eye", "right_ear", "left_ear")
@@ -20,18 +19,18 @@ def changed(**changes):
     return bool(full_body(figure(**changes))[0])
 
 
-def test_a_person_who_stands_passes():
+def test_a_standing_person_passes():
     assert full_body(figures(20)).all()
     assert full_body(mirror(figures(20))).all()
     assert full_body(figures(0)).shape == (0,)
     assert full_body(figures(3)).dtype == np.bool_
 
 
-def test_nobody_there():
+def test_without_a_person():
     unsure = figure()
-    unsure[..., 2] = gate.MIN_SCORE
+    unsure[..., 2] = MIN_SCORE
     assert not full_body(unsure)[0]
-    unsure[..., 2] = gate.MIN_SCORE + 0.01
+    unsure[..., 2] = MIN_SCORE + 0.01
     assert full_body(unsure)[0]
 
 
@@ -59,7 +58,7 @@ def test_small_in_the_crop():
         joints = figure()
         joints[..., 1] = 0.92 + (joints[..., 1] - 0.92) * scale
         tall = 0.92 - joints[0, 0, 1]
-        assert (tall > gate.MIN_HEIGHT) == full
+        assert (tall > MIN_HEIGHT) == full
         assert bool(full_body(joints)[0]) == full
 
 
@@ -77,14 +76,14 @@ def test_a_head_below_the_shoulders():
 
 
 def test_a_hidden_joint_may_be_anywhere():
-    # Seen from behind the nose is nowhere, and the far hip of a side view may be missing.
+    # From behind the nose is not seen, and from the side the far hip may be missing.
     assert changed(nose=(0, 0, 0), right_eye=(0, 0, 0), left_eye=(0, 0, 0))
     assert changed(nose=(1, 1, 0.1))
     assert changed(right_knee=(0, 0, 0.02))
 
 
 def slow(pose):
-    """The same, in words."""
+    """The definition, joint by joint."""
     point = {name: [float(v) for v in row] for name, row in zip(JOINTS, pose, strict=True)}
     if max(c for _, _, c in point.values()) <= 0.8:
         return False

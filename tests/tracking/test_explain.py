@@ -8,7 +8,8 @@ import pytest
 import reference
 from scipy.optimize import linear_sum_assignment
 
-from sslmot import Tracker, TrackerConfig, _core
+from sslmot import Tracker, TrackerConfig
+from sslmot._core import _testing
 from sslmot.tracking.config import MEASUREMENT_NOISE, SIZE_NOISE, VALUE_NOISE, VELOCITY_NOISE
 from sslmot.tracking.gallery import Gallery
 from sslmot.tracking.state import features_of
@@ -98,7 +99,7 @@ class Before:
         """The rounds by motion alone where looks say little."""
         if self.features is None or not self.config.motion_fallback:
             return
-        hidden = _core.occluded_shares(self.dets[:, :4].copy()) > self.config.max_occlusion
+        hidden = _testing.occluded_shares(self.dets[:, :4].copy()) > self.config.max_occlusion
         visible = self.features.any(axis=1) & ~hidden
         known = [i for i in tracks if self.tracks["feature_updates"][i] > 0 and self.looks[i].any()]
         self.play("motion", [i for i in tracks if i not in known], np.flatnonzero(some))
@@ -324,7 +325,8 @@ def test_appearance_without_weight_is_not_asked():
 def test_who_is_recognised_resembles_by_an_affinity():
     """Of the features as the lost one's was and as the new track's is now."""
     looks = np.float32([[1, 0], [0.9, 0.3], [0.95, 0.1]])
-    tracker = Tracker(TrackerConfig(max_age=1, instant_confirm_score=9))
+    config = TrackerConfig(max_age=1, instant_confirm_score=9, reid_false_alarms=np.inf)
+    tracker = Tracker(config)
     for _ in range(2):
         tracker.step(None, [[0, 0, 40, 90]], embeddings=looks[:1])
     for _ in range(3):
@@ -355,7 +357,11 @@ def test_the_next_best_may_have_been_recognised_elsewhere():
     """Its identity is the one that it had when it was considered."""
     z = np.float32([[1, 0], [0.8, 0.6]])
     config = TrackerConfig(
-        instant_confirm_score=9, min_affinity=0.1, lost_affinity=0.3, appearance_max_distance=1
+        instant_confirm_score=9,
+        min_affinity=0.1,
+        lost_affinity=0.3,
+        appearance_max_distance=1,
+        reid_false_alarms=np.inf,
     )
     tracker = Tracker(config)
     here, beside, far = [0, 0, 40, 90], [20, 0, 60, 90], [90, 0, 130, 90]
@@ -366,3 +372,15 @@ def test_the_next_best_may_have_been_recognised_elsewhere():
     assert tracks.ids.tolist() == [2, 1]
     assert tracks.explain(1).stage == "reidentified"
     assert tracks.explain(2).runner_up[0] == 1
+
+
+@pytest.mark.parametrize("max_cost", [0.6, 0.7])  # one is rounded up to float32, one down
+def test_a_pair_that_cannot_match_is_no_runner_up(max_cost):
+    tracker = Tracker(TrackerConfig(max_cost=max_cost))
+    dets = np.float32([[0, 0, 40, 100, 0.9], [30, 0, 70, 100, 0.9]])
+    for _ in range(2):
+        tracks = tracker.step(None, dets, embeddings=np.eye(2))
+    for identity in tracks.ids.tolist():
+        why = tracks.explain(identity)
+        assert why.stage == "appearance"
+        assert why.runner_up is None

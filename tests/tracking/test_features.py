@@ -6,6 +6,7 @@ import reference
 from scipy.optimize import linear_sum_assignment
 
 from sslmot import Tracker, TrackerConfig, _core
+from sslmot._core import _testing
 from sslmot.tracking import state
 from sslmot.tracking.features import DeviceTable, measure
 
@@ -43,7 +44,7 @@ class Table:
         there = measure(on(self._device, features))
         numbers = (on(self._device, x) for x in (rows, columns, deltas))
         rows, columns, deltas = numbers
-        _core.ema_update(
+        _testing.ema_update(
             *(self.values, self.norms, rows, there.values, there.norms, columns, deltas),
             stream=stream_of(self._device),
         )
@@ -81,13 +82,13 @@ def frame_of(pairs, max_distance, table, rows, embeddings):
 def associate(device, frames):
     """(match, (row_begin, columns, costs)) of each camera, on CUDA by one call."""
     if device == "cpu":
-        return [_core.associate(*frame) for frame in frames]
+        return [_testing.associate(*frame) for frame in frames]
     import torch
 
     size = sum(_core.cuda_comparison_bytes(len(frame[0]), len(frame[2])) for frame in frames)
     host = torch.empty(size, dtype=torch.uint8, pin_memory=True)
     there = torch.empty(size, dtype=torch.uint8, device=device)
-    return _core.associate_cuda(list(frames), host.numpy(), there, stream_of(device))
+    return _testing.associate_cuda(list(frames), host.numpy(), there, stream_of(device))
 
 
 def alike(delta, n):
@@ -290,7 +291,7 @@ def test_a_frame_on_cuda_checks_where_features_are(change, message):
     }
     frame = tuple({**args, **change}.values())
     with pytest.raises(ValueError, match=message):
-        _core.associate_cuda([frame], buffer, buffer, 0)
+        _testing.associate_cuda([frame], buffer, buffer, 0)
 
 
 @pytest.mark.parametrize("deltas", [(0.0, 0.5), (0.9, 1.0)])
@@ -363,9 +364,9 @@ def test_views_outlive_the_call():
     features = [z, np.linalg.norm(z, axis=1), np.arange(n), z, np.linalg.norm(z, axis=1)]
     classes = [np.zeros(n, np.int32)] * 2
     params = _core.PairParams(**SETTINGS)
-    expected, _ = _core.associate(*arguments, params, *features, *classes)
+    expected, _ = _testing.associate(*arguments, params, *features, *classes)
     copies = [[Copies(x) for x in part] for part in (arguments, features, classes)]
-    got, _ = _core.associate(*copies[0], params, *copies[1], *copies[2])
+    got, _ = _testing.associate(*copies[0], params, *copies[1], *copies[2])
     np.testing.assert_array_equal(got, expected)
     np.testing.assert_array_equal(got, np.arange(n))
 
@@ -439,4 +440,4 @@ def test_native_update_checks_its_rows(change, message):
         "delta": np.float32([0.5, 0.5]),
     }
     with pytest.raises(ValueError, match=message):
-        _core.ema_update(**{**args, **change})
+        _testing.ema_update(**{**args, **change})

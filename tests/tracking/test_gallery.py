@@ -1,9 +1,13 @@
 """The gallery: who is recognised, who is forgotten, and what a file of it keeps."""
 
+import copy
+import pickle
 import re
 import subprocess
 import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -11,6 +15,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
+from sslmot import Tracker, TrackerGroup, _core
 from sslmot.tracking.gallery import Gallery
 
 D = 6
@@ -308,6 +313,7 @@ def test_a_flipped_bit_is_noticed_or_harmless(saved):
         {"features": np.full((3, 2), np.nan, np.float32)},
         {"features": at(0, 9, 90)[0]},
         {"next_id": np.array([3, 3])},
+        {"next_id": np.array(2**31 + 1)},
         {"settings": np.array("{}}")},
         {"settings": np.array('{"capacity": 1}')},
         {"settings": np.array('{"capacity": "many"}')},
@@ -358,8 +364,9 @@ def test_features_of_another_encoder_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("ids", "features", "message"),
     [
-        ([3, 0], at(10, 20), r"ids: expected integers of 1 to 2\*\*62, got \[3, 0\]"),
+        ([3, 0], at(10, 20), r"ids: expected integers of 1 to 2147483647, got \[3, 0\]"),
         (np.array([3, 2**63], np.uint64), at(10, 20), "ids: expected integers of 1 to"),
+        ([3, 2**31], at(10, 20), "ids: expected integers of 1 to"),
         ([3.0, 4.0], at(10, 20), r"ids: expected \(N,\) integers, got"),
         ([[3, 4]], at(10, 20), r"ids: expected \(N,\) integers, got"),
         ([3], at(10, 20), r"features: expected \(1, 2\) float32 on cpu, got \(2, 2\)"),
@@ -429,3 +436,144 @@ def test_a_declared_shape_allocates_nothing(saved):
             archive.writestr(name, data)
     with pytest.raises(ValueError, match=r"gallery\.npz: expected a gallery, got"):
         Gallery.load(saved)
+
+
+# Threads
+
+
+@pytest.fixture
+def in_threads():
+    """Run calls in threads that begin together and take turns as often as Python allows."""
+
+    def run(*calls):
+        barrier = Barrier(len(calls))
+
+        def begin(call):
+            barrier.wait()
+            return call()
+
+        with ThreadPoolExecutor(len(calls)) as pool:
+            return [future.result() for future in [pool.submit(begin, call) for call in calls]]
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield run
+    sys.setswitchinterval(before)
+
+
+def expect_whole(gallery):
+    """What holds of a gallery after any calls."""
+    n, size = len(gallery), len(gallery._counts)
+    assert n <= size <= gallery.capacity
+    assert gallery._samples.shape[0] == size
+    assert sorted(gallery._rows.values()) == list(range(n))
+    assert gallery._counts[:n].min() >= 1
+    assert gallery._counts.max() <= gallery._samples.shape[1] <= gallery.samples
+    assert max(gallery._rows) < gallery.next_id
+    lengths = np.linalg.norm(gallery._samples[:n][gallery._filled()], axis=1)
+    assert lengths == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("capacity", [30, 1000])
+def test_threads_share_a_gallery(in_threads, tmp_path, capacity):
+    """Some add, identify and bind; others save and copy meanwhile."""
+    gallery = Gallery(capacity=capacity, samples=3, min_similarity=0.3)
+
+    def use(seed):
+        rng = np.random.default_rng(seed)
+        for _ in range(50):
+            gallery.bind("encoder", D)
+            features = rng.normal(size=(4, D)).astype(np.float32)
+            found = gallery.identify(features, [1, 2])
+            assert (found > 2).sum() == len(set(found[found > 0]))
+            gallery.add(rng.integers(1, 400, 4), features)
+            gallery.expect("encoder", D)
+            assert len(gallery) <= capacity
+
+    def save():
+        gallery.save(tmp_path / "gallery.npz")
+        return Gallery.load(tmp_path / "gallery.npz")
+
+    def take(copied):
+        for _ in range(25):
+            twin = copied()
+            if len(twin):
+                expect_whole(twin)
+
+    in_threads(
+        *[lambda seed=seed: use(seed) for seed in range(4)],
+        lambda: take(save),
+        lambda: take(lambda: copy.deepcopy(gallery)),
+        lambda: take(lambda: pickle.loads(pickle.dumps(gallery))),
+    )
+    assert len(gallery) == 30 or capacity == 1000
+    expect_whole(gallery)
+
+
+def test_trackers_in_threads_share_a_gallery(in_threads):
+    """Each sees persons of its own: no two persons get one identity."""
+    cameras, persons = 4, 15
+    gallery = Gallery()
+    looks = np.eye(cameras * persons, dtype=np.float32).reshape(cameras, persons, -1)
+
+    def watch(camera):
+        tracker, found = Tracker(gallery=gallery), {}
+        for person in [*range(persons), *range(persons)]:
+            dets = [[40 * person, 0, 40 * person + 30, 90]]
+            tracks = tracker.step(None, dets, embeddings=looks[camera, person : person + 1])
+            for identity in tracks.ids.tolist():
+                assert found.setdefault(person, identity) == identity
+            if person % 5 == 4:
+                tracker.reset()
+        return list(found.values())
+
+    found = np.concatenate(in_threads(*[lambda c=c: watch(c) for c in range(cameras)]))
+    assert sorted(found) == list(range(1, cameras * persons + 1))
+    assert len(gallery) == len(found)
+    expect_whole(gallery)
+
+
+def test_groups_in_threads_share_galleries(in_threads):
+    """In whichever order their trackers use them."""
+    galleries = [Gallery(), Gallery()]
+
+    def watch(order):
+        group = TrackerGroup([Tracker(gallery=galleries[i]) for i in order])
+        for person in range(20):
+            dets = [[[40 * person, 0, 40 * person + 30, 90]]] * 2
+            looks = np.eye(40, dtype=np.float32)[[20 * order[0] + person]]
+            group.step(None, dets, embeddings=[looks, looks])
+
+    in_threads(lambda: watch((0, 1)), lambda: watch((1, 0)))
+    for gallery in galleries:
+        assert len(gallery) == gallery.next_id - 1 == 40
+        expect_whole(gallery)
+
+
+@pytest.mark.parametrize("group", [False, True])
+def test_another_thread_may_bind_a_gallery_during_a_step(monkeypatch, group):
+    galleries = [Gallery(), Gallery()]
+    trackers = [Tracker(gallery=gallery) for gallery in galleries[: 1 + group]]
+    dets, looks = [[0, 0, 30, 90]], np.eye(1, 3, dtype=np.float32)
+    before = [tracker.state_dict() for tracker in trackers]
+    associate = _core.associate_steps
+
+    def step():
+        if group:
+            TrackerGroup(trackers).step(None, [dets] * 2, embeddings=[looks] * 2)
+        else:
+            trackers[0].step(None, dets, embeddings=looks)
+
+    def bind(*args):
+        """What another thread may do after the frame has been checked."""
+        galleries[group].bind("another")
+        associate(*args)
+
+    monkeypatch.setattr(_core, "associate_steps", bind)
+    with pytest.raises(ValueError, match="encoder: expected 'another'"):
+        step()
+    for tracker, old in zip(trackers, before, strict=True):
+        new = tracker.state_dict()
+        assert new.keys() == old.keys()
+        assert all(np.array_equal(new[name], old[name]) for name in old)
+        assert len(tracker.gallery) == 0

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 import sslmot
 from sslmot import ColorHistogram, Gallery, Tracker, TrackerConfig, TrackerGroup, _core
+from sslmot._core import _testing
 from sslmot.tracking.frame import associate
 
 PERSON = np.float32([40, 40, 80, 140, 0.95])
@@ -264,8 +265,8 @@ def test_a_tracker_comes_once():
 
 
 def test_a_pile_is_named_by_its_video():
-    pile = np.tile(PERSON[:4], (int(sslmot._core.MOST_PAIRS**0.5) + 1, 1))
-    still = TrackerConfig(motion="none")  # a pile as dense as this is all chance to the filter
+    pile = np.tile(PERSON[:4], (int(_testing.MOST_PAIRS**0.5) + 1, 1))
+    still = TrackerConfig(motion="none")  # the filter takes so dense a pile for chance
     group = TrackerGroup([Tracker(still), Tracker(still)])
     for _ in range(2):
         group.step(None, [pile[:1], pile])

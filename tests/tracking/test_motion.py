@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sslmot import Tracker, TrackerConfig, _core
+from sslmot._core import _testing
 from sslmot.tracking.config import MEASUREMENT_NOISE, SIZE_NOISE, VALUE_NOISE, VELOCITY_NOISE
 
 
@@ -73,7 +74,7 @@ class Film:
         self.state, self.misses = start(self.last), np.zeros(len(boxes), np.int64)
 
     def predict(self):
-        return to_centre(_core.predict(self.state, self.misses))
+        return to_centre(_testing.predict(self.state, self.misses))
 
     def step(self, boxes, scores=None, rng=None):
         """One frame: the box of each track, or None; with ``rng`` among others, in any order."""
@@ -88,7 +89,7 @@ class Film:
         detections = np.full((len(rows) + 3, 4), 7e8, np.float32)
         their_scores = np.full(len(rows) + 3, 0.5, np.float32)
         detections[columns], their_scores[columns] = to_corners(seen), scores
-        _core.observe(
+        _testing.observe(
             self.state,
             self.last,
             self.misses,
@@ -182,7 +183,7 @@ def test_unmatched_tracks_and_detections_stay_as_they_are(by_score, reupdate):
     boxes, scores = np.float32([[1e6, 0, 1e6, 9]] * 2 + [[14, 20, 36, 70]]), np.ones(3, np.float32)
     given = [array.copy() for array in (misses, rows, boxes, columns, scores)]
     before = state.copy()
-    _core.observe(state, last, misses, rows, boxes, columns, scores, noise(by_score), reupdate)
+    _testing.observe(state, last, misses, rows, boxes, columns, scores, noise(by_score), reupdate)
     np.testing.assert_array_equal(state[[0, 2]], before[[0, 2]])
     assert (state[1, 0] != before[1, 0]).all()
     np.testing.assert_array_equal(last[[0, 2]], [[10, 20, 30, 60]] * 2)
@@ -265,7 +266,7 @@ def test_a_tracker_keeps_the_state_of_the_filter(seed, tracks, by_score, reupdat
     np.testing.assert_array_equal(kept["time_since_update"], own.misses)
     np.testing.assert_array_equal(kept["boxes"], own.last)
     np.testing.assert_allclose(kept["state"].reshape(-1, 5, 4), own.state, rtol=1e-4, atol=1e-3)
-    predicted = _core.predict(own.state, own.misses)
+    predicted = _testing.predict(own.state, own.misses)
     np.testing.assert_allclose(prepare(tracker).predicted, predicted, rtol=1e-4, atol=1e-2)
 
 
@@ -379,7 +380,7 @@ BAD_STATES = [
 def test_predict_checks_its_arguments(change, message):
     given = {name: arguments()[name] for name in ("state", "time_since_update")} | change
     with pytest.raises(ValueError, match=f"^{message}"):
-        _core.predict(**given)
+        _testing.predict(**given)
 
 
 @pytest.mark.parametrize(
@@ -409,7 +410,7 @@ def test_observe_checks_its_arguments(change, message):
     given = arguments() | change
     before = np.array(given["state"], copy=True)
     with pytest.raises(ValueError, match=f"^{message}"):
-        _core.observe(**given)
+        _testing.observe(**given)
     np.testing.assert_array_equal(given["state"], before)
 
 
@@ -418,7 +419,7 @@ def test_observe_checks_its_arguments(change, message):
 
 def test_the_largest_number_of_misses_is_predicted():
     state = np.ones((1, 5, 4), np.float32)
-    boxes = _core.predict(state, np.array([2**63 - 1]))
+    boxes = _testing.predict(state, np.array([2**63 - 1]))
     np.testing.assert_allclose(boxes[0], np.full(4, 2.0**63), rtol=1e-6)
 
 
@@ -429,7 +430,7 @@ def test_gaps_beyond_a_limit_are_taken_as_the_limit(frames, reupdate):
     states = []
     for count in (100_000, frames):
         given = arguments() | {"time_since_update": np.array([count, 0]), "reupdate": reupdate}
-        _core.observe(**given)
+        _testing.observe(**given)
         states.append(given["state"])
     np.testing.assert_array_equal(*states)
     assert np.isfinite(states[0]).all()

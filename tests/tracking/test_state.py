@@ -2,14 +2,16 @@
 
 import copy
 import pickle
+import sys
 import threading
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 import sslmot
-from sslmot import ColorHistogram, Gallery, Tracker, TrackerConfig, TrackerGroup
+from sslmot import ColorHistogram, Gallery, Tracker, TrackerConfig, TrackerGroup, _core
 
 FRAMES = 30
 
@@ -139,6 +141,27 @@ def test_what_is_no_state_changes_nothing(kind, tmp_path):
     assert equal(tracker.state_dict(), before)
 
 
+def test_ids_end_at_the_largest():
+    """A frame that needs more is refused before anything changes."""
+    tracker = Tracker(TrackerConfig(min_hits=0))
+    state = tracker.state_dict()
+    for wrong in (_core.LARGEST_ID + 2, 2**62, 2**63 - 1):
+        with pytest.raises(ValueError, match=r"^state: next_id: expected at most"):
+            tracker.load_state_dict({**state, "next_id": np.array(wrong)})
+    tracker.load_state_dict({**state, "next_id": np.array(_core.LARGEST_ID)})
+    person = [[0, 0, 40, 100]]
+    assert tracker.step(None, person).ids.tolist() == [_core.LARGEST_ID]
+    before = tracker.state_dict()
+    with pytest.raises(ValueError, match=r"^ids: expected at most"):
+        tracker.step(None, [*person, [200, 0, 240, 100]])
+    for name, values in tracker.state_dict().items():
+        np.testing.assert_array_equal(values, before[name], name)
+    assert tracker.step(None, person).ids.tolist() == [_core.LARGEST_ID]
+    tracker.load_state_dict(before)
+    with pytest.raises(ValueError, match=r"^state: ids: expected 0 to"):
+        tracker.load_state_dict({**before, "tracks.ids": np.array([_core.LARGEST_ID + 1])})
+
+
 def test_files_that_are_none(tmp_path):
     path = tmp_path / "tracker.safetensors"
     with pytest.raises(FileNotFoundError):
@@ -177,6 +200,31 @@ def test_a_second_thread_is_refused():
     go_on.set()
     thread.join()
     assert tracker.step(frame, dets).ids.tolist() == [1]
+
+
+@pytest.mark.parametrize("kind", [name for name in KINDS if name != "gallery"])
+def test_trackers_in_threads_equal_each_alone(kind):
+    make, step = KINDS[kind]
+    barrier = threading.Barrier(2)
+
+    def run(seed, together):
+        if together:
+            barrier.wait(10)
+        tracker = make()
+        said = [step(tracker, *seen) for seen in crowd(seed)]
+        return [(t.ids.tolist(), t.detection_index.tolist()) for t in said], tracker.state_dict()
+
+    alone = [run(seed, False) for seed in (0, 1)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            at_once = list(pool.map(run, (0, 1), (True, True)))
+    finally:
+        sys.setswitchinterval(interval)
+    for (said, state), (expected, expected_state) in zip(at_once, alone, strict=True):
+        assert said == expected
+        assert equal(state, expected_state)
 
 
 def test_tracks_that_are_kept_keep_no_features():

@@ -12,6 +12,7 @@ from scipy.optimize import linear_sum_assignment
 
 import sslmot
 from sslmot import Tracker, TrackerConfig
+from sslmot._core import _testing
 from sslmot.data import mot
 from sslmot.tracking.frame import associate
 
@@ -796,7 +797,7 @@ def disturb(config, before, bad, after, message):
 class TestLimits:
     """A step whose work has no bound is refused before anything changes."""
 
-    pile = np.tile(PERSON, (int(sslmot._core.MOST_PAIRS**0.5) + 1, 1))
+    pile = np.tile(PERSON, (int(_testing.MOST_PAIRS**0.5) + 1, 1))
     corner = 100 * np.stack(np.divmod(np.arange(len(pile)), 60), axis=1)
     apart = np.hstack([corner, corner + 10]).astype(np.float32)
     looks = np.ones((len(pile), 3), np.float32)
@@ -890,7 +891,7 @@ def test_objects_that_fail_to_be_arrays_are_named(error, where):
     with pytest.raises(ValueError, match=r"^frame: expected an array of numbers, got "):
         Tracker().step(broken, at(0))
     with pytest.raises(ValueError, match=r"^boxes: expected an array \(NumPy, or any.*got Broken"):
-        sslmot._core.occluded_shares(broken)
+        _testing.occluded_shares(broken)
 
 
 @pytest.mark.parametrize("device", ["cpu", (1,), (1, "0"), None, (2**40, 0), 7])
@@ -900,9 +901,9 @@ def test_a_device_that_is_none_is_named(device):
             return device
 
     with pytest.raises(ValueError, match=r"^boxes: expected an array .*got Odd"):
-        sslmot._core.occluded_shares(Odd(None, "nowhere"))
+        _testing.occluded_shares(Odd(None, "nowhere"))
 
 
 def test_an_interruption_is_no_error_of_an_argument():
     with pytest.raises(KeyboardInterrupt):
-        sslmot._core.occluded_shares(Broken(KeyboardInterrupt(), "device"))
+        _testing.occluded_shares(Broken(KeyboardInterrupt(), "device"))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sslmot import Tracker, TrackerConfig
+from sslmot import Tracker, TrackerConfig, TrackerGroup, _core
 from sslmot.tracking.gallery import Gallery
 
 WIDE = np.float32([60, 0, 60, 0])
@@ -81,7 +81,8 @@ def test_a_double_of_somebody_in_view_is_a_stranger():
 
 def test_who_is_lost_is_recognised_by_the_tracker_not_the_gallery():
     """Whose memory knows the place too: the gallery would give nothing for a double."""
-    tracker = Tracker(TrackerConfig(max_age=1, instant_confirm_score=9), gallery=Gallery())
+    config = TrackerConfig(max_age=1, instant_confirm_score=9, reid_false_alarms=np.inf)
+    tracker = Tracker(config, gallery=Gallery())
     watch(tracker, 0, 0)
     for _ in range(4):
         leave(tracker)
@@ -249,3 +250,23 @@ def test_features_on_any_device(device):
             tracks = tracker.step(None, boxes(3), embeddings=z)
         leave(tracker)
         assert tracks.ids.tolist() == [i + 1 for i in order]
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_a_frame_that_could_need_more_ids_than_there_are(together):
+    """It is refused before anything changes, also where several trackers share the ids."""
+    gallery = Gallery()
+    gallery.add([_core.LARGEST_ID - 3], PEOPLE[:1])
+    trackers = [Tracker(gallery=gallery) for _ in range(2)]
+    watch(trackers[0], 0)
+    before = [state(tracker) for tracker in trackers]
+    n, both = (2, trackers) if together else (4, trackers[:1])
+    dets, embeddings = [boxes(n)] * len(both), [PEOPLE[4 : 4 + n]] * len(both)
+    with pytest.raises(ValueError, match=r"dets: expected at most . rows, as 3 ids up to .*, got"):
+        TrackerGroup(both).step(None, dets, embeddings=embeddings)
+    assert [state(tracker) for tracker in trackers] == before
+    last = [_core.LARGEST_ID - k for k in (2, 1, 0)]
+    assert watch(trackers[1], 4, 5, 6, frames=1) == last
+    assert watch(trackers[0], frames=1) == []
+    trackers[0].reset()
+    assert gallery.next_id == _core.LARGEST_ID + 1

@@ -1,4 +1,4 @@
-"""Camera adaptation: an encoder learns on from the footage that it is to describe."""
+"""Camera adaptation: an encoder is trained further on the footage that it is used on."""
 
 import json
 from pathlib import Path
@@ -61,7 +61,7 @@ def adapted(crops, weights, tmp_path_factory):
 
 
 def some(crops, chosen):
-    """Those crops of a set that an index selects."""
+    """The crops of a set at an index."""
     columns = (getattr(crops, name)[chosen] for name in ("images", "clips", "frames", "tracklets"))
     return CropSet(*columns, crops.clip_names)
 
@@ -104,7 +104,7 @@ def test_the_command(footage, weights, tmp_path, monkeypatch, capsys):
     assert f"sslmot track ... --weights {path}" in use
     frames = CropSet.load("runs/adapt/crops").frames
     assert (frames.min(), frames.max()) == (11, 30)
-    # It goes on from wherever that is said.
+    # It resumes from any working directory.
     assert Path(TrainConfig.load("runs/adapt/config.yaml").initial).is_absolute()
     monkeypatch.chdir("/")
     Path(tmp_path / "runs/adapt/checkpoint.safetensors").unlink()
@@ -129,7 +129,7 @@ class TestErrors:
             adapt(few, tmp_path / "run", weights)
         assert not (tmp_path / "run").exists()
 
-    def test_nobody_is_in_view_with_anybody(self, crops, weights, tmp_path):
+    def test_no_tracklets_are_in_view_together(self, crops, weights, tmp_path):
         count = len(crops)
         alone = CropSet(
             crops.images, crops.clips, np.arange(count), np.arange(count) // 20, crops.clip_names
@@ -164,7 +164,7 @@ class TestErrors:
         flags = ["--weights", str(weights), "--output", str(tmp_path), "--frames", "41-80"]
         with pytest.raises(SystemExit):
             main(["adapt", str(footage[0]), "--detections", str(footage[1]), *flags])
-        assert "frames: expected some that" in capsys.readouterr()[1]
+        assert "frames: expected frames with detections in" in capsys.readouterr()[1]
 
     def test_clips_that_do_not_fit(self, footage, tmp_path, capsys):
         for arguments, message in (
@@ -178,7 +178,7 @@ class TestErrors:
 
     @pytest.mark.slow
     def test_a_run_that_is_there(self, footage, adapted, capsys):
-        """Said before the footage is read."""
+        """The error comes before the footage is read."""
         clip = [str(footage[0]), "--detections", "nowhere.txt"]
         with pytest.raises(SystemExit):
             main(["adapt", *clip, "--output", str(adapted.parent)])

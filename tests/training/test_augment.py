@@ -43,7 +43,7 @@ def places(n, height, width):
     return torch.stack([x, y, torch.ones_like(x)]).repeat(n, 1, 1, 1)
 
 
-# What comes out.
+# Results.
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -157,7 +157,7 @@ def test_a_region_of_half_precision_changes_nothing(preset):
     assert torch.equal(got, expected)
 
 
-# What is in a preset.
+# Presets.
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -206,7 +206,7 @@ def test_only_the_lists_of_the_paper_blur(preset, least, most):
     assert least <= (steps < 0.45).float().mean() <= most
 
 
-def test_both_looks_closer_than_paper():
+def test_both_zooms_in_more_than_paper():
     ramp = torch.arange(10, 138, 4, dtype=torch.uint8).view(1, 32, 1, 1).repeat(200, 1, 16, 3)
 
     def slope(preset):
@@ -229,7 +229,7 @@ def test_both_looks_closer_than_paper():
     ],
 )
 def test_where_the_mean_colour_comes_in(preset, centre, corners, rows):
-    """At the centre by cut-out alone, at a corner by perspective too, in a row by translation."""
+    """Cut-out changes the centre, perspective the corners too, translation whole rows."""
     views = Augmentation(preset, (64, 32))(plain([250, 10, 90], 1000, (64, 32)))
     gone = (views.abs() < 1e-4).all(1)
 
@@ -285,34 +285,34 @@ def test_contrast_is_about_the_mean_colour():
     assert (harsh.min(), harsh.max()) == (0, 1)
 
 
-def test_who_is_in_front_hides_a_side():
-    """Pixel by pixel: another crop, moved by whole pixels, or nothing."""
+def test_the_crop_in_front_covers_a_side():
+    """Each pixel is of another crop, moved by whole pixels, or unchanged."""
     crops = 0.9 * random(300, 3, 16, 10) + torch.arange(300).view(-1, 1, 1, 1)
     got = augment.occlude(crops.clone(), batch(crops))
     moves, shares, others = [], [], []
     for i, (view, own) in enumerate(zip(got, crops, strict=True)):
-        hidden = (view != own).any(0)
-        if not hidden.any():
+        covered = (view != own).any(0)
+        if not covered.any():
             continue
-        y, x = hidden.nonzero().amin(0).tolist()
-        bottom, right = (hidden.nonzero().amax(0) + 1).tolist()
+        y, x = covered.nonzero().amin(0).tolist()
+        bottom, right = (covered.nonzero().amax(0) + 1).tolist()
         # A rectangle, down to the ground, from one side.
-        assert hidden.sum() == (bottom - y) * (right - x)
+        assert covered.sum() == (bottom - y) * (right - x)
         assert bottom == 16
         assert (x == 0) != (right == 10)
-        other = int(view[0, y, x])  # the whole part of a value says whose it is
+        other = int(view[0, y, x])  # the integer part of a value is the number of its crop
         front = crops[other]
         others.append((other - i) % 300)
         dx = x if right == 10 else right - 10
         assert torch.equal(view[:, y:, x:right], front[:, : 16 - y, x - dx : right - dx])
         moves.append((dx, y))
-        shares.append(float(hidden.float().mean()))
+        shares.append(float(covered.float().mean()))
     assert 70 < len(moves) < 130  # a third
     assert {abs(dx) for dx, _ in moves} == {4, 5, 6, 7, 8}
     assert {dx > 0 for dx, _ in moves} == {True, False}
     assert {y for _, y in moves} == set(range(7))
     assert max(shares) <= 0.6 + 1e-6
-    assert len(set(others)) > 70  # anyone
+    assert len(set(others)) > 70  # any crop
     again = augment.occlude(crops.clone(), batch(crops, 1))
     assert not torch.equal(got, again)
 
@@ -382,7 +382,7 @@ def test_resized_crop():
 
 
 def test_moves_compose():
-    """Against homographies by OpenCV, in float64, one after the other."""
+    """Against homographies by OpenCV in float64, one at a time."""
     moves = (augment.resized_crop, augment.flip, augment.perspective)
     crops = places(40, 32, 16)
     got = augment.warp(*moves)(crops, batch(crops, 5)).double()
@@ -431,7 +431,7 @@ def test_blur_of_a_point():
         expected[2:9, 1:8] = np.outer(kernel, kernel)
         np.testing.assert_allclose(view, np.broadcast_to(expected, (3, 11, 9)), atol=1e-6)
         sigmas.append(sigma)
-    # Below 0.15 or so a blur is none.
+    # A sigma below about 0.15 does not blur.
     assert 150 < len(sigmas) < 240
     assert 1.9 < max(sigmas) <= 2 + 1e-4
     assert min(sigmas) < 0.4

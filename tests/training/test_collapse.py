@@ -9,7 +9,7 @@ from sslmot.training.collapse import CollapseError, Health, check, health
 
 
 def health_loop(z):
-    """Both measures in float64, by their definitions."""
+    """Both measures by their definitions, in float64."""
     unit = [row / row.norm() for row in z.double()]
     n, width = len(unit), z.shape[1]
     spread = 0.0

@@ -1,4 +1,4 @@
-"""Features of a set of crops are those of its images as boxes of a frame."""
+"""Features of a set of crops equal those of its images as boxes of a frame."""
 
 import numpy as np
 import pytest

@@ -34,7 +34,7 @@ def select(crops, rows):
 
 
 def members_of(crops):
-    """Of each clip the crops whose frame is known, in time."""
+    """For each clip, its crops with a known frame, in order of time."""
     return [
         np.array(
             sorted(
@@ -51,37 +51,41 @@ def unit(features):
     return features / np.linalg.norm(features, axis=1, keepdims=True)
 
 
-# The way from clip to clip that everybody takes, as the clips' clocks have it.
+# The lags between the clips, by their clocks.
 WAYS = {0: 40_000, 1: 1_300, 2: 90_500}
 
 
 def walks(rng, people=30, *, spread=20.0, noise=0.1, strangers=False, dim=16, views=4):
-    """People who walk from clip to clip: features, crops, and who they are.
+    """People walk from clip to clip: features, crops, and true identities.
 
-    Everybody starts at some time within 30,000 frames and is seen ``views`` times in each clip,
-    every 25 frames. Strangers turn up in one clip alone.
+    Each starts at a random one of 30,000 frames and is seen ``views`` times in each clip, every 25
+    frames. Strangers are seen in one clip only.
     """
-    looks = rng.standard_normal((people, dim))
+    appearance = rng.standard_normal((people, dim))
     starts = rng.integers(0, 30_000, people)
-    features, clips, frames, who = [], [], [], []
+    features, clips, frames, truth = [], [], [], []
     for person in range(people):
         for clip, way in WAYS.items():
             if strangers and clip != person % len(WAYS):
                 continue
             begin = starts[person] + way + round(spread * rng.standard_normal())
             for view in range(views):
-                features.append(looks[person] + noise * rng.standard_normal(dim))
+                features.append(appearance[person] + noise * rng.standard_normal(dim))
                 clips.append(clip)
                 frames.append(begin + 25 * view)
-                who.append(person)
-    order = rng.permutation(len(who))
+                truth.append(person)
+    order = rng.permutation(len(truth))
     features = unit(np.array(features)).astype(np.float32)[order]
-    return features, crop_set(np.array(clips)[order], np.array(frames)[order]), np.array(who)[order]
+    return (
+        features,
+        crop_set(np.array(clips)[order], np.array(frames)[order]),
+        np.array(truth)[order],
+    )
 
 
-def agree(labels, who):
-    """Whether two numberings are the same but for the numbers."""
-    return len(set(labels)) == len(set(who)) == len(set(zip(labels, who, strict=True)))
+def agree(labels, truth):
+    """Whether two labellings are equal up to their numbers."""
+    return len(set(labels)) == len(set(truth)) == len(set(zip(labels, truth, strict=True)))
 
 
 # The usual lags.
@@ -145,30 +149,30 @@ def test_strangers_have_no_lag(seed):
     assert transit_lags(features, crops, members_of(crops), 500) == []
 
 
-def test_people_who_look_alike_hide_no_lag():
+def test_similar_people_hide_no_lag():
     rng = np.random.default_rng(0)
-    features, crops, who = walks(rng, people=90)
-    looks = unit(rng.standard_normal((30, 16)))  # every three look alike
-    features = unit(looks[who % 30] + 0.05 * features).astype(np.float32)
+    features, crops, truth = walks(rng, people=90)
+    appearance = unit(rng.standard_normal((30, 16)))  # every three look alike
+    features = unit(appearance[truth % 30] + 0.05 * features).astype(np.float32)
     lags = transit_lags(features, crops, members_of(crops), 500)
     assert [round(lag.frames, -2) for lag in lags] == [-38_700, 50_500, 89_200]
 
 
 def test_no_lag_where_nothing_is_known():
     features, crops, _ = walks(np.random.default_rng(0), people=5)
-    nobody = np.empty(0, np.int64)
+    no_crops = np.empty(0, np.int64)
     assert transit_lags(features, crops, [], 500) == []
-    assert transit_lags(features, crops, [nobody, nobody], 500) == []
-    assert transit_lags(features, crops, [members_of(crops)[0], nobody], 500) == []
+    assert transit_lags(features, crops, [no_crops, no_crops], 500) == []
+    assert transit_lags(features, crops, [members_of(crops)[0], no_crops], 500) == []
 
 
-# Who may be whom.
+# Which crops may show one person.
 
 LAGS = [Lag(0, 1, 7.5, 9), Lag(0, 2, -12.0, 9), Lag(1, 3, 20.0, 9)]
 
 
 def possible_loop(crops, lags, stay, transit):
-    """By the definition, from pairs of crops."""
+    """The definition, from pairs of crops."""
     n, t = len(crops), crops.tracklets
     together = {
         (t[i], t[j])
@@ -180,7 +184,7 @@ def possible_loop(crops, lags, stay, transit):
     }
     usual = {(lag.first, lag.second): lag.frames for lag in lags}
     usual |= {(b, a): -frames for (a, b), frames in usual.items()}
-    # The lags' clips are counted among those of crops with or without a frame.
+    # Clips are numbered over all crops, with or without a frame.
     number = {c: i for i, c in enumerate(sorted(set(crops.clips.tolist())))}
     possible = np.zeros((n, n), bool)
     for i in range(n):
@@ -199,12 +203,12 @@ def possible_loop(crops, lags, stay, transit):
 
 
 def random_set(rng, n):
-    """All that a crop may be, frames close enough to meet."""
+    """All kinds of crops, with frames close enough for neighbours."""
     return crop_set(rng.integers(0, 4, n), rng.integers(-1, 40, n), rng.integers(-1, 8, n))
 
 
 def stages(features, crops, lags, stay, transit, neighbours):
-    """Which pairs are possible, the neighbours and their distances, made in blocks of three."""
+    """Possible pairs, the neighbours and their distances, computed in blocks of three."""
     n = len(crops)
     with (
         mock.patch.object(identities, "transit_lags", return_value=lags),
@@ -221,7 +225,7 @@ def stages(features, crops, lags, stay, transit, neighbours):
 
 
 def neighbours_loop(features, possible, count):
-    """Of each crop (similarity, crop): itself, then the most similar."""
+    """For each crop (similarity, crop): itself, then the most similar."""
     features = features.astype(np.float64)
     rows = []
     for i in range(len(features)):
@@ -284,7 +288,7 @@ def test_stages_against_loops(seed, n, stay, transit, neighbours):
 
 
 def clusters_loop(apart, eps):
-    """DBSCAN: (core crops' clusters, crops that are near a core but none)."""
+    """DBSCAN: (clusters of the core crops, crops that are near a core but not one)."""
     n = len(apart)
     near = [[j for j in range(n) if apart[i, j] <= eps] for i in range(n)]
     core = [i for i in range(n) if len(near[i]) >= 4]
@@ -303,8 +307,8 @@ def clusters_loop(apart, eps):
 def test_identities_against_the_loop(seed, n, distance):
     rng = np.random.default_rng(seed)
     crops = random_set(rng, n)
-    looks = rng.standard_normal((4, 6))
-    features = looks[rng.integers(0, 4, n)] + 0.4 * rng.standard_normal((n, 6))
+    appearance = rng.standard_normal((4, 6))
+    features = appearance[rng.integers(0, 4, n)] + 0.4 * rng.standard_normal((n, 6))
     features = (features * rng.uniform(0.1, 9, (n, 1))).astype(np.float32)
     lags = lags_loop(unit(features), crops, members_of(crops), 10)
     near = neighbours_loop(unit(features), possible_loop(crops, lags, 15, 10), 6)
@@ -330,23 +334,23 @@ def test_identities_against_the_loop(seed, n, distance):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_people_of_a_world_are_found(seed):
-    features, crops, who = walks(np.random.default_rng(seed), people=30)
+    features, crops, truth = walks(np.random.default_rng(seed), people=30)
     before = features.copy()
-    assert agree(pseudo_identities(features, crops), who)
+    assert agree(pseudo_identities(features, crops), truth)
     np.testing.assert_array_equal(features, before)
 
 
-def test_time_tells_apart_who_looks_alike():
+def test_time_separates_similar_people():
     rng = np.random.default_rng(1)
-    _, crops, who = walks(rng, people=30)
-    looks = unit(rng.standard_normal((15, 16)))  # every two look alike
-    features = unit(looks[who % 15] + 0.02 * rng.standard_normal((len(who), 16)))
+    _, crops, truth = walks(rng, people=30)
+    appearance = unit(rng.standard_normal((15, 16)))  # every two look alike
+    features = unit(appearance[truth % 15] + 0.02 * rng.standard_normal((len(truth), 16)))
     features = features.astype(np.float32)
-    assert agree(pseudo_identities(features, crops), who)
-    # Without time they are one.
-    timeless = crop_set(crops.clips, np.full(len(who), -1))
+    assert agree(pseudo_identities(features, crops), truth)
+    # Without time they have one identity.
+    timeless = crop_set(crops.clips, np.full(len(truth), -1))
     blind = pseudo_identities(features, timeless, neighbours=24)
-    assert agree(blind, who % 15)
+    assert agree(blind, truth % 15)
 
 
 def test_the_order_of_the_crops_does_not_matter():
@@ -358,12 +362,12 @@ def test_the_order_of_the_crops_does_not_matter():
 
 
 def test_strangers_of_several_clips_stay_apart():
-    features, crops, who = walks(np.random.default_rng(0), people=30, strangers=True, views=6)
-    assert agree(pseudo_identities(features, crops), who)
+    features, crops, truth = walks(np.random.default_rng(0), people=30, strangers=True, views=6)
+    assert agree(pseudo_identities(features, crops), truth)
 
 
 def test_a_person_may_stay_for_a_while():
-    """One look in one clip: gaps of up to ``stay`` frames are bridged."""
+    """One person in one clip: gaps of up to ``stay`` frames are bridged."""
     rng = np.random.default_rng(0)
     frames = np.concatenate([np.arange(0, 300, 60), np.arange(500, 800, 60)])  # a gap of 260
     features = np.ones((len(frames), 8)) + 0.01 * rng.standard_normal((len(frames), 8))
@@ -373,8 +377,8 @@ def test_a_person_may_stay_for_a_while():
     assert set(pseudo_identities(features, crops, stay=600)) == {0}
 
 
-def test_who_was_in_view_together_is_no_neighbour():
-    """Twins walk side by side: only the frames that they share tell them apart."""
+def test_people_in_view_together_are_no_neighbours():
+    """Twins walk side by side: only their common frames separate them."""
     rng = np.random.default_rng(0)
     frames, twin = np.tile(np.arange(8), 2), np.repeat([0, 1], 8)
     features = (np.ones((16, 8)) + 0.01 * rng.standard_normal((16, 8))).astype(np.float32)
@@ -388,26 +392,26 @@ def test_who_was_in_view_together_is_no_neighbour():
 
 def test_a_crop_without_a_frame_is_of_any_time():
     rng = np.random.default_rng(0)
-    features, crops, who = walks(rng, people=12)
-    frames = np.where(rng.random(len(who)) < 0.2, -1, crops.frames)
-    assert agree(pseudo_identities(features, crop_set(crops.clips, frames)), who)
-    assert agree(pseudo_identities(features, crop_set(crops.clips, np.full(len(who), -1))), who)
+    features, crops, truth = walks(rng, people=12)
+    frames = np.where(rng.random(len(truth)) < 0.2, -1, crops.frames)
+    assert agree(pseudo_identities(features, crop_set(crops.clips, frames)), truth)
+    assert agree(pseudo_identities(features, crop_set(crops.clips, np.full(len(truth), -1))), truth)
 
 
 def test_one_clip():
     rng = np.random.default_rng(0)
-    who = np.repeat(range(5), 6)
-    features = (np.eye(5)[who] + 0.05 * rng.standard_normal((30, 5))).astype(np.float32)
-    assert agree(pseudo_identities(features, crop_set([2] * 30, np.arange(30))), who)
+    truth = np.repeat(range(5), 6)
+    features = (np.eye(5)[truth] + 0.05 * rng.standard_normal((30, 5))).astype(np.float32)
+    assert agree(pseudo_identities(features, crop_set([2] * 30, np.arange(30))), truth)
 
 
 def test_a_feature_of_zeros_is_like_nothing():
-    features, crops, who = walks(np.random.default_rng(0), people=10)
+    features, crops, truth = walks(np.random.default_rng(0), people=10)
     features[[3, 40]] = 0
     labels = pseudo_identities(features, crops)
     assert labels[[3, 40]].tolist() == [-1, -1]
-    rest = np.setdiff1d(np.arange(len(who)), [3, 40])
-    assert agree(labels[rest], who[rest])
+    rest = np.setdiff1d(np.arange(len(truth)), [3, 40])
+    assert agree(labels[rest], truth[rest])
     assert set(pseudo_identities(np.zeros_like(features), crops)) == {-1}
 
 
@@ -422,7 +426,7 @@ def test_fewer_crops_than_neighbours(n, frame):
 
 
 def pairs_right(labels, people, cameras):
-    """Of each pair of an identity whether it shows one person: all, and those of two cameras."""
+    """Whether each pair of an identity shows one person: of all pairs, and of two cameras."""
     a, b = np.triu_indices(len(labels), 1)
     joined = (labels[a] == labels[b]) & (labels[a] >= 0)
     right, across = people[a] == people[b], cameras[a] != cameras[b]
@@ -432,7 +436,7 @@ def pairs_right(labels, people, cameras):
 @pytest.mark.processor
 @pytest.mark.slow
 def test_on_market1501(data_root, tmp_path):
-    """The first sequence of each camera; the labels check, and nothing else."""
+    """The first sequence of each camera; labels are used only to check."""
     for path in (data_root / "Market-1501" / "bounding_box_train").glob("*s1_*.jpg"):
         (tmp_path / path.name).symlink_to(path)
     real = read_market1501(tmp_path)
@@ -446,7 +450,7 @@ def test_on_market1501(data_root, tmp_path):
     assert across.mean() > 0.72
     assert (labels >= 0).mean() > 0.85
 
-    # Without time far fewer people are found again by another camera.
+    # Without time far fewer people are matched across cameras.
     timeless = replace(crops, frames=np.full(len(crops), -1))
     _, blind = pairs_right(pseudo_identities(features, timeless), real.identities, real.cameras)
     assert across.sum() > 2 * blind.sum()

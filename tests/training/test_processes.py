@@ -1,4 +1,4 @@
-"""Two processes with half a batch each learn what one does from the whole."""
+"""Two processes with half a batch each compute what one does with the whole batch."""
 
 import functools
 from unittest import mock
@@ -35,7 +35,7 @@ RELATION = torch.tensor(
 
 
 def predicted(loss, relation, p, z):
-    """Of local p and all z, as SSL-MOT does it, but with a gradient through z."""
+    """The loss of local p and all z, as in SSL-MOT, but with a gradient through z."""
     return loss(p, gather(z), relation, offset=rank() * len(p))
 
 
@@ -62,7 +62,7 @@ CASES = [
 
 
 class Backbone(nn.Sequential):
-    """In place of a ResNet, for speed."""
+    """Replaces a ResNet, for speed."""
 
     dim = 12
 
@@ -76,7 +76,7 @@ def mine(x):
 
 
 def run(kind, name, related):
-    """The mean loss over processes, and gradients averaged as DistributedDataParallel does."""
+    """The mean loss over processes, and gradients averaged as by DistributedDataParallel."""
     generator = torch.Generator().manual_seed(0)
     relation = mine(RELATION) if related else None
     if kind == "loss":
@@ -89,7 +89,7 @@ def run(kind, name, related):
         torch.manual_seed(1)
         with mock.patch("sslmot.appearance.encoder.resnet", return_value=Backbone()):
             method = make_method(METHODS[name][0], CONFIG, **METHODS[name][1])
-        # In eval mode a batch normalisation sees no batch, be it the whole or a part.
+        # In eval mode a batch normalisation does not depend on the batch.
         method.double().eval()
         batch = torch.randn(2, WORLD * N, 3, 32, 16, generator=generator, dtype=torch.float64)
         parameters = [p for p in method.parameters() if p.requires_grad]
@@ -111,7 +111,7 @@ def work(this, folder):
     try:
         results = {case: run(*case) for case in CASES}
         results["ranks"] = gather(torch.tensor([[rank()], [10 * world()]]))
-        # A gradient that is no plain tensor in memory: one number, expanded.
+        # A gradient that is not contiguous: one number, expanded.
         x = torch.ones(2, 3, requires_grad=True)
         (gather(x).sum() * (1 + rank())).backward()
         results["gradient"] = x.grad
@@ -123,7 +123,7 @@ def work(this, folder):
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
-    """What each of the processes got."""
+    """The results of each process."""
     folder = tmp_path_factory.mktemp("gloo")
     torch.multiprocessing.spawn(work, (folder,), nprocs=WORLD)
     return [torch.load(folder / f"{this}.pt") for this in range(WORLD)]
@@ -155,7 +155,7 @@ def test_one_process_gathers_itself():
 
 
 def test_the_parts_alone_are_not_the_whole():
-    """What the comparison above is worth: a loss of parts differs from that of the batch."""
+    """The losses of parts differ from that of the batch, so the comparison above can fail."""
     x = torch.randn(2, 6, 4, generator=torch.Generator().manual_seed(0))
     for loss in (acd, contrast, barlow):
         parts = [loss(x[0][part], x[1][part]) for part in (slice(0, 3), slice(3, 6))]

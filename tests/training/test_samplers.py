@@ -1,4 +1,4 @@
-"""Batches of pairs and what is known of them, against loops."""
+"""Batches of pairs and their relations, against loops."""
 
 from collections import Counter
 
@@ -32,7 +32,7 @@ def crop_set(clips, frames, tracklets):
 
 
 def random_set(rng, n=30):
-    """Tracklets of one clip each, some crops without, some without a frame."""
+    """Tracklets of one clip each; some crops have no tracklet, some no frame."""
     tracklets = rng.integers(-1, 9, n)
     return crop_set(tracklets % 3, rng.integers(-1, 6, n), tracklets)
 
@@ -88,7 +88,7 @@ def test_an_epoch_is_decided_by_the_generator(name):
             for first, second, _ in sampler.epoch(np.random.default_rng(seed))
         ]
 
-    assert epoch(1) == epoch(1)  # the sampler itself remembers nothing
+    assert epoch(1) == epoch(1)  # the sampler has no state
     assert epoch(1) != epoch(2)
 
 
@@ -131,7 +131,7 @@ def test_a_share_of_what_is_not_known_is_not_known():
     assert share.first.tolist() == share.second.tolist() == [2, 3]
 
 
-# Crops beside themselves.
+# Crops paired with themselves.
 
 
 def test_plain_meets_every_crop_once():
@@ -196,7 +196,7 @@ def test_tracklet_pairs_meet_every_linked_crop_once():
         (batch,) = sampler.epoch(np.random.default_rng(seed))
         assert sorted(batch.first) == [0, 1, 3, 4, 5]
         seconds.update(zip(batch.first.tolist(), batch.second.tolist(), strict=True))
-    # Each other crop of the tracklet comes up.
+    # Each other crop of the tracklet is drawn.
     assert set(seconds) == {(0, 1), (0, 4), (1, 0), (1, 4), (4, 0), (4, 1), (3, 5), (5, 3)}
 
 
@@ -221,7 +221,7 @@ def test_identity_pairs_against_the_loop(seed, batch_size):
 
 
 def test_identities_take_turns():
-    """Large and small ones come up alike, with two crops each time."""
+    """Large and small identities are drawn equally often, with two crops each time."""
     rng = np.random.default_rng(0)
     identities = np.repeat([0, 1, 2, 3, 4, -1], [2, 2, 3, 20, 13, 5])
     n = len(identities)

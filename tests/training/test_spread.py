@@ -15,9 +15,9 @@ def test_random_pairs_have_a_median_cosine_of_a_half():
     crops = torch.randn(40, 3, 64, 32, generator=torch.Generator().manual_seed(0))
     before = encoder.network.backbone(crops).detach().double().numpy()
     spread(encoder, crops)
-    z = encoder.describe(crops).double().numpy()
+    z = encoder.embed_crops(crops).double().numpy()
 
-    # A part of the mean is gone, and nothing else happened.
+    # A part of the mean is subtracted, and nothing else changed.
     gone = before - z
     np.testing.assert_allclose(gone, np.broadcast_to(gone[:1], gone.shape), atol=1e-4)
     part = gone[0] @ before.mean(axis=0) / (before.mean(axis=0) ** 2).sum()

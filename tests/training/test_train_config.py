@@ -100,7 +100,9 @@ def test_crop_size():
         assert TrainConfig(crop_size=right).crop_size == right
     for wrong in ((63, 64), (64, 31), (1025, 64), (64,), (64, 64, 3), (64.0, 64), [64, 64], 64,
                   None, "64", ("64", "64"), (True, 64)):  # fmt: skip
-        message = f"crop_size: expected (height, width) of (64, 32) to (1024, 1024), got {wrong!r}"
+        message = (
+            f"crop_size: expected a tuple of 2 integers of (64, 32) to (1024, 1024), got {wrong!r}"
+        )
         with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
             TrainConfig(crop_size=wrong)
 
@@ -108,9 +110,15 @@ def test_crop_size():
 @pytest.mark.parametrize("field", ["initial", "poses"])
 @pytest.mark.parametrize("wrong", [None, 1, True, b"weights", ["weights"]])
 def test_paths(field, wrong):
-    message = f"{field}: expected a path, got {wrong!r}"
+    message = f"{field}: expected a text, got {wrong!r}"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         TrainConfig(**{field: wrong})
+
+
+def test_warmup_ends_before_the_training():
+    assert TrainConfig(warmup=3, epochs=3).warmup == 3
+    with pytest.raises(ValueError, match=r"^warmup: expected at most epochs \(3\), got 3.1$"):
+        TrainConfig(warmup=3.1, epochs=3)
 
 
 def test_views_and_poses_go_together():
@@ -202,7 +210,7 @@ def test_an_exponent_is_a_number(tmp_path):
 def test_parts_and_ibn():
     assert [TrainConfig(parts=parts).parts for parts in (1, 2, 4, 8)] == [1, 2, 4, 8]
     for wrong in (0, 3, 16, True, 2.0, "2", None):
-        with pytest.raises(ValueError, match=f"parts: expected 1, 2, 4 or 8, got {wrong!r}"):
+        with pytest.raises(ValueError, match=f"parts: expected one of 1, 2, 4, 8, got {wrong!r}"):
             TrainConfig(parts=wrong)
     with pytest.raises(ValueError, match="ibn: expected True or False, got 1"):
         TrainConfig(ibn=1)
@@ -230,7 +238,7 @@ def test_lists_are_tuples():
         ("epochs: 0", "epochs: expected an integer of 1 or more, got 0"),
         ("epochs: [3]", r"epochs: expected an integer of 1 or more, got \(3,\)"),
         ("method: [sslmot]", r"method: expected one of .*, got \('sslmot',\)"),
-        ("initial:", "initial: expected a path, got None"),
+        ("initial:", "initial: expected a text, got None"),
         ("{head: norm, loss: mse}", "head: expected mlp"),
         ("- epochs", r"expected a mapping of method, loss, .*, got \['epochs'\]"),
         ("epochs", "expected a mapping of .*, got 'epochs'"),
@@ -266,7 +274,7 @@ def test_errors_of_a_mapping_name_their_source():
 
 @pytest.mark.parametrize(("text", "lacking"), [("", "method, loss"), ("method: byol", "loss, ")])
 def test_the_file_of_a_run_holds_every_field(text, lacking, tmp_path):
-    """An empty one, of a full disk, would else be a run of the defaults."""
+    """Otherwise an empty file, from a full disk, would be a run with the defaults."""
     path = tmp_path / "config.yaml"
     path.write_text(text)
     TrainConfig.load(path)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from typing import get_type_hints
 
 import cv2
 import numpy as np
@@ -19,12 +20,14 @@ pytest.importorskip("tensorboard")
 
 from full_disk import full_disk  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
+from torch.utils.tensorboard import SummaryWriter  # noqa: E402
 
 from sslmot import tensors as tensors_file  # noqa: E402
-from sslmot.appearance.encoder import Encoder  # noqa: E402
+from sslmot.appearance.encoder import Encoder, EncoderConfig  # noqa: E402
 from sslmot.appearance.network import resnet  # noqa: E402
 from sslmot.data.crops import CropSet  # noqa: E402
 from sslmot.training import trainer  # noqa: E402
+from sslmot.training.checkpoints import Checkpoint  # noqa: E402
 from sslmot.training.collapse import CollapseError  # noqa: E402
 from sslmot.training.config import TrainConfig  # noqa: E402
 
@@ -35,17 +38,17 @@ FILES = ["checkpoint.safetensors", "config.yaml", "crops", "encoder.safetensors"
 
 
 def people(count=16, each=4, size=(64, 32)):
-    """Crops of people in one colour each, every one in two clips, a tracklet in each."""
+    """Crops of people, each of one colour, in two clips with a tracklet in each."""
     rng = np.random.default_rng(0)
     colours = rng.integers(30, 226, (count, 1, 1, 1, 3))
     images = colours + rng.integers(-20, 21, (count, each, *size, 3))
-    who = np.repeat(np.arange(count), each)
+    person = np.repeat(np.arange(count), each)
     clips = np.tile(np.arange(each) % 2, count)
     return CropSet(
         images.reshape(-1, *size, 3).astype(np.uint8),
         clips.astype(np.int32),
-        (9000 * who + 10 * np.tile(np.arange(each), count)).astype(np.int64),
-        (2 * who + clips).astype(np.int64),
+        (9000 * person + 10 * np.tile(np.arange(each), count)).astype(np.int64),
+        (2 * person + clips).astype(np.int64),
         ("left", "right"),
     )
 
@@ -192,7 +195,7 @@ def test_learning_lowers_the_loss(crops, tmp_path):
         batch_size=16,
         epochs=6,
         sampler="identities",
-        # The plainest of all, since few steps have to do.
+        # The simplest recipe, since there are few steps.
         augmentation="both",
         parts=1,
         middle=1.0,
@@ -205,8 +208,8 @@ def test_learning_lowers_the_loss(crops, tmp_path):
     z = np.stack([encoder(image, [[0, 0, 32, 64]])[0] for image in crops.images])
     z /= np.linalg.norm(z, axis=1, keepdims=True)
     similar = z @ z.T - 2 * np.eye(len(z))
-    who = np.repeat(np.arange(16), 4)
-    assert (who[similar.argmax(axis=1)] == who).mean() > 0.9
+    person = np.repeat(np.arange(16), 4)
+    assert (person[similar.argmax(axis=1)] == person).mean() > 0.9
 
 
 @pytest.mark.slow
@@ -340,9 +343,29 @@ def test_a_full_disk_names_the_file(crops, tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     # The curves are written in a thread of TensorBoard's own, whose errors name no file.
-    monkeypatch.setattr(trainer.SummaryWriter, "add_scalar", full)
+    monkeypatch.setattr(SummaryWriter, "add_scalar", full)
     with pytest.raises(OSError, match=rf"No space left.*{tmp_path}/run"):
         trainer.resume(tmp_path / "run", device="cpu")
+
+
+def test_weights_that_are_not_finite_are_not_saved(crops, tmp_path, monkeypatch):
+    train_epoch = trainer._Trainer._train_epoch
+
+    def breaks_after(self):
+        train_epoch(self)
+        with torch.no_grad():
+            next(self.method.parameters()).fill_(torch.inf)
+
+    monkeypatch.setattr(trainer._Trainer, "_train_epoch", breaks_after)
+    with pytest.raises(FloatingPointError, match=r"^epoch 1: expected finite weights, got"):
+        trainer.train(crops, TINY, tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run" / "checkpoint.safetensors").exists()
+
+
+def test_an_encoder_can_have_all_that_a_training_may_ask_for():
+    encoder, training = get_type_hints(EncoderConfig), get_type_hints(TrainConfig)
+    for name, other in (("architecture", "backbone"), ("parts", "parts"), ("feature", "feature")):
+        assert encoder[name] == training[other]
 
 
 def write_images(folder, crops):
@@ -399,6 +422,6 @@ def test_a_killed_run_loses_an_epoch_at_most(crops, tmp_path):
     # What is on disk is whole, whenever it was killed.
     config = TrainConfig.load(run / "config.yaml")
     again = trainer._Trainer(CropSet.load(run / "crops"), config, run, "cpu", False)
-    again.restore(run / "checkpoint.safetensors")
+    again.restore(Checkpoint.load(run / "checkpoint.safetensors", config))
     assert again.epoch >= 1
     Encoder.load(run / "encoder.safetensors", device="cpu")

@@ -1,4 +1,4 @@
-"""Thresholds from footage without labels: what they are made of, and how they travel."""
+"""Thresholds from footage without labels: how they are computed and stored."""
 
 import dataclasses
 import json
@@ -26,18 +26,18 @@ FIELDS = {"tau": 0.1, "min_affinity": 0.25, "lost_affinity": 0.5}
 
 
 def walk(people=12, frames=100, common=0.5, own=0.4, seed=0):
-    """People side by side: cosines are around ``common``, of one person ``common + own``."""
+    """Make people side by side: cosines are about ``common``, ``common + own`` for one person."""
     rng = np.random.default_rng(seed)
     noise = 1 - common - own
-    looks = np.zeros((people, 65))
-    looks[:, 0] = math.sqrt(common)
-    looks[:, 1:] = math.sqrt(own) * unit(rng.normal(size=(people, 64)))
+    people_features = np.zeros((people, 65))
+    people_features[:, 0] = math.sqrt(common)
+    people_features[:, 1:] = math.sqrt(own) * unit(rng.normal(size=(people, 64)))
     left = np.arange(people)[:, None] * 100.0
     detections, embeddings = [], []
     for t in range(frames):
         box = np.hstack([left + t, 0 * left + 50, left + t + 40, 0 * left + 150, 0 * left + 0.9])
         order = rng.permutation(people)
-        rows = looks + np.hstack(
+        rows = people_features + np.hstack(
             [np.zeros((people, 1)), math.sqrt(noise) * unit(rng.normal(size=(people, 64)))]
         )
         detections.append(box[order].astype(np.float32))
@@ -58,7 +58,7 @@ def test_thresholds_lie_between_the_different_and_the_same():
     assert found.same.pairs == 40 * 12
     assert (found.gap, found.tracklets) == (60, 12)
     assert found.different.median == pytest.approx(0.5, abs=0.05)
-    # What is remembered is a mean, with little noise in it: more alike than two of its crops.
+    # The averaged feature has little noise, so it is more similar than two single features.
     assert 0.9 < found.same.median < 1
     high, same = found.different.high, found.same.median
     assert found.different.median < high < found.lost_cosine < same
@@ -81,7 +81,7 @@ def test_only_thresholds_change():
     assert 0 < found.config.min_affinity < found.config.lost_affinity
 
 
-def test_features_that_tell_more_leave_a_wider_margin():
+def test_better_features_leave_a_wider_margin():
     found = [calibrate(walk(common=0.9 - own, own=own)) for own in (0.2, 0.4, 0.6, 0.8)]
     margins = [c.same.median - c.lost_cosine for c in found]
     assert margins == sorted(margins)
@@ -92,11 +92,11 @@ def test_features_that_tell_more_leave_a_wider_margin():
 
 @pytest.mark.parametrize("delta", [0.0, 0.5, 0.9])
 def test_pairs_one_by_one(delta, monkeypatch):
-    """Against loops over tracklets, some of which break."""
+    """Compared with loops over tracklets, some of which are interrupted."""
     monkeypatch.setattr("sslmot.tuning.calibrate.GAP", 20)
     footage = walk(people=16, frames=50, seed=1)
     for t in (7, 8, 30):
-        footage.detections[t][:5, 2] -= 30  # too narrow to be linked
+        footage.detections[t][:5, 2] -= 30  # too narrow for a link
     tracklets = link({t: rows[:, :4] for t, rows in enumerate(footage.detections)})
     rows = [unit(z) for z in footage.embeddings]
     where = {}
@@ -124,7 +124,7 @@ def test_pairs_one_by_one(delta, monkeypatch):
         assert got == pytest.approx((len(cosines), *np.percentile(cosines, (5, 50, 95))), abs=1e-6)
 
 
-def test_a_constant_part_of_all_features_changes_the_temperature_alone():
+def test_a_constant_part_of_all_features_changes_only_the_temperature():
     footage, share = walk(), 0.75
     plain = calibrate(footage)
     squeezed = [
@@ -176,16 +176,16 @@ def test_shorter_footage_has_a_shorter_gap():
         (walk(frames=30), f"{MIN_TRACKLETS} or more tracklets that last for 30 .*, got 0"),
         (Footage("empty", [], []), "tracklets that last for 30 frames, got 0"),
         (Footage("motion", walk().detections), "footage: expected embeddings .*, got none"),
-        (walk(common=0.9, own=0.0), "most people resemble themselves 60 frames later more than"),
+        (walk(common=0.9, own=0.0), "the median cosine of a person with itself 60 frames"),
     ],
 )
-def test_footage_that_says_too_little(footage, message):
+def test_footage_with_too_little_data(footage, message):
     with pytest.raises(ValueError, match=message):
         calibrate(footage)
 
 
 def test_people_who_are_alone():
-    # One after the other, each for 41 frames.
+    # One person after the other, each for 41 frames.
     one = walk(people=1, frames=41)
     footage = Footage("alone", [], [])
     for i in range(MIN_TRACKLETS):
@@ -212,19 +212,19 @@ def test_faulty_embeddings(rows, message):
 
 
 @pytest.mark.parametrize("affinity", [0.0, 1.0])
-def test_an_affinity_that_fits_no_temperature(affinity):
+def test_an_affinity_without_a_temperature(affinity):
     with pytest.raises(ValueError, match="lost_affinity: expected a number between 0 and 1, both"):
         calibrate(walk(), TrackerConfig(lost_affinity=affinity))
 
 
-# What an encoder carries
+# The calibration of an encoder
 
 
-def test_the_histogram_carries_its_own():
+def test_the_calibration_of_the_histogram():
     assert fields_from_json(json.dumps(dict(ColorHistogram.calibration)))
 
 
-def test_a_file_carries_it(tmp_path):
+def test_the_calibration_in_a_file(tmp_path):
     pytest.importorskip("torch")
     from sslmot.appearance.encoder import Encoder, EncoderConfig
 
@@ -239,7 +239,7 @@ def test_a_file_carries_it(tmp_path):
         assert loaded.calibration == FIELDS
         assert loaded.metadata == {"trained on": "nothing"}
         loaded.save(path)
-    # It is of this feature, and not of the other.
+    # It belongs to this feature, not to the other.
     assert Encoder.load(path, "cpu", feature="projection").calibration == FIELDS
     assert Encoder.load(path, "cpu", feature="backbone").calibration == {}
 
@@ -274,7 +274,7 @@ def test_damaged(text, message, tmp_path):
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
-    """A sequence of people in two colours each, as a folder and as a video."""
+    """Write a sequence of people with two colours each, as a folder and as a video."""
     rng, footage, size = np.random.default_rng(0), walk(frames=40), (1240, 160)
     colours = rng.integers(0, 256, (12, 2, 3))
     root = tmp_path_factory.mktemp("data")
@@ -319,7 +319,7 @@ def test_command_on_a_sequence_and_a_video(clip, tmp_path, capsys):
     sequence, video = (TrackerConfig.load(tmp_path / name, whole=True) for name in names)
     assert f"tau {sequence.tau:g}\n" in texts[0]
     assert sequence != TrackerConfig()
-    # The same pictures, compressed.
+    # The same frames, compressed.
     assert video.tau == pytest.approx(sequence.tau, rel=0.1)
     assert video.min_affinity == pytest.approx(sequence.min_affinity, rel=0.2)
 
@@ -363,7 +363,7 @@ def test_command_that_does_not_fit(clip, tmp_path, capsys):
     assert not list(tmp_path.iterdir())
 
 
-def test_command_makes_the_folder_before_it_describes(clip, tmp_path, capsys, monkeypatch):
+def test_command_makes_the_folder_before_embedding(clip, tmp_path, capsys, monkeypatch):
     monkeypatch.delattr(ColorHistogram, "__call__")
     (tmp_path / "taken").write_text("")
     message = fails(capsys, clip.path, "--histogram", "--output", tmp_path / "taken" / "c.yaml")
@@ -380,7 +380,7 @@ def test_command_on_real_footage(data_root, tmp_path, capsys):
     assert "one person, 60 frames later" in text
     found = TrackerConfig.load(tmp_path / "config.yaml")
     assert found == dataclasses.replace(TrackerConfig(), tau=0.216, min_affinity=0.241)
-    # What the histogram carries is near, and more lenient.
+    # The calibration of the histogram is near, and more lenient.
     assert found.tau == ColorHistogram.calibration["tau"]
     for name in ("min_affinity", "lost_affinity"):
         assert 0 < getattr(found, name) - ColorHistogram.calibration[name] < 0.1

@@ -1,4 +1,4 @@
-"""Footage: read with its detections, described and tracked, on small written data."""
+"""Footage is read with its detections, embedded and tracked, on small written data."""
 
 import cv2
 import numpy as np
@@ -6,10 +6,10 @@ import pytest
 
 from sslmot import Tracker, TrackerConfig
 from sslmot.data import mot
-from sslmot.tuning.footage import Footage, describe, embed_sequence, embed_video, track
+from sslmot.tuning.footage import Footage, embed_clip, embed_sequence, embed_video, track
 
 FRAMES, SIZE = 6, (64, 48)
-# Nobody is in frames 2 and 6.
+# Frames 2 and 6 have no detections.
 DETECTIONS = {
     t: np.float32([[10, 8, 20, 38, 0.9], [30, 8, 40, 38, 0.5]])[: 0 if t in (2, 6) else 2]
     for t in range(1, FRAMES + 1)
@@ -17,14 +17,14 @@ DETECTIONS = {
 
 
 class Brightness:
-    """Describes each box by the frame's brightness, and keeps count."""
+    """Embeds each box as the brightness of the frame, and records the calls."""
 
     def __init__(self):
         self.calls = []
 
     def __call__(self, frame, boxes):
         self.calls.append((frame.shape, boxes.copy()))
-        boxes[:] = 0  # what it does to its boxes stays its own affair
+        boxes[:] = 0  # changes of its boxes must have no effect outside
         return np.full((len(boxes), 3), frame.mean())
 
 
@@ -60,7 +60,7 @@ def check(footage, extractor, frames):
         assert features.dtype == np.float32
         assert features.shape == (len(dets), 3)
         np.testing.assert_allclose(features, 30 * t, atol=2)
-    assert [len(boxes) for _, boxes in extractor.calls] == [2] * 4  # only where somebody is
+    assert [len(boxes) for _, boxes in extractor.calls] == [2] * 4  # only frames with detections
     for shape, boxes in extractor.calls:
         assert shape == (*SIZE[::-1], 3)
         np.testing.assert_array_equal(boxes, DETECTIONS[1][:, :4])
@@ -74,7 +74,7 @@ def test_a_sequence(sequence):
 
 
 def test_a_video(sequence, video):
-    """Which is as long as its detections say, as far as anybody knows: to frame 5."""
+    """Its length is that of its detections: frame 5."""
     extractor = Brightness()
     footage = embed_video(video, sequence.detections_path, extractor)
     assert footage.name == "clip"
@@ -90,7 +90,7 @@ def test_a_video_shorter_than_its_detections(sequence, video):
     np.testing.assert_array_equal(footage.embeddings[8], np.zeros((1, 3)))
 
 
-def test_motion_alone_reads_no_frame(sequence, video):
+def test_motion_only_reads_no_frame(sequence, video):
     for path in sequence.image_dir.iterdir():
         path.unlink()
     for footage in (
@@ -117,9 +117,9 @@ def test_files_that_are_missing(sequence, video, tmp_path):
         embed_sequence(sequence, Brightness())
 
 
-def test_nobody_at_all_is_motion_alone():
+def test_no_detections_at_all_is_motion_only():
     empty = {t: np.empty((0, 5), np.float32) for t in (1, 2)}
-    footage = describe("empty", ((t, frame(t)) for t in (1, 2)), empty, Brightness())
+    footage = embed_clip("empty", ((t, frame(t)) for t in (1, 2)), empty, Brightness())
     assert (len(footage), footage.embeddings) == (2, None)
     assert [len(result.ids) for result in track(footage, Tracker())] == [0, 0]
 
@@ -130,27 +130,27 @@ def test_features_of_torch():
     def extractor(frame, boxes):
         return torch.ones(len(boxes), 7, dtype=torch.bfloat16)
 
-    footage = describe("clip", [(1, frame(1))], {1: DETECTIONS[1]}, extractor)
+    footage = embed_clip("clip", [(1, frame(1))], {1: DETECTIONS[1]}, extractor)
     assert footage.embeddings[0].dtype == np.float32
     np.testing.assert_array_equal(footage.embeddings[0], np.ones((2, 7)))
 
 
-@pytest.mark.parametrize("described", [True, False])
-def test_tracking_is_that_of_the_tracker(described):
+@pytest.mark.parametrize("embedded", [True, False])
+def test_track_matches_the_tracker(embedded):
     rng = np.random.default_rng(0)
-    looks, detections, embeddings = np.eye(4, dtype=np.float32), [], []
+    features, detections, embeddings = np.eye(4, dtype=np.float32), [], []
     for t in range(10):
         order = rng.permutation(4)
         left = order * 50 + t
         dets = np.column_stack([left, 0 * left + 20, left + 30, 0 * left + 100, 0 * left + 0.75])
         detections.append(dets.astype(np.float32))
-        embeddings.append(looks[order])
-    footage = Footage("clip", detections, embeddings if described else None)
+        embeddings.append(features[order])
+    footage = Footage("clip", detections, embeddings if embedded else None)
     config = TrackerConfig(min_hits=2)
     results, tracker = track(footage, Tracker(config)), Tracker(config)
     assert [result.frame for result in results] == list(range(1, 11))
     for t, result in enumerate(results):
-        z = embeddings[t] if described else None
+        z = embeddings[t] if embedded else None
         tracks = tracker.step(None, detections[t], embeddings=z)
         for field in ("ids", "boxes", "scores"):
             np.testing.assert_array_equal(getattr(result, field), getattr(tracks, field))

@@ -1,4 +1,4 @@
-"""The search of settings: what it proposes, what it finds, and how it goes on."""
+"""The search of settings: proposals, results, and continued searches."""
 
 import dataclasses
 import math
@@ -24,7 +24,7 @@ from sslmot.tuning.search import SPACE, tune  # noqa: E402
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """Two short generated sequences."""
+    """Write two short generated sequences."""
     root = tmp_path_factory.mktemp("data")
     for seed in (1, 2):
         config = CrowdConfig(people=6, frames=40, width=320, height=180, seed=seed)
@@ -37,12 +37,12 @@ def study_of(output):
 
 
 def trials(output):
-    """What was tried: settings, score and end of each finished trial."""
+    """Return settings, score and state of each finished trial."""
     found = [(trial.params, trial.value, trial.state.name) for trial in study_of(output).trials]
     return [row for row in found if row[2] in ("COMPLETE", "PRUNED")]
 
 
-# Where is searched
+# The search space
 
 
 def test_names_and_types_are_those_of_the_config():
@@ -51,7 +51,7 @@ def test_names_and_types_are_those_of_the_config():
         assert name in {field.name for field in dataclasses.fields(TrackerConfig)}
         value = getattr(default, name)
         assert type(where.low) is type(where.high) is type(value)
-        assert where.low <= value <= where.high  # the defaults are tried too
+        assert where.low <= value <= where.high  # the defaults are in the range
         for end in (where.low, where.high):
             assert math.isfinite(end)
             dataclasses.replace(default, **{name: end})
@@ -66,7 +66,7 @@ def test_every_proposal_is_a_config():
     assert {config.min_hits for config in configs} == set(range(4))
 
 
-# What is found
+# Results
 
 
 def test_the_best_is_no_worse_than_the_defaults_and_tracks_as_it_says(root, tmp_path):
@@ -80,14 +80,14 @@ def test_the_best_is_no_worse_than_the_defaults_and_tracks_as_it_says(root, tmp_
             track_sequence(sequence, Tracker(config), tmp_path / "results", appearance=False)
         scores = evaluate(root, tmp_path / "results")
         assert scores[COMBINED].idf1 == pytest.approx(score)
-    # What is of appearance was not searched.
+    # Settings of appearance were not searched.
     default = TrackerConfig()
     for name, where in SPACE.items():
         if where.appearance:
             assert getattr(found.config, name) == getattr(default, name)
 
 
-def test_a_frame_is_described_once(root, tmp_path):
+def test_a_frame_is_embedded_once(root, tmp_path):
     class Counting(ColorHistogram):
         calls = 0
 
@@ -98,7 +98,7 @@ def test_a_frame_is_described_once(root, tmp_path):
     one = Sequence.open(root / "crowd-1")
     found = tune([one], tmp_path, extractor=Counting(), trials=2)
     assert Counting.calls <= one.length
-    assert found.pruned == 0  # the last sequence is not given up
+    assert found.pruned == 0  # a trial is not stopped at the last sequence
     assert set(trials(tmp_path)[0][0]) == set(SPACE)
 
 
@@ -109,7 +109,7 @@ def test_an_extractor_starts_from_its_own_calibration(root, tmp_path):
     start = Tracker(extractor=Strolling()).config
     found = tune(sequences(root, "1"), tmp_path, extractor=Strolling(), trials=2)
     assert trials(tmp_path)[0][0] == {name: getattr(start, name) for name in SPACE}
-    assert found.config.reid_max_speed == 0.2  # which is not searched
+    assert found.config.reid_max_speed == 0.2  # this setting is not searched
     assert TrackerConfig.load(tmp_path / "config.yaml", whole=True) == found.config
 
 
@@ -126,14 +126,14 @@ def test_an_extractor_is_known_by_its_fingerprint(root, tmp_path):
     assert study_of(tmp_path / "nameless").user_attrs["extractor"] == "method"
 
 
-def test_the_hopeless_are_given_up(root, tmp_path):
+def test_bad_trials_are_stopped(root, tmp_path):
     found = tune(sequences(root), tmp_path, trials=9)
     states = [state for _, _, state in trials(tmp_path)]
     assert states.count("PRUNED") == found.pruned > 0
-    assert states[:5] == ["COMPLETE"] * 5  # of so few no median is known
+    assert states[:5] == ["COMPLETE"] * 5  # there is no median yet
 
 
-def test_another_call_goes_on_as_if_it_were_one(root, tmp_path, monkeypatch):
+def test_another_call_continues_the_search(root, tmp_path, monkeypatch):
     given = {"seed": 3, "metric": "mota"}
     whole = tune(sequences(root), tmp_path / "whole", trials=4, **given)
     tune(sequences(root), tmp_path / "parts", trials=1, **given)
@@ -150,11 +150,11 @@ def test_another_call_goes_on_as_if_it_were_one(root, tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             tune(sequences(root), tmp_path / "parts", trials=4, **given)
     assert len(trials(tmp_path / "parts")) == 2
-    # And once by kill -9, which leaves a trial without an end.
+    # As after kill -9, which leaves an unfinished trial.
     study_of(tmp_path / "parts").ask()
     assert tune(sequences(root), tmp_path / "parts", trials=4, **given) == whole
     assert trials(tmp_path / "parts") == trials(tmp_path / "whole")
-    # There is nothing left to do, and fewer are not undone.
+    # Nothing is left to do, and with fewer trials none is removed.
     monkeypatch.delattr(module, "count")
     assert tune(sequences(root), tmp_path / "parts", trials=3, **given) == whole
 
@@ -200,7 +200,7 @@ def test_arguments_out_of_range(root, tmp_path, argument, message):
     assert not (tmp_path / "tune").exists()
 
 
-def test_a_study_of_something_else(root, tmp_path):
+def test_a_study_with_other_arguments(root, tmp_path):
     tune(sequences(root, "1"), tmp_path, trials=1)
     with pytest.raises(ValueError, match=r"expected sequences \['crowd-1'\] as before, got"):
         tune(sequences(root), tmp_path, trials=1)

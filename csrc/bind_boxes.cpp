@@ -1,0 +1,82 @@
+// Bindings of functions of boxes: reading of detections, overlap, occlusion.
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <cmath>
+#include <string>
+
+#include "bind.h"
+#include "detections.h"
+#include "occlusion.h"
+#include "overlap.h"
+#include "tensor.h"
+
+namespace sslmot {
+
+namespace {
+
+template <class Number>
+int64_t read_rows(const Tensor& rows, float* boxes, float* scores, int32_t* classes) {
+    const py::gil_scoped_release release;
+    return read_detections(rows.data<const Number>(), rows.shape(0), rows.shape(1), boxes, scores,
+                           classes);
+}
+
+py::tuple read_detections_of(const py::object& rows_) {
+    const Tensor rows(rows_, "rows");
+    const bool wide = rows.dtype() == "float64";
+    rows.expect(wide ? "float64" : "float32", {kAny, kAny}).expect_on_cpu();
+    if (rows.shape(1) < 4 || rows.shape(1) > 6) rows.fail("4, 5 or 6 columns");
+    const auto n = static_cast<py::ssize_t>(rows.shape(0));
+    py::array_t<float> boxes({n, py::ssize_t{4}}), scores(n);
+    py::array_t<int32_t> classes(n);
+    const int64_t refused = wide ? read_rows<double>(rows, boxes.mutable_data(),
+                                                     scores.mutable_data(), classes.mutable_data())
+                                 : read_rows<float>(rows, boxes.mutable_data(),
+                                                    scores.mutable_data(), classes.mutable_data());
+    return py::make_tuple(boxes, scores, classes, refused);
+}
+
+py::array_t<float> largest_overlaps(const py::object& boxes_, const py::object& others_,
+                                    const py::object& classes_, const py::object& other_classes_) {
+    const Tensor boxes(boxes_, "boxes"), others(others_, "others");
+    boxes.expect("float32", {kAny, 4}).expect_on_cpu();
+    others.expect("float32", {kAny, 4}).expect_on_cpu();
+    const Tensor classes(classes_, "classes"), other_classes(other_classes_, "other_classes");
+    classes.expect("int32", {boxes.shape(0)}).expect_on_cpu();
+    other_classes.expect("int32", {others.shape(0)}).expect_on_cpu();
+    py::array_t<float> overlap(boxes.shape(0));
+    float* out = overlap.mutable_data();
+    const py::gil_scoped_release release;
+    find_overlaps(
+        {boxes.data<const float>(), classes.data<const int32_t>(), boxes.shape(0)},
+        {others.data<const float>(), other_classes.data<const int32_t>(), others.shape(0)}, out);
+    return overlap;
+}
+
+py::array_t<float> occluded_shares(const py::object& boxes_) {
+    const Tensor boxes(boxes_, "boxes");
+    boxes.expect("float32", {kAny, 4}).expect_on_cpu();
+    const auto* number = boxes.data<const float>();
+    for (int64_t k = 0; k < boxes.size(); ++k)  // a NaN cannot be sorted
+        if (std::isnan(number[k]))
+            throw py::value_error("boxes: expected numbers, got NaN in row " +
+                                  std::to_string(k / 4));
+    py::array_t<float> share(boxes.shape(0));
+    float* out = share.mutable_data();
+    const py::gil_scoped_release release;
+    find_occlusion(boxes.data<const float>(), boxes.shape(0), out);
+    return share;
+}
+
+}  // namespace
+
+void bind_boxes(py::module_& m, py::module_& testing) {
+    m.attr("LARGEST_NUMBER") = kLargestNumber;
+    m.def("read_detections", &read_detections_of, py::arg("rows"));
+    testing.def("largest_overlaps", &largest_overlaps, py::arg("boxes"), py::arg("others"),
+                py::arg("classes"), py::arg("other_classes"));
+    testing.def("occluded_shares", &occluded_shares, py::arg("boxes"));
+}
+
+}  // namespace sslmot

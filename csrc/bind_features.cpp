@@ -1,0 +1,82 @@
+// Bindings of features: their norms, and their exponential moving average.
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <string>
+
+#include "associate.h"
+#include "associate_cuda.h"
+#include "bind.h"
+#include "dot.h"
+#include "tensor.h"
+
+namespace sslmot {
+
+namespace {
+
+py::array_t<float> row_norms_of(const py::object& features_, const char* name) {
+    const Tensor features(features_, name);
+    features.expect("float32", {kAny, kAny}).expect_on_cpu();
+    py::array_t<float> norms(features.shape(0));
+    float* out = norms.mutable_data();
+    int64_t bad = -1;
+    {
+        const py::gil_scoped_release release;
+        bad = row_norms(features.data<const float>(), features.shape(0), features.shape(1), out);
+    }
+    if (bad >= 0)
+        throw py::value_error(features.name() +
+                              ": expected finite numbers and norms up to 1e18, got NaN, inf or "
+                              "more in row " +
+                              std::to_string(bad));
+    return norms;
+}
+
+void ema_update_rows(const py::object& table_, const py::object& table_norms_,
+                     const py::object& rows_, const py::object& embeddings_,
+                     const py::object& norms_, const py::object& columns_, const py::object& delta_,
+                     uintptr_t stream) {
+    const Tensor table(table_, "table");
+    table.expect("float32", {kAny, kAny}).expect_writable();
+    const Tensor table_norms(table_norms_, "table_norms");
+    table_norms.expect("float32", {table.shape(0)}).expect_with(table).expect_writable();
+    const Tensor embeddings(embeddings_, "embeddings");
+    embeddings.expect("float32", {kAny, table.shape(1)}).expect_with(table);
+    const Tensor norms(norms_, "norms");
+    norms.expect("float32", {embeddings.shape(0)}).expect_with(table);
+    const Tensor rows(rows_, "rows");
+    const Tensor columns(columns_, "columns");
+    rows.expect("int64", {kAny}).expect_with(table);
+    const int64_t n = rows.shape(0);
+    columns.expect("int64", {n}).expect_with(table);
+    const Tensor delta(delta_, "delta");
+    delta.expect("float32", {n}).expect_with(table);
+    if (!table.cuda()) {
+        expect_rows(rows, n, table.shape(0));
+        expect_rows(columns, n, embeddings.shape(0));
+    }
+    const py::gil_scoped_release release;
+    const auto update = [&](auto function, auto... where) {
+        function(table.data<float>(), table_norms.data<float>(), rows.data<const int64_t>(),
+                 embeddings.data<const float>(), norms.data<const float>(),
+                 columns.data<const int64_t>(), delta.data<const float>(), n, table.shape(1),
+                 where...);
+    };
+    if (table.cuda())
+        update(blend_cuda, table.device_id(), to_stream(stream));
+    else
+        update(ema_update);
+}
+
+}  // namespace
+
+void bind_features(py::module_& m, py::module_& testing) {
+    m.attr("LARGEST_NORM") = static_cast<double>(kLargestNorm);
+    m.attr("SMALLEST_NORM") = static_cast<double>(kSmallestNorm);
+    m.def("row_norms", &row_norms_of, py::arg("embeddings"), py::arg("name") = "embeddings");
+    testing.def("ema_update", &ema_update_rows, py::arg("table"), py::arg("table_norms"),
+                py::arg("rows"), py::arg("embeddings"), py::arg("norms"), py::arg("columns"),
+                py::arg("delta"), py::arg("stream") = 0);
+}
+
+}  // namespace sslmot

@@ -1,0 +1,79 @@
+// Bindings of the motion model.
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <string>
+
+#include "bind.h"
+#include "motion.h"
+#include "tensor.h"
+
+namespace sslmot {
+
+namespace {
+
+void expect_misses(const Tensor& time_since_update, int64_t tracks) {
+    time_since_update.expect("int64", {tracks}).expect_on_cpu();
+    const auto* count = time_since_update.data<const int64_t>();
+    for (int64_t i = 0; i < tracks; ++i)
+        if (count[i] < 0)
+            throw py::value_error("time_since_update: expected 0 or more, got " +
+                                  std::to_string(count[i]) + " at " + std::to_string(i));
+}
+
+py::array_t<float> predict_boxes(const py::object& state_, const py::object& time_since_update_) {
+    const Tensor state(state_, "state");
+    state.expect("float32", {kAny, 5, 4}).expect_on_cpu();
+    const Tensor time_since_update(time_since_update_, "time_since_update");
+    expect_misses(time_since_update, state.shape(0));
+    py::array_t<float> boxes({static_cast<py::ssize_t>(state.shape(0)), py::ssize_t{4}});
+    float* out = boxes.mutable_data();
+    const py::gil_scoped_release release;
+    predict(state.data<const float>(), state.shape(0), time_since_update.data<const int64_t>(),
+            out);
+    return boxes;
+}
+
+void observe_boxes(const py::object& state_, const py::object& last_,
+                   const py::object& time_since_update_, const py::object& rows_,
+                   const py::object& boxes_, const py::object& columns_, const py::object& scores_,
+                   const MotionNoise& noise, bool reupdate) {
+    const Tensor state(state_, "state");
+    state.expect("float32", {kAny, 5, 4}).expect_on_cpu().expect_writable();
+    const int64_t tracks = state.shape(0);
+    const Tensor last(last_, "last");
+    last.expect("float32", {tracks, 4}).expect_on_cpu().expect_writable();
+    const Tensor time_since_update(time_since_update_, "time_since_update");
+    expect_misses(time_since_update, tracks);
+    const Tensor boxes(boxes_, "boxes");
+    boxes.expect("float32", {kAny, 4}).expect_on_cpu();
+    const Tensor scores(scores_, "scores");
+    scores.expect("float32", {boxes.shape(0)}).expect_on_cpu();
+    const Tensor rows(rows_, "rows"), columns(columns_, "columns");
+    rows.expect("int64", {kAny});
+    const int64_t n = rows.shape(0);
+    const Observations seen{boxes.data<const float>(), scores.data<const float>(),
+                            expect_rows(rows, n, tracks), expect_rows(columns, n, boxes.shape(0)),
+                            n};
+    const py::gil_scoped_release release;
+    observe(state.data<float>(), last.data<float>(), time_since_update.data<const int64_t>(), seen,
+            noise, reupdate);
+}
+
+}  // namespace
+
+void bind_motion(py::module_& m, py::module_& testing) {
+    py::class_<MotionNoise>(m, "MotionNoise")
+        .def(py::init(
+                 [](float value, float velocity, float size, float measurement, float by_score) {
+                     return MotionNoise{value, velocity, size, measurement, by_score};
+                 }),
+             py::kw_only(), py::arg("value"), py::arg("velocity"), py::arg("size"),
+             py::arg("measurement"), py::arg("by_score"));
+    testing.def("predict", &predict_boxes, py::arg("state"), py::arg("time_since_update"));
+    testing.def("observe", &observe_boxes, py::arg("state"), py::arg("last"),
+                py::arg("time_since_update"), py::arg("rows"), py::arg("boxes"), py::arg("columns"),
+                py::arg("scores"), py::arg("noise"), py::arg("reupdate"));
+}
+
+}  // namespace sslmot
