@@ -1,6 +1,7 @@
 #include "cascade.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <numeric>
 #include <utility>
@@ -84,6 +85,12 @@ struct Job {
     }
 };
 
+// Where the centres of matched tracks are, less where they were expected, pixels.
+struct Innovations {
+    size_t tracks = 0;  // that were seen in the frame before, matched or not
+    std::vector<float> dx, dy;
+};
+
 // The association of one frame.
 class Cascade {
   public:
@@ -92,12 +99,14 @@ class Cascade {
 
     void begin_high_score_round(Job& job) const;
     void follow_camera(Job& job);
-    void move_tracks(float dx, float dy);
     void end_high_score_round(Job& job);
     void later_rounds();
     void find_new_tracks();
 
   private:
+    Innovations innovations(const std::vector<int32_t>& match) const;
+    Round match_again(const Job& job, const ClipMotion& clip) const;
+    void move_tracks(float dx, float dy);
     void set_costs(Job& job, bool whole_frame) const;
     void low_score_round();
     void motion_rounds(bool low_score);
@@ -132,37 +141,57 @@ void Cascade::begin_high_score_round(Job& job) const {
 }
 
 // What most of the matched tracks do alike is the camera's motion: all tracks are moved by it if
-// they explain the detections better then. By motion alone; a frame with features is matched
-// without.
+// they explain the detections better then, by more than the two numbers of a motion cost (BIC). By
+// motion alone; a frame with features is matched without.
 void Cascade::follow_camera(Job& job) {
     if (!job.by_evidence) return;
-    const Round still = job.round;
-    const std::vector<float> state = step_.state, predicted = step_.predicted;
-    const auto match_again = [&] {
-        std::fill(job.round.match.begin(), job.round.match.end(), -1);
-        job.compare(table_, step_);
-    };
-    // Steady people make the learned scale small, and a camera may still jerk.
-    const double scale = job.clip.scale;
-    job.clip.scale = std::max(scale, 1.0);
-    if (scale < 1.0) match_again();
-    job.clip.scale = scale;
-    std::vector<float> dx, dy;
+    const Innovations near = innovations(job.round.match);
+    // Steady people make the learned scale small, and a camera may still jerk: then few match.
+    const bool far = job.clip.scale < 1.0 && 2 * near.dx.size() < near.tracks;
+    Innovations seen = near;
+    if (far) {
+        ClipMotion clip = job.clip;
+        clip.scale = 1.0;
+        seen = innovations(match_again(job, clip).match);
+    }
+    if (seen.dx.size() < kFewestToFollow) return;
+    const double least = std::log(static_cast<double>(seen.dx.size()));
+    const float dx = median(seen.dx), dy = median(seen.dy);
+    if (!far && gain_of_moving(job.expected, step_.boxes.data(), job.round.match, job.clip.scale,
+                               static_cast<double>(dx), static_cast<double>(dy)) <= least)
+        return;
+    for (ExpectedDetection& track : job.expected)
+        track.value[0] += static_cast<double>(dx), track.value[1] += static_cast<double>(dy);
+    Round moved = match_again(job, job.clip);
+    if (total_cost(moved) >= total_cost(job.round) - least) return;
+    job.round = std::move(moved);
+    move_tracks(dx, dy);
+}
+
+Innovations Cascade::innovations(const std::vector<int32_t>& match) const {
+    Innovations all;
     for (size_t i = 0; i < tracks_.size(); ++i) {
-        const int32_t j = job.round.match[i];
-        if (j < 0 || tracks_.time_since_update[i] > 0 || tracks_.hits[i] == 0) continue;
-        const float *was = &step_.predicted[4 * i], *is = &step_.boxes[4 * static_cast<size_t>(j)];
-        dx.push_back(0.5F * (is[0] - was[0] + is[2] - was[2]));
-        dy.push_back(0.5F * (is[1] - was[1] + is[3] - was[3]));
+        // A track's velocity is known from its second detection on.
+        if (tracks_.time_since_update[i] > 0 || tracks_.hits[i] == 0) continue;
+        ++all.tracks;
+        if (match[i] < 0) continue;
+        const float *was = &step_.predicted[4 * i],
+                    *is = &step_.boxes[4 * static_cast<size_t>(match[i])];
+        all.dx.push_back(0.5F * (is[0] - was[0] + is[2] - was[2]));
+        all.dy.push_back(0.5F * (is[1] - was[1] + is[3] - was[3]));
     }
-    if (dx.size() >= kFewestToFollow) {
-        move_tracks(median(dx), median(dy));
-        job.expected = table_.expected(step_, job.round.tracks);
-        match_again();
-        if (total_cost(job.round) < total_cost(still)) return;
-        step_.state = state, step_.predicted = predicted;
-    }
-    job.round = still;
+    return all;
+}
+
+Round Cascade::match_again(const Job& job, const ClipMotion& clip) const {
+    Round round;
+    round.cue = job.round.cue;
+    round.tracks = job.round.tracks, round.detections = job.round.detections;
+    round.match.assign(round.tracks.size(), -1);
+    Comparison comparison = job.comparison;
+    comparison.pairs = &round.pairs, comparison.match = round.match.data();
+    associate_by_motion(job.expected, clip, comparison);
+    return round;
 }
 
 void Cascade::move_tracks(float dx, float dy) {

@@ -43,28 +43,30 @@ Squares squares(const ExpectedDetection& track, const std::array<double, 4>& see
     std::array<double, 4> d;
     for (size_t k = 0; k < 4; ++k) {
         const double error = seen[k] - track.value[k];
-        d[k] = error * error / track.var[k];
+        d[k] = error * error * track.per_var[k];
     }
     return {d[0] + d[1], d[2] + d[3]};
 }
 
-// Density at the predicted box.
-double peak_of(const ExpectedDetection& track, double scale) {
-    const double square = track.square_height;
-    double product = 1.0;
-    for (const double var : track.var) product *= var / square;
-    return kPeak / (std::sqrt(product) * scale * scale);
+// t with 4 degrees of freedom in 4 dimensions falls with the fourth power of this.
+double spread(const Squares& d, double per_square_scale) {
+    return 1.0 + (d.centre * per_square_scale + d.size) / kFreedom;
 }
 
-// t with 4 degrees of freedom in 4 dimensions falls with the fourth power.
-double tail(const Squares& d, double scale) {
-    const double base = 1.0 + (d.centre / (scale * scale) + d.size) / kFreedom;
-    return 1.0 / (base * base * base * base);
-}
+// Sum logarithms as those of products, which are few.
+class LogSum {
+  public:
+    // value: 1e-15 to 1e15.
+    void add(double value) {
+        product_ *= value;
+        if (++factors_ % 16 == 0) sum_ += std::log(product_), product_ = 1.0;
+    }
+    double sum() const { return sum_ + std::log(product_); }
 
-double scale_of(size_t candidate) {
-    return std::ldexp(kSmallestScale, static_cast<int>(candidate));
-}
+  private:
+    double product_ = 1.0, sum_ = 0.0;
+    size_t factors_ = 0;
+};
 
 }  // namespace
 
@@ -72,18 +74,22 @@ ExpectedDetection::ExpectedDetection(const float* state, const float* predicted,
                                      const MotionNoise& noise)
     : value(centre_of(predicted)), time_since_update(unseen) {
     const float *var_then = state + 8, *cov = state + 12, *velocity_var = state + 16;
-    square_height = static_cast<double>(state[3]) * state[3] + 1e-12;
+    const double square_height = static_cast<double>(state[3]) * state[3] + 1e-12;
     const double n = static_cast<double>(std::min(unseen, kMostUnseen)) + 1.0;
     const double measured = static_cast<double>(noise.measurement) * noise.measurement;
+    double product = 1.0;
     for (size_t k = 0; k < 4; ++k) {
         // n frames of the filter's prediction at once.
         const double moved = k < 2 ? noise.value : noise.size;
         const double turned = k < 2 ? noise.velocity : 0.0F;
         const double process =
             n * moved * moved + turned * turned * (n - 1.0) * n * (2.0 * n - 1.0) / 6.0;
-        var[k] = var_then[k] + 2.0 * n * cov[k] + n * n * velocity_var[k] +
-                 (process + measured) * square_height;
+        const double var = var_then[k] + 2.0 * n * cov[k] + n * n * velocity_var[k] +
+                           (process + measured) * square_height;
+        per_var[k] = 1.0 / var;
+        product *= per_var[k] * square_height;
     }
+    peak = kPeak * std::sqrt(product);
 }
 
 void associate_by_motion(const std::vector<ExpectedDetection>& tracks, const ClipMotion& clip,
@@ -94,33 +100,35 @@ void associate_by_motion(const std::vector<ExpectedDetection>& tracks, const Cli
         return CentrePoint{at, static_cast<float>(at[0]), static_cast<float>(at[1])};
     });
     c.pairs->clear();
-    const double odds = kDetected / ((1.0 - kDetected) * clip.new_density);
+    const double per_square_scale = 1.0 / (clip.scale * clip.scale);
+    const double odds = kDetected / ((1.0 - kDetected) * clip.new_density) * per_square_scale;
     for (size_t i = 0; i < tracks.size(); ++i) {
         const ExpectedDetection& track = tracks[i];
         const auto lost = static_cast<double>(track.time_since_update);
         const double returns = lost > 0.0 ? kReturning / (1.0 + lost) : 1.0;
-        const double most = peak_of(track, clip.scale) * odds * returns;
-        // Evidence is positive within an ellipsoid; a little slack covers rounding.
-        const double radius2 = kFreedom * (std::sqrt(std::sqrt(most)) - 1.0);
+        // Evidence is positive where the spread is less than this: within an ellipsoid. A little
+        // slack covers rounding.
+        const double most = std::sqrt(std::sqrt(track.peak * odds * returns));
+        const double radius2 = kFreedom * (most - 1.0);
         if (!(radius2 <= 0.0)) {
             const double radius = 1.0001 * clip.scale * std::sqrt(radius2);
-            const double dx = radius * std::sqrt(track.var[0]);
-            const double dy = radius * std::sqrt(track.var[1]);
+            const double dx = radius / std::sqrt(track.per_var[0]);
+            const double dy = radius / std::sqrt(track.per_var[1]);
             const Point low{static_cast<float>(track.value[0] - dx),
                             static_cast<float>(track.value[1] - dy)};
             const Point high{static_cast<float>(track.value[0] + dx),
                              static_cast<float>(track.value[1] + dy)};
-            const double log_most = std::log(most);
             grid.search(low, high, [&](size_t first, size_t last) {
                 for (size_t k = first; k < last; ++k) {
                     const int32_t j = grid.order[k];
                     if (c.tracks.classes && c.tracks.classes[i] != c.detections.classes[j])
                         continue;
-                    const double t = tail(squares(track, grid.sorted[k].value), clip.scale);
+                    const double s =
+                        spread(squares(track, grid.sorted[k].value), per_square_scale);
                     // Written so that a NaN reaches the solver, which reports it.
-                    if (most * t <= 1.0) continue;
+                    if (s >= most) continue;
                     c.pairs->columns.push_back(j);
-                    c.pairs->values.push_back(static_cast<float>(-(log_most + std::log(t))));
+                    c.pairs->values.push_back(4.0F * std::log(static_cast<float>(s / most)));
                 }
                 expect_few_pairs(static_cast<int64_t>(c.pairs->columns.size()));
             });
@@ -131,48 +139,68 @@ void associate_by_motion(const std::vector<ExpectedDetection>& tracks, const Cli
                   c.tracks.count, c.detections.count, 0.0, c.match);
 }
 
+double gain_of_moving(const std::vector<ExpectedDetection>& tracks, const float* boxes,
+                      const std::vector<int32_t>& match, double scale, double dx, double dy) {
+    const double per_square_scale = 1.0 / (scale * scale);
+    LogSum gain;
+    for (size_t i = 0; i < tracks.size(); ++i) {
+        if (match[i] < 0) continue;
+        auto seen = centre_of(boxes + 4 * static_cast<size_t>(match[i]));
+        const double before = spread(squares(tracks[i], seen), per_square_scale);
+        seen[0] -= dx, seen[1] -= dy;
+        gain.add(before / spread(squares(tracks[i], seen), per_square_scale));
+    }
+    return kFreedom * gain.sum();
+}
+
 void learn_scale(const std::vector<ExpectedDetection>& tracks, const float* boxes,
                  const std::vector<int64_t>& columns, ClipMotion& clip) {
     if (tracks.empty()) return;
     const double keep = std::exp(-static_cast<double>(tracks.size()) / kScaleMatches);
-    for (double& likelihood : clip.likelihood) likelihood *= keep;
     const double chance = (1.0 - kDetected) * clip.new_density;
+    std::array<LogSum, ClipMotion::kScales> sums;
     for (size_t i = 0; i < tracks.size(); ++i) {
         const Squares d = squares(tracks[i], centre_of(boxes + 4 * columns[i]));
-        const double peak = peak_of(tracks[i], 1.0);
-        for (size_t k = 0; k < ClipMotion::kScales; ++k) {
-            const double scale = scale_of(k);
+        double per_square_scale = 1.0 / (kSmallestScale * kSmallestScale);
+        for (LogSum& sum : sums) {
+            double power = spread(d, per_square_scale);
+            power *= power, power *= power;
             // A match may be wrong: then its detection is one of chance, whatever the scale.
-            const double density = peak / (scale * scale) * tail(d, scale);
-            clip.likelihood[k] += std::log(chance + kDetected * density);
+            sum.add(chance + kDetected * tracks[i].peak * per_square_scale / power);
+            per_square_scale *= 0.25;
         }
     }
+    for (size_t k = 0; k < ClipMotion::kScales; ++k)
+        clip.likelihood[k] = keep * clip.likelihood[k] + sums[k].sum();
     // The mean of log(scale).
-    std::array<double, ClipMotion::kScales> posterior;
+    std::array<double, ClipMotion::kScales> log_scale, posterior;
     for (size_t k = 0; k < posterior.size(); ++k) {
-        const double log_scale = std::log(scale_of(k));
-        posterior[k] = clip.likelihood[k] - 0.5 * kPrior * log_scale * log_scale;
+        log_scale[k] = std::log(kSmallestScale) + static_cast<double>(k) * std::log(2.0);
+        posterior[k] = clip.likelihood[k] - 0.5 * kPrior * log_scale[k] * log_scale[k];
     }
     const double largest = *std::max_element(posterior.begin(), posterior.end());
     double sum = 0.0, weights = 0.0;
     for (size_t k = 0; k < posterior.size(); ++k) {
         const double weight = std::exp(posterior[k] - largest);
-        sum += weight * std::log(scale_of(k)), weights += weight;
+        sum += weight * log_scale[k], weights += weight;
     }
     clip.scale = std::exp(sum / weights);
 }
 
-void learn_new_density(const std::vector<float>& boxes, size_t found, ClipMotion& clip) {
-    if (boxes.empty()) return;
+void learn_new_density(const std::vector<float>& boxes, const std::vector<uint8_t>& skip,
+                       size_t found, ClipMotion& clip) {
+    size_t count = 0;
     double x0 = INFINITY, x1 = -INFINITY, y0 = INFINITY, y1 = -INFINITY, height = 0.0;
-    for (size_t j = 0; j < boxes.size(); j += 4) {
-        const auto at = centre_of(&boxes[j]);
+    for (size_t j = 0; j < skip.size(); ++j) {
+        if (skip[j]) continue;
+        const auto at = centre_of(&boxes[4 * j]);
+        ++count;
         x0 = std::min(x0, at[0]), x1 = std::max(x1, at[0]);
         y0 = std::min(y0, at[1]), y1 = std::max(y1, at[1]);
         height += at[3];
     }
-    height /= static_cast<double>(boxes.size() / 4);
     if (!(height > 0.0)) return;
+    height /= static_cast<double>(count);
     // The area in which there were detections, in squared heights.
     const double area = ((x1 - x0) / height + 1.0) * ((y1 - y0) / height + 1.0);
     clip.frames = std::min(clip.frames + 1.0, kDensityFrames);

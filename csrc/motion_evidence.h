@@ -39,8 +39,8 @@ struct ClipMotion {
 
 // The detection that a track is expected to have.
 struct ExpectedDetection {
-    std::array<double, 4> value, var;  // cx, cy, w, h; their variances, before any scale
-    double square_height;
+    std::array<double, 4> value, per_var;  // cx, cy, w, h; 1 / their variances, before any scale
+    double peak;                           // density at the value, before any scale
     int64_t time_since_update;
 
     // state: (20), see motion.h. predicted: (4) xyxy pixels.
@@ -54,12 +54,18 @@ struct ExpectedDetection {
 void associate_by_motion(const std::vector<ExpectedDetection>& tracks, const ClipMotion& clip,
                          const Comparison& comparison);
 
+// The gain in evidence of matches, summed, if all tracks are moved by (dx, dy) pixels.
+// boxes: (N, 4) xyxy pixels. match: of each track its detection, or -1.
+double gain_of_moving(const std::vector<ExpectedDetection>& tracks, const float* boxes,
+                      const std::vector<int32_t>& match, double scale, double dx, double dy);
+
 // Learn the scale from matches: detection boxes[columns[k]] of tracks[k].
 void learn_scale(const std::vector<ExpectedDetection>& tracks, const float* boxes,
                  const std::vector<int64_t>& columns, ClipMotion& clip);
 
 // Learn the density of new tracks from a frame: `found` of its detections started tracks.
-// boxes: (n, 4) xyxy pixels.
-void learn_new_density(const std::vector<float>& boxes, size_t found, ClipMotion& clip);
+// boxes: (n, 4) xyxy pixels. skip: (n), flags of detections that cannot start tracks.
+void learn_new_density(const std::vector<float>& boxes, const std::vector<uint8_t>& skip,
+                       size_t found, ClipMotion& clip);
 
 }  // namespace sslmot

@@ -15,6 +15,9 @@ namespace {
 // is smaller.
 constexpr int64_t kMostUpdates = 9999;
 
+// About this many matches a frame tell the scale of innovations.
+constexpr size_t kScaleSample = 16;
+
 uint64_t new_version() {
     static std::atomic<uint64_t> last{0};
     return ++last;
@@ -158,12 +161,16 @@ ClipMotion TrackTable::learned_clip(const Step& step) const {
     for (size_t i = 0; i < tracks_.size(); ++i)
         if (step.match[i] >= 0 && tracks_.time_since_update[i] == 0 && tracks_.hits[i] > 0)
             rows.push_back(static_cast<int64_t>(i)), detections.push_back(step.match[i]);
+    // Every frame has a part of many matches, tracks in turn.
+    const size_t every = (rows.size() + kScaleSample - 1) / kScaleSample;
+    size_t kept = 0;
+    for (size_t k = 0; k < rows.size(); ++k) {
+        const auto hits = static_cast<size_t>(tracks_.hits[static_cast<size_t>(rows[k])]);
+        if ((hits + k) % every == 0) rows[kept] = rows[k], detections[kept++] = detections[k];
+    }
+    rows.resize(kept), detections.resize(kept);
     learn_scale(expected(step, rows), step.boxes.data(), detections, clip);
-    std::vector<float> boxes;
-    for (size_t j = 0; j < step.scores.size(); ++j)
-        if (!step.low_score[j])
-            boxes.insert(boxes.end(), &step.boxes[4 * j], &step.boxes[4 * j] + 4);
-    learn_new_density(boxes, step.new_tracks.size(), clip);
+    learn_new_density(step.boxes, step.low_score, step.new_tracks.size(), clip);
     return clip;
 }
 
