@@ -36,6 +36,8 @@ std::vector<int64_t> range(size_t n) {
 
 // A median of fewer innovations would follow people.
 constexpr size_t kFewestToFollow = 3;
+// Of more tracks a part shows the camera as well.
+constexpr size_t kMostToFollow = 128;
 
 float median(std::vector<float>& values) {
     const auto half = static_cast<std::ptrdiff_t>(values.size() / 2);
@@ -88,6 +90,7 @@ struct Job {
 // Where the centres of matched tracks are, less where they were expected, pixels.
 struct Innovations {
     size_t tracks = 0;  // that were seen in the frame before, matched or not
+    std::vector<size_t> rows;
     std::vector<float> dx, dy;
 };
 
@@ -157,11 +160,10 @@ void Cascade::follow_camera(Job& job) {
     if (seen.dx.size() < kFewestToFollow) return;
     const double least = std::log(static_cast<double>(seen.dx.size()));
     const float dx = median(seen.dx), dy = median(seen.dy);
-    if (!far && gain_of_moving(job.expected, step_.boxes.data(), job.round.match, job.clip.scale,
-                               static_cast<double>(dx), static_cast<double>(dy)) <= least)
+    if (!far && gain_of_moving(job.expected, near.rows, job.round.match, step_.boxes.data(),
+                               job.clip.scale, dx, dy) <= least)
         return;
-    for (ExpectedDetection& track : job.expected)
-        track.value[0] += static_cast<double>(dx), track.value[1] += static_cast<double>(dy);
+    for (ExpectedDetection& track : job.expected) track.value[0] += dx, track.value[1] += dy;
     Round moved = match_again(job, job.clip);
     if (total_cost(moved) >= total_cost(job.round) - least) return;
     job.round = std::move(moved);
@@ -170,11 +172,13 @@ void Cascade::follow_camera(Job& job) {
 
 Innovations Cascade::innovations(const std::vector<int32_t>& match) const {
     Innovations all;
-    for (size_t i = 0; i < tracks_.size(); ++i) {
+    const size_t every = (tracks_.size() + kMostToFollow - 1) / kMostToFollow;
+    for (size_t i = 0; i < tracks_.size(); i += every) {
         // A track's velocity is known from its second detection on.
         if (tracks_.time_since_update[i] > 0 || tracks_.hits[i] == 0) continue;
         ++all.tracks;
         if (match[i] < 0) continue;
+        all.rows.push_back(i);
         const float *was = &step_.predicted[4 * i],
                     *is = &step_.boxes[4 * static_cast<size_t>(match[i])];
         all.dx.push_back(0.5F * (is[0] - was[0] + is[2] - was[2]));

@@ -11,9 +11,9 @@ namespace sslmot {
 namespace {
 
 constexpr double kDetected = 0.8;          // chance that a tracked object is detected in a frame
-constexpr double kReturning = 1.0 / 3.0;   // share of lost tracks that come back
-constexpr double kFreedom = 4.0;           // degrees of freedom of the distribution of detections
-constexpr double kPeak = 0.0379954;        // its density at 0 for unit variances: 6 / (4 pi)^2
+constexpr float kReturning = 1.0F / 3.0F;  // share of lost tracks that come back
+// Density at 0 of t with 4 degrees of freedom in 4 dimensions for unit variances: 6 / (4 pi)^2.
+constexpr float kPeak = 0.0379954F;
 constexpr double kSmallestScale = 0.0625;  // candidates: this, and doubled
 constexpr double kScaleMatches = 1000.0;   // matches after which old ones have faded to 1 / e
 constexpr double kDensityFrames = 100.0;   // frames that the density of new tracks is the mean of
@@ -23,34 +23,33 @@ constexpr double kPrior = 100.0;
 constexpr double kLeastDensity = 1e-5;
 
 struct CentrePoint {
-    std::array<double, 4> value;
-    float x, y;
-    Point point() const { return {x, y}; }
+    std::array<float, 4> value;
+    Point point() const { return {value[0], value[1]}; }
 };
 
-std::array<double, 4> centre_of(const float* xyxy) {
-    float box[4];
-    to_centre(xyxy, box);
-    return {box[0], box[1], box[2], box[3]};
+std::array<float, 4> centre_of(const float* xyxy) {
+    std::array<float, 4> box;
+    to_centre(xyxy, box.data());
+    return box;
 }
 
 // Squared distance in standard deviations, of centres and of sizes.
 struct Squares {
-    double centre, size;
+    float centre, size;
 };
 
-Squares squares(const ExpectedDetection& track, const std::array<double, 4>& seen) {
-    std::array<double, 4> d;
+Squares squares(const ExpectedDetection& track, const std::array<float, 4>& seen) {
+    std::array<float, 4> d;
     for (size_t k = 0; k < 4; ++k) {
-        const double error = seen[k] - track.value[k];
+        const float error = seen[k] - track.value[k];
         d[k] = error * error * track.per_var[k];
     }
     return {d[0] + d[1], d[2] + d[3]};
 }
 
 // t with 4 degrees of freedom in 4 dimensions falls with the fourth power of this.
-double spread(const Squares& d, double per_square_scale) {
-    return 1.0 + (d.centre * per_square_scale + d.size) / kFreedom;
+float spread(const Squares& d, float per_square_scale) {
+    return 1.0F + 0.25F * (d.centre * per_square_scale + d.size);
 }
 
 // Sum logarithms as those of products, which are few.
@@ -74,19 +73,19 @@ ExpectedDetection::ExpectedDetection(const float* state, const float* predicted,
                                      const MotionNoise& noise)
     : value(centre_of(predicted)), time_since_update(unseen) {
     const float *var_then = state + 8, *cov = state + 12, *velocity_var = state + 16;
-    const double square_height = static_cast<double>(state[3]) * state[3] + 1e-12;
-    const double n = static_cast<double>(std::min(unseen, kMostUnseen)) + 1.0;
-    const double measured = static_cast<double>(noise.measurement) * noise.measurement;
-    double product = 1.0;
+    const float square_height = state[3] * state[3] + 1e-12F;
+    const float n = static_cast<float>(std::min(unseen, kMostUnseen)) + 1.0F;
+    // n frames of the filter's prediction at once.
+    const float measured = noise.measurement * noise.measurement;
+    const float moved = n * noise.value * noise.value;
+    const float turned =
+        noise.velocity * noise.velocity * (n - 1.0F) * n * (2.0F * n - 1.0F) / 6.0F;
+    const float of_centre = (moved + turned + measured) * square_height;
+    const float of_size = (n * noise.size * noise.size + measured) * square_height;
+    float product = 1.0F;
     for (size_t k = 0; k < 4; ++k) {
-        // n frames of the filter's prediction at once.
-        const double moved = k < 2 ? noise.value : noise.size;
-        const double turned = k < 2 ? noise.velocity : 0.0F;
-        const double process =
-            n * moved * moved + turned * turned * (n - 1.0) * n * (2.0 * n - 1.0) / 6.0;
-        const double var = var_then[k] + 2.0 * n * cov[k] + n * n * velocity_var[k] +
-                           (process + measured) * square_height;
-        per_var[k] = 1.0 / var;
+        per_var[k] = 1.0F / (var_then[k] + 2.0F * n * cov[k] + n * n * velocity_var[k] +
+                             (k < 2 ? of_centre : of_size));
         product *= per_var[k] * square_height;
     }
     peak = kPeak * std::sqrt(product);
@@ -94,41 +93,36 @@ ExpectedDetection::ExpectedDetection(const float* state, const float* predicted,
 
 void associate_by_motion(const std::vector<ExpectedDetection>& tracks, const ClipMotion& clip,
                          const Comparison& c) {
-    thread_local Grid<CentrePoint> grid;  // keeps its memory from frame to frame
-    grid.build(c.detections.count, [&](int64_t j) {
-        const auto at = centre_of(c.detections.boxes + 4 * j);
-        return CentrePoint{at, static_cast<float>(at[0]), static_cast<float>(at[1])};
-    });
+    thread_local Grid<CentrePoint> kept;  // keeps its memory from frame to frame
+    Grid<CentrePoint>& grid = kept;
+    grid.build(c.detections.count,
+               [&](int64_t j) { return CentrePoint{centre_of(c.detections.boxes + 4 * j)}; });
     c.pairs->clear();
-    const double per_square_scale = 1.0 / (clip.scale * clip.scale);
-    const double odds = kDetected / ((1.0 - kDetected) * clip.new_density) * per_square_scale;
+    const auto scale = static_cast<float>(clip.scale);
+    const float per_square_scale = 1.0F / (scale * scale);
+    const auto odds = static_cast<float>(kDetected / ((1.0 - kDetected) * clip.new_density));
     for (size_t i = 0; i < tracks.size(); ++i) {
         const ExpectedDetection& track = tracks[i];
-        const auto lost = static_cast<double>(track.time_since_update);
-        const double returns = lost > 0.0 ? kReturning / (1.0 + lost) : 1.0;
+        const auto lost = static_cast<float>(track.time_since_update);
+        const float returns = lost > 0.0F ? kReturning / (1.0F + lost) : 1.0F;
         // Evidence is positive where the spread is less than this: within an ellipsoid. A little
         // slack covers rounding.
-        const double most = std::sqrt(std::sqrt(track.peak * odds * returns));
-        const double radius2 = kFreedom * (most - 1.0);
-        if (!(radius2 <= 0.0)) {
-            const double radius = 1.0001 * clip.scale * std::sqrt(radius2);
-            const double dx = radius / std::sqrt(track.per_var[0]);
-            const double dy = radius / std::sqrt(track.per_var[1]);
-            const Point low{static_cast<float>(track.value[0] - dx),
-                            static_cast<float>(track.value[1] - dy)};
-            const Point high{static_cast<float>(track.value[0] + dx),
-                             static_cast<float>(track.value[1] + dy)};
+        const float most = std::sqrt(std::sqrt(track.peak * odds * per_square_scale * returns));
+        if (!(most <= 1.0F)) {
+            const float var = 1.0F / std::min(track.per_var[0], track.per_var[1]);
+            const float radius = 1.0001F * scale * std::sqrt(4.0F * (most - 1.0F) * var);
+            const Point low{track.value[0] - radius, track.value[1] - radius};
+            const Point high{track.value[0] + radius, track.value[1] + radius};
             grid.search(low, high, [&](size_t first, size_t last) {
                 for (size_t k = first; k < last; ++k) {
+                    const float s = spread(squares(track, grid.sorted[k].value), per_square_scale);
+                    // Written so that a NaN reaches the solver, which reports it.
+                    if (s >= most) continue;
                     const int32_t j = grid.order[k];
                     if (c.tracks.classes && c.tracks.classes[i] != c.detections.classes[j])
                         continue;
-                    const double s =
-                        spread(squares(track, grid.sorted[k].value), per_square_scale);
-                    // Written so that a NaN reaches the solver, which reports it.
-                    if (s >= most) continue;
                     c.pairs->columns.push_back(j);
-                    c.pairs->values.push_back(4.0F * std::log(static_cast<float>(s / most)));
+                    c.pairs->values.push_back(4.0F * std::log(s / most));
                 }
                 expect_few_pairs(static_cast<int64_t>(c.pairs->columns.size()));
             });
@@ -139,18 +133,18 @@ void associate_by_motion(const std::vector<ExpectedDetection>& tracks, const Cli
                   c.tracks.count, c.detections.count, 0.0, c.match);
 }
 
-double gain_of_moving(const std::vector<ExpectedDetection>& tracks, const float* boxes,
-                      const std::vector<int32_t>& match, double scale, double dx, double dy) {
-    const double per_square_scale = 1.0 / (scale * scale);
+double gain_of_moving(const std::vector<ExpectedDetection>& tracks, const std::vector<size_t>& rows,
+                      const std::vector<int32_t>& match, const float* boxes, double scale, float dx,
+                      float dy) {
+    const auto per_square_scale = static_cast<float>(1.0 / (scale * scale));
     LogSum gain;
-    for (size_t i = 0; i < tracks.size(); ++i) {
-        if (match[i] < 0) continue;
+    for (const size_t i : rows) {
         auto seen = centre_of(boxes + 4 * static_cast<size_t>(match[i]));
-        const double before = spread(squares(tracks[i], seen), per_square_scale);
+        const float before = spread(squares(tracks[i], seen), per_square_scale);
         seen[0] -= dx, seen[1] -= dy;
-        gain.add(before / spread(squares(tracks[i], seen), per_square_scale));
+        gain.add(static_cast<double>(before / spread(squares(tracks[i], seen), per_square_scale)));
     }
-    return kFreedom * gain.sum();
+    return 4.0 * gain.sum();
 }
 
 void learn_scale(const std::vector<ExpectedDetection>& tracks, const float* boxes,
@@ -161,12 +155,13 @@ void learn_scale(const std::vector<ExpectedDetection>& tracks, const float* boxe
     std::array<LogSum, ClipMotion::kScales> sums;
     for (size_t i = 0; i < tracks.size(); ++i) {
         const Squares d = squares(tracks[i], centre_of(boxes + 4 * columns[i]));
+        const auto peak = static_cast<double>(tracks[i].peak);
         double per_square_scale = 1.0 / (kSmallestScale * kSmallestScale);
         for (LogSum& sum : sums) {
-            double power = spread(d, per_square_scale);
+            auto power = static_cast<double>(spread(d, static_cast<float>(per_square_scale)));
             power *= power, power *= power;
             // A match may be wrong: then its detection is one of chance, whatever the scale.
-            sum.add(chance + kDetected * tracks[i].peak * per_square_scale / power);
+            sum.add(chance + kDetected * peak * per_square_scale / power);
             per_square_scale *= 0.25;
         }
     }
@@ -190,19 +185,21 @@ void learn_scale(const std::vector<ExpectedDetection>& tracks, const float* boxe
 void learn_new_density(const std::vector<float>& boxes, const std::vector<uint8_t>& skip,
                        size_t found, ClipMotion& clip) {
     size_t count = 0;
-    double x0 = INFINITY, x1 = -INFINITY, y0 = INFINITY, y1 = -INFINITY, height = 0.0;
+    float x0 = INFINITY, x1 = -INFINITY, y0 = INFINITY, y1 = -INFINITY;
+    double height = 0.0;
     for (size_t j = 0; j < skip.size(); ++j) {
         if (skip[j]) continue;
         const auto at = centre_of(&boxes[4 * j]);
         ++count;
         x0 = std::min(x0, at[0]), x1 = std::max(x1, at[0]);
         y0 = std::min(y0, at[1]), y1 = std::max(y1, at[1]);
-        height += at[3];
+        height += static_cast<double>(at[3]);
     }
     if (!(height > 0.0)) return;
     height /= static_cast<double>(count);
     // The area in which there were detections, in squared heights.
-    const double area = ((x1 - x0) / height + 1.0) * ((y1 - y0) / height + 1.0);
+    const double area = (static_cast<double>(x1 - x0) / height + 1.0) *
+                        (static_cast<double>(y1 - y0) / height + 1.0);
     clip.frames = std::min(clip.frames + 1.0, kDensityFrames);
     clip.new_density += (static_cast<double>(found) / area - clip.new_density) / clip.frames;
     clip.new_density = std::max(clip.new_density, kLeastDensity);

@@ -39,8 +39,8 @@ struct ClipMotion {
 
 // The detection that a track is expected to have.
 struct ExpectedDetection {
-    std::array<double, 4> value, per_var;  // cx, cy, w, h; 1 / their variances, before any scale
-    double peak;                           // density at the value, before any scale
+    std::array<float, 4> value, per_var;  // cx, cy, w, h; 1 / their variances, before any scale
+    float peak;                           // density at the value, before any scale
     int64_t time_since_update;
 
     // state: (20), see motion.h. predicted: (4) xyxy pixels.
@@ -54,10 +54,12 @@ struct ExpectedDetection {
 void associate_by_motion(const std::vector<ExpectedDetection>& tracks, const ClipMotion& clip,
                          const Comparison& comparison);
 
-// The gain in evidence of matches, summed, if all tracks are moved by (dx, dy) pixels.
-// boxes: (N, 4) xyxy pixels. match: of each track its detection, or -1.
-double gain_of_moving(const std::vector<ExpectedDetection>& tracks, const float* boxes,
-                      const std::vector<int32_t>& match, double scale, double dx, double dy);
+// Return the gain in evidence of some matches if their tracks are moved by (dx, dy) pixels.
+// rows: of tracks that have a detection. match: the detections of all tracks.
+// boxes: (N, 4) xyxy pixels.
+double gain_of_moving(const std::vector<ExpectedDetection>& tracks, const std::vector<size_t>& rows,
+                      const std::vector<int32_t>& match, const float* boxes, double scale, float dx,
+                      float dy);
 
 // Learn the scale from matches: detection boxes[columns[k]] of tracks[k].
 void learn_scale(const std::vector<ExpectedDetection>& tracks, const float* boxes,
