@@ -68,14 +68,7 @@ class Before:
         high = np.flatnonzero(~faint)
         self.play(stage, everyone, high)
         if features is None:
-            still, match, why, before = self.boxes, self.match, self.why, self.total()
-            self.clip[0], self.match, self.why = max(1, table.clip[0]), {}, {}
-            self.play(stage, everyone, high)
-            self.follow()
-            self.clip, self.match, self.why = table.clip, {}, {}
-            self.play(stage, everyone, high)
-            if not self.total() < before:
-                self.boxes, self.match, self.why = still, match, why
+            self.follow_camera(stage, everyone, high)
         self.rescue(just_seen, ~faint)
         self.play(stage, just_seen, np.flatnonzero(faint))
         self.rescue(just_seen, faint)
@@ -83,17 +76,33 @@ class Before:
     def total(self):
         return sum(cost for _, cost, _ in self.why.values())
 
-    def follow(self):
+    def follow_camera(self, stage, everyone, high):
         """Move all tracks with the camera, where enough of them show it."""
-        seen = [
-            (i, j)
-            for i, j in self.match.items()
-            if self.tracks["time_since_update"][i] == 0 and self.tracks["hits"][i] > 0
-        ]
-        if len(seen) < 3:
-            return
-        moved = [(self.dets[j, :4] - self.boxes[i]).reshape(2, 2).mean(axis=0) for i, j in seen]
-        self.boxes = self.boxes + np.tile(np.median(moved, axis=0), 2)
+        table = self.tracks
+        recent = {i for i in everyone if table["time_since_update"][i] == 0 < table["hits"][i]}
+        still, match, why, scale = self.boxes, self.match, self.why, self.clip[0]
+        far = scale < 1 and 2 * len(recent & match.keys()) < len(recent)
+        if far:
+            self.clip[0] = 1
+            self.again(stage, everyone, high)
+            self.clip[0] = scale
+        shown = [i for i in self.match if i in recent]
+        if len(shown) >= 3:
+            moved = [self.dets[self.match[i], :4] - still[i] for i in shown]
+            shift = np.median(np.reshape(moved, (-1, 2, 2)).mean(axis=1), axis=0)
+            least, before = np.log(len(shown)), sum(self.evidence(i, match[i]) for i in match)
+            shown_before = sum(self.evidence(i, match[i]) for i in shown if i in match)
+            self.boxes = still + np.tile(shift, 2)
+            gain = sum(self.evidence(i, match[i]) for i in shown if i in match) - shown_before
+            if far or gain > least:
+                self.again(stage, everyone, high)
+                if -self.total() > before + least:
+                    return
+        self.boxes, self.match, self.why = still, match, why
+
+    def again(self, stage, everyone, high):
+        self.match, self.why = {}, {}
+        self.play(stage, everyone, high)
 
     def rescue(self, tracks, some):
         """The rounds by motion alone where looks say little."""
@@ -147,10 +156,13 @@ class Before:
     def motion_cost(self, i, j):
         if self.tracks["classes"][i] != self.dets[j, 5]:
             return 0
+        return min(0, -self.evidence(i, j))
+
+    def evidence(self, i, j):
         state, missed = self.tracks["state"][i].reshape(5, 4), self.tracks["time_since_update"][i]
         noise = VALUE_NOISE, VELOCITY_NOISE, SIZE_NOISE, MEASUREMENT_NOISE
         track = reference.expected_detection(state, self.boxes[i], missed, noise)
-        return min(0, -reference.evidence(self.dets[j, :4], *track, missed, *self.clip[:2]))
+        return reference.evidence(self.dets[j, :4], *track, missed, *self.clip[:2])
 
 
 def check(tracker, before, dets, features, tracks, why):
