@@ -293,12 +293,14 @@ ClipMotion clip_from(const py::object& clip_) {
     ClipMotion clip;
     clip.scale = v[0], clip.new_density = v[1], clip.frames = v[2];
     std::copy_n(v + 3, ClipMotion::kScales, clip.likelihood.begin());
-    bool well = clip.scale > 0.0 && clip.new_density > 0.0 && clip.frames >= 0.0;
+    bool well = clip.scale >= 0.01 && clip.scale <= 100.0 &&
+                clip.new_density >= ClipMotion::kLeastDensity && clip.frames >= 0.0;
     for (int64_t k = 0; k < values.size(); ++k) well &= std::fabs(v[k]) < 1e9;
     if (!well)
         throw py::value_error(
-            "clip: expected a positive scale and density, 0 or more frames, "
-            "and finite likelihoods");
+            "clip: expected a scale of 0.01 to 100, a density of 1e-5 or more, 0 or more frames, "
+            "and "
+            "finite likelihoods");
     return clip;
 }
 

@@ -15,12 +15,13 @@ constexpr float kReturning = 1.0F / 3.0F;  // share of lost tracks that come bac
 // Density at 0 of t with 4 degrees of freedom in 4 dimensions for unit variances: 6 / (4 pi)^2.
 constexpr float kPeak = 0.0379954F;
 constexpr double kSmallestScale = 0.0625;  // candidates: this, and doubled
-constexpr double kScaleMatches = 1000.0;   // matches after which old ones have faded to 1 / e
-constexpr double kDensityFrames = 100.0;   // frames that the density of new tracks is the mean of
+constexpr std::array<double, ClipMotion::kScales> kPerSquareScale{
+    256.0, 64.0, 16.0, 4.0, 1.0, 1.0 / 4.0, 1.0 / 16.0, 1.0 / 64.0};
+constexpr double kScaleMatches = 1000.0;  // matches after which old ones have faded to 1 / e
+constexpr double kDensityFrames = 100.0;  // frames that the density of new tracks is the mean of
 // Of log(scale), 1 / variance before any match: the filter is believed until a hundred matches or
 // so say otherwise.
 constexpr double kPrior = 100.0;
-constexpr double kLeastDensity = 1e-5;
 
 struct CentrePoint {
     std::array<float, 4> value;
@@ -51,21 +52,6 @@ Squares squares(const ExpectedDetection& track, const std::array<float, 4>& seen
 float spread(const Squares& d, float per_square_scale) {
     return 1.0F + 0.25F * (d.centre * per_square_scale + d.size);
 }
-
-// Sum logarithms as those of products, which are few.
-class LogSum {
-  public:
-    // value: 1e-15 to 1e15.
-    void add(double value) {
-        product_ *= value;
-        if (++factors_ % 16 == 0) sum_ += std::log(product_), product_ = 1.0;
-    }
-    double sum() const { return sum_ + std::log(product_); }
-
-  private:
-    double product_ = 1.0, sum_ = 0.0;
-    size_t factors_ = 0;
-};
 
 }  // namespace
 
@@ -98,6 +84,7 @@ void associate_by_motion(const std::vector<ExpectedDetection>& tracks, const Cli
     grid.build(c.detections.count,
                [&](int64_t j) { return CentrePoint{centre_of(c.detections.boxes + 4 * j)}; });
     c.pairs->clear();
+    c.pairs->columns.reserve(tracks.size()), c.pairs->values.reserve(tracks.size());
     const auto scale = static_cast<float>(clip.scale);
     const float per_square_scale = 1.0F / (scale * scale);
     const auto odds = static_cast<float>(kDetected / ((1.0 - kDetected) * clip.new_density));
@@ -137,14 +124,18 @@ double gain_of_moving(const std::vector<ExpectedDetection>& tracks, const std::v
                       const std::vector<int32_t>& match, const float* boxes, double scale, float dx,
                       float dy) {
     const auto per_square_scale = static_cast<float>(1.0 / (scale * scale));
-    LogSum gain;
-    for (const size_t i : rows) {
+    // Logarithms of products, which are few.
+    double gain = 0.0, product = 1.0;
+    for (size_t k = 0; k < rows.size(); ++k) {
+        const size_t i = rows[k];
         auto seen = centre_of(boxes + 4 * static_cast<size_t>(match[i]));
         const float before = spread(squares(tracks[i], seen), per_square_scale);
         seen[0] -= dx, seen[1] -= dy;
-        gain.add(static_cast<double>(before / spread(squares(tracks[i], seen), per_square_scale)));
+        product *= static_cast<double>(before / spread(squares(tracks[i], seen), per_square_scale));
+        if ((k + 1) % 8 && k + 1 < rows.size()) continue;
+        gain += std::log(product), product = 1.0;
     }
-    return 4.0 * gain.sum();
+    return 4.0 * gain;
 }
 
 void learn_scale(const std::vector<ExpectedDetection>& tracks, const float* boxes,
@@ -152,21 +143,25 @@ void learn_scale(const std::vector<ExpectedDetection>& tracks, const float* boxe
     if (tracks.empty()) return;
     const double keep = std::exp(-static_cast<double>(tracks.size()) / kScaleMatches);
     const double chance = (1.0 - kDetected) * clip.new_density;
-    std::array<LogSum, ClipMotion::kScales> sums;
+    // Logarithms of products, which are few.
+    std::array<double, ClipMotion::kScales> likelihood, product;
+    for (size_t k = 0; k < ClipMotion::kScales; ++k)
+        likelihood[k] = keep * clip.likelihood[k], product[k] = 1.0;
     for (size_t i = 0; i < tracks.size(); ++i) {
         const Squares d = squares(tracks[i], centre_of(boxes + 4 * columns[i]));
-        const auto peak = static_cast<double>(tracks[i].peak);
-        double per_square_scale = 1.0 / (kSmallestScale * kSmallestScale);
-        for (LogSum& sum : sums) {
-            auto power = static_cast<double>(spread(d, static_cast<float>(per_square_scale)));
+        const auto centre = static_cast<double>(d.centre), size = static_cast<double>(d.size);
+        const double peak = kDetected * static_cast<double>(tracks[i].peak);
+        for (size_t k = 0; k < ClipMotion::kScales; ++k) {
+            double power = 1.0 + 0.25 * (centre * kPerSquareScale[k] + size);
             power *= power, power *= power;
             // A match may be wrong: then its detection is one of chance, whatever the scale.
-            sum.add(chance + kDetected * peak * per_square_scale / power);
-            per_square_scale *= 0.25;
+            product[k] *= chance + peak * kPerSquareScale[k] / power;
         }
+        if ((i + 1) % 16 && i + 1 < tracks.size()) continue;
+        for (size_t k = 0; k < ClipMotion::kScales; ++k)
+            likelihood[k] += std::log(product[k]), product[k] = 1.0;
     }
-    for (size_t k = 0; k < ClipMotion::kScales; ++k)
-        clip.likelihood[k] = keep * clip.likelihood[k] + sums[k].sum();
+    clip.likelihood = likelihood;
     // The mean of log(scale).
     std::array<double, ClipMotion::kScales> log_scale, posterior;
     for (size_t k = 0; k < posterior.size(); ++k) {
@@ -202,7 +197,7 @@ void learn_new_density(const std::vector<float>& boxes, const std::vector<uint8_
                         (static_cast<double>(y1 - y0) / height + 1.0);
     clip.frames = std::min(clip.frames + 1.0, kDensityFrames);
     clip.new_density += (static_cast<double>(found) / area - clip.new_density) / clip.frames;
-    clip.new_density = std::max(clip.new_density, kLeastDensity);
+    clip.new_density = std::max(clip.new_density, ClipMotion::kLeastDensity);
 }
 
 }  // namespace sslmot

@@ -24,6 +24,7 @@ namespace sslmot {
 struct ClipMotion {
     // Candidates of the scale by which innovations differ from those that the filter predicts.
     static constexpr size_t kScales = 8;
+    static constexpr double kLeastDensity = 1e-5;
 
     double scale = 1.0;        // factor of the standard deviation of a centre
     double new_density = 0.1;  // new tracks in a frame, per squared height

@@ -157,18 +157,17 @@ ClipMotion TrackTable::learned_clip(const Step& step) const {
     ClipMotion clip = clip_;
     if (!settings_.kalman) return clip;
     // A track's velocity is known from its second detection on.
-    std::vector<int64_t> rows, detections;
-    for (size_t i = 0; i < tracks_.size(); ++i)
-        if (step.match[i] >= 0 && tracks_.time_since_update[i] == 0 && tracks_.hits[i] > 0)
-            rows.push_back(static_cast<int64_t>(i)), detections.push_back(step.match[i]);
+    const auto known = [&](size_t i) {
+        return step.match[i] >= 0 && tracks_.time_since_update[i] == 0 && tracks_.hits[i] > 0;
+    };
+    size_t count = 0;
+    for (size_t i = 0; i < tracks_.size(); ++i) count += known(i);
     // Every frame has a part of many matches, tracks in turn.
-    const size_t every = (rows.size() + kScaleSample - 1) / kScaleSample;
-    size_t kept = 0;
-    for (size_t k = 0; k < rows.size(); ++k) {
-        const auto hits = static_cast<size_t>(tracks_.hits[static_cast<size_t>(rows[k])]);
-        if ((hits + k) % every == 0) rows[kept] = rows[k], detections[kept++] = detections[k];
-    }
-    rows.resize(kept), detections.resize(kept);
+    const size_t every = std::max((count + kScaleSample - 1) / kScaleSample, size_t{1});
+    std::vector<int64_t> rows, detections;
+    for (size_t i = 0, k = 0; i < tracks_.size(); ++i)
+        if (known(i) && (static_cast<size_t>(tracks_.hits[i]) + k++) % every == 0)
+            rows.push_back(static_cast<int64_t>(i)), detections.push_back(step.match[i]);
     learn_scale(expected(step, rows), step.boxes.data(), detections, clip);
     learn_new_density(step.boxes, step.low_score, step.new_tracks.size(), clip);
     return clip;

@@ -120,11 +120,19 @@ def test_without_the_filter_nothing_is_learned():
     np.testing.assert_array_equal(tracker.table.clip, before)
 
 
-@pytest.mark.parametrize("spoil", [0.0, -1.0, np.nan, np.inf])
-def test_a_state_with_a_bad_clip_is_refused(spoil):
+@pytest.mark.parametrize(
+    ("at", "spoil"),
+    [
+        *((0, bad) for bad in (0.0, -1.0, 1e-300, 1e8, np.nan, np.inf)),
+        (1, 1e-300),
+        (2, -1),
+        (3, np.nan),
+    ],
+)
+def test_a_state_with_a_bad_clip_is_refused(at, spoil):
     tracker = Tracker()
     state = tracker.state_dict()
     state["clip"] = state["clip"].copy()
-    state["clip"][0] = spoil
-    with pytest.raises(ValueError, match="clip: expected a positive scale"):
+    state["clip"][at] = spoil
+    with pytest.raises(ValueError, match="clip: expected a scale of"):
         Tracker().load_state_dict(state)
