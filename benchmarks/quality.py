@@ -63,7 +63,6 @@ CHANGES: dict[str, dict[str, object]] = {
     "reupdate": {"reupdate": True},
     "shape_weight 0": {"shape_weight": 0.0},
     "shape_weight .3": {"shape_weight": 0.3},
-    "motion_max_distance 1": {"motion_max_distance": 1.0},
 }
 """What is changed in the default settings, one thing a row."""
 

@@ -64,11 +64,12 @@ void observe_boxes(const py::object& state_, const py::object& last_,
 
 void bind_motion(py::module_& m, py::module_& testing) {
     py::class_<MotionNoise>(m, "MotionNoise")
-        .def(py::init([](float value, float velocity, float measurement, float by_score) {
-                 return MotionNoise{value, velocity, measurement, by_score};
-             }),
-             py::kw_only(), py::arg("value"), py::arg("velocity"), py::arg("measurement"),
-             py::arg("by_score"));
+        .def(py::init(
+                 [](float value, float velocity, float size, float measurement, float by_score) {
+                     return MotionNoise{value, velocity, size, measurement, by_score};
+                 }),
+             py::kw_only(), py::arg("value"), py::arg("velocity"), py::arg("size"),
+             py::arg("measurement"), py::arg("by_score"));
     testing.def("predict", &predict_boxes, py::arg("state"), py::arg("time_since_update"));
     testing.def("observe", &observe_boxes, py::arg("state"), py::arg("last"),
                 py::arg("time_since_update"), py::arg("rows"), py::arg("boxes"), py::arg("columns"),

@@ -279,10 +279,37 @@ TrackColumns columns_from(const py::dict& d, size_t numbers, bool lost) {
     return c;
 }
 
+// scale, new_density, frames, and the likelihoods.
+py::array_t<double> clip_of(const BoundTable& table) {
+    const ClipMotion& clip = table.clip();
+    std::vector<double> all{clip.scale, clip.new_density, clip.frames};
+    all.insert(all.end(), clip.likelihood.begin(), clip.likelihood.end());
+    return to_array(all);
+}
+
+ClipMotion clip_from(const py::object& clip_) {
+    const Tensor values(clip_, "clip");
+    values.expect("float64", {3 + static_cast<int64_t>(ClipMotion::kScales)}).expect_on_cpu();
+    const auto* const v = values.data<const double>();
+    ClipMotion clip;
+    clip.scale = v[0], clip.new_density = v[1], clip.frames = v[2];
+    std::copy_n(v + 3, ClipMotion::kScales, clip.likelihood.begin());
+    bool well = clip.scale >= 0.01 && clip.scale <= 100.0 &&
+                clip.new_density >= ClipMotion::kLeastDensity && clip.frames >= 0.0;
+    for (int64_t k = 0; k < values.size(); ++k) well &= std::fabs(v[k]) < 1e9;
+    if (!well)
+        throw py::value_error(
+            "clip: expected a scale of 0.01 to 100, a density of 1e-5 or more, 0 or more frames, "
+            "and "
+            "finite likelihoods");
+    return clip;
+}
+
 // Everything is checked before the table changes.
 void restore(BoundTable& table, const py::dict& tracks_, const py::dict& lost_,
              const py::object& features_, int64_t next_id, const py::object& impostors_,
-             const py::object& context) {
+             const py::object& clip_, const py::object& context) {
+    const ClipMotion clip = clip_from(clip_);
     TrackColumns tracks = columns_from(tracks_, table.state_numbers(), false);
     TrackColumns lost = columns_from(lost_, table.state_numbers(), true);
     const auto count = static_cast<int64_t>(tracks.size() + lost.size());
@@ -326,7 +353,7 @@ void restore(BoundTable& table, const py::dict& tracks_, const py::dict& lost_,
         }
     }
     table.restore(std::move(tracks), std::move(lost), std::move(features), std::move(norms), dim,
-                  next_id, counts);
+                  next_id, counts, clip);
     table.context = context;
 }
 
@@ -372,9 +399,8 @@ void bind_track_table(py::module_& m) {
                               "The settings of a tracker, as TrackTable takes them.")
         .def(py::init([](const PairParams& by_both, const PairParams& by_motion,
                          const PairParams& by_appearance, float min_affinity, float lost_affinity,
-                         float appearance_max_distance, float motion_max_distance,
-                         double reid_max_speed, bool motion_fallback, float ema,
-                         float max_occlusion, float high_score, float new_track_max_iou,
+                         float appearance_max_distance, double reid_max_speed, bool motion_fallback,
+                         float ema, float max_occlusion, float high_score, float new_track_max_iou,
                          float instant_confirm_score, int64_t min_hits, int64_t max_age,
                          int64_t tentative_max_age, int64_t reid_max_age, double reid_false_alarms,
                          bool kalman, const MotionNoise& noise, bool reupdate) {
@@ -384,7 +410,6 @@ void bind_track_table(py::module_& m) {
                                       min_affinity,
                                       lost_affinity,
                                       appearance_max_distance,
-                                      motion_max_distance,
                                       reid_max_speed,
                                       motion_fallback,
                                       ema,
@@ -403,12 +428,11 @@ void bind_track_table(py::module_& m) {
              }),
              py::kw_only(), py::arg("by_both"), py::arg("by_motion"), py::arg("by_appearance"),
              py::arg("min_affinity"), py::arg("lost_affinity"), py::arg("appearance_max_distance"),
-             py::arg("motion_max_distance"), py::arg("reid_max_speed"), py::arg("motion_fallback"),
-             py::arg("ema"), py::arg("max_occlusion"), py::arg("high_score"),
-             py::arg("new_track_max_iou"), py::arg("instant_confirm_score"), py::arg("min_hits"),
-             py::arg("max_age"), py::arg("tentative_max_age"), py::arg("reid_max_age"),
-             py::arg("reid_false_alarms"), py::arg("kalman"), py::arg("noise"),
-             py::arg("reupdate"));
+             py::arg("reid_max_speed"), py::arg("motion_fallback"), py::arg("ema"),
+             py::arg("max_occlusion"), py::arg("high_score"), py::arg("new_track_max_iou"),
+             py::arg("instant_confirm_score"), py::arg("min_hits"), py::arg("max_age"),
+             py::arg("tentative_max_age"), py::arg("reid_max_age"), py::arg("reid_false_alarms"),
+             py::arg("kalman"), py::arg("noise"), py::arg("reupdate"));
 
     py::class_<BoundStep>(m, "Step", "One frame on its way through a TrackTable.")
         .def_property_readonly("match", [](const BoundStep& s) { return to_array(s.match); })
@@ -463,7 +487,7 @@ void bind_track_table(py::module_& m) {
                  table.context = py::none();
              })
         .def("restore", &restore, py::arg("tracks"), py::arg("lost"), py::arg("features"),
-             py::arg("next_id"), py::arg("impostors"), py::arg("context"))
+             py::arg("next_id"), py::arg("impostors"), py::arg("clip"), py::arg("context"))
         .def("in_view", &in_view, py::arg("step"))
         .def("just_lost", &just_lost, py::arg("step"))
         .def("read_features", &read_features, py::arg("slots"))
@@ -480,6 +504,7 @@ void bind_track_table(py::module_& m) {
                 const Impostors::Counts& counts = t.impostors().counts();
                 return to_array(std::vector<int64_t>(counts.begin(), counts.end()));
             })
+        .def_property_readonly("clip", &clip_of)
         .def_property_readonly("context", [](const BoundTable& t) { return t.context; })
         .def_property_readonly("lost_count", [](const BoundTable& t) { return t.lost().size(); })
         .def("__len__", [](const BoundTable& t) { return t.tracks().size(); });

@@ -1,6 +1,7 @@
 #include "cascade.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <numeric>
 #include <utility>
@@ -33,6 +34,30 @@ std::vector<int64_t> range(size_t n) {
     return all;
 }
 
+// A median of fewer innovations would follow people.
+constexpr size_t kFewestToFollow = 3;
+// Of more tracks a part shows the camera as well.
+constexpr size_t kMostToFollow = 128;
+
+float median(std::vector<float>& values) {
+    const auto half = static_cast<std::ptrdiff_t>(values.size() / 2);
+    const auto middle = values.begin() + half;
+    std::nth_element(values.begin(), middle, values.end());
+    if (values.size() % 2) return *middle;
+    return 0.5F * (*std::max_element(values.begin(), middle) + *middle);
+}
+
+// Of the pairs that were matched.
+double total_cost(const Round& round) {
+    double total = 0.0;
+    for (size_t i = 0; i < round.match.size(); ++i)
+        for (auto e = static_cast<size_t>(round.pairs.row_begin[i]);
+             e < static_cast<size_t>(round.pairs.row_begin[i + 1]); ++e)
+            if (round.pairs.columns[e] == round.match[i])
+                total += static_cast<double>(round.pairs.values[e]);
+    return total;
+}
+
 bool any(const std::vector<uint8_t>& flags) {
     return std::find(flags.begin(), flags.end(), 1) != flags.end();
 }
@@ -48,6 +73,25 @@ struct Job {
     std::vector<float> track_boxes, boxes, max_distance, min_affinity;
     std::vector<int32_t> track_classes, classes;
     std::vector<int64_t> slots;
+    // By motion alone, with the Kalman filter.
+    std::vector<ExpectedDetection> expected;
+    bool by_evidence = false;
+    ClipMotion clip;
+
+    // Runs on the CPU whatever the features are on.
+    void compare(const TrackTable& table, const Step& step) const {
+        if (by_evidence)
+            associate_by_motion(expected, clip, comparison);
+        else
+            table.compare(comparison, step);
+    }
+};
+
+// Where the centres of matched tracks are, less where they were expected, pixels.
+struct Innovations {
+    size_t tracks = 0;  // that were seen in the frame before, matched or not
+    std::vector<size_t> rows;
+    std::vector<float> dx, dy;
 };
 
 // The association of one frame.
@@ -57,11 +101,15 @@ class Cascade {
         : table_(table), tracks_(table.tracks()), settings_(table.settings()), step_(step) {}
 
     void begin_high_score_round(Job& job) const;
+    void follow_camera(Job& job);
     void end_high_score_round(Job& job);
     void later_rounds();
     void find_new_tracks();
 
   private:
+    Innovations innovations(const std::vector<int32_t>& match) const;
+    Round match_again(const Job& job, const ClipMotion& clip) const;
+    void move_tracks(float dx, float dy);
     void set_costs(Job& job, bool whole_frame) const;
     void low_score_round();
     void motion_rounds(bool low_score);
@@ -93,6 +141,74 @@ void Cascade::begin_high_score_round(Job& job) const {
                                  job.classes.empty() ? step_.classes.data() : job.classes.data(),
                                  step_.detections()};
     set_costs(job, true);
+}
+
+// What most of the matched tracks do alike is the camera's motion: all tracks are moved by it if
+// they explain the detections better then, by more than the two numbers of a motion cost (BIC). By
+// motion alone; a frame with features is matched without.
+void Cascade::follow_camera(Job& job) {
+    if (!job.by_evidence) return;
+    const Innovations near = innovations(job.round.match);
+    // Steady people make the learned scale small, and a camera may still jerk: then few match.
+    const bool far = job.clip.scale < 1.0 && 2 * near.dx.size() < near.tracks;
+    Innovations seen = near;
+    if (far) {
+        ClipMotion clip = job.clip;
+        clip.scale = 1.0;
+        seen = innovations(match_again(job, clip).match);
+    }
+    if (seen.dx.size() < kFewestToFollow) return;
+    const double least = std::log(static_cast<double>(seen.dx.size()));
+    const float dx = median(seen.dx), dy = median(seen.dy);
+    if (!far && gain_of_moving(job.expected, near.rows, job.round.match, step_.boxes.data(),
+                               job.clip.scale, dx, dy) <= least)
+        return;
+    for (ExpectedDetection& track : job.expected) track.value[0] += dx, track.value[1] += dy;
+    Round moved = match_again(job, job.clip);
+    if (total_cost(moved) >= total_cost(job.round) - least) return;
+    job.round = std::move(moved);
+    move_tracks(dx, dy);
+}
+
+Innovations Cascade::innovations(const std::vector<int32_t>& match) const {
+    Innovations all;
+    const size_t every = (tracks_.size() + kMostToFollow - 1) / kMostToFollow;
+    for (size_t i = 0; i < tracks_.size(); i += every) {
+        // A track's velocity is known from its second detection on.
+        if (tracks_.time_since_update[i] > 0 || tracks_.hits[i] == 0) continue;
+        ++all.tracks;
+        if (match[i] < 0) continue;
+        all.rows.push_back(i);
+        const float *was = &step_.predicted[4 * i],
+                    *is = &step_.boxes[4 * static_cast<size_t>(match[i])];
+        all.dx.push_back(0.5F * (is[0] - was[0] + is[2] - was[2]));
+        all.dy.push_back(0.5F * (is[1] - was[1] + is[3] - was[3]));
+    }
+    return all;
+}
+
+Round Cascade::match_again(const Job& job, const ClipMotion& clip) const {
+    Round round;
+    round.cue = job.round.cue;
+    round.tracks = job.round.tracks, round.detections = job.round.detections;
+    round.match.assign(round.tracks.size(), -1);
+    Comparison comparison = job.comparison;
+    comparison.pairs = &round.pairs, comparison.match = round.match.data();
+    associate_by_motion(job.expected, clip, comparison);
+    return round;
+}
+
+void Cascade::move_tracks(float dx, float dy) {
+    const float shift[2] = {dx, dy};
+    for (size_t i = 0; i < tracks_.size(); ++i) {
+        // The camera goes on like this: velocities change too, from this frame on.
+        const auto before = static_cast<float>(tracks_.time_since_update[i]);
+        for (size_t k = 0; k < 2; ++k) {
+            step_.state[20 * i + k] -= before * shift[k];
+            step_.state[20 * i + 4 + k] += shift[k];
+            step_.predicted[4 * i + k] += shift[k], step_.predicted[4 * i + k + 2] += shift[k];
+        }
+    }
 }
 
 void Cascade::end_high_score_round(Job& job) {
@@ -154,7 +270,7 @@ void Cascade::run_round(Cue cue, const std::vector<int64_t>& tracks, const Allow
     job.comparison.detections = {job.boxes.data(), job.classes.data(),
                                  static_cast<int64_t>(round.detections.size())};
     set_costs(job, false);
-    table_.compare(job.comparison, step_);
+    job.compare(table_, step_);
     for (size_t i = 0; i < round.match.size(); ++i) {
         if (round.match[i] < 0) continue;
         const int64_t j = round.detections[static_cast<size_t>(round.match[i])];
@@ -173,8 +289,14 @@ void Cascade::set_costs(Job& job, bool whole_frame) const {
     c.pairs = &round.pairs, c.match = round.match.data();
     const bool by_appearance = round.cue == Cue::appearance;
     c.params = by_appearance ? settings_.by_both : settings_.by_motion;
+    if (!by_appearance && settings_.kalman) {
+        job.by_evidence = true;
+        job.expected = table_.expected(step_, round.tracks);
+        job.clip = table_.clip();
+        return;
+    }
     job.max_distance.assign(
-        count, by_appearance ? settings_.appearance_max_distance : settings_.motion_max_distance);
+        count, by_appearance ? settings_.appearance_max_distance : settings_.by_motion.max_cost);
     c.max_distance = job.max_distance.data();
     if (!by_appearance) return;
     job.min_affinity.reserve(count), job.slots.reserve(count);
@@ -222,7 +344,7 @@ void compare_together(const std::vector<const TrackTable*>& tables, const std::v
     for (size_t k = 0; k < tables.size(); ++k) {
         if (done[k]) continue;
         if (!on_device(k)) {
-            tables[k]->compare(jobs[k].comparison, *steps[k]);
+            jobs[k].compare(*tables[k], *steps[k]);
             continue;
         }
         const CudaWork& work = steps[k]->device->work;
@@ -257,6 +379,7 @@ void associate_steps(const std::vector<const TrackTable*>& tables,
     }
     compare_together(tables, steps, jobs);
     for (size_t k = 0; k < tables.size(); ++k) {
+        cascades[k].follow_camera(jobs[k]);
         cascades[k].end_high_score_round(jobs[k]);
         cascades[k].later_rounds();
         cascades[k].find_new_tracks();

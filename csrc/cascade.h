@@ -9,7 +9,8 @@
 namespace sslmot {
 
 // Match the tracks of each table with the detections of its step, and find the new tracks:
-//     1. high-score round: all tracks with the high-score detections;
+//     1. high-score round: all tracks with the high-score detections; by motion alone a second time
+//        with all tracks moved by the camera, where that explains more;
 //     2. with motion_fallback, by motion alone: what round 1 could not compare by appearance;
 //     3. low-score round: unmatched tracks seen in the frame before, with low-score detections;
 //     4. as 2, for low-score detections;

@@ -37,7 +37,8 @@ struct Filter {
             value[k] = k < 2 ? value[k] + velocity[k] : next_size(value[k], velocity[k]);
             var[k] += cov[k];
             cov[k] += velocity_var[k];
-            var[k] += cov[k] + noise.value * noise.value * square;
+            const float drift = k < 2 ? noise.value : noise.size;
+            var[k] += cov[k] + drift * drift * square;
             velocity_var[k] += noise.velocity * noise.velocity * square;
         }
     }

@@ -12,7 +12,8 @@ namespace sslmot {
 // Standard deviations, as shares of a box's height: so they do not depend on the distance to the
 // camera.
 struct MotionNoise {
-    float value, velocity;  // of the process, per frame
+    float value, velocity;  // of the process, per frame; `value` of a centre
+    float size;             // in place of `value`, of width and height
     float measurement;
     float by_score;  // share of a detection's variance that a score of 1 removes, in [0, 1)
 };

@@ -15,6 +15,9 @@ namespace {
 // is smaller.
 constexpr int64_t kMostUpdates = 9999;
 
+// About this many matches a frame tell the scale of innovations.
+constexpr size_t kScaleSample = 16;
+
 uint64_t new_version() {
     static std::atomic<uint64_t> last{0};
     return ++last;
@@ -137,6 +140,39 @@ void TrackTable::compare(const Comparison& c, const Step& step) const {
     }
 }
 
+std::vector<ExpectedDetection> TrackTable::expected(const Step& step,
+                                                    const std::vector<int64_t>& rows) const {
+    std::vector<ExpectedDetection> all;
+    all.reserve(rows.size());
+    for (const int64_t row : rows) {
+        const auto i = static_cast<size_t>(row);
+        all.emplace_back(&step.state[20 * i], &step.predicted[4 * i], tracks_.time_since_update[i],
+                         settings_.noise);
+    }
+    return all;
+}
+
+// What is known of the clip after a step.
+ClipMotion TrackTable::learned_clip(const Step& step) const {
+    ClipMotion clip = clip_;
+    if (!settings_.kalman) return clip;
+    // A track's velocity is known from its second detection on.
+    const auto known = [&](size_t i) {
+        return step.match[i] >= 0 && tracks_.time_since_update[i] == 0 && tracks_.hits[i] > 0;
+    };
+    size_t count = 0;
+    for (size_t i = 0; i < tracks_.size(); ++i) count += known(i);
+    // Every frame has a part of many matches, tracks in turn.
+    const size_t every = std::max((count + kScaleSample - 1) / kScaleSample, size_t{1});
+    std::vector<int64_t> rows, detections;
+    for (size_t i = 0, k = 0; i < tracks_.size(); ++i)
+        if (known(i) && (static_cast<size_t>(tracks_.hits[i]) + k++) % every == 0)
+            rows.push_back(static_cast<int64_t>(i)), detections.push_back(step.match[i]);
+    learn_scale(expected(step, rows), step.boxes.data(), detections, clip);
+    learn_new_density(step.boxes, step.low_score, step.new_tracks.size(), clip);
+    return clip;
+}
+
 struct TrackTable::Next {
     TrackColumns &tracks, &lost;
     std::vector<float> state, boxes;        // of tracks_, after this frame's detections
@@ -156,6 +192,7 @@ Report TrackTable::commit(Step& step) {
     Next next{spare_tracks_, spare_lost_, step.state, tracks_.boxes, {}, {}, {}, {}};
     next.id_of.assign(step.scores.size(), 0);
     step.ids = assigned_ids(step);
+    const ClipMotion clip = learned_clip(step);
     update_motion(step, next);
     keep_lost_tracks(step, next);
     keep_tracks(step, next);
@@ -173,6 +210,7 @@ Report TrackTable::commit(Step& step) {
 
     // From here on nothing fails.
     dim_ = dim;
+    clip_ = clip;
     if (!step.device) {
         for (const int64_t slot : next.allocated) norms_[static_cast<size_t>(slot)] = 0.0F;
         const FeatureUpdates& updates = next.features;
@@ -304,7 +342,7 @@ void TrackTable::start_tracks(const Step& step, Next& next) const {
 
 void TrackTable::restore(TrackColumns tracks, TrackColumns lost, std::vector<float> features,
                          std::vector<float> norms, int64_t dim, int64_t next_id,
-                         const Impostors::Counts& impostors) {
+                         const Impostors::Counts& impostors, const ClipMotion& clip) {
     int64_t slot = 0;
     for (TrackColumns* const columns : {&tracks, &lost}) {
         columns->slots.clear();
@@ -314,7 +352,7 @@ void TrackTable::restore(TrackColumns tracks, TrackColumns lost, std::vector<flo
     std::swap(tracks_, tracks), std::swap(lost_, lost);
     std::swap(features_, features), std::swap(norms_, norms);
     free_slots_.clear();
-    dim_ = dim, next_id_ = next_id;
+    dim_ = dim, next_id_ = next_id, clip_ = clip;
     impostors_.set_counts(impostors);
     version_ = new_version();
 }
@@ -323,7 +361,7 @@ void TrackTable::reset() {
     impostors_ = {};
     tracks_.clear(), lost_.clear();
     features_.clear(), norms_.clear(), free_slots_.clear();
-    dim_ = 0, next_id_ = 1;
+    dim_ = 0, next_id_ = 1, clip_ = {};
     version_ = new_version();
 }
 

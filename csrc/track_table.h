@@ -17,6 +17,7 @@
 #include "device_features.h"
 #include "impostors.h"
 #include "motion.h"
+#include "motion_evidence.h"
 #include "pair.h"
 #include "step.h"
 
@@ -25,10 +26,10 @@ namespace sslmot {
 // The settings of a tracker; sslmot/tracking/config.py documents the fields.
 struct TrackSettings {
     PairParams by_both;        // costs of appearance and motion (eq. 7)
-    PairParams by_motion;      // of motion alone
+    PairParams by_motion;      // of motion alone, where `kalman` is false
     PairParams by_appearance;  // of appearance alone: re-identification
     float min_affinity, lost_affinity;
-    float appearance_max_distance, motion_max_distance;
+    float appearance_max_distance;
     double reid_max_speed;
     bool motion_fallback;
     float ema;
@@ -74,7 +75,7 @@ class TrackTable {
     // then.
     void restore(TrackColumns tracks, TrackColumns lost, std::vector<float> features,
                  std::vector<float> norms, int64_t dim, int64_t next_id,
-                 const Impostors::Counts& impostors);
+                 const Impostors::Counts& impostors, const ClipMotion& clip);
 
     // Throw std::logic_error for a step of another frame or table, or one that is not associated
     // (with `associated` false: one that is).
@@ -85,6 +86,7 @@ class TrackTable {
     const TrackColumns& lost() const { return lost_; }
     int64_t next_id() const { return next_id_; }
     const Impostors& impostors() const { return impostors_; }
+    const ClipMotion& clip() const { return clip_; }
     size_t state_numbers() const { return settings_.kalman ? 20 : 4; }  // width of `state`
 
     // Width of the features, 0 before the first.
@@ -101,6 +103,9 @@ class TrackTable {
     bool updates_feature(const Step& step, size_t track, int64_t detection) const;
     // Weight of the old feature in an update.
     float old_feature_weight(size_t track) const;
+    // Where tracks are expected in the frame of a step. Needs `kalman`.
+    std::vector<ExpectedDetection> expected(const Step& step,
+                                            const std::vector<int64_t>& rows) const;
     // Run a comparison where the features are: on the CPU or on CUDA.
     void compare(const Comparison& comparison, const Step& step) const;
 
@@ -109,6 +114,7 @@ class TrackTable {
 
     // The parts of commit. They write to `next` alone.
     std::vector<int64_t> assigned_ids(const Step& step) const;
+    ClipMotion learned_clip(const Step& step) const;
     void update_motion(const Step& step, Next& next) const;
     void keep_lost_tracks(const Step& step, Next& next) const;
     void keep_tracks(const Step& step, Next& next) const;
@@ -123,6 +129,7 @@ class TrackTable {
     TrackColumns lost_;    // confirmed tracks older than max_age, kept for re-identification
     int64_t next_id_ = 1;
     Impostors impostors_;
+    ClipMotion clip_;
     // The feature table in host memory: rows of unit length, or of norm 0 without a feature.
     int64_t dim_ = 0;
     std::vector<float> features_, norms_;

@@ -6,6 +6,7 @@ import itertools
 import math
 
 import numpy as np
+from scipy.stats import multivariate_t
 
 
 def cosine(track, detection):
@@ -60,7 +61,14 @@ def objective(cost, match, max_cost):
 
 
 def kalman(
-    boxes, value_noise, velocity_noise, measurement_noise, first_velocity, scores=None, by_score=0
+    boxes,
+    value_noise,
+    velocity_noise,
+    size_noise,
+    measurement_noise,
+    first_velocity,
+    scores=None,
+    by_score=0,
 ):
     """Run a constant-velocity Kalman filter of one track, with full matrices.
 
@@ -82,8 +90,8 @@ def kalman(
     for t, z in enumerate(boxes[1:], 1):
         if lost:
             x[6:] = 0
-        h = x[3]
-        noise = [(value_noise * h) ** 2] * 4 + [(velocity_noise * h) ** 2] * 4
+        deviations = [value_noise] * 2 + [size_noise] * 2 + [velocity_noise] * 4
+        noise = np.square(np.array(deviations) * x[3])
         size = x[2:4].copy()
         x = move @ x
         x[2:4] = np.maximum(x[2:4], size / 2)
@@ -100,6 +108,65 @@ def kalman(
         x = x + gain @ (np.asarray(z, np.float64) - see @ x)
         cov = (np.eye(8) - gain @ see) @ cov
     return np.array(predicted)
+
+
+def expected_detection(state, predicted, missed, noise):
+    """What a detection of a track is expected to be, by its state (5, 4) as of its last detection.
+
+    Args:
+        predicted: The box where the track is expected, xyxy.
+        missed: Frames since then, this one not counted.
+        noise: Of a centre, its velocity, a size and the measurement, see `kalman`.
+
+    Returns:
+        The mean (cx, cy, w, h), the variances, and the squared height of the last box.
+    """
+    value, velocity, size, measurement = noise
+    value_var, cov, velocity_var = np.array(state[2:], np.float64)
+    square = np.float64(state[0][3]) ** 2
+    for frame in range(missed + 1):
+        # A size changes in the first frame only.
+        moves = np.array([1, 1, frame == 0, frame == 0])
+        value_var = value_var + (2 * cov + velocity_var) * moves
+        value_var += np.square([value, value, size, size]) * square
+        cov = cov + velocity_var
+        velocity_var = velocity_var + velocity**2 * square
+    x1, y1, x2, y2 = np.float64(predicted)
+    mean = np.array([(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1])
+    return mean, value_var + measurement**2 * square, square
+
+
+def student(box, mean, var, square, scale):
+    """Density of t with 4 degrees of freedom in 4 dimensions, per height to the fourth power."""
+    x1, y1, x2, y2 = np.float64(box)
+    error = np.array([(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1]) - mean
+    var = var * np.square([scale, scale, 1, 1])
+    density = multivariate_t(shape=np.diag(var), df=4).pdf(error)
+    return density * square**2
+
+
+def evidence(box, mean, var, square, missed, scale, new_density):
+    """Log of how much likelier a track explains a box than chance does."""
+    returns = 1 if missed == 0 else 1 / (3 * (1 + missed))
+    track = 0.8 * returns * student(box, mean, var, square, scale)
+    return np.log(track) - np.log(0.2 * new_density)
+
+
+def learned_scale(likelihood, boxes, expected, new_density):
+    """Likelihoods of the candidates of the scale after matches, and the scale.
+
+    Args:
+        boxes: The matches.
+        expected: Of each of their tracks what `expected_detection` returns.
+    """
+    candidates = 2.0 ** np.arange(-4, 4)
+    likelihood = likelihood * np.exp(-len(boxes) / 1000)
+    for box, track in zip(boxes, expected, strict=True):
+        density = np.array([student(box, *track, scale) for scale in candidates])
+        likelihood = likelihood + np.log(0.2 * new_density + 0.8 * density)
+    posterior = likelihood - 100 * np.log(candidates) ** 2 / 2
+    weights = np.exp(posterior - posterior.max())
+    return likelihood, np.exp((weights * np.log(candidates)).sum() / weights.sum())
 
 
 def filled(boxes):

@@ -39,7 +39,7 @@ Round: TypeAlias = tuple[Literal["appearance", "motion"], Int64s, Int64s, Int32s
 
 ``tracks`` and ``detections`` are row numbers. ``match`` and ``pairs`` count positions in these two:
 ``match[i]`` is that of the detection of track i, or -1; ``pairs`` are the pairs that could match,
-with their costs.
+with their costs. By motion alone, with a Kalman filter, a cost is minus the evidence: below 0.
 """
 
 Confirmation: TypeAlias = tuple[int, int, Literal["new", "reidentified", "gallery"], float | None]
@@ -88,13 +88,14 @@ class MotionNoise:
     """Noise of the Kalman filter, as shares of a box's height."""
 
     def __init__(
-        self, *, value: float, velocity: float, measurement: float, by_score: float
+        self, *, value: float, velocity: float, size: float, measurement: float, by_score: float
     ) -> None:
         """Take the settings as given; they are not checked.
 
         Args:
-            value: Standard deviation of the process, of centre and size, per frame.
-            velocity: Standard deviation of the process, of their velocity, per frame.
+            value: Standard deviation of the process, of a centre, per frame.
+            velocity: Standard deviation of the process, of its velocity, per frame.
+            size: Standard deviation of the process, of width and height, per frame.
             measurement: Standard deviation of a detection.
             by_score: Share of a detection's variance that a score of 1 removes, in [0, 1).
         """
@@ -179,7 +180,6 @@ class TrackSettings:
         min_affinity: float,
         lost_affinity: float,
         appearance_max_distance: float,
-        motion_max_distance: float,
         reid_max_speed: float,
         motion_fallback: bool,
         ema: float,
@@ -200,12 +200,11 @@ class TrackSettings:
 
         Args:
             by_both: Costs of appearance and motion.
-            by_motion: Costs of motion alone.
+            by_motion: Costs of motion alone, where ``kalman`` is False.
             by_appearance: Costs of re-identification.
             min_affinity: Least affinity to a track seen in the frame before.
             lost_affinity: Least affinity to any other track.
             appearance_max_distance: See TrackerConfig, as for all that follow.
-            motion_max_distance: Likewise.
             reid_max_speed: Likewise.
             motion_fallback: Likewise.
             ema: Likewise.
@@ -353,6 +352,7 @@ class TrackTable:
         features: Floats | None,
         next_id: int,
         impostors: Int64s,
+        clip: npt.NDArray[np.float64],
         context: Any,
     ) -> None:
         """Replace all tracks.
@@ -363,6 +363,7 @@ class TrackTable:
             features: (T + L, D), of both, of length 1 or 0; None without features.
             next_id: Above all ids, up to LARGEST_ID + 1.
             impostors: As :attr:`impostors`.
+            clip: As :attr:`clip`.
             context: Kept beside the tracks.
 
         Raises:
@@ -400,6 +401,13 @@ class TrackTable:
     @property
     def impostors(self) -> Int64s:
         """(512,) numbers of cosines between different objects, from -1 to 1."""
+    @property
+    def clip(self) -> npt.NDArray[np.float64]:
+        """(11,) what is learned of the motion.
+
+        The scale of innovations, the density of new tracks, the frames that it is the mean of, and
+        the log-likelihoods of eight candidates of the scale.
+        """
     @property
     def context(self) -> Any:
         """As committed, or None."""

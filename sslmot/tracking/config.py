@@ -12,11 +12,15 @@ from sslmot.settings import Settings, setting
 
 Motion = Literal["kalman", "none"]
 
-# Standard deviations of the Kalman filter, as shares of a box's height: process noise of value and
-# velocity a frame, and measurement noise.
+# Standard deviations of the Kalman filter, as shares of a box's height: process noise of a centre,
+# of its velocity and of width and height a frame, and measurement noise.
 VALUE_NOISE = 0.1
-VELOCITY_NOISE = 0.00625
+VELOCITY_NOISE = 0.0125
+SIZE_NOISE = 0.05
 MEASUREMENT_NOISE = 0.05
+
+# Where motion alone decides without the Kalman filter, no pair farther apart matches (eq. 7).
+STILL_MAX_DISTANCE = 1.0
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,6 @@ class TrackerConfig(Settings):
         shape_weight: Weight of the change of size in the distance; 0 in the paper.
         max_cost: Pairs that cost as much or more never match by appearance.
         appearance_max_distance: Pairs farther apart never match by appearance; may be inf.
-        motion_max_distance: Pairs farther apart never match by motion alone; at most 1.
         motion_fallback: Match by motion alone the tracks of the frame before whose detection has
             no usable feature: it is unknown, or the box is occluded. Without features, motion
             decides all matches.
@@ -74,7 +77,10 @@ class TrackerConfig(Settings):
             for a single object.
         reid_max_speed: Distance that a lost track can cover in a frame, in sizes of its box: where
             re-identification looks for it.
-        motion: "kalman" predicts with constant velocity; "none" stays where the track was.
+        motion: "kalman" predicts with constant velocity. By motion alone a pair matches if its
+            detection is more likely the track's than chance or something new; how sure predictions
+            are, and how often something new appears, is learned while tracking. "none" stays where
+            the track was; by motion alone it matches by the distance, up to 1.
         score_noise: Share of a measured box's variance that a score of 1 takes away (NSA Kalman
             filter); below 1.
         reupdate: Replay the filter along the line from the last detection when a lost track is
@@ -91,7 +97,6 @@ class TrackerConfig(Settings):
     shape_weight: float = setting(1.0, 0, 1e6)
     max_cost: float = setting(0.8, 1e-6, 1e6)
     appearance_max_distance: float = setting(2.5, 1e-6, 1e6, infinite=True)
-    motion_max_distance: float = setting(0.6, 1e-6, 1)
     motion_fallback: bool = True
     ema: float = setting(0.9, 0, 1)
     max_occlusion: float = setting(0.9, 0, 1)
@@ -129,7 +134,6 @@ class TrackerConfig(Settings):
             shape_weight=0.0,
             max_cost=1.0,
             appearance_max_distance=math.inf,
-            motion_max_distance=1.0,
             motion_fallback=False,
             ema=0.5,
             max_occlusion=1.0,
@@ -168,7 +172,7 @@ def native_settings(c: TrackerConfig) -> _core.TrackSettings:
             appearance_weight=0.0,
             motion_weight=1.0,
             shape_weight=c.shape_weight,
-            max_cost=c.motion_max_distance,
+            max_cost=STILL_MAX_DISTANCE,
         ),
         by_appearance=_core.PairParams(
             tau=c.tau,
@@ -181,7 +185,6 @@ def native_settings(c: TrackerConfig) -> _core.TrackSettings:
         min_affinity=c.min_affinity,
         lost_affinity=c.lost_affinity,
         appearance_max_distance=c.appearance_max_distance,
-        motion_max_distance=c.motion_max_distance,
         reid_max_speed=c.reid_max_speed,
         motion_fallback=c.motion_fallback,
         ema=c.ema,
@@ -198,6 +201,7 @@ def native_settings(c: TrackerConfig) -> _core.TrackSettings:
         noise=_core.MotionNoise(
             value=VALUE_NOISE,
             velocity=VELOCITY_NOISE,
+            size=SIZE_NOISE,
             measurement=MEASUREMENT_NOISE,
             by_score=c.score_noise,
         ),

@@ -27,7 +27,9 @@ class Explanation:
             None where appearance was not compared.
         distance: Relative L1 distance to the predicted box (eq. 7); None where the detection was
             not matched to a track.
-        cost: Cost of the pair (eq. 7); by motion alone the distance. None as for the distance.
+        cost: Cost of the pair (eq. 7). By motion alone it is minus the evidence: the log of how
+            much likelier the track explains the detection than chance does; where ``motion`` is
+            "none", the distance. None as for the distance.
         runner_up: Identity and cost of the next best track for this detection; identity 0 for a
             tentative track, None where no other track could match.
     """

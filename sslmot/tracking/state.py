@@ -20,7 +20,8 @@ from sslmot.types import Features
 State: TypeAlias = dict[str, npt.NDArray[Any]]
 """``tracks.*`` and ``lost.*`` are the columns of the table, a row each; ``features`` (T + L, D)
 float32 those of both, zeros where nothing is known; ``next_id``; ``impostors`` (512,) int64, the
-cosines of different objects; ``frame_size``, ``camera.*``."""
+cosines of different objects; ``clip`` (11,) float64, what is learned of the motion;
+``frame_size``, ``camera.*``."""
 
 _COLUMNS = ("ids", "hits", "time_since_update", "feature_updates", "classes", "boxes", "state")
 _KEY = "sslmot.tracker"
@@ -33,6 +34,7 @@ def state_of(table: _core.TrackTable, history: History) -> State:
     state = {f"{part}.{name}": parts[part][name] for part in parts for name in _COLUMNS}
     state["next_id"] = np.array(table.next_id, np.int64)
     state["impostors"] = table.impostors
+    state["clip"] = table.clip
     if table.feature_dim:
         slots = np.concatenate([parts["tracks"]["slots"], parts["lost"]["slots"]])
         state["features"] = features_of(table, history, slots)
@@ -55,7 +57,7 @@ def restore(table: _core.TrackTable, state: Mapping[str, npt.NDArray[Any]]) -> N
     """
     optional = {"features", "device", "frame_size", "camera.grey", "camera.ground", "camera.scale"}
     columns = {f"{part}.{name}" for part in ("tracks", "lost") for name in _COLUMNS}
-    needed = {"next_id", "impostors", *columns}
+    needed = {"next_id", "impostors", "clip", *columns}
     if missing := sorted(needed - set(state)):
         raise ValueError(f"state: expected an array {missing[0]}, got none")
     if more := sorted(set(state) - needed - optional):
@@ -73,7 +75,8 @@ def restore(table: _core.TrackTable, state: Mapping[str, npt.NDArray[Any]]) -> N
     history = History(size, _view(state), device)
     try:
         next_id = _integer(state["next_id"])
-        table.restore(tracks, lost, features, next_id, state["impostors"], history)
+        learned = state["impostors"], state["clip"]
+        table.restore(tracks, lost, features, next_id, *learned, history)
     except ValueError as error:
         raise ValueError(f"state: {error}") from error
 

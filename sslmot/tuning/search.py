@@ -57,7 +57,6 @@ SPACE: Mapping[str, Range] = {
     "shape_weight": Range(0.0, 2.0),
     "max_cost": Range(0.2, 2.0, log=True, appearance=True),
     "appearance_max_distance": Range(0.5, 10.0, log=True, appearance=True),
-    "motion_max_distance": Range(0.2, 1.0),
     "ema": Range(0.0, 0.98, appearance=True),
     "max_occlusion": Range(0.1, 1.0, appearance=True),
     "high_score": Range(0.0, 0.9),

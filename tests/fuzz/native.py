@@ -374,7 +374,7 @@ def observe(rng: Generator) -> None:
         "scores": numbers(rng, n, odd),
         "reupdate": chance(rng, 0.5),
     }
-    noise = {"value": 0.1, "velocity": 0.00625, "measurement": 0.05, "by_score": 0.5}
+    noise = {"value": 0.1, "velocity": 0.0125, "size": 0.05, "measurement": 0.05, "by_score": 0.5}
     if odd:
         noise[str(rng.choice(list(noise)))] = float(rng.choice(ODD))
     rows, columns = arguments["rows"], arguments["columns"]

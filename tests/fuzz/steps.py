@@ -41,7 +41,6 @@ def config(rng: Generator) -> TrackerConfig:
         shape_weight=pick(0.0, 1.4, 1e6),
         max_cost=pick(1e-6, 0.8, 1e6),
         appearance_max_distance=pick(1e-6, 2.5, 1e6, np.inf),
-        motion_max_distance=pick(1e-6, 0.6, 1.0),
         motion_fallback=chance(rng, 0.5),
         ema=share(),
         max_occlusion=share(),

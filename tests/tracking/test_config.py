@@ -24,7 +24,6 @@ from sslmot import TrackerConfig
         ("motion_weight", 1e300, "a number of 0 to 1e+06, got 1e+300"),
         ("max_cost", 0.0, "a number of 1e-06 to 1e+06, got 0.0"),
         ("appearance_max_distance", -1, "a number of 1e-06 to 1e+06 or inf, got -1"),
-        ("motion_max_distance", 1.5, "a number of 1e-06 to 1, got 1.5"),
         ("motion_fallback", 1, "True or False, got 1"),
         ("ema", 1.1, "a number of 0 to 1, got 1.1"),
         ("lost_affinity", 2, "a number of 0 to 1, got 2"),
@@ -99,8 +98,7 @@ def test_paper_does_not_follow_the_defaults(monkeypatch):
             position = [f.name for f in dataclasses.fields(TrackerConfig)].index(field.name)
             defaults[position] = field.default * 0.9 + 0.013
             monkeypatch.setattr(TrackerConfig.__init__, "__defaults__", tuple(defaults))
-            if field.name != "motion_max_distance":  # whose range ends before
-                assert getattr(TrackerConfig(), field.name) != field.default
+            assert getattr(TrackerConfig(), field.name) != field.default
             assert TrackerConfig.paper() == paper
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sslmot import Tracker, TrackerConfig, _core
 from sslmot._core import _testing
-from sslmot.tracking.config import MEASUREMENT_NOISE, VALUE_NOISE, VELOCITY_NOISE
+from sslmot.tracking.config import MEASUREMENT_NOISE, SIZE_NOISE, VALUE_NOISE, VELOCITY_NOISE
 
 
 def walk(rng, frames, missed=0.3):
@@ -50,6 +50,7 @@ def noise(by_score=0.0):
     return _core.MotionNoise(
         value=VALUE_NOISE,
         velocity=VELOCITY_NOISE,
+        size=SIZE_NOISE,
         measurement=MEASUREMENT_NOISE,
         by_score=by_score,
     )
@@ -57,7 +58,7 @@ def noise(by_score=0.0):
 
 def expected(boxes, scores=None, by_score=0.0):
     """The filter in full matrices: what it predicts for each frame, (cx, cy, w, h)."""
-    deviations = (VALUE_NOISE, VELOCITY_NOISE, MEASUREMENT_NOISE, FIRST_VELOCITY)
+    deviations = (VALUE_NOISE, VELOCITY_NOISE, SIZE_NOISE, MEASUREMENT_NOISE, FIRST_VELOCITY)
     return reference.kalman(boxes, *deviations, scores, by_score)
 
 
@@ -349,7 +350,7 @@ def arguments():
         "boxes": np.ones((3, 4), np.float32),
         "columns": np.array([2, 0]),
         "scores": np.ones(3, np.float32),
-        "noise": _core.MotionNoise(value=0.1, velocity=0.01, measurement=0.1, by_score=0),
+        "noise": _core.MotionNoise(value=0.1, velocity=0.01, size=0.1, measurement=0.1, by_score=0),
         "reupdate": False,
     }
 

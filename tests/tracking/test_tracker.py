@@ -149,7 +149,7 @@ class TestMatching:
 
     def test_appearance_finds_a_lost_track_again(self):
         z = np.float32([[1, 0]])
-        frames = [at(0), at(0), at(), at(), at(70), at(70)]
+        frames = [at(0), at(0), at(), at(), at(90), at(90)]
         features = [z, z, z[:0], z[:0], z, z]
         assert run(Tracker(), frames, features)[-1] == [1]
         assert run(Tracker(), frames)[-1] == [2]  # too far for motion alone
@@ -353,9 +353,7 @@ class TestBirthOverlap:
     @pytest.mark.parametrize(("new_track_max_iou", "born"), [(0.5, 1), (0.49, 0)])
     def test_more_than_the_threshold_is_too_much(self, new_track_max_iou, born):
         half = PERSON + np.float32([0, 0, 40, 0])  # twice as wide
-        tracker = Tracker(
-            TrackerConfig(new_track_max_iou=new_track_max_iou, motion_max_distance=0.01)
-        )
+        tracker = Tracker(TrackerConfig(new_track_max_iou=new_track_max_iou))
         run(tracker, [at(0), np.vstack([at(0), half])])
         assert len(tracker.table) == 1 + born
 

@@ -1,0 +1,204 @@
+#include "motion_evidence.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "assign.h"
+#include "grid.h"
+
+namespace sslmot {
+
+namespace {
+
+constexpr double kDetected = 0.8;          // chance that a tracked object is detected in a frame
+constexpr float kReturning = 1.0F / 3.0F;  // share of lost tracks that come back
+// Density at 0 of t with 4 degrees of freedom in 4 dimensions for unit variances: 6 / (4 pi)^2.
+constexpr float kPeak = 0.0379954F;
+constexpr double kSmallestScale = 0.0625;  // candidates: this, and doubled
+constexpr std::array<double, ClipMotion::kScales> kPerSquareScale{
+    256.0, 64.0, 16.0, 4.0, 1.0, 1.0 / 4.0, 1.0 / 16.0, 1.0 / 64.0};
+constexpr double kScaleMatches = 1000.0;  // matches after which old ones have faded to 1 / e
+constexpr double kDensityFrames = 100.0;  // frames that the density of new tracks is the mean of
+// Of log(scale), 1 / variance before any match: the filter is believed until a hundred matches or
+// so say otherwise.
+constexpr double kPrior = 100.0;
+
+struct CentrePoint {
+    std::array<float, 4> value;
+    Point point() const { return {value[0], value[1]}; }
+};
+
+std::array<float, 4> centre_of(const float* xyxy) {
+    std::array<float, 4> box;
+    to_centre(xyxy, box.data());
+    return box;
+}
+
+// Squared distance in standard deviations, of centres and of sizes.
+struct Squares {
+    float centre, size;
+};
+
+Squares squares(const ExpectedDetection& track, const std::array<float, 4>& seen) {
+    std::array<float, 4> d;
+    for (size_t k = 0; k < 4; ++k) {
+        const float error = seen[k] - track.value[k];
+        d[k] = error * error * track.per_var[k];
+    }
+    return {d[0] + d[1], d[2] + d[3]};
+}
+
+// t with 4 degrees of freedom in 4 dimensions falls with the fourth power of this.
+float spread(const Squares& d, float per_square_scale) {
+    return 1.0F + 0.25F * (d.centre * per_square_scale + d.size);
+}
+
+}  // namespace
+
+ExpectedDetection::ExpectedDetection(const float* state, const float* predicted, int64_t unseen,
+                                     const MotionNoise& noise)
+    : value(centre_of(predicted)), time_since_update(unseen) {
+    const float *var_then = state + 8, *cov = state + 12, *velocity_var = state + 16;
+    const float square_height = state[3] * state[3] + 1e-12F;
+    const float n = static_cast<float>(std::min(unseen, kMostUnseen)) + 1.0F;
+    // n frames of the filter's prediction at once. A size changes in the first frame only.
+    const float measured = noise.measurement * noise.measurement;
+    const float moved = n * noise.value * noise.value;
+    const float turned =
+        noise.velocity * noise.velocity * (n - 1.0F) * n * (2.0F * n - 1.0F) / 6.0F;
+    const float of_centre = (moved + turned + measured) * square_height;
+    const float of_size = (n * noise.size * noise.size + measured) * square_height;
+    float product = 1.0F;
+    for (size_t k = 0; k < 4; ++k) {
+        const float frames = k < 2 ? n : 1.0F;
+        per_var[k] = 1.0F / (var_then[k] + 2.0F * frames * cov[k] +
+                             frames * frames * velocity_var[k] + (k < 2 ? of_centre : of_size));
+        product *= per_var[k] * square_height;
+    }
+    peak = kPeak * std::sqrt(product);
+}
+
+void associate_by_motion(const std::vector<ExpectedDetection>& tracks, const ClipMotion& clip,
+                         const Comparison& c) {
+    thread_local Grid<CentrePoint> kept;  // keeps its memory from frame to frame
+    Grid<CentrePoint>& grid = kept;
+    grid.build(c.detections.count,
+               [&](int64_t j) { return CentrePoint{centre_of(c.detections.boxes + 4 * j)}; });
+    c.pairs->clear();
+    c.pairs->columns.reserve(tracks.size()), c.pairs->values.reserve(tracks.size());
+    const auto scale = static_cast<float>(clip.scale);
+    const float per_square_scale = 1.0F / (scale * scale);
+    const auto odds = static_cast<float>(kDetected / ((1.0 - kDetected) * clip.new_density));
+    for (size_t i = 0; i < tracks.size(); ++i) {
+        const ExpectedDetection& track = tracks[i];
+        const auto lost = static_cast<float>(track.time_since_update);
+        const float returns = lost > 0.0F ? kReturning / (1.0F + lost) : 1.0F;
+        // Evidence is positive where the spread is less than this: within an ellipsoid. A little
+        // slack covers rounding.
+        const float most = std::sqrt(std::sqrt(track.peak * odds * per_square_scale * returns));
+        if (!(most <= 1.0F)) {
+            const float var = 1.0F / std::min(track.per_var[0], track.per_var[1]);
+            const float radius = 1.0001F * scale * std::sqrt(4.0F * (most - 1.0F) * var);
+            const Point low{track.value[0] - radius, track.value[1] - radius};
+            const Point high{track.value[0] + radius, track.value[1] + radius};
+            grid.search(low, high, [&](size_t first, size_t last) {
+                for (size_t k = first; k < last; ++k) {
+                    const float s = spread(squares(track, grid.sorted[k].value), per_square_scale);
+                    // Written so that a NaN reaches the solver, which reports it.
+                    if (s >= most) continue;
+                    const int32_t j = grid.order[k];
+                    if (c.tracks.classes && c.tracks.classes[i] != c.detections.classes[j])
+                        continue;
+                    c.pairs->columns.push_back(j);
+                    c.pairs->values.push_back(4.0F * std::log(s / most));
+                }
+                expect_few_pairs(static_cast<int64_t>(c.pairs->columns.size()));
+            });
+        }
+        c.pairs->end_row();
+    }
+    assign_sparse(c.pairs->row_begin.data(), c.pairs->columns.data(), c.pairs->values.data(),
+                  c.tracks.count, c.detections.count, 0.0, c.match);
+}
+
+double gain_of_moving(const std::vector<ExpectedDetection>& tracks, const std::vector<size_t>& rows,
+                      const std::vector<int32_t>& match, const float* boxes, double scale, float dx,
+                      float dy) {
+    const auto per_square_scale = static_cast<float>(1.0 / (scale * scale));
+    // Logarithms of products, which are few.
+    double gain = 0.0, product = 1.0;
+    for (size_t k = 0; k < rows.size(); ++k) {
+        const size_t i = rows[k];
+        auto seen = centre_of(boxes + 4 * static_cast<size_t>(match[i]));
+        const float before = spread(squares(tracks[i], seen), per_square_scale);
+        seen[0] -= dx, seen[1] -= dy;
+        product *= static_cast<double>(before / spread(squares(tracks[i], seen), per_square_scale));
+        if ((k + 1) % 8 && k + 1 < rows.size()) continue;
+        gain += std::log(product), product = 1.0;
+    }
+    return 4.0 * gain;
+}
+
+void learn_scale(const std::vector<ExpectedDetection>& tracks, const float* boxes,
+                 const std::vector<int64_t>& columns, ClipMotion& clip) {
+    if (tracks.empty()) return;
+    const double keep = std::exp(-static_cast<double>(tracks.size()) / kScaleMatches);
+    const double chance = (1.0 - kDetected) * clip.new_density;
+    // Logarithms of products, which are few.
+    std::array<double, ClipMotion::kScales> likelihood, product;
+    for (size_t k = 0; k < ClipMotion::kScales; ++k)
+        likelihood[k] = keep * clip.likelihood[k], product[k] = 1.0;
+    for (size_t i = 0; i < tracks.size(); ++i) {
+        const Squares d = squares(tracks[i], centre_of(boxes + 4 * columns[i]));
+        const auto centre = static_cast<double>(d.centre), size = static_cast<double>(d.size);
+        const double peak = kDetected * static_cast<double>(tracks[i].peak);
+        for (size_t k = 0; k < ClipMotion::kScales; ++k) {
+            double power = 1.0 + 0.25 * (centre * kPerSquareScale[k] + size);
+            power *= power, power *= power;
+            // A match may be wrong: then its detection is one of chance, whatever the scale.
+            product[k] *= chance + peak * kPerSquareScale[k] / power;
+        }
+        if ((i + 1) % 16 && i + 1 < tracks.size()) continue;
+        for (size_t k = 0; k < ClipMotion::kScales; ++k)
+            likelihood[k] += std::log(product[k]), product[k] = 1.0;
+    }
+    clip.likelihood = likelihood;
+    // The mean of log(scale).
+    std::array<double, ClipMotion::kScales> log_scale, posterior;
+    for (size_t k = 0; k < posterior.size(); ++k) {
+        log_scale[k] = std::log(kSmallestScale) + static_cast<double>(k) * std::log(2.0);
+        posterior[k] = clip.likelihood[k] - 0.5 * kPrior * log_scale[k] * log_scale[k];
+    }
+    const double largest = *std::max_element(posterior.begin(), posterior.end());
+    double sum = 0.0, weights = 0.0;
+    for (size_t k = 0; k < posterior.size(); ++k) {
+        const double weight = std::exp(posterior[k] - largest);
+        sum += weight * log_scale[k], weights += weight;
+    }
+    clip.scale = std::exp(sum / weights);
+}
+
+void learn_new_density(const std::vector<float>& boxes, const std::vector<uint8_t>& skip,
+                       size_t found, ClipMotion& clip) {
+    size_t count = 0;
+    float x0 = INFINITY, x1 = -INFINITY, y0 = INFINITY, y1 = -INFINITY;
+    double height = 0.0;
+    for (size_t j = 0; j < skip.size(); ++j) {
+        if (skip[j]) continue;
+        const auto at = centre_of(&boxes[4 * j]);
+        ++count;
+        x0 = std::min(x0, at[0]), x1 = std::max(x1, at[0]);
+        y0 = std::min(y0, at[1]), y1 = std::max(y1, at[1]);
+        height += static_cast<double>(at[3]);
+    }
+    if (!(height > 0.0)) return;
+    height /= static_cast<double>(count);
+    // The area in which there were detections, in squared heights.
+    const double area = (static_cast<double>(x1 - x0) / height + 1.0) *
+                        (static_cast<double>(y1 - y0) / height + 1.0);
+    clip.frames = std::min(clip.frames + 1.0, kDensityFrames);
+    clip.new_density += (static_cast<double>(found) / area - clip.new_density) / clip.frames;
+    clip.new_density = std::max(clip.new_density, ClipMotion::kLeastDensity);
+}
+
+}  // namespace sslmot

@@ -1,0 +1,74 @@
+// Whether a detection shows a track or something new, by motion alone, and what a tracker learns
+// of a clip to tell it.
+//
+// A detection z of a track is distributed as Student's t with 4 degrees of freedom around the
+// predicted (cx, cy, w, h), with the covariance S that the Kalman filter predicts; its tails are
+// heavy, as people and cameras change their velocity suddenly. The evidence is
+//     log( P p(z | track) r(t) / ((1 - P) new_density) )
+// where P is the chance that a tracked object is detected, and r(t) = 1 / (3 (1 + t)) for a track
+// lost for t frames: one in three comes back, and the longer it is away, the smaller the chance
+// that it does in this very frame. r(0) = 1. A pair whose evidence is not positive is more likely
+// chance, and never matches. Densities are per height of the track, to the fourth power.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "associate.h"
+#include "motion.h"
+
+namespace sslmot {
+
+// What is learned while tracking.
+struct ClipMotion {
+    // Candidates of the scale by which innovations differ from those that the filter predicts.
+    static constexpr size_t kScales = 8;
+    static constexpr double kLeastDensity = 1e-5;
+
+    double scale = 1.0;        // factor of the standard deviation of a centre
+    double new_density = 0.1;  // new tracks in a frame, per squared height
+    double frames = 0.0;       // frames that new_density is the mean of
+    // Log-likelihood of each candidate, by the innovations of matches; old ones fade.
+    std::array<double, kScales> likelihood{};
+
+    bool operator==(const ClipMotion& other) const {
+        return scale == other.scale && new_density == other.new_density && frames == other.frames &&
+               likelihood == other.likelihood;
+    }
+};
+
+// The detection that a track is expected to have.
+struct ExpectedDetection {
+    std::array<float, 4> value, per_var;  // cx, cy, w, h; 1 / their variances, before any scale
+    float peak;                           // density at the value, before any scale
+    int64_t time_since_update;
+
+    // state: (20), see motion.h. predicted: (4) xyxy pixels.
+    ExpectedDetection(const float* state, const float* predicted, int64_t time_since_update,
+                      const MotionNoise& noise);
+};
+
+// The evidence of all pairs of one class for which it is positive: comparison.pairs gets its
+// negative as the cost; comparison.match the pairs of greatest evidence. The comparison's features
+// and limits are not used.
+void associate_by_motion(const std::vector<ExpectedDetection>& tracks, const ClipMotion& clip,
+                         const Comparison& comparison);
+
+// Return the gain in evidence of some matches if their tracks are moved by (dx, dy) pixels.
+// rows: of tracks that have a detection. match: the detections of all tracks.
+// boxes: (N, 4) xyxy pixels.
+double gain_of_moving(const std::vector<ExpectedDetection>& tracks, const std::vector<size_t>& rows,
+                      const std::vector<int32_t>& match, const float* boxes, double scale, float dx,
+                      float dy);
+
+// Learn the scale from matches: detection boxes[columns[k]] of tracks[k].
+void learn_scale(const std::vector<ExpectedDetection>& tracks, const float* boxes,
+                 const std::vector<int64_t>& columns, ClipMotion& clip);
+
+// Learn the density of new tracks from a frame: `found` of its detections started tracks.
+// boxes: (n, 4) xyxy pixels. skip: (n), flags of detections that cannot start tracks.
+void learn_new_density(const std::vector<float>& boxes, const std::vector<uint8_t>& skip,
+                       size_t found, ClipMotion& clip);
+
+}  // namespace sslmot
