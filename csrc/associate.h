@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "candidates.h"
 #include "pair.h"
@@ -28,6 +29,8 @@ struct Comparison {
     PairParams params;
     Candidates* pairs;  // out: the pairs that can match, with their costs
     int32_t* match;     // out: (tracks), the detection of each or -1
+    // Not null: `pairs` are given, and all that is asked for are their cosines.
+    std::vector<float>* cosines;
 };
 
 // Throw std::invalid_argument for a cost that is NaN, std::length_error for more than kMostPairs

@@ -157,9 +157,10 @@ class Buffers {
     int64_t used_ = 0, uploaded_ = 0;
 };
 
-// Find the candidates; throw if there are too many. Returns whether to compare them pair by pair;
-// else all pairs are compared.
+// Find the candidates, unless they are given; throw if there are too many. Returns whether to
+// compare them pair by pair; else all pairs are compared.
 bool list_candidates(const Comparison& c) {
+    if (c.cosines) return true;
     const int64_t t = c.tracks.count, n = c.detections.count;
     // Without a distance limit all pairs are candidates, which need no list.
     const bool limited =
@@ -236,13 +237,18 @@ CostProblem put_all(const Comparison& c, Buffers& buffers) {
 }  // namespace
 
 int64_t cuda_comparison_bytes(int64_t tracks, int64_t detections) {
-    // All arrays of put_all and the costs, each rounded up to 16 bytes. Candidates need less:
-    // Sides, and ListedPair and a cosine for one in kSparse pairs at most. All pairs are compared
-    // only if more than one in kSparse is a candidate: so there are at most kSparse * kMostPairs.
+    // All arrays of put_all and the costs, each rounded up to 16 bytes. All pairs are compared only
+    // if more than one in kSparse is a candidate: so there are at most kSparse * kMostPairs.
     constexpr int64_t arrays = 9;
     const int64_t track = 8 + 16 + 4 + 4 + 4, detection = 8 + 16 + 4;
-    const int64_t pairs = std::min(tracks * detections, kSparse * kMostPairs);
-    return track * tracks + detection * detections + 4 * pairs + 16 * arrays;
+    const int64_t all = tracks * detections;
+    const int64_t dense = track * tracks + detection * detections +
+                          4 * std::min(all, kSparse * kMostPairs) + 16 * arrays;
+    // Sides, and ListedPair and a cosine of each pair where the pairs are given.
+    const auto pair = static_cast<int64_t>(sizeof(ListedPair) + sizeof(float));
+    const int64_t listed =
+        static_cast<int64_t>(sizeof(Sides)) + pair * std::min(all, kMostPairs) + 16 * arrays;
+    return std::max(dense, listed);
 }
 
 void associate_cuda(const std::vector<Comparison>& comparisons, const CudaWork& work) {
@@ -268,10 +274,15 @@ void associate_cuda(const std::vector<Comparison>& comparisons, const CudaWork& 
 
     const float* next = cosines.host;
     for (const Comparison* c : listed) {
-        cost_pairs(*c, [&](int64_t, size_t) { return *next++; });
+        const auto count = static_cast<std::ptrdiff_t>(c->pairs->columns.size());
+        if (c->cosines)
+            c->cosines->assign(next, next + count), next += count;
+        else
+            cost_pairs(*c, [&](int64_t, size_t) { return *next++; });
     }
     for (size_t k = 0; k < dense.size(); ++k) keep_pairs(*dense[k], costs[k]);
-    for (const Comparison& c : comparisons) match_pairs(c);
+    for (const Comparison& c : comparisons)
+        if (!c.cosines) match_pairs(c);
 }
 
 void blend_cuda(float* table, float* table_norms, const int64_t* rows, const float* features,

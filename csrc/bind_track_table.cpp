@@ -279,37 +279,44 @@ TrackColumns columns_from(const py::dict& d, size_t numbers, bool lost) {
     return c;
 }
 
-// scale, new_density, frames, and the likelihoods.
+// scale, new_density, frames, the likelihoods; count, sum and sum of squares of the genuine cosines.
 py::array_t<double> clip_of(const BoundTable& table) {
     const ClipMotion& clip = table.clip();
     std::vector<double> all{clip.scale, clip.new_density, clip.frames};
     all.insert(all.end(), clip.likelihood.begin(), clip.likelihood.end());
+    const Genuines& genuines = table.genuines();
+    all.insert(all.end(), {genuines.count, genuines.sum, genuines.squares});
     return to_array(all);
 }
 
-ClipMotion clip_from(const py::object& clip_) {
+std::pair<ClipMotion, Genuines> clip_from(const py::object& clip_) {
     const Tensor values(clip_, "clip");
-    values.expect("float64", {3 + static_cast<int64_t>(ClipMotion::kScales)}).expect_on_cpu();
+    values.expect("float64", {6 + static_cast<int64_t>(ClipMotion::kScales)}).expect_on_cpu();
     const auto* const v = values.data<const double>();
     ClipMotion clip;
     clip.scale = v[0], clip.new_density = v[1], clip.frames = v[2];
     std::copy_n(v + 3, ClipMotion::kScales, clip.likelihood.begin());
-    bool well = clip.scale >= 0.01 && clip.scale <= 100.0 &&
+    const auto* const cosines = v + 3 + ClipMotion::kScales;
+    const Genuines genuines{cosines[0], cosines[1], cosines[2]};
+    // Of cosines, the mean and the mean square are at most 1.
+    const double most = 1.001 * genuines.count;
+    bool well = genuines.count >= 0.0 && std::fabs(genuines.sum) <= most &&
+                genuines.squares >= 0.0 && genuines.squares <= most;
+    well &= clip.scale >= 0.01 && clip.scale <= 100.0 &&
                 clip.new_density >= ClipMotion::kLeastDensity && clip.frames >= 0.0;
     for (int64_t k = 0; k < values.size(); ++k) well &= std::fabs(v[k]) < 1e9;
     if (!well)
         throw py::value_error(
             "clip: expected a scale of 0.01 to 100, a density of 1e-5 or more, 0 or more frames, "
-            "and "
-            "finite likelihoods");
-    return clip;
+            "finite likelihoods, and sums of cosines");
+    return {clip, genuines};
 }
 
 // Everything is checked before the table changes.
 void restore(BoundTable& table, const py::dict& tracks_, const py::dict& lost_,
              const py::object& features_, int64_t next_id, const py::object& impostors_,
              const py::object& clip_, const py::object& context) {
-    const ClipMotion clip = clip_from(clip_);
+    const auto [clip, genuines] = clip_from(clip_);
     TrackColumns tracks = columns_from(tracks_, table.state_numbers(), false);
     TrackColumns lost = columns_from(lost_, table.state_numbers(), true);
     const auto count = static_cast<int64_t>(tracks.size() + lost.size());
@@ -331,9 +338,9 @@ void restore(BoundTable& table, const py::dict& tracks_, const py::dict& lost_,
     Impostors::Counts counts;
     std::copy_n(impostors.data<const int64_t>(), counts.size(), counts.begin());
     for (const int64_t number : counts)
-        if (number < 0 || number > Impostors::kMostPairs)
+        if (number < 0 || number > Impostors::kMostImpostors)
             throw py::value_error("impostors: expected numbers of 0 to " +
-                                  std::to_string(Impostors::kMostPairs) + ", got " +
+                                  std::to_string(Impostors::kMostImpostors) + ", got " +
                                   std::to_string(number));
     std::vector<float> features, norms;
     int64_t dim = 0;
@@ -353,7 +360,7 @@ void restore(BoundTable& table, const py::dict& tracks_, const py::dict& lost_,
         }
     }
     table.restore(std::move(tracks), std::move(lost), std::move(features), std::move(norms), dim,
-                  next_id, counts, clip);
+                  next_id, counts, genuines, clip);
     table.context = context;
 }
 

@@ -62,6 +62,10 @@ bool any(const std::vector<uint8_t>& flags) {
     return std::find(flags.begin(), flags.end(), 1) != flags.end();
 }
 
+// A match is sure, and shows how alike an object looks to itself, if its evidence by place is this
+// and no other pair of its track or its detection has any: odds of 20 to 1.
+constexpr float kSure = 3.0F;
+
 // A round, and the arrays that its comparison points to.
 struct Job {
     Job() = default;
@@ -73,19 +77,70 @@ struct Job {
     std::vector<float> track_boxes, boxes, max_distance, min_affinity;
     std::vector<int32_t> track_classes, classes;
     std::vector<int64_t> slots;
-    // By motion alone, with the Kalman filter.
-    std::vector<ExpectedDetection> expected;
+    // By evidence: the costs of the pairs are its negative.
     bool by_evidence = false;
+    std::vector<ExpectedDetection> expected;
     ClipMotion clip;
+    AppearanceEvidence appearance;
+    std::vector<float> cosines;  // of the pairs
+    std::vector<uint8_t> clear_tracks, clear_detections;  // flags of those with a clear feature
 
-    // Runs on the CPU whatever the features are on.
+    bool by_appearance() const { return round.cue == Cue::appearance; }
+    // Whether features are compared.
+    bool compares() const { return !by_evidence || by_appearance(); }
     void compare(const TrackTable& table, const Step& step) const {
-        if (by_evidence)
-            associate_by_motion(expected, clip, comparison);
-        else
-            table.compare(comparison, step);
+        if (compares()) table.compare(comparison, step);
     }
+    std::vector<float> sure_cosines() const;
+    void match();
 };
+
+// The cosines of the sure matches.
+std::vector<float> Job::sure_cosines() const {
+    const Candidates& pairs = round.pairs;
+    std::vector<int32_t> of_track(round.tracks.size(), 0), of_detection(round.detections.size(), 0);
+    const auto each = [&](const auto& visit) {
+        for (size_t i = 0; i < of_track.size(); ++i)
+            for (auto e = static_cast<size_t>(pairs.row_begin[i]);
+                 e < static_cast<size_t>(pairs.row_begin[i + 1]); ++e)
+                visit(i, static_cast<size_t>(pairs.columns[e]), e);
+    };
+    each([&](size_t i, size_t j, size_t e) {
+        if (pairs.values[e] < 0.0F) ++of_track[i], ++of_detection[j];
+    });
+    std::vector<float> sure;
+    each([&](size_t i, size_t j, size_t e) {
+        if (pairs.values[e] < -kSure && of_track[i] == 1 && of_detection[j] == 1 &&
+            expected[i].time_since_update == 0 && clear_tracks[i] && clear_detections[j])
+            sure.push_back(cosines[e]);
+    });
+    return sure;
+}
+
+// Add the evidence of appearance to that of the place, keep the pairs that both are for, and match.
+// An unclear feature is no evidence.
+void Job::match() {
+    if (!by_evidence) return;
+    Candidates& pairs = round.pairs;
+    if (by_appearance()) {
+        size_t begin = 0, kept = 0;
+        for (size_t i = 0; i < clear_tracks.size(); ++i) {
+            const auto end = static_cast<size_t>(pairs.row_begin[i + 1]);
+            for (size_t e = begin; e < end; ++e) {
+                const int32_t j = pairs.columns[e];
+                float value = pairs.values[e];
+                if (clear_tracks[i] && clear_detections[static_cast<size_t>(j)])
+                    value -= appearance(cosines[e]);
+                pairs.columns[kept] = j, pairs.values[kept] = value;
+                kept += !(value >= 0.0F);
+            }
+            pairs.row_begin[i + 1] = static_cast<int32_t>(kept);
+            begin = end;
+        }
+        pairs.columns.resize(kept), pairs.values.resize(kept);
+    }
+    match_by_evidence(comparison);
+}
 
 // Where the centres of matched tracks are, less where they were expected, pixels.
 struct Innovations {
@@ -111,6 +166,8 @@ class Cascade {
     Round match_again(const Job& job, const ClipMotion& clip) const;
     void move_tracks(float dx, float dy);
     void set_costs(Job& job, bool whole_frame) const;
+    void set_features(Job& job, bool whole_frame) const;
+    void weigh(Job& job, bool whole_frame) const;
     void low_score_round();
     void motion_rounds(bool low_score);
     template <class Allowed>
@@ -147,7 +204,7 @@ void Cascade::begin_high_score_round(Job& job) const {
 // they explain the detections better then, by more than the two numbers of a motion cost (BIC). By
 // motion alone; a frame with features is matched without.
 void Cascade::follow_camera(Job& job) {
-    if (!job.by_evidence) return;
+    if (!job.by_evidence || job.by_appearance()) return;
     const Innovations near = innovations(job.round.match);
     // Steady people make the learned scale small, and a camera may still jerk: then few match.
     const bool far = job.clip.scale < 1.0 && 2 * near.dx.size() < near.tracks;
@@ -194,7 +251,8 @@ Round Cascade::match_again(const Job& job, const ClipMotion& clip) const {
     round.match.assign(round.tracks.size(), -1);
     Comparison comparison = job.comparison;
     comparison.pairs = &round.pairs, comparison.match = round.match.data();
-    associate_by_motion(job.expected, clip, comparison);
+    find_evidence(job.expected, clip, comparison, 0.0F);
+    match_by_evidence(comparison);
     return round;
 }
 
@@ -237,7 +295,7 @@ void Cascade::low_score_round() {
 // Motion alone decides where appearance says little: the track has no feature of a clear
 // detection, or the detection is occluded.
 void Cascade::motion_rounds(bool low_score) {
-    if (!step_.has_embeddings() || !settings_.motion_fallback) return;
+    if (settings_.kalman || !step_.has_embeddings() || !settings_.motion_fallback) return;
     std::vector<int64_t> clear, unclear;
     for (const int64_t row : recent_) {
         const auto i = static_cast<size_t>(row);
@@ -271,6 +329,7 @@ void Cascade::run_round(Cue cue, const std::vector<int64_t>& tracks, const Allow
                                  static_cast<int64_t>(round.detections.size())};
     set_costs(job, false);
     job.compare(table_, step_);
+    job.match();
     for (size_t i = 0; i < round.match.size(); ++i) {
         if (round.match[i] < 0) continue;
         const int64_t j = round.detections[static_cast<size_t>(round.match[i])];
@@ -287,29 +346,53 @@ void Cascade::set_costs(Job& job, bool whole_frame) const {
     const size_t count = round.tracks.size();
     round.match.assign(count, -1);
     c.pairs = &round.pairs, c.match = round.match.data();
-    const bool by_appearance = round.cue == Cue::appearance;
+    if (settings_.kalman) return weigh(job, whole_frame);
+    const bool by_appearance = job.by_appearance();
     c.params = by_appearance ? settings_.by_both : settings_.by_motion;
-    if (!by_appearance && settings_.kalman) {
-        job.by_evidence = true;
-        job.expected = table_.expected(step_, round.tracks);
-        job.clip = table_.clip();
-        return;
-    }
     job.max_distance.assign(
         count, by_appearance ? settings_.appearance_max_distance : settings_.by_motion.max_cost);
     c.max_distance = job.max_distance.data();
     if (!by_appearance) return;
-    job.min_affinity.reserve(count), job.slots.reserve(count);
-    for (const int64_t row : round.tracks) {
-        const auto i = static_cast<size_t>(row);
-        job.min_affinity.push_back(tracks_.time_since_update[i] > 0 ? settings_.lost_affinity
-                                                                    : settings_.min_affinity);
-        job.slots.push_back(tracks_.slots[i]);
-    }
+    job.min_affinity.reserve(count);
+    for (const int64_t row : round.tracks)
+        job.min_affinity.push_back(tracks_.time_since_update[static_cast<size_t>(row)] > 0
+                                       ? settings_.lost_affinity
+                                       : settings_.min_affinity);
     c.min_affinity = job.min_affinity.data();
-    c.track_features = table_.features(step_, job.slots.data());
-    c.detection_features = {step_.embeddings.values, step_.embeddings.norms,
-                            whole_frame ? nullptr : round.detections.data(), step_.embeddings.dim};
+    set_features(job, whole_frame);
+}
+
+void Cascade::set_features(Job& job, bool whole_frame) const {
+    const Round& round = job.round;
+    job.slots.reserve(round.tracks.size());
+    for (const int64_t row : round.tracks)
+        job.slots.push_back(tracks_.slots[static_cast<size_t>(row)]);
+    job.comparison.track_features = table_.features(step_, job.slots.data());
+    job.comparison.detection_features = {step_.embeddings.values, step_.embeddings.norms,
+                                         whole_frame ? nullptr : round.detections.data(),
+                                         step_.embeddings.dim};
+}
+
+// Find the pairs that have evidence by place, or may have enough with that of appearance.
+void Cascade::weigh(Job& job, bool whole_frame) const {
+    const Round& round = job.round;
+    job.by_evidence = true;
+    job.expected = table_.expected(step_, round.tracks);
+    job.clip = table_.clip();
+    float slack = 0.0F;
+    if (job.by_appearance()) {
+        set_features(job, whole_frame);
+        job.comparison.cosines = &job.cosines;
+        job.appearance = table_.appearance();
+        slack = job.appearance.most();
+        for (size_t i = 0; i < round.tracks.size(); ++i)
+            job.clear_tracks.push_back(
+                tracks_.feature_updates[static_cast<size_t>(round.tracks[i])] > 0 &&
+                table_.has_feature(step_, job.slots[i]));
+        for (const int64_t j : round.detections)
+            job.clear_detections.push_back(step_.visible[static_cast<size_t>(j)]);
+    }
+    find_evidence(job.expected, job.clip, job.comparison, slack);
 }
 
 // Unmatched high-score detections start tracks, unless they overlap a confirmed track's detection.
@@ -338,7 +421,8 @@ void Cascade::find_new_tracks() {
 void compare_together(const std::vector<const TrackTable*>& tables, const std::vector<Step*>& steps,
                       const std::vector<Job>& jobs) {
     const auto on_device = [&](size_t k) {
-        return steps[k]->device && jobs[k].comparison.track_features.dim > 0;
+        return steps[k]->device && jobs[k].compares() &&
+               jobs[k].comparison.track_features.dim > 0;
     };
     std::vector<uint8_t> done(tables.size(), 0);
     for (size_t k = 0; k < tables.size(); ++k) {
@@ -379,6 +463,9 @@ void associate_steps(const std::vector<const TrackTable*>& tables,
     }
     compare_together(tables, steps, jobs);
     for (size_t k = 0; k < tables.size(); ++k) {
+        if (jobs[k].by_evidence && jobs[k].by_appearance())
+            steps[k]->genuines = jobs[k].sure_cosines();
+        jobs[k].match();
         cascades[k].follow_camera(jobs[k]);
         cascades[k].end_high_score_round(jobs[k]);
         cascades[k].later_rounds();

@@ -104,7 +104,9 @@ float reid_min_affinity(const TrackTable& table, size_t pairs) {
     if (std::isinf(s.reid_false_alarms)) return s.lost_affinity;
     const float cosine =
         table.impostors().threshold(s.reid_false_alarms / static_cast<double>(pairs));
-    return cosine > 1.0F ? INFINITY : std::max(s.lost_affinity, affinity(cosine, s.by_appearance));
+    if (cosine > 1.0F) return INFINITY;
+    const float least = s.kalman ? 0.0F : s.lost_affinity;
+    return std::max(least, affinity(cosine, s.by_appearance));
 }
 
 Matching match_lost(const TrackTable& table, const Step& step, const std::vector<LostTrack>& lost,
@@ -201,7 +203,8 @@ void postpone(const TrackTable& table, Step& step, std::vector<LostTrack>& lost,
 void reidentify(const TrackTable& table, Step& step, bool gallery) {
     table.expect_current(step, true);
     if (!step.confirmations.empty()) throw std::logic_error("step: expected it once, got it twice");
-    if (std::isfinite(table.settings().reid_false_alarms)) sample_impostors(table, step);
+    const TrackSettings& s = table.settings();
+    if (s.kalman || std::isfinite(s.reid_false_alarms)) sample_impostors(table, step);
     find_confirmations(table, step);
     if (step.confirmations.empty() || !table.has_features(step)) return;
     std::vector<LostTrack> lost = lost_tracks(table, step);
@@ -209,7 +212,7 @@ void reidentify(const TrackTable& table, Step& step, bool gallery) {
     preview_features(table, step);
     const Range tentative{0, step.tentative}, started{step.tentative, step.confirmations.size()};
     take_lost_ids(table, step, lost, tentative);
-    if (table.settings().min_hits == 0)
+    if (s.min_hits == 0)
         take_lost_ids(table, step, lost, started);
     else
         postpone(table, step, lost, started);

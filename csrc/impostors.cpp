@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "track_table.h"
 
@@ -12,6 +11,9 @@ namespace {
 
 // Tracks that are compared in a frame. The others have their turn in later frames.
 constexpr size_t kTracks = 8;
+
+// In 1 / kBins.
+int64_t centre_of_bin(int bin) { return 2 * int64_t{bin} + 1 - Impostors::kBins; }
 
 bool overlap(const float* a, const float* b) {
     return a[0] < b[2] && b[0] < a[2] && a[1] < b[3] && b[1] < a[3];
@@ -37,11 +39,13 @@ std::vector<size_t> clear_tracks(const TrackTable& table, const Step& step) {
 
 void Impostors::add(const std::vector<float>& cosines) {
     for (const float cosine : cosines) {
-        const auto bin = static_cast<int>(0.5F * (cosine + 1.0F) * kBins);
-        ++counts_[static_cast<size_t>(std::clamp(bin, 0, kBins - 1))];
+        const auto found = static_cast<int>(0.5F * (cosine + 1.0F) * kBins);
+        const int bin = std::clamp(found, 0, kBins - 1);
+        const int64_t c = centre_of_bin(bin);
+        ++counts_[static_cast<size_t>(bin)];
+        ++total_, sum_ += c, squares_ += c * c;
     }
-    total_ += static_cast<int64_t>(cosines.size());
-    if (total_ <= kMostPairs) return;
+    if (total_ <= kMostImpostors) return;
     // Rounded up: the few pairs that are most alike decide, and must not vanish.
     for (int64_t& count : counts_) count = (count + 1) / 2;
     set_counts(counts_);
@@ -49,7 +53,12 @@ void Impostors::add(const std::vector<float>& cosines) {
 
 void Impostors::set_counts(const Counts& counts) {
     counts_ = counts;
-    total_ = std::accumulate(counts.begin(), counts.end(), int64_t{0});
+    total_ = 0, sum_ = 0, squares_ = 0;
+    for (int bin = 0; bin < kBins; ++bin) {
+        const int64_t count = counts_[static_cast<size_t>(bin)];
+        const int64_t c = centre_of_bin(bin);
+        total_ += count, sum_ += count * c, squares_ += count * c * c;
+    }
 }
 
 float Impostors::threshold(double probability) const {
@@ -77,10 +86,14 @@ void sample_impostors(const TrackTable& table, Step& step) {
         classes.push_back(table.tracks().classes[i]);
         slots.push_back(table.tracks().slots[i]), detections.push_back(step.match[i]);
     }
-    // Costs of appearance alone, and no pair is too far or too unlike: 1 - exp(cosine - 1).
-    const std::vector<float> any_distance(some.size(), INFINITY), any_affinity(some.size(), 0.0F);
-    std::vector<int32_t> match(some.size(), -1);
     Candidates pairs;
+    pairs.clear();
+    for (size_t i = 0; i < some.size(); ++i) {
+        for (size_t j = 0; j < some.size(); ++j)
+            if (i != j && classes[i] == classes[j] && !overlap(&boxes[4 * i], &boxes[4 * j]))
+                pairs.columns.push_back(static_cast<int32_t>(j));
+        pairs.end_row();
+    }
     Comparison c{};
     const auto count = static_cast<int64_t>(some.size());
     c.tracks = {boxes.data(), classes.data(), count};
@@ -88,17 +101,8 @@ void sample_impostors(const TrackTable& table, Step& step) {
     c.track_features = table.features(step, slots.data());
     c.detection_features = {step.embeddings.values, step.embeddings.norms, detections.data(),
                             step.embeddings.dim};
-    c.max_distance = any_distance.data(), c.min_affinity = any_affinity.data();
-    c.params = {1.0F, 0.0F, 1.0F, 0.0F, 0.0F, 2.0F};
-    c.pairs = &pairs, c.match = match.data();
+    c.pairs = &pairs, c.cosines = &step.impostors;
     table.compare(c, step);
-    for (size_t i = 0; i < some.size(); ++i)
-        for (auto e = static_cast<size_t>(pairs.row_begin[i]);
-             e < static_cast<size_t>(pairs.row_begin[i + 1]); ++e) {
-            const auto j = static_cast<size_t>(pairs.columns[e]);
-            if (i != j && !overlap(&boxes[4 * i], &boxes[4 * j]))
-                step.impostors.push_back(1.0F + std::log(1.0F - pairs.values[e]));
-        }
 }
 
 }  // namespace sslmot

@@ -17,7 +17,7 @@ class Impostors {
   public:
     static constexpr int kBins = 512;
     // Beyond so many pairs all counts are halved: light changes, and the past fades.
-    static constexpr int64_t kMostPairs = 1 << 17;
+    static constexpr int64_t kMostImpostors = 1 << 17;
     using Counts = std::array<int64_t, kBins>;  // of cosines from -1 to 1
 
     void add(const std::vector<float>& cosines);
@@ -28,10 +28,14 @@ class Impostors {
     const Counts& counts() const { return counts_; }
     void set_counts(const Counts& counts);
     int64_t total() const { return total_; }
+    // Of the cosines, and of their squares.
+    double sum() const { return static_cast<double>(sum_) / kBins; }
+    double squares() const { return static_cast<double>(squares_) / (kBins * kBins); }
 
   private:
     Counts counts_{};
     int64_t total_ = 0;
+    int64_t sum_ = 0, squares_ = 0;  // of the bins' centres in 1 / kBins: exact
 };
 
 // Compare some confirmed tracks of an associated frame with the detections of each other, and write

@@ -78,8 +78,8 @@ ExpectedDetection::ExpectedDetection(const float* state, const float* predicted,
     peak = kPeak * std::sqrt(product);
 }
 
-void associate_by_motion(const std::vector<ExpectedDetection>& tracks, const ClipMotion& clip,
-                         const Comparison& c) {
+void find_evidence(const std::vector<ExpectedDetection>& tracks, const ClipMotion& clip,
+                   const Comparison& c, float slack) {
     thread_local Grid<CentrePoint> kept;  // keeps its memory from frame to frame
     Grid<CentrePoint>& grid = kept;
     grid.build(c.detections.count,
@@ -89,15 +89,17 @@ void associate_by_motion(const std::vector<ExpectedDetection>& tracks, const Cli
     const auto scale = static_cast<float>(clip.scale);
     const float per_square_scale = 1.0F / (scale * scale);
     const auto odds = static_cast<float>(kDetected / ((1.0 - kDetected) * clip.new_density));
+    const float wider = std::exp(0.25F * slack);
     for (size_t i = 0; i < tracks.size(); ++i) {
         const ExpectedDetection& track = tracks[i];
         const auto lost = static_cast<float>(track.time_since_update);
         const float returns = lost > 0.0F ? kReturning / (1.0F + lost) : 1.0F;
-        // Evidence is positive where the spread is less than this: within an ellipsoid. A little
-        // slack covers rounding.
-        const float most = std::sqrt(std::sqrt(track.peak * odds * per_square_scale * returns));
+        // Evidence is positive where the spread is less than `even`: within an ellipsoid.
+        const float even = std::sqrt(std::sqrt(track.peak * odds * per_square_scale * returns));
+        const float most = even * wider;
         if (!(most <= 1.0F)) {
             const float var = 1.0F / std::min(track.per_var[0], track.per_var[1]);
+            // A little more covers rounding.
             const float radius = 1.0001F * scale * std::sqrt(4.0F * (most - 1.0F) * var);
             const Point low{track.value[0] - radius, track.value[1] - radius};
             const Point high{track.value[0] + radius, track.value[1] + radius};
@@ -110,13 +112,16 @@ void associate_by_motion(const std::vector<ExpectedDetection>& tracks, const Cli
                     if (c.tracks.classes && c.tracks.classes[i] != c.detections.classes[j])
                         continue;
                     c.pairs->columns.push_back(j);
-                    c.pairs->values.push_back(4.0F * std::log(s / most));
+                    c.pairs->values.push_back(4.0F * std::log(s / even));
                 }
                 expect_few_pairs(static_cast<int64_t>(c.pairs->columns.size()));
             });
         }
         c.pairs->end_row();
     }
+}
+
+void match_by_evidence(const Comparison& c) {
     assign_sparse(c.pairs->row_begin.data(), c.pairs->columns.data(), c.pairs->values.data(),
                   c.tracks.count, c.detections.count, 0.0, c.match);
 }

@@ -1,4 +1,4 @@
-// Whether a detection shows a track or something new, by motion alone, and what a tracker learns
+// Whether a detection shows a track or something new, by its place, and what a tracker learns
 // of a clip to tell it.
 //
 // A detection z of a track is distributed as Student's t with 4 degrees of freedom around the
@@ -7,8 +7,8 @@
 //     log( P p(z | track) r(t) / ((1 - P) new_density) )
 // where P is the chance that a tracked object is detected, and r(t) = 1 / (3 (1 + t)) for a track
 // lost for t frames: one in three comes back, and the longer it is away, the smaller the chance
-// that it does in this very frame. r(0) = 1. A pair whose evidence is not positive is more likely
-// chance, and never matches. Densities are per height of the track, to the fourth power.
+// that it does in this very frame. r(0) = 1. A pair whose evidence, with that of its appearance, is
+// not positive is more likely chance, and never matches. Densities are per height of the track, to the fourth power.
 #pragma once
 
 #include <array>
@@ -49,11 +49,12 @@ struct ExpectedDetection {
                       const MotionNoise& noise);
 };
 
-// The evidence of all pairs of one class for which it is positive: comparison.pairs gets its
-// negative as the cost; comparison.match the pairs of greatest evidence. The comparison's features
-// and limits are not used.
-void associate_by_motion(const std::vector<ExpectedDetection>& tracks, const ClipMotion& clip,
-                         const Comparison& comparison);
+// Find the pairs of one class whose evidence is more than -slack. pairs.values gets its negative.
+void find_evidence(const std::vector<ExpectedDetection>& tracks, const ClipMotion& clip,
+                   const Comparison& comparison, float slack);
+
+// Match by the pairs' evidence: their values are its negative, below 0.
+void match_by_evidence(const Comparison& comparison);
 
 // Return the gain in evidence of some matches if their tracks are moved by (dx, dy) pixels.
 // rows: of tracks that have a detection. match: the detections of all tracks.

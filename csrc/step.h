@@ -67,6 +67,7 @@ struct Step {
     std::vector<Round> rounds;
     std::vector<int32_t> match;       // (T), the detection of each track, -1 for none
     std::vector<int64_t> new_tracks;  // detections that start tracks
+    std::vector<float> genuines;      // cosines of objects with themselves, to be learned from
 
     // Written by reidentify and assign_ids.
     std::vector<Confirmation> confirmations;  // tentative tracks first, then new tracks

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <stdexcept>
 #include <utility>
 
@@ -130,7 +131,11 @@ float TrackTable::old_feature_weight(size_t track) const {
 
 void TrackTable::compare(const Comparison& c, const Step& step) const {
     if (c.track_features.dim == 0 && c.detection_features.dim > 0) {
-        // No track has a feature yet, so no pair matches by appearance.
+        // No track has a feature yet.
+        if (c.cosines) {
+            c.cosines->assign(c.pairs->columns.size(), -INFINITY);
+            return;
+        }
         c.pairs->clear();
         for (int64_t i = 0; i < c.tracks.count; ++i) c.pairs->end_row();
     } else if (step.device && c.track_features.data) {
@@ -222,7 +227,7 @@ Report TrackTable::commit(Step& step) {
     for (const int64_t slot : next.freed) free_slots_.push_back(slot);
     std::swap(tracks_, spare_tracks_), std::swap(lost_, spare_lost_);
     next_id_ = std::max(next_id_, step.next_id);
-    impostors_.add(step.impostors);
+    impostors_.add(step.impostors), genuines_.add(step.genuines);
     version_ = new_version();
     return report;
 }
@@ -342,7 +347,8 @@ void TrackTable::start_tracks(const Step& step, Next& next) const {
 
 void TrackTable::restore(TrackColumns tracks, TrackColumns lost, std::vector<float> features,
                          std::vector<float> norms, int64_t dim, int64_t next_id,
-                         const Impostors::Counts& impostors, const ClipMotion& clip) {
+                         const Impostors::Counts& impostors, const Genuines& genuines,
+                         const ClipMotion& clip) {
     int64_t slot = 0;
     for (TrackColumns* const columns : {&tracks, &lost}) {
         columns->slots.clear();
@@ -352,13 +358,13 @@ void TrackTable::restore(TrackColumns tracks, TrackColumns lost, std::vector<flo
     std::swap(tracks_, tracks), std::swap(lost_, lost);
     std::swap(features_, features), std::swap(norms_, norms);
     free_slots_.clear();
-    dim_ = dim, next_id_ = next_id, clip_ = clip;
+    dim_ = dim, next_id_ = next_id, clip_ = clip, genuines_ = genuines;
     impostors_.set_counts(impostors);
     version_ = new_version();
 }
 
 void TrackTable::reset() {
-    impostors_ = {};
+    impostors_ = {}, genuines_ = {};
     tracks_.clear(), lost_.clear();
     features_.clear(), norms_.clear(), free_slots_.clear();
     dim_ = 0, next_id_ = 1, clip_ = {};

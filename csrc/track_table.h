@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "appearance_evidence.h"
 #include "associate.h"
 #include "device_features.h"
 #include "impostors.h"
@@ -75,7 +76,8 @@ class TrackTable {
     // then.
     void restore(TrackColumns tracks, TrackColumns lost, std::vector<float> features,
                  std::vector<float> norms, int64_t dim, int64_t next_id,
-                 const Impostors::Counts& impostors, const ClipMotion& clip);
+                 const Impostors::Counts& impostors, const Genuines& genuines,
+                 const ClipMotion& clip);
 
     // Throw std::logic_error for a step of another frame or table, or one that is not associated
     // (with `associated` false: one that is).
@@ -86,7 +88,10 @@ class TrackTable {
     const TrackColumns& lost() const { return lost_; }
     int64_t next_id() const { return next_id_; }
     const Impostors& impostors() const { return impostors_; }
+    const Genuines& genuines() const { return genuines_; }
     const ClipMotion& clip() const { return clip_; }
+    // What the cosine of a track and a detection says.
+    AppearanceEvidence appearance() const { return {genuines_, impostors_}; }
     size_t state_numbers() const { return settings_.kalman ? 20 : 4; }  // width of `state`
 
     // Width of the features, 0 before the first.
@@ -129,6 +134,7 @@ class TrackTable {
     TrackColumns lost_;    // confirmed tracks older than max_age, kept for re-identification
     int64_t next_id_ = 1;
     Impostors impostors_;
+    Genuines genuines_;
     ClipMotion clip_;
     // The feature table in host memory: rows of unit length, or of norm 0 without a feature.
     int64_t dim_ = 0;

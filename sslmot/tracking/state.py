@@ -20,7 +20,7 @@ from sslmot.types import Features
 State: TypeAlias = dict[str, npt.NDArray[Any]]
 """``tracks.*`` and ``lost.*`` are the columns of the table, a row each; ``features`` (T + L, D)
 float32 those of both, zeros where nothing is known; ``next_id``; ``impostors`` (512,) int64, the
-cosines of different objects; ``clip`` (11,) float64, what is learned of the motion;
+cosines of different objects; ``clip`` (14,) float64, what is learned of the clip;
 ``frame_size``, ``camera.*``."""
 
 _COLUMNS = ("ids", "hits", "time_since_update", "feature_updates", "classes", "boxes", "state")
