@@ -383,7 +383,7 @@ py::tuple rounds_of(const BoundStep& step) {
     for (const Round& round : step.rounds)
         rounds.append(py::make_tuple(name_of(round.cue), to_array(round.tracks),
                                      to_array(round.detections), to_array(round.match),
-                                     to_arrays(round.pairs)));
+                                     to_arrays(round.pairs), to_array(round.cosines)));
     return py::tuple(rounds);
 }
 

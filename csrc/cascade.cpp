@@ -65,6 +65,8 @@ bool any(const std::vector<uint8_t>& flags) {
 // A match is sure, and shows how alike an object looks to itself, if its evidence by place is this
 // and no other pair of its track or its detection has any: odds of 20 to 1.
 constexpr float kSure = 3.0F;
+// So many sure matches tell a change of the picture from one of an object.
+constexpr size_t kFewestToBlame = 3;
 
 // A round, and the arrays that its comparison points to.
 struct Job {
@@ -91,30 +93,39 @@ struct Job {
     void compare(const TrackTable& table, const Step& step) const {
         if (compares()) table.compare(comparison, step);
     }
-    std::vector<float> sure_cosines() const;
+    bool clear(size_t i, size_t j) const { return clear_tracks[i] && clear_detections[j]; }
+    // Call visit(i, j, e) for each pair e, of track i and detection j.
+    template <class Visit>
+    void each_pair(const Visit& visit) const {
+        for (size_t i = 0; i < round.tracks.size(); ++i)
+            for (auto e = static_cast<size_t>(round.pairs.row_begin[i]);
+                 e < static_cast<size_t>(round.pairs.row_begin[i + 1]); ++e)
+                visit(i, static_cast<size_t>(round.pairs.columns[e]), e);
+    }
+    void learn(Step& step);
     void match();
 };
 
-// The cosines of the sure matches.
-std::vector<float> Job::sure_cosines() const {
-    const Candidates& pairs = round.pairs;
+// Take the cosines of the sure matches, of tracks that were seen in the frame before. Where most of
+// these look unlike their track, and like no other, the picture has changed and not the objects:
+// then appearance is no evidence in this frame.
+void Job::learn(Step& step) {
+    if (!by_evidence || !by_appearance()) return;
     std::vector<int32_t> of_track(round.tracks.size(), 0), of_detection(round.detections.size(), 0);
-    const auto each = [&](const auto& visit) {
-        for (size_t i = 0; i < of_track.size(); ++i)
-            for (auto e = static_cast<size_t>(pairs.row_begin[i]);
-                 e < static_cast<size_t>(pairs.row_begin[i + 1]); ++e)
-                visit(i, static_cast<size_t>(pairs.columns[e]), e);
-    };
-    each([&](size_t i, size_t j, size_t e) {
-        if (pairs.values[e] < 0.0F) ++of_track[i], ++of_detection[j];
+    std::vector<uint8_t> like_some(round.detections.size(), 0);
+    each_pair([&](size_t i, size_t j, size_t e) {
+        if (round.pairs.values[e] < 0.0F) ++of_track[i], ++of_detection[j];
+        if (clear(i, j) && appearance(cosines[e]) > 0.0F) like_some[j] = 1;
     });
-    std::vector<float> sure;
-    each([&](size_t i, size_t j, size_t e) {
-        if (pairs.values[e] < -kSure && of_track[i] == 1 && of_detection[j] == 1 &&
-            expected[i].time_since_update == 0 && clear_tracks[i] && clear_detections[j])
-            sure.push_back(cosines[e]);
+    size_t unlike = 0;
+    each_pair([&](size_t i, size_t j, size_t e) {
+        if (round.pairs.values[e] < -kSure && of_track[i] == 1 && of_detection[j] == 1 &&
+            expected[i].time_since_update == 0 && clear(i, j))
+            step.genuines.push_back(cosines[e]), unlike += !like_some[j];
     });
-    return sure;
+    if (unlike < kFewestToBlame || 2 * unlike <= step.genuines.size()) return;
+    step.genuines.clear(), step.picture_changed = true;
+    std::fill(clear_detections.begin(), clear_detections.end(), 0);
 }
 
 // Add the evidence of appearance to that of the place, keep the pairs that both are for, and match.
@@ -124,20 +135,21 @@ void Job::match() {
     Candidates& pairs = round.pairs;
     if (by_appearance()) {
         size_t begin = 0, kept = 0;
-        for (size_t i = 0; i < clear_tracks.size(); ++i) {
+        for (size_t i = 0; i < round.tracks.size(); ++i) {
             const auto end = static_cast<size_t>(pairs.row_begin[i + 1]);
             for (size_t e = begin; e < end; ++e) {
                 const int32_t j = pairs.columns[e];
-                float value = pairs.values[e];
-                if (clear_tracks[i] && clear_detections[static_cast<size_t>(j)])
-                    value -= appearance(cosines[e]);
+                const bool known = clear(i, static_cast<size_t>(j));
+                const float value = pairs.values[e] - (known ? appearance(cosines[e]) : 0.0F);
+                cosines[kept] = known ? cosines[e] : NAN;
                 pairs.columns[kept] = j, pairs.values[kept] = value;
                 kept += !(value >= 0.0F);
             }
             pairs.row_begin[i + 1] = static_cast<int32_t>(kept);
             begin = end;
         }
-        pairs.columns.resize(kept), pairs.values.resize(kept);
+        pairs.columns.resize(kept), pairs.values.resize(kept), cosines.resize(kept);
+        round.cosines = std::move(cosines);
     }
     match_by_evidence(comparison);
 }
@@ -390,7 +402,8 @@ void Cascade::weigh(Job& job, bool whole_frame) const {
                 tracks_.feature_updates[static_cast<size_t>(round.tracks[i])] > 0 &&
                 table_.has_feature(step_, job.slots[i]));
         for (const int64_t j : round.detections)
-            job.clear_detections.push_back(step_.visible[static_cast<size_t>(j)]);
+            job.clear_detections.push_back(step_.visible[static_cast<size_t>(j)] &&
+                                           !step_.picture_changed);
     }
     find_evidence(job.expected, job.clip, job.comparison, slack);
 }
@@ -463,8 +476,7 @@ void associate_steps(const std::vector<const TrackTable*>& tables,
     }
     compare_together(tables, steps, jobs);
     for (size_t k = 0; k < tables.size(); ++k) {
-        if (jobs[k].by_evidence && jobs[k].by_appearance())
-            steps[k]->genuines = jobs[k].sure_cosines();
+        jobs[k].learn(*steps[k]);
         jobs[k].match();
         cascades[k].follow_camera(jobs[k]);
         cascades[k].end_high_score_round(jobs[k]);

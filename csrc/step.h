@@ -34,6 +34,8 @@ struct Round {
     std::vector<int64_t> tracks, detections;  // rows of the table, and of the frame's detections
     std::vector<int32_t> match;  // of each of `tracks`: its position in `detections`, -1 for none
     Candidates pairs;            // by these positions: the pairs that could match, with their costs
+    // Of the pairs, by evidence: NaN where appearance is no evidence; empty by motion alone.
+    std::vector<float> cosines;
 };
 
 // Where the id of a confirmed track comes from.
@@ -64,6 +66,7 @@ struct Step {
 
     // Written by associate_steps.
     bool associated = false;
+    bool picture_changed = false;  // appearance is no evidence in this frame
     std::vector<Round> rounds;
     std::vector<int32_t> match;       // (T), the detection of each track, -1 for none
     std::vector<int64_t> new_tracks;  // detections that start tracks

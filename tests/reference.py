@@ -6,7 +6,7 @@ import itertools
 import math
 
 import numpy as np
-from scipy.stats import multivariate_t
+from scipy.stats import multivariate_t, norm
 
 
 def cosine(track, detection):
@@ -150,6 +150,32 @@ def evidence(box, mean, var, square, missed, scale, new_density):
     returns = 1 if missed == 0 else 1 / (3 * (1 + missed))
     track = 0.8 * returns * student(box, mean, var, square, scale)
     return np.log(track) - np.log(0.2 * new_density)
+
+
+def appearance_evidence(cosine, genuines, impostors):
+    """Log of how much likelier a cosine is between one object's features than between two's.
+
+    Args:
+        genuines: Count, sum and sum of squares of cosines of objects with themselves.
+        impostors: Histogram of the cosines of different objects, from -1 to 1.
+    """
+
+    def fit(prior, count, total, squares):
+        number, mean, deviation = prior
+        total, squares = total + number * mean, squares + number * (mean**2 + deviation**2)
+        mean = total / (count + number)
+        return mean, max(np.sqrt(squares / (count + number) - mean**2), 0.01)
+
+    centres = (np.arange(len(impostors)) + 0.5) * 2 / len(impostors) - 1
+    same, spread = fit((10, 0.9, 0.1), *genuines)
+    moments = [(impostors * centres**k).sum() for k in range(3)]
+    other, other_spread = fit((30, 0.5, 0.2), *moments)
+    other = min(other, same - 0.01)
+    outliers = 0.002 + 0.1 * 10 / (10 + genuines[0])
+    c = min(max(cosine, other), same)
+    one = (1 - outliers) * norm.pdf(c, same, spread) + outliers / 2
+    two = (1 - outliers) * norm.pdf(c, other, other_spread) + outliers / 2
+    return np.log(one / two)
 
 
 def learned_scale(likelihood, boxes, expected, new_density):

@@ -34,12 +34,13 @@ Pairs: TypeAlias = tuple[Int32s, Int32s, Floats]
 """``(row_begin, columns, values)`` of sparse pairs: those of row i are the entries
 ``row_begin[i]:row_begin[i + 1]`` of columns and values."""
 
-Round: TypeAlias = tuple[Literal["appearance", "motion"], Int64s, Int64s, Int32s, Pairs]
-"""A round of association: ``(cue, tracks, detections, match, pairs)``.
+Round: TypeAlias = tuple[Literal["appearance", "motion"], Int64s, Int64s, Int32s, Pairs, Floats]
+"""A round of association: ``(cue, tracks, detections, match, pairs, cosines)``.
 
 ``tracks`` and ``detections`` are row numbers. ``match`` and ``pairs`` count positions in these two:
 ``match[i]`` is that of the detection of track i, or -1; ``pairs`` are the pairs that could match,
-with their costs. By motion alone, with a Kalman filter, a cost is minus the evidence: below 0.
+with their costs. With a Kalman filter a cost is minus the evidence: below 0. Then ``cosines`` are
+those of the pairs, NaN where appearance is no evidence, and none by motion alone.
 """
 
 Confirmation: TypeAlias = tuple[int, int, Literal["new", "reidentified", "gallery"], float | None]
@@ -403,10 +404,11 @@ class TrackTable:
         """(512,) numbers of cosines between different objects, from -1 to 1."""
     @property
     def clip(self) -> npt.NDArray[np.float64]:
-        """(11,) what is learned of the motion.
+        """(14,) what is learned of the clip.
 
         The scale of innovations, the density of new tracks, the frames that it is the mean of, and
-        the log-likelihoods of eight candidates of the scale.
+        the log-likelihoods of eight candidates of the scale; then count, sum and sum of squares of
+        the cosines of objects with themselves, of which old ones fade.
         """
     @property
     def context(self) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -27,9 +28,9 @@ class Explanation:
             None where appearance was not compared.
         distance: Relative L1 distance to the predicted box (eq. 7); None where the detection was
             not matched to a track.
-        cost: Cost of the pair (eq. 7). By motion alone it is minus the evidence: the log of how
-            much likelier the track explains the detection than chance does; where ``motion`` is
-            "none", the distance. None as for the distance.
+        cost: Minus the evidence of the pair: the log of how much likelier the track explains the
+            detection than chance does, by place and appearance. Where ``motion`` is "none", the
+            cost of eq. 7. None as for the distance.
         runner_up: Identity and cost of the next best track for this detection; identity 0 for a
             tentative track, None where no other track could match.
     """
@@ -64,7 +65,7 @@ class Evidence:
         track = int((ids == identity).nonzero()[0][0])
         detection = int(match[track])
         c = self.config
-        [(stage, tracks, detections, _, pairs)] = [
+        [(stage, tracks, detections, _, pairs, cosines)] = [
             some for some in self.step.rounds() if _made(some, track, detection)
         ]
         row_begin, columns, values = pairs
@@ -74,7 +75,13 @@ class Evidence:
         distance = self._distance(track, detection)
         cost = costs.pop(track)
         affinity: float | None = None
-        if stage == "appearance" and c.appearance_weight:
+        if len(cosines):
+            [cosine] = cosines[of_detection[rivals == track]].tolist()
+            if math.isnan(cosine):
+                stage = "motion"
+            else:
+                affinity = math.exp((cosine - 1) / c.tau)
+        elif stage == "appearance" and c.appearance_weight:
             # Eq. 7, solved for the affinity.
             affinity = 1 - (cost - c.motion_weight * min(1.0, distance)) / c.appearance_weight
         best = min(costs, key=lambda other: costs[other], default=None)
@@ -93,6 +100,6 @@ class Evidence:
 
 def _made(some: _core.Round, track: int, detection: int) -> bool:
     """Return whether a round matched a track and a detection."""
-    _, tracks, detections, found, _ = some
+    _, tracks, detections, found, _, _ = some
     (at,) = (tracks == track).nonzero()
     return bool(len(at) and found[at[0]] >= 0 and detections[found[at[0]]] == detection)

@@ -85,7 +85,11 @@ def test_classes_are_not_compared():
 @pytest.mark.parametrize("change", ["overlap", "alone", "no features", "off"])
 def test_what_tells_nothing(change):
     rng = np.random.default_rng(0)
-    config = dataclasses.replace(CONFIG, reid_false_alarms=np.inf) if change == "off" else CONFIG
+    config = (
+        dataclasses.replace(CONFIG, motion="none", reid_false_alarms=np.inf)
+        if change == "off"
+        else CONFIG
+    )
     tracker, boxes, features = Tracker(config), boxes_at(0, 1), features_of(rng, 2)
     if change == "overlap":
         boxes[1, :4] = boxes[0, :4] + [10, 0, 10, 0]

@@ -76,11 +76,11 @@ class TestTheLost:
     def test_get_their_identity_while_they_are_still_followed(self):
         """Where the track itself was out of reach: too far for one frame, not for several."""
         config = config_of(
-            max_age=20, appearance_max_distance=1, reid_max_speed=0.5, instant_confirm_score=9
+            max_age=20, appearance_max_distance=10, reid_max_speed=0.5, instant_confirm_score=9
         )
         tracker = seen_and_lost(3, config)
         assert tracker.table.tracks["ids"].tolist() == [1]
-        assert back(tracker, 100) == 1
+        assert back(tracker, 300) == 1
         assert tracker.table.tracks["ids"].tolist() == [1]  # the old track has ended
 
     @pytest.mark.parametrize(("boxes", "same"), [(5.4, True), (5.6, False)])
@@ -186,10 +186,10 @@ class TestSureDetections:
     @pytest.mark.parametrize("missed", [1, 5])
     def test_wait_where_they_resemble_somebody_lost(self, missed):
         """Whether that one is still followed or only remembered."""
-        config = config_of(max_age=2, appearance_max_distance=1, reid_max_speed=0.5)
+        config = config_of(max_age=2, appearance_max_distance=10, reid_max_speed=0.5)
         tracker = seen_and_lost(missed, config, score=1)
-        assert step(tracker, at(100, 190, score=1), A, B) == [0, 2]
-        assert step(tracker, at(100, 190, score=1), A, B) == [1, 2]
+        assert step(tracker, at(300, 490, score=1), A, B) == [0, 2]
+        assert step(tracker, at(300, 490, score=1), A, B) == [1, 2]
 
     def test_do_not_wait_for_who_is_recognised_in_this_frame(self):
         """A second one who looks alike is no longer in doubt: nobody is missing any more."""
@@ -243,7 +243,7 @@ def test_the_looks_of_who_is_hidden_are_not_taken_in(max_occlusion, taken_in):
     np.testing.assert_allclose(looks_of(tracker, 1), expected, atol=1e-6)
     np.testing.assert_allclose(looks_of(tracker, 2), B)
     # Out of the shadow, it is again.
-    step(tracker, [*at(0, score=1), *front], mixed, B)
+    step(tracker, [*at(70, score=1), *front], mixed, B)
     assert reference.cosine(looks_of(tracker, 1), A) < 0.99
 
 

@@ -57,7 +57,7 @@ def test_scale_and_density_are_those_of_loops(seed, jitter, people):
                 likelihood, np.float32(dets[match[seen], :4]), expected, density
             )
             np.testing.assert_allclose(clip[0], scale, rtol=1e-3)
-        np.testing.assert_allclose(clip[3:], likelihood, rtol=1e-3, atol=2e-3)
+        np.testing.assert_allclose(clip[3:11], likelihood, rtol=1e-3, atol=2e-3)
         if len(dets):
             centre = (dets[:, :2] + dets[:, 2:4]) / 2
             area = np.prod(np.ptp(centre, axis=0) / 80 + 1)

@@ -30,7 +30,8 @@ def leave(tracker):
 
 def test_people_return_in_another_video():
     gallery = Gallery()
-    first, second = Tracker(gallery=gallery), Tracker(gallery=gallery)
+    config = TrackerConfig(max_age=0)
+    first, second = Tracker(config, gallery=gallery), Tracker(config, gallery=gallery)
     assert watch(first, 0, 1, 2) == [1, 2, 3]
     leave(first)
     assert watch(second, 2, 5, 0) == [3, 4, 1]
