@@ -139,7 +139,7 @@ void Cascade::begin_high_score_round(Job& job) const {
                              static_cast<int64_t>(tracks_.size())};
     job.comparison.detections = {step_.boxes.data(),
                                  job.classes.empty() ? step_.classes.data() : job.classes.data(),
-                                 step_.detections()};
+                                 step_.count()};
     set_costs(job, true);
 }
 

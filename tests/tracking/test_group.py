@@ -82,9 +82,9 @@ def test_cameras_on_one_device_are_compared_in_one_call(monkeypatch):
         scene.device = None if scene.width is None else Device()
         return scene
 
-    def counted(tables, steps):
+    def counted(tables, *more):
         calls.append([[t.table for t in group.trackers].index(table) for table in tables])
-        native(tables, steps)
+        native(tables, *more)
 
     for _ in range(3):
         given = [np.eye(8)[:n] + rng.normal(0, 0.1, (n, 8)) for n in people]
@@ -117,7 +117,7 @@ def test_as_many_steps_as_tables():
     tracker = Tracker()
     scene = tracker.prepare(None, [PERSON], None)
     with pytest.raises(ValueError, match="steps: expected one of each table"):
-        _core.associate_steps([tracker.table, Tracker().table], [scene.step])
+        _core.associate_steps([tracker.table, Tracker().table], [scene.step], [False])
 
 
 class Together(ColorHistogram):
