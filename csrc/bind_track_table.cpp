@@ -33,12 +33,6 @@ const char* name_of(IdSource source) {
     }
 }
 
-// A step, and the owners of the memory it points to.
-struct BoundStep : Step {
-    std::vector<float> measured;  // norms of embeddings in host memory
-    py::object embeddings_, norms_, norms_here_, device_;
-};
-
 // Features on CUDA, and the owners of their memory.
 struct BoundDevice : DeviceFeatures {
     std::vector<py::object> tensors;
@@ -50,6 +44,14 @@ struct BoundTable : TrackTable {
     using TrackTable::TrackTable;
     py::object context = py::none();
     std::thread::id holder;  // the thread in a Hold
+};
+
+// A step, its table, and the owners of the memory it points to.
+struct BoundStep : Step {
+    const BoundTable* table = nullptr;  // until commit
+    bool gallery = false;               // assigns ids
+    std::vector<float> measured;        // norms of embeddings in host memory
+    py::object table_, embeddings_, norms_, norms_here_, device_;
 };
 
 // Holds tables for one thread until the `with` block ends, or the Hold is deleted: an interrupt may
@@ -114,12 +116,14 @@ std::unique_ptr<BoundDevice> device_features(const py::object& values_, const py
     return bound;
 }
 
-std::unique_ptr<BoundStep> prepare(const BoundTable& table, const Detections& detections,
-                                   const py::object& embeddings_, const char* name,
+std::unique_ptr<BoundStep> prepare(const py::object& table_, const Detections& detections,
+                                   bool gallery, const py::object& embeddings_, const char* name,
                                    const py::object& norms_, const py::object& norms_here_,
                                    const py::object& device_, const py::object& affine_,
                                    float zoom) {
+    const auto& table = table_.cast<const BoundTable&>();
     auto step = std::make_unique<BoundStep>();
+    step->table = &table, step->table_ = table_, step->gallery = gallery;
     static_cast<Detections&>(*step) = detections;
     const int64_t n = detections.count();
     if (!device_.is_none()) {
@@ -160,22 +164,21 @@ std::unique_ptr<BoundStep> prepare(const BoundTable& table, const Detections& de
     return step;
 }
 
-void associate_bound(const std::vector<const BoundTable*>& tables,
-                     const std::vector<BoundStep*>& steps, const std::vector<bool>& galleries) {
-    if (tables.size() != steps.size() || tables.size() != galleries.size())
-        throw py::value_error("steps: expected one of each table");
-    for (size_t k = 0; k < tables.size(); ++k)
-        if (!tables[k] || !steps[k] || std::count(steps.begin(), steps.end(), steps[k]) > 1)
-            throw py::value_error("steps: expected a step of each table, each once");
-    const std::vector<const TrackTable*> all(tables.begin(), tables.end());
-    const std::vector<Step*> their(steps.begin(), steps.end());
+void associate_bound(const std::vector<BoundStep*>& steps) {
+    std::vector<const TrackTable*> tables;
+    for (const BoundStep* const step : steps) {
+        if (!step || std::count(steps.begin(), steps.end(), step) > 1)
+            throw py::value_error("steps: expected steps, each once");
+        if (!step->table) throw std::logic_error("step: expected one before commit, got one after");
+        tables.push_back(step->table);
+    }
     const py::gil_scoped_release release;
-    associate_steps(all, their);
-    for (size_t k = 0; k < tables.size(); ++k) {
-        reidentify(*tables[k], *steps[k], galleries[k]);
-        if (galleries[k]) continue;
-        assign_ids(*tables[k], *steps[k], false, nullptr, 1);
-        assign_ids(*tables[k], *steps[k], true, nullptr, 1);
+    associate_steps(tables, {steps.begin(), steps.end()});
+    for (BoundStep* const step : steps) {
+        reidentify(*step->table, *step, step->gallery);
+        if (step->gallery) continue;
+        assign_ids(*step->table, *step, false, nullptr, 1);
+        assign_ids(*step->table, *step, true, nullptr, 1);
     }
 }
 
@@ -204,10 +207,10 @@ py::tuple commit(BoundTable& table, BoundStep& step, const py::object& context) 
     const Report report = table.commit(step);
     table.context = context;
     // Results keep the step, for explanations, maybe for a whole video: drop its large parts.
-    step.embeddings = {}, step.device = nullptr;
+    step.embeddings = {}, step.device = nullptr, step.table = nullptr;
     step.state = {}, step.features = {}, step.feature_norms = {};
     step.measured = {};
-    step.embeddings_ = step.norms_ = step.norms_here_ = step.device_ = py::none();
+    step.table_ = step.embeddings_ = step.norms_ = step.norms_here_ = step.device_ = {};
     const auto n = static_cast<py::ssize_t>(report.ids.size());
     py::array_t<float> boxes({n, py::ssize_t{4}}), scores(n);
     py::array_t<int32_t> classes(n);
@@ -484,8 +487,8 @@ void bind_track_table(py::module_& m) {
 
     py::class_<BoundTable>(m, "TrackTable", "All that is kept of tracks between frames.")
         .def(py::init<const TrackSettings&>(), py::arg("settings"))
-        .def("prepare", &prepare, py::arg("detections"), py::arg("embeddings") = py::none(),
-             py::arg("name") = "embeddings", py::arg("norms") = py::none(),
+        .def("prepare", &prepare, py::arg("detections"), py::arg("gallery") = false,
+             py::arg("embeddings") = py::none(), py::arg("name") = "embeddings", py::arg("norms") = py::none(),
              py::arg("norms_here") = py::none(), py::arg("device") = py::none(),
              py::arg("affine") = py::none(), py::arg("zoom") = 1.0F)
         .def("without_id", &rows_without_id, py::arg("step"), py::arg("new_tracks"))
@@ -533,8 +536,8 @@ void bind_track_table(py::module_& m) {
     m.def("cuda_update_bytes", &cuda_update_bytes, py::arg("updates"),
           "Bytes that an update of features can need of each buffer of DeviceFeatures.");
 
-    m.def("associate_steps", &associate_bound, py::arg("tables"), py::arg("steps"),
-          py::arg("galleries"), "Match the tracks of each table with the detections of its step.");
+    m.def("associate_steps", &associate_bound, py::arg("steps"),
+          "Match the tracks of each step's table with its detections.");
 }
 
 }  // namespace sslmot

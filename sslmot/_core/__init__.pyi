@@ -308,6 +308,7 @@ class TrackTable:
     def prepare(
         self,
         detections: Detections,
+        gallery: bool = False,
         embeddings: FloatTensor | None = None,
         name: str = "embeddings",
         norms: FloatTensor | None = None,
@@ -320,6 +321,7 @@ class TrackTable:
 
         Args:
             detections: The detections.
+            gallery: Whether a gallery assigns ids, by assign_ids.
             embeddings: (N, D), on CUDA if ``device`` is given. Tensors stay alive until commit.
             name: What errors call the embeddings.
             norms: (N,), of embeddings on CUDA; those in host memory are measured.
@@ -434,21 +436,14 @@ class Hold:
     def __enter__(self) -> None: ...
     def __exit__(self, *exception: object) -> None: ...
 
-def associate_steps(
-    tables: list[TrackTable], steps: list[Step], galleries: list[bool]
-) -> None:
-    """Match the tracks of each table with the detections of its step; see csrc/cascade.h.
+def associate_steps(steps: list[Step]) -> None:
+    """Match the tracks of each step's table with its detections; see csrc/cascade.h.
 
     Then find the tracks that become confirmed, and re-identify lost tracks among them; see
-    csrc/identities.h. Steps whose features are on one CUDA device are compared in one call, in the
-    buffers of the first.
-
-    Args:
-        tables: The tables.
-        steps: The step of each.
-        galleries: Whether each has a gallery. Without one, ids are assigned to all confirmations.
+    csrc/identities.h. Without a gallery, all of these get an id. Steps whose features are on one CUDA
+    device are compared in one call, in the buffers of the first.
 
     Raises:
         ValueError: There are more than 2**23 pairs of a track and a detection within its distance
-            limit; the lists differ in length.
+            limit; a step comes twice.
     """

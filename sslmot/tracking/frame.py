@@ -78,8 +78,4 @@ def associate(frames: Sequence[Frame]) -> None:
 
 
 def _associate(frames: Sequence[Frame]) -> None:
-    _core.associate_steps(
-        [frame.table for frame in frames],
-        [frame.step for frame in frames],
-        [frame.gallery is not None for frame in frames],
-    )
+    _core.associate_steps([frame.step for frame in frames])

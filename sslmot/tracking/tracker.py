@@ -23,6 +23,7 @@ from sslmot.tracking.identities import assign_ids, expect_ids
 from sslmot.tracking.tracks import Tracks
 from sslmot.types import ArrayLike, FeatureExtractor
 
+_NO_EMBEDDINGS = None, "", None, None
 _FIELDS = {field.name for field in dataclasses.fields(TrackerConfig)}
 
 
@@ -169,16 +170,18 @@ class Tracker:
         if frame is not None:
             frame = check_frame(frame, size)
             size = (int(frame.shape[0]), int(frame.shape[1]))
-        if self.gallery is not None and frame is None and embeddings is None and len(detections):
-            raise ValueError("embeddings: expected them, or a frame, with a gallery, got none")
         if self.gallery is not None:
+            if frame is None and embeddings is None and len(detections):
+                raise ValueError("embeddings: expected them, or a frame, with a gallery, got none")
             expect_ids(self.table, self.gallery, len(detections), cameras)
-        like = None
-        if self.table.feature_dim:
-            like = self.table.feature_dim, "cpu" if device is None else str(device.device)
-        extractor = None if frame is None or embeddings is not None else self.extractor
-        embedded = embed(frame, detections, extractor, embeddings, extracted, like)
-        model, width = "", None
+        embedded = None
+        if frame is not None or embeddings is not None:
+            like = None
+            if self.table.feature_dim:
+                like = self.table.feature_dim, "cpu" if device is None else str(device.device)
+            extractor = self.extractor if embeddings is None else None
+            embedded = embed(frame, detections, extractor, embeddings, extracted, like)
+        model, width, on_device = "", None, None
         if embedded is not None:
             model, width = embedded.model, int(embedded.values.shape[1])
             if self.gallery is not None:
@@ -186,20 +189,22 @@ class Tracker:
                 self.gallery.expect(model, width)
             if device is None and embedded.norms is not None:
                 device = DeviceTable(embedded.values)
+        if device is not None:
+            on_device = device.bind(self.table, len(detections), cameras)
         grey = moved = None
         if frame is not None and self.config.camera_motion:
             grey = preprocess(to_numpy(frame, "frame"), detections.boxes)
             moved = None if history.grey is None else camera_motion(history.grey, grey)
+        gallery = self.gallery if width or self.table.feature_dim else None
         step = self.table.prepare(
             detections,
-            *(() if embedded is None else embedded[:4]),
-            device=None if device is None else device.bind(self.table, len(detections), cameras),
-            affine=moved,
-            zoom=1.0 if moved is None else zoom(moved),
+            gallery is not None,
+            *(_NO_EMBEDDINGS if embedded is None else embedded[:4]),
+            on_device,
+            moved,
+            1.0 if moved is None else zoom(moved),
         )
-        gallery = self.gallery if self.table.feature_dim or width else None
-        history = History(size, grey, device)
-        return Frame(self.table, step, device, history, gallery, model, width)
+        return Frame(self.table, step, device, History(size, grey, device), gallery, model, width)
 
     def commit(self, frame: Frame) -> Tracks:
         """Update the tracks by a frame that is associated: the last phase of a step.

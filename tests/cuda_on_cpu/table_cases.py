@@ -108,8 +108,8 @@ class Camera:
             self.features = self.features or Features(frame.embeddings.shape[1])
         device = self.features and self.features.bind(self.there, len(frame), spare)
         self.steps = (
-            self.here.prepare(frame.detections, frame.embeddings, affine=frame.affine),
-            self.there.prepare(frame.detections, *there, device=device, affine=frame.affine),
+            self.here.prepare(frame.detections, True, frame.embeddings, affine=frame.affine),
+            self.there.prepare(frame.detections, True, *there, device=device, affine=frame.affine),
         )
         return self.steps
 
@@ -162,8 +162,8 @@ class Camera:
 
     def step(self, frame):
         here, there = self.prepare(frame)
-        _core.associate_steps([self.here], [here], [True])
-        _core.associate_steps([self.there], [there], [True])
+        _core.associate_steps([here])
+        _core.associate_steps([there])
         return self.finish()
 
 
@@ -218,10 +218,9 @@ class TestTable:
         for frames in zip(*films, strict=True):
             for camera, frame in zip(cameras, frames, strict=True):
                 here, _ = camera.prepare(frame, spare=50_000)
-                _core.associate_steps([camera.here], [here], [True])
+                _core.associate_steps([here])
             history()
-            steps = [c.steps[1] for c in cameras]
-            _core.associate_steps([c.there for c in cameras], steps, [True] * len(cameras))
+            _core.associate_steps([c.steps[1] for c in cameras])
             done, first = kinds(), ["wait", "wait", "copy there", "cosine_kernel", "copy back"]
             if len(cameras[0].there) and len(cameras[1].there):
                 compared += 1
@@ -237,9 +236,8 @@ class TestTable:
         for frames in zip(*films, strict=True):
             for camera, frame in zip(cameras, frames, strict=True):
                 here, _ = camera.prepare(frame)
-                _core.associate_steps([camera.here], [here], [True])
-            steps = [c.steps[1] for c in cameras]
-            _core.associate_steps([c.there for c in cameras], steps, [True] * len(cameras))
+                _core.associate_steps([here])
+            _core.associate_steps([c.steps[1] for c in cameras])
             for camera in cameras:
                 camera.finish()
 
@@ -254,16 +252,16 @@ class TestTable:
         nan = np.full_like(frames[1].embeddings, np.nan)
         norms = np.ones(len(nan), np.float32)
         device = camera.features.bind(camera.there, len(f))
-        step = camera.there.prepare(f.detections, *on_device(nan, norms), device)
+        step = camera.there.prepare(f.detections, True, *on_device(nan, norms), device)
         with pytest.raises(ValueError, match="column"):
-            _core.associate_steps([camera.there], [step], [True])
+            _core.associate_steps([step])
         with pytest.raises(ValueError, match="embeddings: expected an array where"):
-            camera.there.prepare(f.detections, nan, device=device)
+            camera.there.prepare(f.detections, embeddings=nan, device=device)
         device = camera.features.bind(camera.there, len(f), spare=16 - camera.features.size)
         d = f.detections
         high = Frame(d.boxes, np.ones(len(f)), d.classes)  # one round alone compares features
-        step = camera.there.prepare(high.detections, *on_device(f.embeddings), device)
+        step = camera.there.prepare(high.detections, True, *on_device(f.embeddings), device)
         with pytest.raises(ValueError, match="buffers of a comparison: too small"):
-            _core.associate_steps([camera.there], [step], [True])
+            _core.associate_steps([step])
         for frame in frames[1:]:
             camera.step(frame)

@@ -515,7 +515,7 @@ def frame_of_table(rng: Generator, dim: int) -> Arguments:
     corner = 100.0 * rng.integers(0, 8, (n, 2)) + rng.uniform(-5, 5, (n, 2))
     boxes = np.hstack([corner, np.add(corner, (40, 90))])
     rows = np.column_stack([boxes, rng.random(n), rng.integers(0, 2, n)])
-    arguments: Arguments = {"detections": _core.read_detections(rows)[0]}
+    arguments: Arguments = {"detections": _core.read_detections(rows)[0], "gallery": chance(rng, 0.5)}
     if chance(rng, 0.8):
         embeddings = np.eye(dim, dtype=np.float32)[rng.integers(0, dim, n)]
         embeddings *= rng.choice([0.0, 1.0, 3.0, 3.0], (n, 1)).astype(np.float32)
@@ -549,7 +549,7 @@ def track_table(rng: Generator) -> None:
                 table.read_features(np.array(wrong))
         step, late = table.prepare(**arguments), table.prepare(**arguments)
         for each in (step, late):
-            _core.associate_steps([table], [each], [chance(rng, 0.5)])
+            _core.associate_steps([each])
         for new_tracks in (False, True):
             count = len(table.without_id(step, new_tracks))
             for wrong in (np.zeros(count + 1, np.int64), np.zeros(count, np.float32)):

@@ -303,7 +303,7 @@ def empty_frame(tracker, affine):
 
 def commit(tracker, step):
     table = tracker.table
-    _core.associate_steps([table], [step], [False])
+    _core.associate_steps([step])
     table.commit(step, tracker.history)
 
 

@@ -262,8 +262,8 @@ def test_torch_waits_for_nothing(device):
             bound = table.bind(native, len(boxes))
         finally:
             torch.cuda.set_sync_debug_mode("default")
-        step = native.prepare(detections, there, "embeddings", *measure(there), bound)
-        _core.associate_steps([native], [step], [False])
+        step = native.prepare(detections, False, there, "embeddings", *measure(there), bound)
+        _core.associate_steps([step])
         ids, *_ = native.commit(step, None)
     assert len(ids) == 30
 
