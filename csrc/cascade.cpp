@@ -173,6 +173,8 @@ void Cascade::follow_camera(Job& job) {
 Innovations Cascade::innovations(const std::vector<int32_t>& match) const {
     Innovations all;
     const size_t every = (tracks_.size() + kMostToFollow - 1) / kMostToFollow;
+    const size_t most = std::min(tracks_.size(), kMostToFollow);
+    all.rows.reserve(most), all.dx.reserve(most), all.dy.reserve(most);
     for (size_t i = 0; i < tracks_.size(); i += every) {
         // A track's velocity is known from its second detection on.
         if (tracks_.time_since_update[i] > 0 || tracks_.hits[i] == 0) continue;
