@@ -22,6 +22,8 @@ py::tuple read_detections_of(const py::object& rows_) {
     const bool wide = rows.dtype() == "float64";
     rows.expect(wide ? "float64" : "float32", {kAny, kAny}).expect_on_cpu();
     if (rows.shape(1) < 4 || rows.shape(1) > 6) rows.fail("4, 5 or 6 columns");
+    if (rows.shape(0) > kMostDetections)
+        rows.fail("at most " + std::to_string(kMostDetections) + " rows");
     auto detections = std::make_unique<Detections>();
     const auto read = [&](const auto* data) {
         const py::gil_scoped_release release;
@@ -66,6 +68,7 @@ py::array_t<float> occluded_shares(const py::object& boxes_) {
 }  // namespace
 
 void bind_boxes(py::module_& m, py::module_& testing) {
+    m.attr("MOST_DETECTIONS") = kMostDetections;
     m.attr("LARGEST_NUMBER") = kLargestNumber;
     py::class_<Detections>(m, "Detections", "The detections of a frame, checked.")
         .def_property_readonly("boxes", [](const Detections& d) { return to_array(d.boxes, 4); })

@@ -1,6 +1,7 @@
 // Bindings of the table of tracks and its steps.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
+#include <pybind11/typing.h>
 
 #include <algorithm>
 #include <cmath>
@@ -57,7 +58,9 @@ struct BoundStep : Step {
 // Holds tables for one thread until the `with` block ends, or the Hold is deleted: an interrupt may
 // skip the end of the block. A thread may hold again what it holds. The GIL guards `holder`.
 struct Hold {
-    explicit Hold(std::vector<BoundTable*> these) : tables(std::move(these)) {}
+    explicit Hold(py::typing::List<BoundTable> these) : owner(std::move(these)) {
+        for (const py::handle table : owner) tables.push_back(&table.cast<BoundTable&>());
+    }
     Hold(const Hold&) = delete;
     Hold& operator=(const Hold&) = delete;
     ~Hold() { exit(); }
@@ -78,6 +81,7 @@ struct Hold {
         taken.clear();
     }
 
+    py::list owner;
     std::vector<BoundTable*> tables, taken;
 };
 
@@ -524,12 +528,7 @@ void bind_track_table(py::module_& m) {
         .def("__len__", [](const BoundTable& t) { return t.tracks().size(); });
 
     py::class_<Hold>(m, "Hold", "Holds tables for one thread: RuntimeError in a second one.")
-        .def(py::init([](std::vector<BoundTable*> tables) {
-                 if (std::find(tables.begin(), tables.end(), nullptr) != tables.end())
-                     throw py::value_error("tables: expected tables, got None");
-                 return std::make_unique<Hold>(std::move(tables));
-             }),
-             py::arg("tables"), py::keep_alive<1, 2>())
+        .def(py::init<py::typing::List<BoundTable>>(), py::arg("tables"))
         .def("__enter__", &Hold::enter)
         .def("__exit__", [](Hold& hold, const py::args&) { hold.exit(); });
 

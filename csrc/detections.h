@@ -14,6 +14,8 @@ struct Detections {
     int64_t count() const { return static_cast<int64_t>(scores.size()); }
 };
 
+// Limit of detections per frame. With more in one place, pairwise comparison takes seconds.
+constexpr int64_t kMostDetections = int64_t{1} << 14;
 // Largest absolute value of a coordinate, score or class.
 constexpr double kLargestNumber = 1e9;
 

@@ -26,8 +26,6 @@ def of_video(number: int) -> Iterator[None]:
         raise ValueError(f"video {number}: {error}") from error
 
 
-MOST_DETECTIONS = 2**14
-"""Limit of detections per frame. With more in one place, pairwise comparison takes seconds."""
 WIDEST_FEATURE = 2**16
 """Limit of numbers per feature. The native core allocates memory for many features at once."""
 
@@ -97,6 +95,12 @@ def read_detections(dets: ArrayLike) -> _core.Detections:
             a box with x2 < x1 or y2 < y1, or a class that is not an integer. The error gives the
             row.
     """
+    try:
+        detections, refused = _core.read_detections(dets)  # type: ignore[arg-type]
+        if refused < 0:
+            return detections
+    except ValueError:  # no array that the core takes as it is
+        pass
     array = to_numpy(dets, "dets")
     kind, size = array.dtype.kind, array.dtype.itemsize
     if kind not in "fiu" or size > 8:
@@ -108,8 +112,8 @@ def read_detections(dets: ArrayLike) -> _core.Detections:
             "dets: expected (N, 4), (N, 5) or (N, 6): x1, y1, x2, y2[, score[, class]], "
             f"got {describe(dets)}"
         )
-    if len(array) > MOST_DETECTIONS:
-        raise ValueError(f"dets: expected at most {MOST_DETECTIONS} rows, got {len(array)}")
+    if len(array) > _core.MOST_DETECTIONS:
+        raise ValueError(f"dets: expected at most {_core.MOST_DETECTIONS} rows, got {len(array)}")
     rows = to_native(array, np.float32 if kind == "f" and size <= 4 else np.float64)
     detections, refused = _core.read_detections(rows)
     if refused >= 0:

@@ -51,6 +51,9 @@ LARGEST_NORM: float
 SMALLEST_NORM: float
 """A feature whose norm is smaller counts as unknown."""
 
+MOST_DETECTIONS: int
+"""Limit of detections per frame. With more in one place, pairwise comparison takes seconds."""
+
 LARGEST_NUMBER: float
 """Largest absolute value of a coordinate, score or class."""
 
@@ -145,6 +148,8 @@ def read_detections(
     rows: npt.NDArray[np.float32] | npt.NDArray[np.float64],
 ) -> tuple[Detections, int]:
     """Split (N, 4), (N, 5) or (N, 6) rows ``x1, y1, x2, y2[, score[, class]]`` and check them.
+
+    There are at most MOST_DETECTIONS.
 
     Returns:
         The detections, and the first invalid row, or -1. A row is invalid if a number is not finite

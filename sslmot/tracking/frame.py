@@ -64,7 +64,7 @@ def associate(frames: Sequence[Frame]) -> None:
         ValueError: Too many pairs are near each other; the video is named if there are several.
     """
     if len(frames) == 1:
-        _associate(frames)
+        _core.associate_steps([frames[0].step])
         return
     on_device: dict[Any, list[Frame]] = {}
     for i, frame in enumerate(frames):
@@ -72,10 +72,6 @@ def associate(frames: Sequence[Frame]) -> None:
             on_device.setdefault(frame.device.device, []).append(frame)
             continue
         with of_video(i):
-            _associate([frame])
+            _core.associate_steps([frame.step])
     for together in on_device.values():
-        _associate(together)
-
-
-def _associate(frames: Sequence[Frame]) -> None:
-    _core.associate_steps([frame.step for frame in frames])
+        _core.associate_steps([frame.step for frame in together])
