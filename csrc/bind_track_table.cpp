@@ -492,9 +492,9 @@ void bind_track_table(py::module_& m) {
     py::class_<BoundTable>(m, "TrackTable", "All that is kept of tracks between frames.")
         .def(py::init<const TrackSettings&>(), py::arg("settings"))
         .def("prepare", &prepare, py::arg("detections"), py::arg("gallery") = false,
-             py::arg("embeddings") = py::none(), py::arg("name") = "embeddings", py::arg("norms") = py::none(),
-             py::arg("norms_here") = py::none(), py::arg("device") = py::none(),
-             py::arg("affine") = py::none(), py::arg("zoom") = 1.0F)
+             py::arg("embeddings") = py::none(), py::arg("name") = "embeddings",
+             py::arg("norms") = py::none(), py::arg("norms_here") = py::none(),
+             py::arg("device") = py::none(), py::arg("affine") = py::none(), py::arg("zoom") = 1.0F)
         .def("without_id", &rows_without_id, py::arg("step"), py::arg("new_tracks"))
         .def("assign_ids", &assign_ids_from, py::arg("step"), py::arg("new_tracks"),
              py::arg("known"), py::arg("first_id"))

@@ -96,7 +96,7 @@ def read_detections(dets: ArrayLike) -> _core.Detections:
             row.
     """
     try:
-        detections, refused = _core.read_detections(dets)  # type: ignore[arg-type]
+        detections, refused = _core.read_detections(dets)
         if refused < 0:
             return detections
     except ValueError:  # no array that the core takes as it is

@@ -445,8 +445,8 @@ def associate_steps(steps: list[Step]) -> None:
     """Match the tracks of each step's table with its detections; see csrc/cascade.h.
 
     Then find the tracks that become confirmed, and re-identify lost tracks among them; see
-    csrc/identities.h. Without a gallery, all of these get an id. Steps whose features are on one CUDA
-    device are compared in one call, in the buffers of the first.
+    csrc/identities.h. Without a gallery, all of these get an id. Steps whose features are on one
+    CUDA device are compared in one call, in the buffers of the first.
 
     Raises:
         ValueError: There are more than 2**23 pairs of a track and a detection within its distance

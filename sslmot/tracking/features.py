@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sslmot import _core
-from sslmot.inputs import check_embeddings, is_cuda
+from sslmot.inputs import check_embeddings
 from sslmot.types import ArrayLike, FeatureExtractor, Features
 
 
@@ -16,18 +16,21 @@ class Embeddings(NamedTuple):
     """Features of the detections of a frame, checked.
 
     Attributes:
-        values: (N, D) float32: NumPy, or a torch tensor on CUDA.
+        values: (N, D) float32: NumPy, or a torch tensor on CUDA; None for no features.
         name: What errors call them.
         norms: (N,) float32, on CUDA as they are; None in host memory, where the core measures them.
         host_norms: The same norms in host memory.
         model: Fingerprint of the encoder, "" for embeddings that were given.
     """
 
-    values: Any
-    name: str
+    values: Any = None
+    name: str = ""
     norms: Any = None
     host_norms: npt.NDArray[np.float32] | None = None
     model: str = ""
+
+
+NO_EMBEDDINGS = Embeddings()
 
 
 def embed(
@@ -37,7 +40,7 @@ def embed(
     embeddings: ArrayLike | None,
     extracted: ArrayLike | None,
     like: tuple[int, str] | None,
-) -> Embeddings | None:
+) -> Embeddings:
     """Compute the features of detections, or check those that are given.
 
     Args:
@@ -49,7 +52,7 @@ def embed(
         like: (D, device) of the features before, None for the first.
 
     Returns:
-        The features; None where there are no detections, or neither embeddings nor extractor.
+        The features; none where there are no detections, or neither embeddings nor extractor.
 
     Raises:
         ValueError: Wrong shape, dtype or device, or on CUDA a row is not finite.
@@ -60,12 +63,12 @@ def embed(
         embeddings = extractor(frame, detections.boxes) if extracted is None else extracted
         name = f"features of {type(extractor).__name__}"
     if embeddings is None:
-        return None
+        return NO_EMBEDDINGS
     values = check_embeddings(embeddings, len(detections), like, name)
     if not len(detections):
-        return None
-    norms = measure(values, name) if is_cuda(values) else (None, None)
-    return Embeddings(values, name, *norms, model)
+        return NO_EMBEDDINGS
+    norms, host_norms = (None, None) if isinstance(values, np.ndarray) else measure(values, name)
+    return Embeddings(values, name, norms, host_norms, model)
 
 
 def measure(embeddings: Any, name: str = "embeddings") -> tuple[Any, npt.NDArray[np.float32]]:

@@ -16,14 +16,13 @@ from sslmot.tracking import state
 from sslmot.tracking.camera import camera_motion, preprocess, zoom
 from sslmot.tracking.config import TrackerConfig, native_settings
 from sslmot.tracking.explain import Evidence
-from sslmot.tracking.features import DeviceTable, embed
+from sslmot.tracking.features import NO_EMBEDDINGS, DeviceTable, embed
 from sslmot.tracking.frame import Frame, History, associate
 from sslmot.tracking.gallery import Gallery
 from sslmot.tracking.identities import assign_ids, expect_ids
 from sslmot.tracking.tracks import Tracks
 from sslmot.types import ArrayLike, FeatureExtractor
 
-_NO_EMBEDDINGS = None, "", None, None
 _FIELDS = {field.name for field in dataclasses.fields(TrackerConfig)}
 
 
@@ -174,19 +173,19 @@ class Tracker:
             if frame is None and embeddings is None and len(detections):
                 raise ValueError("embeddings: expected them, or a frame, with a gallery, got none")
             expect_ids(self.table, self.gallery, len(detections), cameras)
-        embedded = None
+        embedded = NO_EMBEDDINGS
         if frame is not None or embeddings is not None:
             like = None
             if self.table.feature_dim:
                 like = self.table.feature_dim, "cpu" if device is None else str(device.device)
             extractor = self.extractor if embeddings is None else None
             embedded = embed(frame, detections, extractor, embeddings, extracted, like)
-        model, width, on_device = "", None, None
-        if embedded is not None:
-            model, width = embedded.model, int(embedded.values.shape[1])
+        width = on_device = None
+        if embedded.values is not None:
+            width = int(embedded.values.shape[1])
             if self.gallery is not None:
                 # In each frame: another tracker can have filled the gallery.
-                self.gallery.expect(model, width)
+                self.gallery.expect(embedded.model, width)
             if device is None and embedded.norms is not None:
                 device = DeviceTable(embedded.values)
         if device is not None:
@@ -199,12 +198,16 @@ class Tracker:
         step = self.table.prepare(
             detections,
             gallery is not None,
-            *(_NO_EMBEDDINGS if embedded is None else embedded[:4]),
+            embedded.values,
+            embedded.name,
+            embedded.norms,
+            embedded.host_norms,
             on_device,
             moved,
             1.0 if moved is None else zoom(moved),
         )
-        return Frame(self.table, step, device, History(size, grey, device), gallery, model, width)
+        history = History(size, grey, device)
+        return Frame(self.table, step, device, history, gallery, embedded.model, width)
 
     def commit(self, frame: Frame) -> Tracks:
         """Update the tracks by a frame that is associated: the last phase of a step.

@@ -515,7 +515,10 @@ def frame_of_table(rng: Generator, dim: int) -> Arguments:
     corner = 100.0 * rng.integers(0, 8, (n, 2)) + rng.uniform(-5, 5, (n, 2))
     boxes = np.hstack([corner, np.add(corner, (40, 90))])
     rows = np.column_stack([boxes, rng.random(n), rng.integers(0, 2, n)])
-    arguments: Arguments = {"detections": _core.read_detections(rows)[0], "gallery": chance(rng, 0.5)}
+    arguments: Arguments = {
+        "detections": _core.read_detections(rows)[0],
+        "gallery": chance(rng, 0.5),
+    }
     if chance(rng, 0.8):
         embeddings = np.eye(dim, dtype=np.float32)[rng.integers(0, dim, n)]
         embeddings *= rng.choice([0.0, 1.0, 3.0, 3.0], (n, 1)).astype(np.float32)
