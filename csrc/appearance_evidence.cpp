@@ -40,8 +40,8 @@ AppearanceEvidence::AppearanceEvidence(const Genuines& genuines, const Impostors
     const auto fit = [](const Prior& prior, double count, double sum, double squares) {
         const double all = count + prior.count;
         const double mean = (sum + prior.count * prior.mean) / all;
-        const double square = squares + prior.count * (prior.mean * prior.mean +
-                                                       prior.deviation * prior.deviation);
+        const double square =
+            squares + prior.count * (prior.mean * prior.mean + prior.deviation * prior.deviation);
         const double variance = square / all - mean * mean;
         const double least = kLeastDeviation * kLeastDeviation;
         return Normal{static_cast<float>(mean),

@@ -129,7 +129,7 @@ void associate(const Comparison& c) {
 }
 
 void keep_pairs(const Comparison& c, const float* cost) {
-    c.pairs->clear();
+    c.pairs->clear(c.tracks.count);
     for (int64_t i = 0; i < c.tracks.count; ++i) {
         for (int64_t j = 0; j < c.detections.count; ++j, ++cost) {
             if (!can_match(*cost, c.params)) continue;

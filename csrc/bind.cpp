@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include "dot.h"
+
 namespace sslmot {
 
 std::optional<Tensor> optional(const py::object& object, const char* name) {
@@ -24,6 +26,22 @@ const int64_t* expect_rows(const Tensor& rows, int64_t n, int64_t table_size) {
                                   std::to_string(table_size - 1) + ", got " +
                                   std::to_string(row[i]) + " at " + std::to_string(i));
     return row;
+}
+
+std::vector<float> norms_of(const Tensor& rows) {
+    rows.expect("float32", {kAny, kAny}).expect_on_cpu();
+    std::vector<float> norms(static_cast<size_t>(rows.shape(0)));
+    int64_t bad = -1;
+    {
+        const py::gil_scoped_release release;
+        bad = row_norms(rows.data<const float>(), rows.shape(0), rows.shape(1), norms.data());
+    }
+    if (bad >= 0)
+        throw py::value_error(rows.name() +
+                              ": expected finite numbers and norms up to 1e18, got NaN, inf or "
+                              "more in row " +
+                              std::to_string(bad));
+    return norms;
 }
 
 py::tuple to_arrays(const Candidates& pairs) {

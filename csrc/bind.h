@@ -5,6 +5,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -36,15 +37,22 @@ const int64_t* expect_rows(const Tensor& rows, int64_t n, int64_t table_size);
 
 template <class T>
 py::array_t<T> to_array(const std::vector<T>& values) {
-    return py::array_t<T>(static_cast<py::ssize_t>(values.size()), values.data());
+    py::array_t<T> array(static_cast<py::ssize_t>(values.size()));
+    std::copy(values.begin(), values.end(), array.mutable_data());
+    return array;
 }
 
 template <class T>
 py::array_t<T> to_array(const std::vector<T>& values, int64_t columns) {
     const auto n = static_cast<py::ssize_t>(values.size());
-    return py::array_t<T>({columns ? n / columns : 0, static_cast<py::ssize_t>(columns)},
-                          values.data());
+    py::array_t<T> array({columns ? n / columns : 0, static_cast<py::ssize_t>(columns)});
+    std::copy(values.begin(), values.end(), array.mutable_data());
+    return array;
 }
+
+// The norms of rows, (n, dim) float32 on the CPU. Throw ValueError that names the first row that is
+// not finite or too long.
+std::vector<float> norms_of(const Tensor& rows);
 
 // (row_begin, columns, values).
 py::tuple to_arrays(const Candidates& pairs);

@@ -3,7 +3,9 @@
 #include <pybind11/stl.h>
 
 #include <cmath>
+#include <memory>
 #include <string>
+#include <utility>
 
 #include "bind.h"
 #include "detections.h"
@@ -15,26 +17,20 @@ namespace sslmot {
 
 namespace {
 
-template <class Number>
-int64_t read_rows(const Tensor& rows, float* boxes, float* scores, int32_t* classes) {
-    const py::gil_scoped_release release;
-    return read_detections(rows.data<const Number>(), rows.shape(0), rows.shape(1), boxes, scores,
-                           classes);
-}
-
 py::tuple read_detections_of(const py::object& rows_) {
     const Tensor rows(rows_, "rows");
     const bool wide = rows.dtype() == "float64";
     rows.expect(wide ? "float64" : "float32", {kAny, kAny}).expect_on_cpu();
     if (rows.shape(1) < 4 || rows.shape(1) > 6) rows.fail("4, 5 or 6 columns");
-    const auto n = static_cast<py::ssize_t>(rows.shape(0));
-    py::array_t<float> boxes({n, py::ssize_t{4}}), scores(n);
-    py::array_t<int32_t> classes(n);
-    const int64_t refused = wide ? read_rows<double>(rows, boxes.mutable_data(),
-                                                     scores.mutable_data(), classes.mutable_data())
-                                 : read_rows<float>(rows, boxes.mutable_data(),
-                                                    scores.mutable_data(), classes.mutable_data());
-    return py::make_tuple(boxes, scores, classes, refused);
+    if (rows.shape(0) > kMostDetections)
+        rows.fail("at most " + std::to_string(kMostDetections) + " rows");
+    auto detections = std::make_unique<Detections>();
+    const auto read = [&](const auto* data) {
+        const py::gil_scoped_release release;
+        return read_detections(data, rows.shape(0), rows.shape(1), *detections);
+    };
+    const int64_t refused = wide ? read(rows.data<const double>()) : read(rows.data<const float>());
+    return py::make_tuple(std::move(detections), refused);
 }
 
 py::array_t<float> largest_overlaps(const py::object& boxes_, const py::object& others_,
@@ -72,7 +68,13 @@ py::array_t<float> occluded_shares(const py::object& boxes_) {
 }  // namespace
 
 void bind_boxes(py::module_& m, py::module_& testing) {
+    m.attr("MOST_DETECTIONS") = kMostDetections;
     m.attr("LARGEST_NUMBER") = kLargestNumber;
+    py::class_<Detections>(m, "Detections", "The detections of a frame, checked.")
+        .def_property_readonly("boxes", [](const Detections& d) { return to_array(d.boxes, 4); })
+        .def_property_readonly("scores", [](const Detections& d) { return to_array(d.scores); })
+        .def_property_readonly("classes", [](const Detections& d) { return to_array(d.classes); })
+        .def("__len__", &Detections::count);
     m.def("read_detections", &read_detections_of, py::arg("rows"));
     testing.def("largest_overlaps", &largest_overlaps, py::arg("boxes"), py::arg("others"),
                 py::arg("classes"), py::arg("other_classes"));

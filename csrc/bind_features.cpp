@@ -14,24 +14,6 @@ namespace sslmot {
 
 namespace {
 
-py::array_t<float> row_norms_of(const py::object& features_, const char* name) {
-    const Tensor features(features_, name);
-    features.expect("float32", {kAny, kAny}).expect_on_cpu();
-    py::array_t<float> norms(features.shape(0));
-    float* out = norms.mutable_data();
-    int64_t bad = -1;
-    {
-        const py::gil_scoped_release release;
-        bad = row_norms(features.data<const float>(), features.shape(0), features.shape(1), out);
-    }
-    if (bad >= 0)
-        throw py::value_error(features.name() +
-                              ": expected finite numbers and norms up to 1e18, got NaN, inf or "
-                              "more in row " +
-                              std::to_string(bad));
-    return norms;
-}
-
 void ema_update_rows(const py::object& table_, const py::object& table_norms_,
                      const py::object& rows_, const py::object& embeddings_,
                      const py::object& norms_, const py::object& columns_, const py::object& delta_,
@@ -73,7 +55,12 @@ void ema_update_rows(const py::object& table_, const py::object& table_norms_,
 void bind_features(py::module_& m, py::module_& testing) {
     m.attr("LARGEST_NORM") = static_cast<double>(kLargestNorm);
     m.attr("SMALLEST_NORM") = static_cast<double>(kSmallestNorm);
-    m.def("row_norms", &row_norms_of, py::arg("embeddings"), py::arg("name") = "embeddings");
+    m.def(
+        "row_norms",
+        [](const py::object& embeddings, const char* name) {
+            return to_array(norms_of(Tensor(embeddings, name)));
+        },
+        py::arg("embeddings"), py::arg("name") = "embeddings");
     testing.def("ema_update", &ema_update_rows, py::arg("table"), py::arg("table_norms"),
                 py::arg("rows"), py::arg("embeddings"), py::arg("norms"), py::arg("columns"),
                 py::arg("delta"), py::arg("stream") = 0);

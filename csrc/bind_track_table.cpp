@@ -1,6 +1,7 @@
 // Bindings of the table of tracks and its steps.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
+#include <pybind11/typing.h>
 
 #include <algorithm>
 #include <cmath>
@@ -33,11 +34,6 @@ const char* name_of(IdSource source) {
     }
 }
 
-// A step, and the owners of the memory it points to.
-struct BoundStep : Step {
-    py::object embeddings_, norms_, norms_here_, device_;
-};
-
 // Features on CUDA, and the owners of their memory.
 struct BoundDevice : DeviceFeatures {
     std::vector<py::object> tensors;
@@ -51,10 +47,20 @@ struct BoundTable : TrackTable {
     std::thread::id holder;  // the thread in a Hold
 };
 
+// A step, its table, and the owners of the memory it points to.
+struct BoundStep : Step {
+    const BoundTable* table = nullptr;  // until commit
+    bool gallery = false;               // assigns ids
+    std::vector<float> measured;        // norms of embeddings in host memory
+    py::object table_, embeddings_, norms_, norms_here_, device_;
+};
+
 // Holds tables for one thread until the `with` block ends, or the Hold is deleted: an interrupt may
 // skip the end of the block. A thread may hold again what it holds. The GIL guards `holder`.
 struct Hold {
-    explicit Hold(std::vector<BoundTable*> these) : tables(std::move(these)) {}
+    explicit Hold(py::typing::List<BoundTable> these) : owner(std::move(these)) {
+        for (const py::handle table : owner) tables.push_back(&table.cast<BoundTable&>());
+    }
     Hold(const Hold&) = delete;
     Hold& operator=(const Hold&) = delete;
     ~Hold() { exit(); }
@@ -75,6 +81,7 @@ struct Hold {
         taken.clear();
     }
 
+    py::list owner;
     std::vector<BoundTable*> tables, taken;
 };
 
@@ -113,20 +120,16 @@ std::unique_ptr<BoundDevice> device_features(const py::object& values_, const py
     return bound;
 }
 
-std::unique_ptr<BoundStep> prepare(const BoundTable& table, const py::object& boxes_,
-                                   const py::object& scores_, const py::object& classes_,
-                                   const py::object& embeddings_, const py::object& norms_,
-                                   const py::object& norms_here_, const py::object& device_,
-                                   const py::object& affine_, float zoom) {
+std::unique_ptr<BoundStep> prepare(const py::object& table_, const Detections& detections,
+                                   bool gallery, const py::object& embeddings_, const char* name,
+                                   const py::object& norms_, const py::object& norms_here_,
+                                   const py::object& device_, const py::object& affine_,
+                                   float zoom) {
+    const auto& table = table_.cast<const BoundTable&>();
     auto step = std::make_unique<BoundStep>();
-    const Tensor boxes(boxes_, "boxes"), scores(scores_, "scores"), classes(classes_, "classes");
-    boxes.expect("float32", {-1, 4}).expect_on_cpu();
-    const int64_t n = boxes.shape(0);
-    scores.expect("float32", {n}).expect_on_cpu();
-    classes.expect("int32", {n}).expect_on_cpu();
-    step->boxes.assign(boxes.data<const float>(), boxes.data<const float>() + 4 * n);
-    step->scores.assign(scores.data<const float>(), scores.data<const float>() + n);
-    step->classes.assign(classes.data<const int32_t>(), classes.data<const int32_t>() + n);
+    step->table = &table, step->table_ = table_, step->gallery = gallery;
+    static_cast<Detections&>(*step) = detections;
+    const int64_t n = detections.count();
     if (!device_.is_none()) {
         const auto& device = device_.cast<const BoundDevice&>();
         if (device.slots < static_cast<int64_t>(table.slots_with(step->scores.size())) ||
@@ -135,17 +138,24 @@ std::unique_ptr<BoundStep> prepare(const BoundTable& table, const py::object& bo
         step->device = &device, step->device_ = device_;
     }
     if (!embeddings_.is_none()) {
-        const Tensor embeddings(embeddings_, "embeddings"), norms(norms_, "norms");
-        const Tensor norms_here(norms_here_, "norms_here");
+        const Tensor embeddings(embeddings_, name);
         const int64_t dim = table.feature_dim();
         embeddings.expect("float32", {n, dim ? dim : -1});
-        norms.expect("float32", {n}).expect_with(embeddings);
-        norms_here.expect("float32", {n}).expect_on_cpu();
         if (embeddings.cuda() != (step->device != nullptr))
             embeddings.fail("an array where the table's features are");
-        step->embeddings = {embeddings.data<const float>(), norms.data<const float>(),
-                            norms_here.data<const float>(), embeddings.shape(1)};
-        step->embeddings_ = embeddings_, step->norms_ = norms_, step->norms_here_ = norms_here_;
+        step->embeddings = {embeddings.data<const float>(), nullptr, nullptr, embeddings.shape(1)};
+        step->embeddings_ = embeddings_;
+        if (embeddings.cuda()) {
+            const Tensor norms(norms_, "norms"), norms_here(norms_here_, "norms_here");
+            norms.expect("float32", {n}).expect_with(embeddings);
+            norms_here.expect("float32", {n}).expect_on_cpu();
+            step->embeddings.norms = norms.data<const float>();
+            step->embeddings.norms_here = norms_here.data<const float>();
+            step->norms_ = norms_, step->norms_here_ = norms_here_;
+        } else {
+            step->measured = norms_of(embeddings);
+            step->embeddings.norms = step->embeddings.norms_here = step->measured.data();
+        }
     }
     if (!affine_.is_none()) {
         const Tensor affine(affine_, "affine");
@@ -158,16 +168,22 @@ std::unique_ptr<BoundStep> prepare(const BoundTable& table, const py::object& bo
     return step;
 }
 
-void associate_bound(const std::vector<const BoundTable*>& tables,
-                     const std::vector<BoundStep*>& steps) {
-    if (tables.size() != steps.size()) throw py::value_error("steps: expected one of each table");
-    for (size_t k = 0; k < tables.size(); ++k)
-        if (!tables[k] || !steps[k] || std::count(steps.begin(), steps.end(), steps[k]) > 1)
-            throw py::value_error("steps: expected a step of each table, each once");
-    const std::vector<const TrackTable*> all(tables.begin(), tables.end());
-    const std::vector<Step*> their(steps.begin(), steps.end());
+void associate_bound(const std::vector<BoundStep*>& steps) {
+    std::vector<const TrackTable*> tables;
+    for (const BoundStep* const step : steps) {
+        if (!step || std::count(steps.begin(), steps.end(), step) > 1)
+            throw py::value_error("steps: expected steps, each once");
+        if (!step->table) throw std::logic_error("step: expected one before commit, got one after");
+        tables.push_back(step->table);
+    }
     const py::gil_scoped_release release;
-    associate_steps(all, their);
+    associate_steps(tables, {steps.begin(), steps.end()});
+    for (BoundStep* const step : steps) {
+        reidentify(*step->table, *step, step->gallery);
+        if (step->gallery) continue;
+        assign_ids(*step->table, *step, false, nullptr, 1);
+        assign_ids(*step->table, *step, true, nullptr, 1);
+    }
 }
 
 py::array_t<int64_t> rows_without_id(const BoundTable& table, const BoundStep& step,
@@ -190,14 +206,26 @@ void assign_ids_from(const BoundTable& table, BoundStep& step, bool new_tracks,
     assign_ids(table, step, new_tracks, known.data<const int64_t>(), first_id);
 }
 
+// (ids, boxes, scores, classes, detections) of the confirmed tracks in the frame.
 py::tuple commit(BoundTable& table, BoundStep& step, const py::object& context) {
     const Report report = table.commit(step);
     table.context = context;
     // Results keep the step, for explanations, maybe for a whole video: drop its large parts.
-    step.embeddings = {}, step.device = nullptr;
+    step.embeddings = {}, step.device = nullptr, step.table = nullptr;
     step.state = {}, step.features = {}, step.feature_norms = {};
-    step.embeddings_ = step.norms_ = step.norms_here_ = step.device_ = py::none();
-    return py::make_tuple(to_array(report.ids), to_array(report.detections));
+    step.measured = {};
+    step.table_ = step.embeddings_ = step.norms_ = step.norms_here_ = step.device_ = {};
+    const auto n = static_cast<py::ssize_t>(report.ids.size());
+    py::array_t<float> boxes({n, py::ssize_t{4}}), scores(n);
+    py::array_t<int32_t> classes(n);
+    for (size_t k = 0; k < report.detections.size(); ++k) {
+        const auto j = static_cast<size_t>(report.detections[k]);
+        std::copy_n(&step.boxes[4 * j], 4, boxes.mutable_data() + 4 * k);
+        scores.mutable_data()[k] = step.scores[j];
+        classes.mutable_data()[k] = step.classes[j];
+    }
+    return py::make_tuple(to_array(report.ids), std::move(boxes), std::move(scores),
+                          std::move(classes), to_array(report.detections));
 }
 
 // (ids, slots) of the tracks that miss their first detection in this frame.
@@ -279,7 +307,8 @@ TrackColumns columns_from(const py::dict& d, size_t numbers, bool lost) {
     return c;
 }
 
-// scale, new_density, frames, the likelihoods; count, sum and sum of squares of the genuine cosines.
+// scale, new_density, frames, the likelihoods; count, sum and sum of squares of the genuine
+// cosines.
 py::array_t<double> clip_of(const BoundTable& table) {
     const ClipMotion& clip = table.clip();
     std::vector<double> all{clip.scale, clip.new_density, clip.frames};
@@ -303,7 +332,7 @@ std::pair<ClipMotion, Genuines> clip_from(const py::object& clip_) {
     bool well = genuines.count >= 0.0 && std::fabs(genuines.sum) <= most &&
                 genuines.squares >= 0.0 && genuines.squares <= most;
     well &= clip.scale >= 0.01 && clip.scale <= 100.0 &&
-                clip.new_density >= ClipMotion::kLeastDensity && clip.frames >= 0.0;
+            clip.new_density >= ClipMotion::kLeastDensity && clip.frames >= 0.0;
     for (int64_t k = 0; k < values.size(); ++k) well &= std::fabs(v[k]) < 1e9;
     if (!well)
         throw py::value_error(
@@ -470,20 +499,10 @@ void bind_track_table(py::module_& m) {
 
     py::class_<BoundTable>(m, "TrackTable", "All that is kept of tracks between frames.")
         .def(py::init<const TrackSettings&>(), py::arg("settings"))
-        .def("prepare", &prepare, py::arg("boxes"), py::arg("scores"), py::arg("classes"),
-             py::arg("embeddings") = py::none(), py::arg("norms") = py::none(),
-             py::arg("norms_here") = py::none(), py::arg("device") = py::none(),
-             py::arg("affine") = py::none(), py::arg("zoom") = 1.0F)
-        .def(
-            "reidentify",
-            [](const BoundTable& table, BoundStep& step, bool gallery) {
-                const py::gil_scoped_release release;
-                reidentify(table, step, gallery);
-                if (gallery) return;
-                assign_ids(table, step, false, nullptr, 1);
-                assign_ids(table, step, true, nullptr, 1);
-            },
-            py::arg("step"), py::arg("gallery"))
+        .def("prepare", &prepare, py::arg("detections"), py::arg("gallery") = false,
+             py::arg("embeddings") = py::none(), py::arg("name") = "embeddings",
+             py::arg("norms") = py::none(), py::arg("norms_here") = py::none(),
+             py::arg("device") = py::none(), py::arg("affine") = py::none(), py::arg("zoom") = 1.0F)
         .def("without_id", &rows_without_id, py::arg("step"), py::arg("new_tracks"))
         .def("assign_ids", &assign_ids_from, py::arg("step"), py::arg("new_tracks"),
              py::arg("known"), py::arg("first_id"))
@@ -517,20 +536,15 @@ void bind_track_table(py::module_& m) {
         .def("__len__", [](const BoundTable& t) { return t.tracks().size(); });
 
     py::class_<Hold>(m, "Hold", "Holds tables for one thread: RuntimeError in a second one.")
-        .def(py::init([](std::vector<BoundTable*> tables) {
-                 if (std::find(tables.begin(), tables.end(), nullptr) != tables.end())
-                     throw py::value_error("tables: expected tables, got None");
-                 return std::make_unique<Hold>(std::move(tables));
-             }),
-             py::arg("tables"), py::keep_alive<1, 2>())
+        .def(py::init<py::typing::List<BoundTable>>(), py::arg("tables"))
         .def("__enter__", &Hold::enter)
         .def("__exit__", [](Hold& hold, const py::args&) { hold.exit(); });
 
     m.def("cuda_update_bytes", &cuda_update_bytes, py::arg("updates"),
           "Bytes that an update of features can need of each buffer of DeviceFeatures.");
 
-    m.def("associate_steps", &associate_bound, py::arg("tables"), py::arg("steps"),
-          "Match the tracks of each table with the detections of its step.");
+    m.def("associate_steps", &associate_bound, py::arg("steps"),
+          "Match the tracks of each step's table with its detections.");
 }
 
 }  // namespace sslmot

@@ -24,7 +24,7 @@ void expect_few_pairs(int64_t pairs) {
 
 void find_candidates(const BoxSet& tracks, const float* max_distance, const BoxSet& detections,
                      const PairParams& params, Candidates& out) {
-    out.clear();
+    out.clear(tracks.count);
     thread_local Grid<Centre> grid;  // keeps its memory for the next frame
     grid.build(detections.count,
                [&](int64_t j) { return Centre{make_box(detections.boxes + 4 * j)}; });

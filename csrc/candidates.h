@@ -22,7 +22,10 @@ struct Candidates {
     std::vector<int32_t> columns;
     std::vector<float> values;  // distances from find_candidates, costs from associate
 
-    void clear() {
+    // Drop all pairs, and make room for those of some rows.
+    void clear(int64_t rows) {
+        const auto count = static_cast<size_t>(rows);
+        row_begin.reserve(count + 1), columns.reserve(count), values.reserve(count);
         row_begin.assign(1, 0);
         columns.clear();
         values.clear();

@@ -84,7 +84,7 @@ struct Job {
     std::vector<ExpectedDetection> expected;
     ClipMotion clip;
     AppearanceEvidence appearance;
-    std::vector<float> cosines;  // of the pairs
+    std::vector<float> cosines;                           // of the pairs
     std::vector<uint8_t> clear_tracks, clear_detections;  // flags of those with a clear feature
 
     bool by_appearance() const { return round.cue == Cue::appearance; }
@@ -208,7 +208,7 @@ void Cascade::begin_high_score_round(Job& job) const {
                              static_cast<int64_t>(tracks_.size())};
     job.comparison.detections = {step_.boxes.data(),
                                  job.classes.empty() ? step_.classes.data() : job.classes.data(),
-                                 step_.detections()};
+                                 step_.count()};
     set_costs(job, true);
 }
 
@@ -242,6 +242,8 @@ void Cascade::follow_camera(Job& job) {
 Innovations Cascade::innovations(const std::vector<int32_t>& match) const {
     Innovations all;
     const size_t every = (tracks_.size() + kMostToFollow - 1) / kMostToFollow;
+    const size_t most = std::min(tracks_.size(), kMostToFollow);
+    all.rows.reserve(most), all.dx.reserve(most), all.dy.reserve(most);
     for (size_t i = 0; i < tracks_.size(); i += every) {
         // A track's velocity is known from its second detection on.
         if (tracks_.time_since_update[i] > 0 || tracks_.hits[i] == 0) continue;
@@ -434,8 +436,7 @@ void Cascade::find_new_tracks() {
 void compare_together(const std::vector<const TrackTable*>& tables, const std::vector<Step*>& steps,
                       const std::vector<Job>& jobs) {
     const auto on_device = [&](size_t k) {
-        return steps[k]->device && jobs[k].compares() &&
-               jobs[k].comparison.track_features.dim > 0;
+        return steps[k]->device && jobs[k].compares() && jobs[k].comparison.track_features.dim > 0;
     };
     std::vector<uint8_t> done(tables.size(), 0);
     for (size_t k = 0; k < tables.size(); ++k) {

@@ -5,8 +5,11 @@
 namespace sslmot {
 
 template <class Number>
-int64_t read_detections(const Number* rows, int64_t n, int64_t width, float* boxes, float* scores,
-                        int32_t* classes) {
+int64_t read_detections(const Number* rows, int64_t n, int64_t width, Detections& out) {
+    const auto count = static_cast<size_t>(n);
+    out.boxes.resize(4 * count), out.scores.resize(count), out.classes.resize(count);
+    float *const boxes = out.boxes.data(), *const scores = out.scores.data();
+    int32_t* const classes = out.classes.data();
     for (int64_t i = 0; i < n; ++i) {
         const Number* row = rows + width * i;
         bool well = true;
@@ -23,7 +26,7 @@ int64_t read_detections(const Number* rows, int64_t n, int64_t width, float* box
     return -1;
 }
 
-template int64_t read_detections<float>(const float*, int64_t, int64_t, float*, float*, int32_t*);
-template int64_t read_detections<double>(const double*, int64_t, int64_t, float*, float*, int32_t*);
+template int64_t read_detections<float>(const float*, int64_t, int64_t, Detections&);
+template int64_t read_detections<double>(const double*, int64_t, int64_t, Detections&);
 
 }  // namespace sslmot

@@ -24,6 +24,8 @@ struct DeviceFeatures {
 struct FeatureUpdates {
     std::vector<int64_t> slots, columns;
     std::vector<float> shares;  // weights of the old features
+
+    void reserve(size_t n) { slots.reserve(n), columns.reserve(n), shares.reserve(n); }
 };
 
 // The most bytes of each buffer of a CudaWork that `updates` updates need.

@@ -12,6 +12,8 @@ namespace {
 
 // A tile of products: its sums fill the registers of AVX2, and use those of AVX-512 and NEON well.
 constexpr int64_t kRows = 6, kColumns = 16;
+// Of a last panel that is half full, as it is where eight rows are compared with eight.
+constexpr int64_t kSmall = 8;
 // Numbers of each row multiplied per pass.
 constexpr int64_t kSlice = 512;
 // Rows whose slices stay in the second-level cache during a pass over all panels.
@@ -20,35 +22,55 @@ constexpr int64_t kBlock = 16 * kRows;
 constexpr int64_t kFew = 8;
 
 // panel[k][j] = b[j][k]: a tile reads contiguous memory.
-SSLMOT_SIMD_CLONES
-void pack(const float* const* b, int64_t length, float* panel) {
+template <int64_t columns>
+[[gnu::always_inline]] inline void pack_panel(const float* const* b, int64_t length, float* panel) {
     for (int64_t k = 0; k < length; ++k)
-        for (int64_t j = 0; j < kColumns; ++j) panel[k * kColumns + j] = b[j][k];
+        for (int64_t j = 0; j < columns; ++j) panel[k * columns + j] = b[j][k];
 }
 
-// Add the products of kRows rows and a panel to `out`. Every sum runs through its slice in the same
+// Add the products of some rows and a panel to `out`. Every sum runs through its slice in the same
 // order.
+template <int64_t rows, int64_t columns>
+[[gnu::always_inline]] inline void multiply_tile(const float* const* a, const float* panel,
+                                                 int64_t length, float* out, int64_t stride) {
+    float sums[rows][columns] = {};
+    const float* row[rows];
+    for (int64_t i = 0; i < rows; ++i) row[i] = a[i];
+    for (int64_t k = 0; k < length; ++k) {
+        for (int64_t i = 0; i < rows; ++i) {
+#pragma omp simd
+            for (int64_t j = 0; j < columns; ++j) sums[i][j] += row[i][k] * panel[k * columns + j];
+        }
+    }
+    for (int64_t i = 0; i < rows; ++i)
+#pragma omp simd
+        for (int64_t j = 0; j < columns; ++j) out[i * stride + j] += sums[i][j];
+}
+
+SSLMOT_SIMD_CLONES
+void pack(const float* const* b, int64_t length, float* panel) {
+    pack_panel<kColumns>(b, length, panel);
+}
+
+SSLMOT_SIMD_CLONES
+void pack_small(const float* const* b, int64_t length, float* panel) {
+    pack_panel<kSmall>(b, length, panel);
+}
+
 SSLMOT_SIMD_CLONES
 void multiply(const float* const* a, const float* panel, int64_t length, float* out,
               int64_t stride) {
-    float sums[kRows][kColumns] = {};
-    const float* row[kRows];
-    for (int64_t i = 0; i < kRows; ++i) row[i] = a[i];
-    for (int64_t k = 0; k < length; ++k) {
-        for (int64_t i = 0; i < kRows; ++i) {
-#pragma omp simd
-            for (int64_t j = 0; j < kColumns; ++j)
-                sums[i][j] += row[i][k] * panel[k * kColumns + j];
-        }
-    }
-    for (int64_t i = 0; i < kRows; ++i)
-#pragma omp simd
-        for (int64_t j = 0; j < kColumns; ++j) out[i * stride + j] += sums[i][j];
+    multiply_tile<kRows, kColumns>(a, panel, length, out, stride);
 }
 
-// n rows from `first` on; past the end, the last row again.
-template <int64_t n>
-void take(const float* const* rows, int64_t first, int64_t count, int64_t begin,
+SSLMOT_SIMD_CLONES
+void multiply_small(const float* const* a, const float* panel, int64_t length, float* out,
+                    int64_t stride) {
+    multiply_tile<kSmall, kSmall>(a, panel, length, out, stride);
+}
+
+// `n` rows from `first` on; past the end, the last row again.
+void take(const float* const* rows, int64_t first, int64_t count, int64_t begin, int64_t n,
           const float** taken) {
     for (int64_t r = 0; r < n; ++r) taken[r] = rows[std::min(first + r, count - 1)] + begin;
 }
@@ -77,31 +99,38 @@ void dot_block(const float* const* a, int64_t n_a, const float* const* b, int64_
     thread_local std::vector<float> panels;  // keeps its memory for the next frame
     const int64_t slice = std::min(kSlice, dim);
     panels.resize(static_cast<size_t>((in_panels + kColumns - 1) / kColumns * kColumns * slice));
-    const float *row[kRows], *column[kColumns];
+    const float *row[std::max(kRows, kSmall)], *column[kColumns];
+    const auto is_small = [&](int64_t j) { return in_panels - j == kSmall; };
     for (int64_t begin = 0; begin < dim; begin += kSlice) {
         const int64_t length = std::min(kSlice, dim - begin);
         const auto panel = [&](int64_t j) { return panels.data() + j * length; };
         for (int64_t j = 0; j < in_panels; j += kColumns) {
-            take<kColumns>(b, j, n_b, begin, column);
-            pack(column, length, panel(j));
+            take(b, j, n_b, begin, kColumns, column);
+            is_small(j) ? pack_small(column, length, panel(j)) : pack(column, length, panel(j));
         }
         for (int64_t block = 0; block < n_a; block += kBlock) {
             const int64_t block_end = std::min(block + kBlock, n_a);
             for (int64_t j = 0; j < in_panels; j += kColumns) {
-                const int64_t columns = std::min(kColumns, n_b - j);
-                for (int64_t i = block; i < block_end; i += kRows) {
-                    const int64_t rows = std::min(kRows, n_a - i);
-                    take<kRows>(a, i, n_a, begin, row);
+                const bool small = is_small(j);
+                const auto multiply_into = [&](float* tile, int64_t stride) {
+                    small ? multiply_small(row, panel(j), length, tile, stride)
+                          : multiply(row, panel(j), length, tile, stride);
+                };
+                const int64_t height = small ? kSmall : kRows, width = small ? kSmall : kColumns;
+                const int64_t columns = std::min(width, n_b - j);
+                for (int64_t i = block; i < block_end; i += height) {
+                    const int64_t rows = std::min(height, n_a - i);
+                    take(a, i, n_a, begin, height, row);
                     float* tile = out + i * out_stride + j;
-                    if (rows == kRows && columns == kColumns) {
-                        multiply(row, panel(j), length, tile, out_stride);
+                    if (rows == height && columns == width) {
+                        multiply_into(tile, out_stride);
                         continue;
                     }
-                    float whole[kRows * kColumns] = {};
-                    multiply(row, panel(j), length, whole, kColumns);
+                    float whole[std::max(kRows * kColumns, kSmall * kSmall)] = {};
+                    multiply_into(whole, width);
                     for (int64_t r = 0; r < rows; ++r)
                         for (int64_t c = 0; c < columns; ++c)
-                            tile[r * out_stride + c] += whole[r * kColumns + c];
+                            tile[r * out_stride + c] += whole[r * width + c];
                 }
             }
         }

@@ -87,7 +87,7 @@ void sample_impostors(const TrackTable& table, Step& step) {
         slots.push_back(table.tracks().slots[i]), detections.push_back(step.match[i]);
     }
     Candidates pairs;
-    pairs.clear();
+    pairs.clear(static_cast<int64_t>(some.size()));
     for (size_t i = 0; i < some.size(); ++i) {
         for (size_t j = 0; j < some.size(); ++j)
             if (i != j && classes[i] == classes[j] && !overlap(&boxes[4 * i], &boxes[4 * j]))

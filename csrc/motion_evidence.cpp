@@ -84,8 +84,7 @@ void find_evidence(const std::vector<ExpectedDetection>& tracks, const ClipMotio
     Grid<CentrePoint>& grid = kept;
     grid.build(c.detections.count,
                [&](int64_t j) { return CentrePoint{centre_of(c.detections.boxes + 4 * j)}; });
-    c.pairs->clear();
-    c.pairs->columns.reserve(tracks.size()), c.pairs->values.reserve(tracks.size());
+    c.pairs->clear(c.tracks.count);
     const auto scale = static_cast<float>(clip.scale);
     const float per_square_scale = 1.0F / (scale * scale);
     const auto odds = static_cast<float>(kDetected / ((1.0 - kDetected) * clip.new_density));

@@ -8,7 +8,8 @@
 // where P is the chance that a tracked object is detected, and r(t) = 1 / (3 (1 + t)) for a track
 // lost for t frames: one in three comes back, and the longer it is away, the smaller the chance
 // that it does in this very frame. r(0) = 1. A pair whose evidence, with that of its appearance, is
-// not positive is more likely chance, and never matches. Densities are per height of the track, to the fourth power.
+// not positive is more likely chance, and never matches. Densities are per height of the track, to
+// the fourth power.
 #pragma once
 
 #include <array>

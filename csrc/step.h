@@ -10,6 +10,7 @@
 
 #include "camera_motion.h"
 #include "candidates.h"
+#include "detections.h"
 #include "device_features.h"
 
 namespace sslmot {
@@ -50,10 +51,8 @@ struct Confirmation {
     float affinity;  // to the lost track that was re-identified, NaN if none was
 };
 
-struct Step {
-    // Inputs.
-    std::vector<float> boxes, scores;  // (N, 4) xyxy pixels, (N)
-    std::vector<int32_t> classes;      // (N)
+struct Step : Detections {
+    // Inputs, beside the detections.
     Embeddings embeddings;
     const DeviceFeatures* device = nullptr;  // set where features are on CUDA
     std::optional<CameraMotion> camera;
@@ -87,7 +86,6 @@ struct Step {
     // Written by commit.
     std::vector<int64_t> ids;  // (T), 0 for tentative tracks
 
-    int64_t detections() const { return static_cast<int64_t>(scores.size()); }
     bool has_embeddings() const { return embeddings.values != nullptr; }
 };
 

@@ -136,7 +136,7 @@ void TrackTable::compare(const Comparison& c, const Step& step) const {
             c.cosines->assign(c.pairs->columns.size(), -INFINITY);
             return;
         }
-        c.pairs->clear();
+        c.pairs->clear(c.tracks.count);
         for (int64_t i = 0; i < c.tracks.count; ++i) c.pairs->end_row();
     } else if (step.device && c.track_features.data) {
         associate_cuda({c}, step.device->work);
@@ -170,6 +170,7 @@ ClipMotion TrackTable::learned_clip(const Step& step) const {
     // Every frame has a part of many matches, tracks in turn.
     const size_t every = std::max((count + kScaleSample - 1) / kScaleSample, size_t{1});
     std::vector<int64_t> rows, detections;
+    rows.reserve(count / every + 1), detections.reserve(count / every + 1);
     for (size_t i = 0, k = 0; i < tracks_.size(); ++i)
         if (known(i) && (static_cast<size_t>(tracks_.hits[i]) + k++) % every == 0)
             rows.push_back(static_cast<int64_t>(i)), detections.push_back(step.match[i]);
@@ -203,6 +204,7 @@ Report TrackTable::commit(Step& step) {
     keep_tracks(step, next);
     start_tracks(step, next);
     Report report;
+    report.ids.reserve(next.id_of.size()), report.detections.reserve(next.id_of.size());
     for (size_t j = 0; j < next.id_of.size(); ++j)
         if (next.id_of[j])
             report.ids.push_back(next.id_of[j]),
@@ -243,6 +245,7 @@ void TrackTable::update_motion(const Step& step, Next& next) const {
     if (step.camera)
         for (size_t i = 0; i < tracks_.size(); ++i) move_box(*step.camera, &next.boxes[4 * i]);
     std::vector<int64_t> rows, columns;
+    rows.reserve(tracks_.size()), columns.reserve(tracks_.size());
     for (size_t i = 0; i < tracks_.size(); ++i)
         if (step.match[i] >= 0)
             rows.push_back(static_cast<int64_t>(i)), columns.push_back(step.match[i]);
@@ -294,6 +297,7 @@ TrackTable::Fate TrackTable::fate_of(const Step& step, size_t i, int64_t time_si
 
 void TrackTable::keep_tracks(const Step& step, Next& next) const {
     const size_t numbers = state_numbers();
+    if (step.has_embeddings()) next.features.reserve(step.scores.size());
     for (size_t i = 0; i < tracks_.size(); ++i) {
         const int32_t match = step.match[i];
         const auto j = static_cast<size_t>(match);

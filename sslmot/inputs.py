@@ -8,13 +8,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from sslmot import _core
-from sslmot.types import ArrayLike, Boxes, Scores
+from sslmot.types import ArrayLike
 
 
 @contextmanager
@@ -26,22 +26,6 @@ def of_video(number: int) -> Iterator[None]:
         raise ValueError(f"video {number}: {error}") from error
 
 
-class Detections(NamedTuple):
-    """The checked detections of a frame.
-
-    Attributes:
-        boxes: (N, 4) float32, xyxy pixels.
-        scores: (N,) float32.
-        classes: (N,) int32.
-    """
-
-    boxes: Boxes
-    scores: Scores
-    classes: npt.NDArray[np.int32]
-
-
-MOST_DETECTIONS = 2**14
-"""Limit of detections per frame. With more in one place, pairwise comparison takes seconds."""
 WIDEST_FEATURE = 2**16
 """Limit of numbers per feature. The native core allocates memory for many features at once."""
 
@@ -99,7 +83,7 @@ def to_native(array: npt.NDArray[Any], dtype: npt.DTypeLike) -> npt.NDArray[Any]
     return array if array.flags.aligned else array.copy()
 
 
-def read_detections(dets: ArrayLike) -> Detections:
+def read_detections(dets: ArrayLike) -> _core.Detections:
     """Check detections and split them into boxes, scores and classes.
 
     Args:
@@ -111,25 +95,30 @@ def read_detections(dets: ArrayLike) -> Detections:
             a box with x2 < x1 or y2 < y1, or a class that is not an integer. The error gives the
             row.
     """
+    try:
+        detections, refused = _core.read_detections(dets)
+        if refused < 0:
+            return detections
+    except ValueError:  # no array that the core takes as it is
+        pass
     array = to_numpy(dets, "dets")
-    if array.dtype.kind not in "fiu" or array.dtype.itemsize > 8:
+    kind, size = array.dtype.kind, array.dtype.itemsize
+    if kind not in "fiu" or size > 8:
         raise ValueError(f"dets: expected float or integer numbers, got {describe(dets)}")
     if array.size == 0 and array.ndim <= 2:
-        empty = np.empty((0, 4), np.float32)
-        return Detections(empty, empty[:, 0], empty[:, 0].astype(np.int32))
+        array = np.empty((0, 4), np.float32)
     if array.ndim != 2 or array.shape[1] not in (4, 5, 6):
         raise ValueError(
             "dets: expected (N, 4), (N, 5) or (N, 6): x1, y1, x2, y2[, score[, class]], "
             f"got {describe(dets)}"
         )
-    if len(array) > MOST_DETECTIONS:
-        raise ValueError(f"dets: expected at most {MOST_DETECTIONS} rows, got {len(array)}")
-    narrow = array.dtype == np.float32 or array.dtype == np.float16
-    rows = to_native(array, np.float32 if narrow else np.float64)
-    boxes, scores, classes, refused = _core.read_detections(rows)
+    if len(array) > _core.MOST_DETECTIONS:
+        raise ValueError(f"dets: expected at most {_core.MOST_DETECTIONS} rows, got {len(array)}")
+    rows = to_native(array, np.float32 if kind == "f" and size <= 4 else np.float64)
+    detections, refused = _core.read_detections(rows)
     if refused >= 0:
         raise ValueError(f"dets: expected {_fault(rows[refused])} in row {refused}")
-    return Detections(boxes, scores, classes)
+    return detections
 
 
 def _fault(row: npt.NDArray[Any]) -> str:

@@ -52,6 +52,9 @@ LARGEST_NORM: float
 SMALLEST_NORM: float
 """A feature whose norm is smaller counts as unknown."""
 
+MOST_DETECTIONS: int
+"""Limit of detections per frame. With more in one place, pairwise comparison takes seconds."""
+
 LARGEST_NUMBER: float
 """Largest absolute value of a coordinate, score or class."""
 
@@ -127,16 +130,32 @@ def assign(cost: npt.NDArray[np.float32] | npt.NDArray[np.float64], max_cost: fl
         ValueError: A cost is NaN or not above -1e300; ``max_cost`` is NaN or -inf.
     """
 
+class Detections:
+    """The detections of a frame, checked; made by :func:`read_detections`. Arrays are copies."""
+
+    @property
+    def boxes(self) -> Floats:
+        """(N, 4)."""
+    @property
+    def scores(self) -> Floats:
+        """(N,), 1 where none were given."""
+    @property
+    def classes(self) -> Int32s:
+        """(N,), 0 where none were given."""
+    def __len__(self) -> int:
+        """Return N."""
+
 def read_detections(
     rows: npt.NDArray[np.float32] | npt.NDArray[np.float64],
-) -> tuple[Floats, Floats, Int32s, int]:
+) -> tuple[Detections, int]:
     """Split (N, 4), (N, 5) or (N, 6) rows ``x1, y1, x2, y2[, score[, class]]`` and check them.
 
+    There are at most MOST_DETECTIONS.
+
     Returns:
-        Boxes (N, 4), scores (N,), classes (N,), and the first invalid row, or -1. Scores default to
-        1, classes to 0. A row is invalid if a number is not finite or exceeds LARGEST_NUMBER, if
-        x2 < x1 or y2 < y1, or if the class is not an integer. The arrays are undefined from an
-        invalid row on.
+        The detections, and the first invalid row, or -1. A row is invalid if a number is not finite
+        or exceeds LARGEST_NUMBER, if x2 < x1 or y2 < y1, or if the class is not an integer. The
+        detections are undefined from an invalid row on.
     """
 
 def crop(
@@ -240,7 +259,7 @@ class Step:
         """(T,), the detection of each track, -1 for none; from associate_steps."""
     @property
     def features(self) -> Floats:
-        """Features of the confirmations, as this frame updates them; from reidentify.
+        """Features of the confirmations, as this frame updates them; from associate_steps.
 
         Empty on CUDA, where they are in the scratch of DeviceFeatures, and after commit.
         """
@@ -285,8 +304,8 @@ class DeviceFeatures:
 class TrackTable:
     """The tracks of one video between frames.
 
-    A frame goes through prepare, :func:`associate_steps`, reidentify, assign_ids where there is a
-    gallery, and commit. Until commit the table does not change. Each raises RuntimeError for a step
+    A frame goes through prepare, :func:`associate_steps`, assign_ids where there is a gallery, and
+    commit. Until commit the table does not change. Each raises RuntimeError for a step
     of another frame or table, or out of order.
     """
 
@@ -294,10 +313,10 @@ class TrackTable:
         """Make an empty table."""
     def prepare(
         self,
-        boxes: Floats,
-        scores: Floats,
-        classes: Int32s,
+        detections: Detections,
+        gallery: bool = False,
         embeddings: FloatTensor | None = None,
+        name: str = "embeddings",
         norms: FloatTensor | None = None,
         norms_here: Floats | None = None,
         device: DeviceFeatures | None = None,
@@ -307,21 +326,20 @@ class TrackTable:
         """Predict the tracks into a frame.
 
         Args:
-            boxes: (N, 4).
-            scores: (N,).
-            classes: (N,).
+            detections: The detections.
+            gallery: Whether a gallery assigns ids, by assign_ids.
             embeddings: (N, D), on CUDA if ``device`` is given. Tensors stay alive until commit.
-            norms: (N,), in the same memory as the embeddings.
-            norms_here: (N,), in host memory.
+            name: What errors call the embeddings.
+            norms: (N,), of embeddings on CUDA; those in host memory are measured.
+            norms_here: (N,), the same in host memory.
             device: The feature table, with room for N more tracks; None for features in host
                 memory.
             affine: (2, 3), maps pixels of the frame before to this frame; None for a still camera.
             zoom: Factor of lengths in ``affine``.
-        """
-    def reidentify(self, step: Step, gallery: bool) -> None:
-        """Find the tracks that become confirmed, and re-identify lost tracks among them.
 
-        Without a gallery, the ids of all others are assigned too.
+        Raises:
+            ValueError: A row of embeddings in host memory is not finite, or its norm exceeds
+                LARGEST_NORM.
         """
     def without_id(self, step: Step, new_tracks: bool) -> Int64s:
         """Return the confirmations to assign ids to: of tentative tracks, or of new tracks.
@@ -340,11 +358,12 @@ class TrackTable:
         Raises:
             ValueError: An id would exceed LARGEST_ID; nothing has changed then.
         """
-    def commit(self, step: Step, context: Any) -> tuple[Int64s, Int64s]:
+    def commit(self, step: Step, context: Any) -> tuple[Int64s, Floats, Floats, Int32s, Int64s]:
         """Update, start and expire tracks, and keep ``context`` beside them.
 
         Returns:
-            Ids and detections of the confirmed tracks in the frame, in the order of detections.
+            Of the confirmed tracks with a detection in the frame, in the order of detections: ids
+            (M,), boxes (M, 4), scores (M,), classes (M,), rows of the detections (M,).
         """
     def restore(
         self,
@@ -424,13 +443,14 @@ class Hold:
     def __enter__(self) -> None: ...
     def __exit__(self, *exception: object) -> None: ...
 
-def associate_steps(tables: list[TrackTable], steps: list[Step]) -> None:
-    """Match the tracks of each table with the detections of its step; see csrc/cascade.h.
+def associate_steps(steps: list[Step]) -> None:
+    """Match the tracks of each step's table with its detections; see csrc/cascade.h.
 
-    Steps whose features are on one CUDA device are compared in one call, in the buffers of the
-    first.
+    Then find the tracks that become confirmed, and re-identify lost tracks among them; see
+    csrc/identities.h. Without a gallery, all of these get an id. Steps whose features are on one
+    CUDA device are compared in one call, in the buffers of the first.
 
     Raises:
         ValueError: There are more than 2**23 pairs of a track and a detection within its distance
-            limit; the lists differ in length.
+            limit; a step comes twice.
     """

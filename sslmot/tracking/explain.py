@@ -44,7 +44,7 @@ class Explanation:
     runner_up: tuple[int, float] | None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class Evidence:
     """The matching of a frame. Explanations are computed when they are asked for.
 

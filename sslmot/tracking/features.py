@@ -8,76 +8,82 @@ import numpy as np
 import numpy.typing as npt
 
 from sslmot import _core
-from sslmot.inputs import check_embeddings, is_cuda
-from sslmot.types import ArrayLike, Boxes, FeatureExtractor, Features
+from sslmot.inputs import check_embeddings
+from sslmot.types import ArrayLike, FeatureExtractor, Features
 
 
 class Embeddings(NamedTuple):
     """Features of the detections of a frame, checked.
 
     Attributes:
-        values: (N, D) float32: NumPy, or a torch tensor on CUDA.
-        norms: (N,) float32, beside them.
-        host_norms: (N,) float32, in host memory.
+        values: (N, D) float32: NumPy, or a torch tensor on CUDA; None for no features.
+        name: What errors call them.
+        norms: (N,) float32, on CUDA as they are; None in host memory, where the core measures them.
+        host_norms: The same norms in host memory.
         model: Fingerprint of the encoder, "" for embeddings that were given.
     """
 
-    values: Any
-    norms: Any
-    host_norms: npt.NDArray[np.float32]
-    model: str
+    values: Any = None
+    name: str = ""
+    norms: Any = None
+    host_norms: npt.NDArray[np.float32] | None = None
+    model: str = ""
+
+
+NO_EMBEDDINGS = Embeddings()
 
 
 def embed(
     frame: Any,
-    boxes: Boxes,
+    detections: _core.Detections,
     extractor: FeatureExtractor | None,
     embeddings: ArrayLike | None,
     extracted: ArrayLike | None,
     like: tuple[int, str] | None,
-) -> Embeddings | None:
+) -> Embeddings:
     """Compute the features of detections, or check those that are given.
 
     Args:
         frame: (H, W, 3) uint8, BGR.
-        boxes: (N, 4) float32, xyxy pixels.
-        extractor: Computes features of the boxes; None for given embeddings, or for none.
+        detections: The detections.
+        extractor: Computes features of their boxes; None for given embeddings, or for none.
         embeddings: (N, D) of any floating dtype, or None.
         extracted: Features of the extractor, where it was called already.
         like: (D, device) of the features before, None for the first.
 
     Returns:
-        The features; None where there are no detections, or neither embeddings nor extractor.
+        The features; none where there are no detections, or neither embeddings nor extractor.
 
     Raises:
-        ValueError: Wrong shape, dtype or device, or a row is not finite.
+        ValueError: Wrong shape, dtype or device, or on CUDA a row is not finite.
     """
     name, model = "embeddings", ""
-    if extractor is not None and frame is not None and len(boxes):
+    if extractor is not None and frame is not None and len(detections):
         model = getattr(extractor, "fingerprint", "")
-        # A copy: the extractor may write to its boxes.
-        embeddings = extractor(frame, boxes.copy()) if extracted is None else extracted
+        embeddings = extractor(frame, detections.boxes) if extracted is None else extracted
         name = f"features of {type(extractor).__name__}"
     if embeddings is None:
-        return None
-    checked = check_embeddings(embeddings, len(boxes), like, name)
-    return measure(checked, name, model) if len(boxes) else None
+        return NO_EMBEDDINGS
+    values = check_embeddings(embeddings, len(detections), like, name)
+    if not len(detections):
+        return NO_EMBEDDINGS
+    norms, host_norms = (None, None) if isinstance(values, np.ndarray) else measure(values, name)
+    return Embeddings(values, name, norms, host_norms, model)
 
 
-def measure(embeddings: Any, name: str = "embeddings", model: str = "") -> Embeddings:
-    """Measure the norms of features.
+def measure(embeddings: Any, name: str = "embeddings") -> tuple[Any, npt.NDArray[np.float32]]:
+    """Measure the norms of features on CUDA.
 
     Args:
-        embeddings: (N, D) float32: NumPy, or a torch tensor on CUDA.
+        embeddings: (N, D) float32, a torch tensor.
         name: What errors call them.
-        model: Fingerprint of the encoder.
+
+    Returns:
+        The norms (N,) on CUDA, and in host memory.
 
     Raises:
         ValueError: A row is not finite; it is named.
     """
-    if not is_cuda(embeddings):
-        norms = _core.row_norms(embeddings, name)
-        return Embeddings(embeddings, norms, norms, model)
     import torch
 
     norms = torch.linalg.vector_norm(embeddings, dim=1)
@@ -89,7 +95,7 @@ def measure(embeddings: Any, name: str = "embeddings", model: str = "") -> Embed
             f"{name}: expected finite numbers and norms up to {_core.LARGEST_NORM:g}, "
             f"got NaN, inf or more in row {row}"
         )
-    return Embeddings(embeddings, norms, lengths, model)
+    return norms, lengths
 
 
 class DeviceTable:

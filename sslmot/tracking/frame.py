@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sslmot import _core
-from sslmot.inputs import Detections, of_video
+from sslmot.inputs import of_video
 from sslmot.tracking.camera import GreyFrame
 from sslmot.tracking.features import DeviceTable
 from sslmot.tracking.gallery import Gallery
 
 
-@dataclass(frozen=True, slots=True)
-class History:
+class History(NamedTuple):
     """What a tracker keeps of a video beside its tracks.
 
     Attributes:
@@ -33,7 +32,6 @@ class Frame:
     """A frame that was prepared.
 
     Attributes:
-        detections: The detections, checked.
         table: The tracks that it was prepared for.
         step: What the table computes of the frame.
         device: Where the features of tracks are, None for host memory.
@@ -43,7 +41,6 @@ class Frame:
         width: Numbers of a feature, None where the detections have none.
     """
 
-    detections: Detections
     table: _core.TrackTable
     step: _core.Step
     device: DeviceTable | None
@@ -67,7 +64,7 @@ def associate(frames: Sequence[Frame]) -> None:
         ValueError: Too many pairs are near each other; the video is named if there are several.
     """
     if len(frames) == 1:
-        _associate(frames)
+        _core.associate_steps([frames[0].step])
         return
     on_device: dict[Any, list[Frame]] = {}
     for i, frame in enumerate(frames):
@@ -75,12 +72,6 @@ def associate(frames: Sequence[Frame]) -> None:
             on_device.setdefault(frame.device.device, []).append(frame)
             continue
         with of_video(i):
-            _associate([frame])
+            _core.associate_steps([frame.step])
     for together in on_device.values():
-        _associate(together)
-
-
-def _associate(frames: Sequence[Frame]) -> None:
-    _core.associate_steps([frame.table for frame in frames], [frame.step for frame in frames])
-    for frame in frames:
-        frame.table.reidentify(frame.step, frame.gallery is not None)
+        _core.associate_steps([frame.step for frame in together])

@@ -109,9 +109,10 @@ class TrackerGroup:
         boxes: dict[int, Boxes] = {}
         for i, tracker in enumerate(self.trackers):
             with of_video(i):
-                boxes[i] = read_detections(dets[i]).boxes
-                if frames[i] is None or embeddings[i] is not None or not len(boxes[i]):
+                detections = read_detections(dets[i])
+                if frames[i] is None or embeddings[i] is not None or not len(detections):
                     continue
+                boxes[i] = detections.boxes
                 check_frame(frames[i], tracker.history.size)
             if not tracker.has_extractor:
                 tracker.extractor = self._default_extractor

@@ -11,12 +11,12 @@ from typing import Any
 import numpy.typing as npt
 
 from sslmot import _core
-from sslmot.inputs import check_frame, is_cuda, read_detections, to_numpy
+from sslmot.inputs import check_frame, read_detections, to_numpy
 from sslmot.tracking import state
 from sslmot.tracking.camera import camera_motion, preprocess, zoom
 from sslmot.tracking.config import TrackerConfig, native_settings
 from sslmot.tracking.explain import Evidence
-from sslmot.tracking.features import DeviceTable, embed
+from sslmot.tracking.features import NO_EMBEDDINGS, DeviceTable, embed
 from sslmot.tracking.frame import Frame, History, associate
 from sslmot.tracking.gallery import Gallery
 from sslmot.tracking.identities import assign_ids, expect_ids
@@ -169,42 +169,45 @@ class Tracker:
         if frame is not None:
             frame = check_frame(frame, size)
             size = (int(frame.shape[0]), int(frame.shape[1]))
-        if self.gallery is not None and frame is None and embeddings is None and len(detections[0]):
-            raise ValueError("embeddings: expected them, or a frame, with a gallery, got none")
         if self.gallery is not None:
-            expect_ids(self.table, self.gallery, len(detections.boxes), cameras)
-        like = None
-        if self.table.feature_dim:
-            like = self.table.feature_dim, "cpu" if device is None else str(device.device)
-        extractor = None if frame is None or embeddings is not None else self.extractor
-        embedded = embed(frame, detections.boxes, extractor, embeddings, extracted, like)
-        model, width = "", None
-        if embedded is not None:
-            model, width = embedded.model, int(embedded.values.shape[1])
+            if frame is None and embeddings is None and len(detections):
+                raise ValueError("embeddings: expected them, or a frame, with a gallery, got none")
+            expect_ids(self.table, self.gallery, len(detections), cameras)
+        embedded = NO_EMBEDDINGS
+        if frame is not None or embeddings is not None:
+            like = None
+            if self.table.feature_dim:
+                like = self.table.feature_dim, "cpu" if device is None else str(device.device)
+            extractor = self.extractor if embeddings is None else None
+            embedded = embed(frame, detections, extractor, embeddings, extracted, like)
+        width = on_device = None
+        if embedded.values is not None:
+            width = int(embedded.values.shape[1])
             if self.gallery is not None:
                 # In each frame: another tracker can have filled the gallery.
-                self.gallery.expect(model, width)
-            if device is None and is_cuda(embedded.values):
+                self.gallery.expect(embedded.model, width)
+            if device is None and embedded.norms is not None:
                 device = DeviceTable(embedded.values)
+        if device is not None:
+            on_device = device.bind(self.table, len(detections), cameras)
         grey = moved = None
         if frame is not None and self.config.camera_motion:
             grey = preprocess(to_numpy(frame, "frame"), detections.boxes)
             moved = None if history.grey is None else camera_motion(history.grey, grey)
-        values, norms, host_norms = (None, None, None) if embedded is None else embedded[:3]
+        gallery = self.gallery if width or self.table.feature_dim else None
         step = self.table.prepare(
-            detections.boxes,
-            detections.scores,
-            detections.classes,
-            values,
-            norms,
-            host_norms,
-            None if device is None else device.bind(self.table, len(detections.boxes), cameras),
+            detections,
+            gallery is not None,
+            embedded.values,
+            embedded.name,
+            embedded.norms,
+            embedded.host_norms,
+            on_device,
             moved,
             1.0 if moved is None else zoom(moved),
         )
-        gallery = self.gallery if self.table.feature_dim or width else None
         history = History(size, grey, device)
-        return Frame(detections, self.table, step, device, history, gallery, model, width)
+        return Frame(self.table, step, device, history, gallery, embedded.model, width)
 
     def commit(self, frame: Frame) -> Tracks:
         """Update the tracks by a frame that is associated: the last phase of a step.
@@ -221,10 +224,8 @@ class Tracker:
         if frame.gallery is not None:
             with frame.gallery.lock:
                 assign_ids(frame, frame.gallery)
-        ids, at = self.table.commit(frame.step, frame.history)
-        boxes, scores, classes = frame.detections
-        evidence = Evidence(self.config, frame.step)
-        return Tracks(ids, boxes[at], scores[at], classes[at], at, evidence)
+        found = self.table.commit(frame.step, frame.history)
+        return Tracks(*found, Evidence(self.config, frame.step))
 
     def reset(self) -> None:
         """Forget all tracks, for another video.

@@ -11,7 +11,7 @@ from sslmot.tracking.explain import Evidence, Explanation
 from sslmot.types import Boxes
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class Tracks:
     """The confirmed tracks that have a detection in a frame, ordered by detection.
 

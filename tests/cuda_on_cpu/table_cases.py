@@ -24,12 +24,14 @@ def _no_history():
 class Frame:
     """What a camera sees."""
 
-    def __init__(self, boxes, scores, classes, embeddings=None):
-        self.boxes, self.scores, self.classes = boxes, scores, classes
-        self.embeddings, self.affine = embeddings, None
+    def __init__(self, boxes, scores, classes):
+        rows = np.column_stack([boxes, scores, classes]).astype(np.float64)
+        self.detections, refused = _core.read_detections(rows)
+        assert refused < 0
+        self.embeddings = self.affine = None
 
     def __len__(self):
-        return len(self.boxes)
+        return len(self.detections)
 
 
 def film(rng, frames, people, extent, silent=(), dim=DIM):
@@ -51,6 +53,12 @@ def film(rng, frames, people, extent, silent=(), dim=DIM):
             frame.embeddings = np.float32((looks[seen] + noise) * rng.uniform(0.1, 9))
             frame.embeddings[rng.random(len(seen)) < 0.1] = 0
         yield frame
+
+
+def on_device(embeddings, norms=None):
+    """The arguments of prepare for embeddings on the device."""
+    norms = np.linalg.norm(embeddings, axis=1) if norms is None else norms
+    return Array(embeddings), "embeddings", Array(norms), norms
 
 
 class Features:
@@ -94,19 +102,14 @@ class Camera:
 
     def prepare(self, frame, spare=0):
         """The steps of both."""
-        self.frame, given = frame, (frame.boxes, frame.scores, frame.classes)
-        here = there = (None, None, None)
+        self.frame, there = frame, ()
         if frame.embeddings is not None:
-            norms = np.linalg.norm(frame.embeddings, axis=1)
-            here, there = (
-                (frame.embeddings, norms, norms),
-                (Array(frame.embeddings), Array(norms), norms),
-            )
+            there = on_device(frame.embeddings)
             self.features = self.features or Features(frame.embeddings.shape[1])
         device = self.features and self.features.bind(self.there, len(frame), spare)
         self.steps = (
-            self.here.prepare(*given, *here, affine=frame.affine),
-            self.there.prepare(*given, *there, device, affine=frame.affine),
+            self.here.prepare(frame.detections, True, frame.embeddings, affine=frame.affine),
+            self.there.prepare(frame.detections, True, *there, device=device, affine=frame.affine),
         )
         return self.steps
 
@@ -116,8 +119,6 @@ class Camera:
         same_rounds(here.rounds(), there.rounds())
         np.testing.assert_array_equal(here.match, there.match)
         self.rounds.extend((stage, len(pairs[1])) for stage, *_, pairs in here.rounds())
-        for table, step in ((self.here, here), (self.there, there)):
-            table.reidentify(step, True)
         n = len(here.features)
         if n:
             got = self.features.scratch.numpy()[:n] if self.features else np.zeros((n, 1))
@@ -161,8 +162,8 @@ class Camera:
 
     def step(self, frame):
         here, there = self.prepare(frame)
-        _core.associate_steps([self.here], [here])
-        _core.associate_steps([self.there], [there])
+        _core.associate_steps([here])
+        _core.associate_steps([there])
         return self.finish()
 
 
@@ -217,9 +218,9 @@ class TestTable:
         for frames in zip(*films, strict=True):
             for camera, frame in zip(cameras, frames, strict=True):
                 here, _ = camera.prepare(frame, spare=50_000)
-                _core.associate_steps([camera.here], [here])
+                _core.associate_steps([here])
             history()
-            _core.associate_steps([c.there for c in cameras], [c.steps[1] for c in cameras])
+            _core.associate_steps([c.steps[1] for c in cameras])
             done, first = kinds(), ["wait", "wait", "copy there", "cosine_kernel", "copy back"]
             if len(cameras[0].there) and len(cameras[1].there):
                 compared += 1
@@ -235,8 +236,8 @@ class TestTable:
         for frames in zip(*films, strict=True):
             for camera, frame in zip(cameras, frames, strict=True):
                 here, _ = camera.prepare(frame)
-                _core.associate_steps([camera.here], [here])
-            _core.associate_steps([c.there for c in cameras], [c.steps[1] for c in cameras])
+                _core.associate_steps([here])
+            _core.associate_steps([c.steps[1] for c in cameras])
             for camera in cameras:
                 camera.finish()
 
@@ -247,22 +248,20 @@ class TestTable:
         camera.step(frames[0])
         f, device = frames[1], Features().bind(camera.there, 0)
         with pytest.raises(ValueError, match="device: expected room for all tracks"):
-            camera.there.prepare(f.boxes, f.scores, f.classes, device=device)
+            camera.there.prepare(f.detections, device=device)
         nan = np.full_like(frames[1].embeddings, np.nan)
         norms = np.ones(len(nan), np.float32)
         device = camera.features.bind(camera.there, len(f))
-        there = Array(nan), Array(norms), norms
-        step = camera.there.prepare(f.boxes, f.scores, f.classes, *there, device)
+        step = camera.there.prepare(f.detections, True, *on_device(nan, norms), device)
         with pytest.raises(ValueError, match="column"):
-            _core.associate_steps([camera.there], [step])
+            _core.associate_steps([step])
         with pytest.raises(ValueError, match="embeddings: expected an array where"):
-            camera.there.prepare(f.boxes, f.scores, f.classes, nan, norms, norms, device)
+            camera.there.prepare(f.detections, embeddings=nan, device=device)
         device = camera.features.bind(camera.there, len(f), spare=16 - camera.features.size)
-        here = np.linalg.norm(f.embeddings, axis=1)
-        there = Array(f.embeddings), Array(here), here
-        high = np.ones_like(f.scores)  # one round alone compares features
-        step = camera.there.prepare(f.boxes, high, f.classes, *there, device)
+        d = f.detections
+        high = Frame(d.boxes, np.ones(len(f)), d.classes)  # one round alone compares features
+        step = camera.there.prepare(high.detections, True, *on_device(f.embeddings), device)
         with pytest.raises(ValueError, match="buffers of a comparison: too small"):
-            _core.associate_steps([camera.there], [step])
+            _core.associate_steps([step])
         for frame in frames[1:]:
             camera.step(frame)

@@ -317,9 +317,10 @@ def read_detections(rng: Generator) -> None:
     arguments = {"rows": rows}
     same = not spoil(rng, arguments)
     with asking(arguments):
-        found, scores, classes, refused = _core.read_detections(**arguments)
+        found, refused = _core.read_detections(**arguments)
         if not same:
             return
+        assert len(found) == len(rows)
         with np.errstate(invalid="ignore"):
             well = (np.abs(rows) <= 1e9).all(axis=1)
             narrow = rows[:, :4].astype(np.float32)
@@ -329,9 +330,9 @@ def read_detections(rng: Generator) -> None:
                 well &= np.round(rows[:, 5]) == rows[:, 5]
         assert refused == (-1 if well.all() else int((~well).nonzero()[0][0]))
         if refused < 0:
-            np.testing.assert_array_equal(found, narrow)
-            assert width < 5 or (scores == rows[:, 4].astype(np.float32)).all()
-            assert width < 6 or (classes == rows[:, 5]).all()
+            np.testing.assert_array_equal(found.boxes, narrow)
+            assert width < 5 or (found.scores == rows[:, 4].astype(np.float32)).all()
+            assert width < 6 or (found.classes == rows[:, 5]).all()
 
 
 def misses(rng: Generator, t: int) -> np.ndarray:
@@ -512,16 +513,16 @@ def frame_of_table(rng: Generator, dim: int) -> Arguments:
     """Draw the arguments of prepare: few positions and features, so that tracks match again."""
     n = size(rng, 17)
     corner = 100.0 * rng.integers(0, 8, (n, 2)) + rng.uniform(-5, 5, (n, 2))
+    boxes = np.hstack([corner, np.add(corner, (40, 90))])
+    rows = np.column_stack([boxes, rng.random(n), rng.integers(0, 2, n)])
     arguments: Arguments = {
-        "boxes": np.hstack([corner, np.add(corner, (40, 90))]).astype(np.float32),
-        "scores": rng.random(n).astype(np.float32),
-        "classes": rng.integers(0, 2, n).astype(np.int32),
+        "detections": _core.read_detections(rows)[0],
+        "gallery": chance(rng, 0.5),
     }
     if chance(rng, 0.8):
         embeddings = np.eye(dim, dtype=np.float32)[rng.integers(0, dim, n)]
         embeddings *= rng.choice([0.0, 1.0, 3.0, 3.0], (n, 1)).astype(np.float32)
-        norms = np.linalg.norm(embeddings, axis=1)
-        arguments |= {"embeddings": embeddings, "norms": norms, "norms_here": norms.copy()}
+        arguments["embeddings"] = embeddings
     if chance(rng, 0.3):
         scale = float(rng.uniform(0.9, 1.1))
         affine = scale * np.eye(2, 3) + rng.normal(0, 2, (2, 3)) * [0, 0, 1]
@@ -551,8 +552,7 @@ def track_table(rng: Generator) -> None:
                 table.read_features(np.array(wrong))
         step, late = table.prepare(**arguments), table.prepare(**arguments)
         for each in (step, late):
-            _core.associate_steps([table], [each])
-            table.reidentify(each, chance(rng, 0.5))
+            _core.associate_steps([each])
         for new_tracks in (False, True):
             count = len(table.without_id(step, new_tracks))
             for wrong in (np.zeros(count + 1, np.int64), np.zeros(count, np.float32)):
@@ -562,10 +562,10 @@ def track_table(rng: Generator) -> None:
             for each in (late, step):
                 known = np.zeros(len(table.without_id(each, new_tracks)), np.int64)
                 table.assign_ids(each, new_tracks, known, first_id)
-        is_matching(step.match, len(table), len(arguments["boxes"]))
+        is_matching(step.match, len(table), len(arguments["detections"]))
         assert step.predicted.shape == (len(table), 4)
         assert kept(table) == before
-        ids, columns = table.commit(step, None)
+        ids, *_, columns = table.commit(step, None)
         assert (np.diff(columns) > 0).all()
         assert len(np.unique(ids)) == len(ids)
         assert ((ids > 0) & (ids < table.next_id)).all()

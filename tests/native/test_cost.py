@@ -99,7 +99,7 @@ def oracle(track, detection, track_boxes, boxes, max_distance, classes, shift):
 
 
 @pytest.mark.parametrize("d", [1, 8, 127, 256, 2048])
-@pytest.mark.parametrize("size", [0, 1, 31, 32, 33, 100])
+@pytest.mark.parametrize("size", [0, 1, 24, 31, 32, 33, 100])
 def test_against_loops(device, size, d):
     rng = np.random.default_rng([size, d])
     t, n = size, size + 2 if size % 2 else size  # square and not

@@ -10,6 +10,7 @@ from scipy.optimize import linear_sum_assignment
 
 from sslmot import Tracker, TrackerConfig
 from sslmot._core import _testing
+from sslmot.inputs import read_detections
 from sslmot.tracking.config import MEASUREMENT_NOISE, SIZE_NOISE, VALUE_NOISE, VELOCITY_NOISE
 from sslmot.tracking.gallery import Gallery
 from sslmot.tracking.state import features_of
@@ -54,8 +55,8 @@ class Before:
     def __init__(self, tracker, dets, features):
         c, table = tracker.config, tracker.table
         self.tracks, self.clip, self.impostors = table.tracks, table.clip, table.impostors
-        boxes, scores, classes = dets[:, :4].copy(), dets[:, 4].copy(), dets[:, 5].astype(np.int32)
-        self.boxes = table.prepare(boxes, scores, classes).predicted
+        boxes = dets[:, :4].copy()
+        self.boxes = table.prepare(read_detections(dets)).predicted
         self.looks = None
         if features is not None:
             self.looks = np.zeros((len(table), features.shape[1]))

@@ -7,6 +7,7 @@ from scipy.optimize import linear_sum_assignment
 
 from sslmot import Tracker, TrackerConfig, _core
 from sslmot._core import _testing
+from sslmot.inputs import read_detections
 from sslmot.tracking import state
 from sslmot.tracking.features import DeviceTable, measure
 
@@ -28,6 +29,13 @@ def on(device, array):
     return torch.from_numpy(array).to(device)
 
 
+def norms_of(features, name="embeddings"):
+    """Norms beside features, in host memory or on CUDA."""
+    if isinstance(features, np.ndarray):
+        return _core.row_norms(features, name)
+    return measure(features, name)[0]
+
+
 def unit(x):
     return x / np.linalg.norm(x)
 
@@ -41,11 +49,11 @@ class Table:
         self._device = device
 
     def store(self, rows, features, columns, deltas):
-        there = measure(on(self._device, features))
+        there = on(self._device, features)
         numbers = (on(self._device, x) for x in (rows, columns, deltas))
         rows, columns, deltas = numbers
         _testing.ema_update(
-            *(self.values, self.norms, rows, there.values, there.norms, columns, deltas),
+            *(self.values, self.norms, rows, there, norms_of(there), columns, deltas),
             stream=stream_of(self._device),
         )
 
@@ -74,7 +82,7 @@ def frame_of(pairs, max_distance, table, rows, embeddings):
     boxes, classes, seen, seen_classes = pairs
     return (
         *(boxes, np.full(len(boxes), max_distance, np.float32), seen, _core.PairParams(**SETTINGS)),
-        *(table.values, table.norms, rows, *measure(embeddings)[:2], classes, seen_classes),
+        *(table.values, table.norms, rows, embeddings, norms_of(embeddings), classes, seen_classes),
         np.full(len(boxes), SETTINGS["min_affinity"], np.float32),
     )
 
@@ -247,18 +255,16 @@ def test_torch_waits_for_nothing(device):
     tracker, film = Tracker(), list(walk(np.random.default_rng(0), 4))
     table = DeviceTable(on(device, film[0][1]))
     for i, (boxes, features) in enumerate(film):
-        described = measure(on(device, features))
-        detections = boxes[:, :4].copy(), boxes[:, 4].copy(), np.zeros(len(boxes), np.int32)
-        native = tracker.table
+        there = on(device, features)
+        detections, native = read_detections(boxes[:, :5]), tracker.table
         torch.cuda.set_sync_debug_mode("error" if i > 1 else "default")
         try:
             bound = table.bind(native, len(boxes))
         finally:
             torch.cuda.set_sync_debug_mode("default")
-        step = native.prepare(*detections, *described[:3], bound)
-        _core.associate_steps([native], [step])
-        native.reidentify(step, False)
-        ids, _ = native.commit(step, None)
+        step = native.prepare(detections, False, there, "embeddings", *measure(there), bound)
+        _core.associate_steps([step])
+        ids, *_ = native.commit(step, None)
     assert len(ids) == 30
 
 
@@ -387,18 +393,18 @@ def test_rows_that_are_not_finite_are_named(device, bad):
     embeddings = np.ones((3, 4), np.float32)
     embeddings[1, 2] = bad
     with pytest.raises(ValueError, match=r"features of X: .* row 1"):
-        measure(on(device, embeddings), "features of X")
+        norms_of(on(device, embeddings), "features of X")
 
 
-def test_features_are_measure(device):
+def test_norms_on_cuda_are_those_in_host_memory(device):
+    if device == "cpu":
+        pytest.skip("one copy of the norms")
     embeddings = np.random.default_rng(0).normal(size=(9, 33)).astype(np.float32)
     embeddings[4] = 0
-    values, norms, norms_here, _ = measure(on(device, embeddings))
+    norms, norms_here = measure(on(device, embeddings))
     expected = np.linalg.norm(embeddings.astype(np.float64), axis=1)
     np.testing.assert_allclose(norms_here, expected, rtol=1e-6)
-    for x in (values, norms):
-        assert isinstance(x, np.ndarray) == (device == "cpu")
-    np.testing.assert_array_equal(norms if device == "cpu" else norms.cpu().numpy(), norms_here)
+    np.testing.assert_array_equal(norms.cpu().numpy(), norms_here)
 
 
 def test_slots_are_never_in_two_hands(device):

@@ -71,7 +71,7 @@ class Device:
 
 
 def test_cameras_on_one_device_are_compared_in_one_call(monkeypatch):
-    rng, calls = np.random.default_rng(0), []
+    rng, calls, scenes = np.random.default_rng(0), [], []
     group, alone = TrackerGroup([Tracker() for _ in range(4)]), [Tracker() for _ in range(4)]
     people = (1, 2, 3, 2)
     dets = [[PERSON + 200 * k for k in range(n)] for n in people]
@@ -80,11 +80,12 @@ def test_cameras_on_one_device_are_compared_in_one_call(monkeypatch):
     def prepared(*arguments, **more):
         scene = prepare(*arguments, **more)
         scene.device = None if scene.width is None else Device()
+        scenes.append(scene.step)
         return scene
 
-    def counted(tables, steps):
-        calls.append([[t.table for t in group.trackers].index(table) for table in tables])
-        native(tables, steps)
+    def counted(steps):
+        calls.append([scenes.index(step) for step in steps])
+        native(steps)
 
     for _ in range(3):
         given = [np.eye(8)[:n] + rng.normal(0, 0.1, (n, 8)) for n in people]
@@ -94,7 +95,7 @@ def test_cameras_on_one_device_are_compared_in_one_call(monkeypatch):
             patch.setattr(_core, "associate_steps", counted)
             found = group.step(None, dets, embeddings=given)
         assert calls == [[3], [0, 1, 2]]
-        calls.clear()
+        calls.clear(), scenes.clear()
         for tracker, boxes, z, tracks in zip(alone, dets, given, found, strict=True):
             same(tracks, tracker.step(None, boxes, embeddings=z))
     assert [len(tracks.ids) for tracks in found] == [*people]
@@ -113,11 +114,17 @@ def test_tables_in_one_call_are_matched_as_each_alone(seed):
             same(other.commit(scene), tracker.step(None, boxes, embeddings=z))
 
 
-def test_as_many_steps_as_tables():
+def test_steps_that_are_not_to_be_associated():
     tracker = Tracker()
     scene = tracker.prepare(None, [PERSON], None)
-    with pytest.raises(ValueError, match="steps: expected one of each table"):
-        _core.associate_steps([tracker.table, Tracker().table], [scene.step])
+    with pytest.raises(ValueError, match="steps: expected steps, each once"):
+        _core.associate_steps([scene.step, scene.step])
+    associate([scene])
+    with pytest.raises(RuntimeError, match="step: expected one to associate, got one after"):
+        associate([scene])
+    tracker.commit(scene)
+    with pytest.raises(RuntimeError, match="step: expected one before commit, got one after"):
+        associate([scene])
 
 
 class Together(ColorHistogram):

@@ -130,7 +130,7 @@ def test_after_an_interrupt_tracking_goes_on(case):
     # Once taken in, it is so whatever comes.
     assert taken_in == sorted(taken_in)
     assert set(taken_in) == {False, True}
-    assert len(taken_in) > 50
+    assert len(taken_in) > 30
 
 
 @pytest.mark.parametrize(("strangers", "capacity"), [(0, 4), (4, 4), (16, 99)])

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from sslmot import Tracker, TrackerConfig, _core
 from sslmot._core import _testing
+from sslmot.inputs import read_detections
 from sslmot.tracking.config import MEASUREMENT_NOISE, SIZE_NOISE, VALUE_NOISE, VELOCITY_NOISE
 
 
@@ -234,8 +235,7 @@ def film(config, *frames):
 
 def prepare(tracker):
     """A frame in which there is nothing."""
-    nothing = np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int32)
-    return tracker.table.prepare(*nothing)
+    return tracker.table.prepare(read_detections([]))
 
 
 def copied(tracks):

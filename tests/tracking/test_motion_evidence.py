@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sslmot import Tracker, TrackerConfig
+from sslmot.inputs import read_detections
 from sslmot.tracking.config import MEASUREMENT_NOISE, SIZE_NOISE, VALUE_NOISE, VELOCITY_NOISE
 
 NOISE = VALUE_NOISE, VELOCITY_NOISE, SIZE_NOISE, MEASUREMENT_NOISE
@@ -24,8 +25,7 @@ def walkers(rng, frames, people, jitter):
 
 def predicted(tracker):
     """The boxes (T, 4) where tracks are expected in the next frame."""
-    nothing = np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int32)
-    return tracker.table.prepare(*nothing).predicted
+    return tracker.table.prepare(read_detections([])).predicted
 
 
 @settings(max_examples=15, deadline=None)
