@@ -59,8 +59,6 @@ CHANGES: dict[str, dict[str, object]] = {
     "occluded features update": {"max_occlusion": 1.0},
     "max_age 30": {"max_age": 30},
     "no Kalman filter": {"motion": "none"},
-    "score_noise 0": {"score_noise": 0.0},
-    "reupdate": {"reupdate": True},
     "shape_weight 0": {"shape_weight": 0.0},
     "shape_weight .3": {"shape_weight": 0.3},
 }

@@ -403,7 +403,7 @@ void bind_track_table(py::module_& m) {
                          float ema, float max_occlusion, float high_score, float new_track_max_iou,
                          float instant_confirm_score, int64_t min_hits, int64_t max_age,
                          int64_t tentative_max_age, int64_t reid_max_age, double reid_false_alarms,
-                         bool kalman, const MotionNoise& noise, bool reupdate) {
+                         bool kalman, const MotionNoise& noise) {
                  return TrackSettings{by_both,
                                       by_motion,
                                       by_appearance,
@@ -423,8 +423,7 @@ void bind_track_table(py::module_& m) {
                                       reid_max_age,
                                       reid_false_alarms,
                                       kalman,
-                                      noise,
-                                      reupdate};
+                                      noise};
              }),
              py::kw_only(), py::arg("by_both"), py::arg("by_motion"), py::arg("by_appearance"),
              py::arg("min_affinity"), py::arg("lost_affinity"), py::arg("appearance_max_distance"),
@@ -432,7 +431,7 @@ void bind_track_table(py::module_& m) {
              py::arg("max_occlusion"), py::arg("high_score"), py::arg("new_track_max_iou"),
              py::arg("instant_confirm_score"), py::arg("min_hits"), py::arg("max_age"),
              py::arg("tentative_max_age"), py::arg("reid_max_age"), py::arg("reid_false_alarms"),
-             py::arg("kalman"), py::arg("noise"), py::arg("reupdate"));
+             py::arg("kalman"), py::arg("noise"));
 
     py::class_<BoundStep>(m, "Step", "One frame on its way through a TrackTable.")
         .def_property_readonly("match", [](const BoundStep& s) { return to_array(s.match); })

@@ -43,10 +43,10 @@ struct Filter {
         }
     }
 
-    void correct(const Four& seen, float measured_var) {
-        const float square = square_height(value);
+    void correct(const Four& seen, const MotionNoise& noise) {
+        const float measured_var = noise.measurement * noise.measurement * square_height(value);
         for (size_t k = 0; k < 4; ++k) {
-            const float per_total = 1.0F / (var[k] + measured_var * square);
+            const float per_total = 1.0F / (var[k] + measured_var);
             const float gain = var[k] * per_total, velocity_gain = cov[k] * per_total;
             const float error = seen[k] - value[k];
             value[k] += gain * error;
@@ -96,28 +96,19 @@ void predict(const float* state, int64_t tracks, const int64_t* time_since_updat
     }
 }
 
-void observe(float* state, float* last, const int64_t* time_since_update, const Observations& seen,
-             const MotionNoise& noise, bool reupdate) {
+void observe(float* state, const int64_t* time_since_update, const Observations& seen,
+             const MotionNoise& noise) {
     for (int64_t i = 0; i < seen.n; ++i) {
-        const int64_t row = seen.rows[i], column = seen.columns[i];
-        const Four from = centre_of(last + 4 * row), to = centre_of(seen.boxes + 4 * column);
-        const float score = std::clamp(seen.scores[column], 0.0F, 1.0F);
-        const float measured_var =
-            noise.measurement * noise.measurement * (1.0F - noise.by_score * score);
+        const int64_t row = seen.rows[i];
         Filter f;
         std::memcpy(&f, state + 20 * row, sizeof f);
         const int64_t frames = std::min(time_since_update[row], kMostUnseen) + 1;
         for (int64_t t = 1; t <= frames; ++t) {
-            if (t == 2 && !reupdate) f.velocity[2] = f.velocity[3] = 0.0F;
+            if (t == 2) f.velocity[2] = f.velocity[3] = 0.0F;
             f.move(noise);
-            if (t < frames && !reupdate) continue;
-            const float share = static_cast<float>(t) / static_cast<float>(frames);
-            Four there;
-            for (size_t k = 0; k < 4; ++k) there[k] = from[k] + share * (to[k] - from[k]);
-            f.correct(t < frames ? there : to, measured_var);
         }
+        f.correct(centre_of(seen.boxes + 4 * seen.columns[i]), noise);
         std::memcpy(state + 20 * row, &f, sizeof f);
-        std::copy_n(seen.boxes + 4 * column, 4, last + 4 * row);
     }
 }
 

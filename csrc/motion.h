@@ -15,7 +15,6 @@ struct MotionNoise {
     float value, velocity;  // of the process, per frame; `value` of a centre
     float size;             // in place of `value`, of width and height
     float measurement;
-    float by_score;  // share of a detection's variance that a score of 1 removes, in [0, 1)
 };
 
 // Convert (x1, y1, x2, y2) to (cx, cy, w, h), and back.
@@ -35,7 +34,6 @@ void predict(const float* state, int64_t tracks, const int64_t* time_since_updat
 // Detections of tracks: for i in 0..n, track rows[i] has boxes[columns[i]].
 struct Observations {
     const float* boxes;      // (detections, 4) xyxy pixels
-    const float* scores;     // (detections)
     const int64_t* rows;     // (n)
     const int64_t* columns;  // (n)
     int64_t n;
@@ -45,11 +43,8 @@ struct Observations {
 // every frame takes time.
 constexpr int64_t kMostUnseen = 100'000;
 
-// Update states with detections, in place. last: (tracks, 4) xyxy pixels, the last detections,
-// which these replace. With `reupdate`, a track with missed frames is first updated frame by frame
-// along the straight line from the last detection to this one (OC-SORT's observation-centric
-// re-update).
-void observe(float* state, float* last, const int64_t* time_since_update, const Observations& seen,
-             const MotionNoise& noise, bool reupdate);
+// Update states with detections, in place.
+void observe(float* state, const int64_t* time_since_update, const Observations& seen,
+             const MotionNoise& noise);
 
 }  // namespace sslmot

@@ -241,11 +241,13 @@ void TrackTable::update_motion(const Step& step, Next& next) const {
     for (size_t i = 0; i < tracks_.size(); ++i)
         if (step.match[i] >= 0)
             rows.push_back(static_cast<int64_t>(i)), columns.push_back(step.match[i]);
+    for (size_t k = 0; k < rows.size(); ++k)
+        std::copy_n(&step.boxes[4 * static_cast<size_t>(columns[k])], 4,
+                    &next.boxes[4 * static_cast<size_t>(rows[k])]);
     if (settings_.kalman) {
-        observe(next.state.data(), next.boxes.data(), tracks_.time_since_update.data(),
-                {step.boxes.data(), step.scores.data(), rows.data(), columns.data(),
-                 static_cast<int64_t>(rows.size())},
-                settings_.noise, settings_.reupdate);
+        observe(next.state.data(), tracks_.time_since_update.data(),
+                {step.boxes.data(), rows.data(), columns.data(), static_cast<int64_t>(rows.size())},
+                settings_.noise);
         return;
     }
     const float gain = static_cast<float>(1.0 - static_cast<double>(settings_.ema));
@@ -257,7 +259,6 @@ void TrackTable::update_motion(const Step& step, Next& next) const {
             float& value = next.state[4 * i + c];
             value = value + gain * (to[c] - value);
         }
-        std::copy_n(&step.boxes[4 * j], 4, &next.boxes[4 * i]);
     }
 }
 

@@ -38,7 +38,6 @@ struct TrackSettings {
     double reid_false_alarms;
     bool kalman;  // false: a box stays in place, and moves 1 - ema of the way to each match
     MotionNoise noise;
-    bool reupdate;
 };
 
 // One row per track, oldest first.

@@ -60,21 +60,11 @@ def objective(cost, match, max_cost):
     return sum(max_cost if j < 0 else float(cost[i, j]) for i, j in enumerate(match))
 
 
-def kalman(
-    boxes,
-    value_noise,
-    velocity_noise,
-    size_noise,
-    measurement_noise,
-    first_velocity,
-    scores=None,
-    by_score=0,
-):
+def kalman(boxes, value_noise, velocity_noise, size_noise, measurement_noise, first_velocity):
     """Run a constant-velocity Kalman filter of one track, with full matrices.
 
     Args:
         boxes: A list of (cx, cy, w, h), or None for frames without a detection.
-        scores: Scores of the boxes. A score reduces the measured variance by ``by_score`` times it.
 
     Returns:
         The predicted box of each frame, before its update.
@@ -87,7 +77,7 @@ def kalman(
     see = np.eye(4, 8)
     predicted = [x[:4].copy()]
     lost = False
-    for t, z in enumerate(boxes[1:], 1):
+    for z in boxes[1:]:
         if lost:
             x[6:] = 0
         deviations = [value_noise] * 2 + [size_noise] * 2 + [velocity_noise] * 4
@@ -101,8 +91,6 @@ def kalman(
         if z is None:
             continue
         measured = (measurement_noise * x[3]) ** 2
-        if scores is not None:
-            measured *= 1 - by_score * min(max(scores[t], 0), 1)
         innovation = see @ cov @ see.T + np.eye(4) * measured
         gain = cov @ see.T @ np.linalg.inv(innovation)
         x = x + gain @ (np.asarray(z, np.float64) - see @ x)
@@ -167,14 +155,3 @@ def learned_scale(likelihood, boxes, expected, new_density):
     posterior = likelihood - 100 * np.log(candidates) ** 2 / 2
     weights = np.exp(posterior - posterior.max())
     return likelihood, np.exp((weights * np.log(candidates)).sum() / weights.sum())
-
-
-def filled(boxes):
-    """Fill the missing boxes of a track by linear interpolation between two boxes."""
-    boxes = list(boxes)
-    seen = [t for t, box in enumerate(boxes) if box is not None]
-    for a, b in itertools.pairwise(seen):
-        for t in range(a + 1, b):
-            share = (t - a) / (b - a)
-            boxes[t] = (1 - share) * np.float64(boxes[a]) + share * np.float64(boxes[b])
-    return boxes

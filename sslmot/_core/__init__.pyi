@@ -87,9 +87,7 @@ class PairParams:
 class MotionNoise:
     """Noise of the Kalman filter, as shares of a box's height."""
 
-    def __init__(
-        self, *, value: float, velocity: float, size: float, measurement: float, by_score: float
-    ) -> None:
+    def __init__(self, *, value: float, velocity: float, size: float, measurement: float) -> None:
         """Take the settings as given; they are not checked.
 
         Args:
@@ -97,7 +95,6 @@ class MotionNoise:
             velocity: Standard deviation of the process, of its velocity, per frame.
             size: Standard deviation of the process, of width and height, per frame.
             measurement: Standard deviation of a detection.
-            by_score: Share of a detection's variance that a score of 1 removes, in [0, 1).
         """
 
 def cuda_device_count() -> int:
@@ -194,7 +191,6 @@ class TrackSettings:
         reid_false_alarms: float,
         kalman: bool,
         noise: MotionNoise,
-        reupdate: bool,
     ) -> None:
         """Take the settings as given.
 
@@ -219,7 +215,6 @@ class TrackSettings:
             reid_false_alarms: Likewise.
             kalman: Whether a Kalman filter predicts; else boxes stay in place.
             noise: Of the Kalman filter.
-            reupdate: Likewise.
         """
 
 class Step:

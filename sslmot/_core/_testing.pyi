@@ -178,27 +178,21 @@ def predict(state: Floats, time_since_update: Int64s) -> Floats:
 
 def observe(
     state: Floats,
-    last: Floats,
     time_since_update: Int64s,
     rows: Int64s,
     boxes: Floats,
     columns: Int64s,
-    scores: Floats,
     noise: MotionNoise,
-    reupdate: bool,
 ) -> None:
     """Update the Kalman filter with detections: track ``rows[i]`` has box ``columns[i]``.
 
     Args:
         state: (T, 5, 4), updated in place.
-        last: (T, 4), the last boxes; updated in place.
         time_since_update: As for predict.
         rows: (n,).
         boxes: (N, 4).
         columns: (n,).
-        scores: (N,). The variance of a detection falls with its score.
         noise: Settings of the filter.
-        reupdate: Lead a missed track along the line from its last box.
     """
 
 def ema_update(

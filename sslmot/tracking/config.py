@@ -17,7 +17,7 @@ Motion = Literal["kalman", "none"]
 VALUE_NOISE = 0.1
 VELOCITY_NOISE = 0.0125
 SIZE_NOISE = 0.05
-MEASUREMENT_NOISE = 0.05
+MEASUREMENT_NOISE = 0.04
 
 # Where motion alone decides without the Kalman filter, no pair farther apart matches (eq. 7).
 STILL_MAX_DISTANCE = 1.0
@@ -81,10 +81,6 @@ class TrackerConfig(Settings):
             detection is more likely the track's than chance or something new; how sure predictions
             are, and how often something new appears, is learned while tracking. "none" stays where
             the track was; by motion alone it matches by the distance, up to 1.
-        score_noise: Share of a measured box's variance that a score of 1 takes away (NSA Kalman
-            filter); below 1.
-        reupdate: Replay the filter along the line from the last detection when a lost track is
-            matched again (OC-SORT's observation-centric re-update).
         camera_motion: Move tracks with the camera, whose motion is estimated from the frames.
     """
 
@@ -110,8 +106,6 @@ class TrackerConfig(Settings):
     reid_false_alarms: float = setting(0.05, 1e-6, 1e6, infinite=True)
     reid_max_speed: float = setting(0.1, 0, 1e6)
     motion: Motion = "kalman"
-    score_noise: float = setting(0.5, 0, 0.99)
-    reupdate: bool = False
     camera_motion: bool = True
 
     @classmethod
@@ -147,8 +141,6 @@ class TrackerConfig(Settings):
             reid_false_alarms=math.inf,
             reid_max_speed=0.0,
             motion="none",
-            score_noise=0.0,
-            reupdate=False,
             camera_motion=False,
         )
         changes = {"lost_affinity": changes.get("min_affinity", paper.min_affinity), **changes}
@@ -203,7 +195,5 @@ def native_settings(c: TrackerConfig) -> _core.TrackSettings:
             velocity=VELOCITY_NOISE,
             size=SIZE_NOISE,
             measurement=MEASUREMENT_NOISE,
-            by_score=c.score_noise,
         ),
-        reupdate=c.reupdate,
     )

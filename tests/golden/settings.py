@@ -43,10 +43,8 @@ CONFIGS: dict[str, dict[str, object]] = {
     "no walk": {"reid_max_speed": 0.0, "max_age": 3},
     "no motion": {"motion": "none"},
     "no motion, delta": {"motion": "none", "ema": 0.3},
-    "score_noise": {"score_noise": 0.9, "tentative_max_age": 8},
     "any false alarms": {"reid_false_alarms": math.inf, "max_age": 4},
     "false alarms": {"reid_false_alarms": 0.01, "max_age": 4},
-    "reupdate": {"reupdate": True},
     "forgetful": {"min_hits": 0, "max_age": 2, "reid_max_age": 20},
     "returning": {"max_age": 1, "reid_max_speed": 0.3, "lost_affinity": 0.25},
     "returning, memory": {

@@ -45,62 +45,44 @@ def start(boxes):
     return state
 
 
-def noise(by_score=0.0):
+def noise():
     """The tracker's noise."""
     return _core.MotionNoise(
         value=VALUE_NOISE,
         velocity=VELOCITY_NOISE,
         size=SIZE_NOISE,
         measurement=MEASUREMENT_NOISE,
-        by_score=by_score,
     )
 
 
-def expected(boxes, scores=None, by_score=0.0):
+def expected(boxes):
     """The filter in full matrices: what it predicts for each frame, (cx, cy, w, h)."""
     deviations = (VALUE_NOISE, VELOCITY_NOISE, SIZE_NOISE, MEASUREMENT_NOISE, FIRST_VELOCITY)
-    return reference.kalman(boxes, *deviations, scores, by_score)
+    return reference.kalman(boxes, *deviations)
 
 
 class Film:
     """Tracks of the native filter; what is between their detections is its own business."""
 
-    def __init__(self, boxes, by_score=0.0, reupdate=False):
-        self.last, self.noise, self.reupdate = (
-            to_corners(np.float32(boxes)),
-            noise(by_score),
-            reupdate,
-        )
-        self.state, self.misses = start(self.last), np.zeros(len(boxes), np.int64)
+    def __init__(self, boxes):
+        self.state = start(to_corners(np.float32(boxes)))
+        self.misses = np.zeros(len(boxes), np.int64)
 
     def predict(self):
         return to_centre(_testing.predict(self.state, self.misses))
 
-    def step(self, boxes, scores=None, rng=None):
+    def step(self, boxes, rng=None):
         """One frame: the box of each track, or None; with ``rng`` among others, in any order."""
         rows = np.array([i for i, box in enumerate(boxes) if box is not None], np.int64)
         seen = np.float32([boxes[i] for i in rows]).reshape(-1, 4)
-        scores = np.float32(np.ones(len(rows)) if scores is None else np.array(scores)[rows])
         columns = np.arange(len(rows))
         if rng is not None:
             columns = rng.permutation(len(rows) + 3)[: len(rows)]
             order = rng.permutation(len(rows))
-            rows, columns, seen, scores = rows[order], columns[order], seen[order], scores[order]
+            rows, columns, seen = rows[order], columns[order], seen[order]
         detections = np.full((len(rows) + 3, 4), 7e8, np.float32)
-        their_scores = np.full(len(rows) + 3, 0.5, np.float32)
-        detections[columns], their_scores[columns] = to_corners(seen), scores
-        _testing.observe(
-            self.state,
-            self.last,
-            self.misses,
-            rows,
-            detections,
-            columns,
-            their_scores,
-            self.noise,
-            self.reupdate,
-        )
-        np.testing.assert_array_equal(self.last[rows], detections[columns])
+        detections[columns] = to_corners(seen)
+        _testing.observe(self.state, self.misses, rows, detections, columns, noise())
         self.misses += 1
         self.misses[rows] = 0
 
@@ -117,37 +99,8 @@ def test_kalman_filter_is_the_textbook_one(seed, tracks, missed):
         film.step([w[t] for w in walks], rng=rng)
 
 
-@settings(max_examples=20, deadline=None)
-@given(seed=st.integers(0, 10**6), by_score=st.floats(0, 0.99), reupdate=st.booleans())
-def test_scores_and_lines_across_gaps(seed, by_score, reupdate):
-    """What is measured surely counts more; who comes back is taken there on a straight line."""
-    rng, frames = np.random.default_rng(seed), 14
-    boxes, scores = walk(rng, frames, 0.5), rng.uniform(-0.5, 1.5, frames)
-    film = Film([boxes[0]], by_score, reupdate)
-    for t in range(1, frames):
-        past, sure = boxes[:t], list(scores[:t])
-        if reupdate:
-            past = reference.filled(past)
-            for k in reversed(range(t - 1)):  # a line is as sure as where it leads
-                sure[k] = sure[k + 1] if boxes[k] is None else sure[k]
-        predicted = expected([*past, None], [*sure, 0], by_score)[t]
-        np.testing.assert_allclose(film.predict()[0], predicted, rtol=2e-3, atol=2e-2)
-        film.step(boxes[t : t + 1], scores[t : t + 1], rng)
-
-
-def test_a_surer_detection_is_believed_more():
-    def after(score, by_score):
-        film = Film([[100, 200, 40, 100]], by_score)
-        film.step([[120, 200, 40, 100]], [score])
-        return film.state[0, 0, 0]
-
-    assert after(0, 0.9) == after(1, 0) == after(0.5, 0) == after(-3, 0.9)
-    assert after(0, 0.9) < after(0.5, 0.9) < after(1, 0.9) == after(7, 0.9) < 120
-
-
-@pytest.mark.parametrize("reupdate", [False, True])
-def test_a_steady_walker_is_predicted_through_a_gap(reupdate):
-    film = Film([[100, 200, 40, 100]], reupdate=reupdate)
+def test_a_steady_walker_is_predicted_through_a_gap():
+    film = Film([[100, 200, 40, 100]])
     for t in range(1, 40):
         film.step([[100 + 5 * t, 200, 40, 100]])
     for _ in range(9):
@@ -176,28 +129,24 @@ def test_sizes_never_collapse():
     assert (film.predict()[0, 2:] > 20).all()
 
 
-@pytest.mark.parametrize("reupdate", [False, True])
-def test_a_flat_box_is_a_box(reupdate):
-    film = Film([[10, 20, 0, 0]] * 2, 0.99, reupdate)
+def test_a_flat_box_is_a_box():
+    film = Film([[10, 20, 0, 0]] * 2)
     for t in range(12):
         film.step([[10 + t, 20, 0, 0], None if t % 4 else [10, 20, 30, 0]])
         assert np.isfinite(film.state).all()
         assert np.isfinite(film.predict()).all()
 
 
-@pytest.mark.parametrize(("by_score", "reupdate"), [(0.0, False), (0.5, True)])
-def test_unmatched_tracks_and_detections_stay_as_they_are(by_score, reupdate):
-    last = np.float32([[10, 20, 30, 60]] * 3)
-    state, misses = start(last), np.array([0, 2, 1])
+def test_unmatched_tracks_and_detections_stay_as_they_are():
+    state, misses = start(np.float32([[10, 20, 30, 60]] * 3)), np.array([0, 2, 1])
     rows, columns = np.array([1]), np.array([2])
-    boxes, scores = np.float32([[1e6, 0, 1e6, 9]] * 2 + [[14, 20, 36, 70]]), np.ones(3, np.float32)
-    given = [array.copy() for array in (misses, rows, boxes, columns, scores)]
+    boxes = np.float32([[1e6, 0, 1e6, 9]] * 2 + [[14, 20, 36, 70]])
+    given = [array.copy() for array in (misses, rows, boxes, columns)]
     before = state.copy()
-    _testing.observe(state, last, misses, rows, boxes, columns, scores, noise(by_score), reupdate)
+    _testing.observe(state, misses, rows, boxes, columns, noise())
     np.testing.assert_array_equal(state[[0, 2]], before[[0, 2]])
     assert (state[1, 0] != before[1, 0]).all()
-    np.testing.assert_array_equal(last[[0, 2]], [[10, 20, 30, 60]] * 2)
-    for array, copy in zip((misses, rows, boxes, columns, scores), given, strict=True):
+    for array, copy in zip((misses, rows, boxes, columns), given, strict=True):
         np.testing.assert_array_equal(array, copy)
 
 
@@ -213,7 +162,6 @@ LOOKS = {
 }
 SETTINGS = [
     TrackerConfig(**LOOKS),
-    TrackerConfig(**LOOKS, score_noise=0.5, reupdate=True),
     TrackerConfig(**LOOKS, motion="none", ema=0.25),
 ]
 
@@ -249,32 +197,20 @@ def assert_same(tracks, others):
 
 
 @settings(max_examples=30, deadline=None)
-@given(
-    seed=st.integers(0, 10**6),
-    tracks=st.integers(1, 4),
-    by_score=st.floats(0, 0.99),
-    reupdate=st.booleans(),
-)
-def test_a_tracker_keeps_the_state_of_the_filter(seed, tracks, by_score, reupdate):
+@given(seed=st.integers(0, 10**6), tracks=st.integers(1, 4))
+def test_a_tracker_keeps_the_state_of_the_filter(seed, tracks):
     """New tracks, those that are seen and those that are not."""
     rng = np.random.default_rng(seed)
-    walks, scores = [walk(rng, 12) for _ in range(tracks)], rng.uniform(0.7, 1, (12, tracks))
-    config = TrackerConfig(**LOOKS, score_noise=by_score, reupdate=reupdate)
-    frames = [
-        [
-            None if w[t] is None else (*w[t], score)
-            for w, score in zip(walks, scores[t], strict=True)
-        ]
-        for t in range(12)
-    ]
-    own = Film([w[0] for w in walks], by_score, reupdate)
+    walks = [walk(rng, 12) for _ in range(tracks)]
+    own = Film([w[0] for w in walks])
     for t in range(1, 12):
-        own.step([w[t] for w in walks], scores[t])
-    tracker = film(config, *frames)
+        own.step([w[t] for w in walks])
+    tracker = film(TrackerConfig(**LOOKS), *([w[t] for w in walks] for t in range(12)))
     kept = tracker.table.tracks
     np.testing.assert_array_equal(kept["classes"], range(tracks))
     np.testing.assert_array_equal(kept["time_since_update"], own.misses)
-    np.testing.assert_array_equal(kept["boxes"], own.last)
+    last = [[box for box in w if box is not None][-1] for w in walks]
+    np.testing.assert_array_equal(kept["boxes"], to_corners(np.float32(last)))
     np.testing.assert_allclose(kept["state"].reshape(-1, 5, 4), own.state, rtol=1e-4, atol=1e-3)
     predicted = _testing.predict(own.state, own.misses)
     np.testing.assert_allclose(prepare(tracker).predicted, predicted, rtol=1e-4, atol=1e-2)
@@ -310,7 +246,7 @@ def test_tracks_without_a_detection_keep_their_state(config):
 
 
 def test_stationary_moves_part_of_the_way():
-    config = SETTINGS[2]
+    config = SETTINGS[1]
 
     def predicted(*frames):
         return to_centre(prepare(film(config, *frames)).predicted)
@@ -344,14 +280,11 @@ def arguments():
     """Of two tracks and three detections."""
     return {
         "state": np.ones((2, 5, 4), np.float32),
-        "last": np.ones((2, 4), np.float32),
         "time_since_update": np.zeros(2, np.int64),
         "rows": np.array([1, 0]),
         "boxes": np.ones((3, 4), np.float32),
         "columns": np.array([2, 0]),
-        "scores": np.ones(3, np.float32),
-        "noise": _core.MotionNoise(value=0.1, velocity=0.01, size=0.1, measurement=0.1, by_score=0),
-        "reupdate": False,
+        "noise": noise(),
     }
 
 
@@ -398,8 +331,6 @@ def test_predict_checks_its_arguments(change, message):
     [
         *BAD_STATES,
         ({"state": read_only(np.ones((2, 5, 4), np.float32))}, "state: expected a writable array"),
-        ({"last": np.ones((3, 4), np.float32)}, r"last: expected float32 \(2, 4\), got .*\(3, 4\)"),
-        ({"last": np.ones((2, 4))}, r"last: expected float32 \(2, 4\), got float64"),
         ({"rows": np.array([1, 2])}, "rows: expected 0 to 1, got 2 at 1"),
         ({"rows": np.array([-1, 0])}, "rows: expected 0 to 1, got -1 at 0"),
         ({"rows": np.array([[1, 0]])}, r"rows: expected int64 \(any,\), got int64 \(1, 2\)"),
@@ -411,9 +342,6 @@ def test_predict_checks_its_arguments(change, message):
         ({"columns": np.array([0.0, 1.0])}, r"columns: expected int64 \(2,\), got float64"),
         ({"boxes": np.ones((3, 5), np.float32)}, r"boxes: expected float32 \(any, 4\)"),
         ({"boxes": np.ones((3, 4))}, r"boxes: expected float32 \(any, 4\), got float64"),
-        ({"boxes": np.ones((2, 4), np.float32)}, r"scores: expected float32 \(2,\), got .*\(3,\)"),
-        ({"scores": np.ones((3, 1), np.float32)}, r"scores: expected float32 \(3,\)"),
-        ({"scores": np.ones(3)}, r"scores: expected float32 \(3,\), got float64"),
     ],
 )
 def test_observe_checks_its_arguments(change, message):
@@ -433,13 +361,12 @@ def test_the_largest_number_of_misses_is_predicted():
     np.testing.assert_allclose(boxes[0], np.full(4, 2.0**63), rtol=1e-6)
 
 
-@pytest.mark.parametrize("reupdate", [False, True])
 @pytest.mark.parametrize("frames", [10**9, 2**63 - 1])
-def test_gaps_beyond_a_limit_are_taken_as_the_limit(frames, reupdate):
+def test_gaps_beyond_a_limit_are_taken_as_the_limit(frames):
     """Work does not grow with a number that the caller writes."""
     states = []
     for count in (100_000, frames):
-        given = arguments() | {"time_since_update": np.array([count, 0]), "reupdate": reupdate}
+        given = arguments() | {"time_since_update": np.array([count, 0])}
         _testing.observe(**given)
         states.append(given["state"])
     np.testing.assert_array_equal(*states)
