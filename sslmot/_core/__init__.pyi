@@ -91,9 +91,9 @@ class MotionNoise:
         """Take the settings as given; they are not checked.
 
         Args:
-            value: Standard deviation of the process, of a centre, per frame.
-            velocity: Standard deviation of the process, of its velocity, per frame.
-            size: Standard deviation of the process, of width and height, per frame.
+            value: Standard deviation of what a centre drifts in a second.
+            velocity: Standard deviation of what its velocity, per second, changes in a second.
+            size: Standard deviation of width and height between two detections.
             measurement: Standard deviation of a detection.
         """
 
@@ -185,9 +185,9 @@ class TrackSettings:
         new_track_max_iou: float,
         instant_confirm_score: float,
         min_hits: int,
-        max_age: int,
-        tentative_max_age: int,
-        reid_max_age: int,
+        max_age: float,
+        tentative_max_age: float,
+        reid_max_age: float,
         reid_false_alarms: float,
         kalman: bool,
         noise: MotionNoise,
@@ -297,6 +297,8 @@ class TrackTable:
         device: DeviceFeatures | None = None,
         affine: Floats | None = None,
         zoom: float = 1.0,
+        elapsed: float = 1 / 30,
+        pause: bool = False,
     ) -> Step:
         """Predict the tracks into a frame.
 
@@ -311,7 +313,11 @@ class TrackTable:
                 memory.
             affine: (2, 3), maps pixels of the frame before to this frame; None for a still camera.
             zoom: Factor of lengths in ``affine``.
+            elapsed: Seconds since the step before, above 0.
+            pause: Whether that is too long to predict: no track is matched.
         """
+    def predict(self, elapsed: float) -> Floats:
+        """Predict the boxes (T, 4) of the tracks, some seconds after the last step."""
     def reidentify(self, step: Step, gallery: bool) -> None:
         """Find the tracks that become confirmed, and re-identify lost tracks among them.
 
@@ -378,8 +384,9 @@ class TrackTable:
     def tracks(self) -> dict[str, npt.NDArray[Any]]:
         """Copies of the columns of the tentative and confirmed tracks, oldest first.
 
-        ``ids`` (0 for tentative), ``hits``, ``time_since_update``, ``feature_updates``, ``slots``
-        (T,) int64; ``classes`` (T,) int32; ``boxes`` (T, 4), ``state`` (T, 20 or 4) float32.
+        ``ids`` (0 for tentative), ``hits``, ``feature_updates``, ``slots`` (T,) int64;
+        ``time_since_update`` (T,) float64, seconds from the last detection to the last frame;
+        ``classes`` (T,) int32; ``boxes`` (T, 4), ``state`` (T, 20 or 4) float32.
         """
     @property
     def lost(self) -> dict[str, npt.NDArray[Any]]:
@@ -405,7 +412,9 @@ class TrackTable:
         """
     @property
     def context(self) -> Any:
-        """As committed, or None."""
+        """As committed or set, or None."""
+    @context.setter
+    def context(self, context: Any) -> None: ...
     def __len__(self) -> int:
         """Return the number of tentative and confirmed tracks."""
 
