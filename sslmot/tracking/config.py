@@ -16,7 +16,7 @@ Motion = Literal["kalman", "none"]
 # second, what its velocity changes in a second, how sizes differ between detections, and the noise
 # of a detection.
 VALUE_NOISE = 0.55
-VELOCITY_NOISE = 1.0
+VELOCITY_NOISE = 0.7
 SIZE_NOISE = 0.05
 MEASUREMENT_NOISE = 0.04
 

@@ -71,10 +71,10 @@ class TrackerGroup:
             The tracks of each video.
 
         Raises:
-            ValueError: The number of frames, detections, timestamps or embeddings is not that of the videos, an
-                argument is not as :meth:`Tracker.step` expects it, or trackers that share a gallery
-                have features of different encoders or widths. The video is named; nothing has
-                changed in any.
+            ValueError: The number of frames, detections, timestamps or embeddings is not that of
+                the videos, an argument is not as :meth:`Tracker.step` expects it, or trackers that
+                share a gallery have features of different encoders or widths. The video is named;
+                nothing has changed in any.
         """
         n = len(self)
         frames = [None] * n if frames is None else frames

@@ -312,7 +312,8 @@ class Tracker:
     def state_dict(self) -> dict[str, npt.NDArray[Any]]:
         """Return all that is kept of the video, as named arrays: a copy.
 
-        A tracker of the same settings, frame rate, extractor and gallery that loads it continues bit for bit.
+        A tracker of the same settings, frame rate, extractor and gallery that loads it continues
+        bit for bit.
 
         Raises:
             RuntimeError: Another thread is in a step of this tracker.
