@@ -42,7 +42,7 @@ class NumpyTracker:
         out = np.zeros(len(boxes), int)
         out[columns] = self.ids[rows]
 
-        alive = self.misses <= c.max_age
+        alive = self.misses <= 30 * c.max_age
         started = np.setdiff1d(np.arange(len(boxes)), columns)
         zeros = np.zeros(len(started), int)
         self.boxes = np.concatenate([self.boxes[alive], boxes[started]])

@@ -57,10 +57,8 @@ CHANGES: dict[str, dict[str, object]] = {
     "no low-score round": {"high_score": -float("inf")},
     "new tracks at any overlap": {"new_track_max_iou": 1.0},
     "occluded features update": {"max_occlusion": 1.0},
-    "max_age 30": {"max_age": 30},
+    "max_age 1": {"max_age": 1.0},
     "no Kalman filter": {"motion": "none"},
-    "score_noise 0": {"score_noise": 0.0},
-    "reupdate": {"reupdate": True},
     "shape_weight 0": {"shape_weight": 0.0},
     "shape_weight .3": {"shape_weight": 0.3},
 }

@@ -63,8 +63,8 @@ def plain(patience):
 
 
 OURS = (
-    Method("sslmot", ours(), TrackerConfig().max_age, features="given"),
-    Method("sslmot, motion alone", ours(), TrackerConfig().max_age),
+    Method("sslmot", ours(), round(30 * TrackerConfig().max_age), features="given"),
+    Method("sslmot, motion alone", ours(), round(30 * TrackerConfig().max_age)),
     Method("sslmot, paper's preset", ours(TrackerConfig.paper()), 0, features="given"),
     Method("paper's preset in NumPy + SciPy", plain, 0, features="given"),
 )

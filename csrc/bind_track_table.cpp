@@ -123,8 +123,8 @@ std::unique_ptr<BoundDevice> device_features(const py::object& values_, const py
 std::unique_ptr<BoundStep> prepare(const py::object& table_, const Detections& detections,
                                    bool gallery, const py::object& embeddings_, const char* name,
                                    const py::object& norms_, const py::object& norms_here_,
-                                   const py::object& device_, const py::object& affine_,
-                                   float zoom) {
+                                   const py::object& device_, const py::object& affine_, float zoom,
+                                   double elapsed, bool pause) {
     const auto& table = table_.cast<const BoundTable&>();
     auto step = std::make_unique<BoundStep>();
     step->table = &table, step->table_ = table_, step->gallery = gallery;
@@ -163,6 +163,7 @@ std::unique_ptr<BoundStep> prepare(const py::object& table_, const Detections& d
         const auto* a = affine.data<const float>();
         step->camera = CameraMotion{{{a[0], a[1]}, {a[3], a[4]}}, {a[2], a[5]}, zoom};
     }
+    step->elapsed = elapsed, step->pause = pause;
     const py::gil_scoped_release release;
     table.prepare(*step);
     return step;
@@ -236,7 +237,7 @@ py::tuple just_lost(const BoundTable& table, const BoundStep& step) {
     for (size_t i = 0; i < tracks.size(); ++i) {
         const int64_t id = tracks.ids[i];
         const bool ended = step.ended.count(id) > 0;
-        if (step.match[i] < 0 && tracks.time_since_update[i] == 0 && id > 0 && !ended)
+        if (step.match[i] < 0 && tracks.time_since_update[i] <= 0.0 && id > 0 && !ended)
             ids.push_back(id), slots.push_back(tracks.slots[i]);
     }
     return py::make_tuple(to_array(ids), to_array(slots));
@@ -282,7 +283,7 @@ TrackColumns columns_from(const py::dict& d, size_t numbers, bool lost) {
     TrackColumns c;
     c.ids = column<int64_t>(d, "ids", "int64", n);
     c.hits = column<int64_t>(d, "hits", "int64", n);
-    c.time_since_update = column<int64_t>(d, "time_since_update", "int64", n);
+    c.time_since_update = column<double>(d, "time_since_update", "float64", n);
     c.feature_updates = column<int64_t>(d, "feature_updates", "int64", n);
     c.classes = column<int32_t>(d, "classes", "int32", n);
     c.boxes = column<float>(d, "boxes", "float32", n, 4);
@@ -297,7 +298,11 @@ TrackColumns columns_from(const py::dict& d, size_t numbers, bool lost) {
                                       std::to_string(value));
     };
     expect("ids", c.ids, lost ? 1 : 0, kLargestId), expect("hits", c.hits, 0, most);
-    expect("time_since_update", c.time_since_update, lost ? 1 : 0, most);
+    for (const double seconds : c.time_since_update)
+        if (!(seconds < 1e18) || !(lost ? seconds > 0.0 : seconds >= 0.0))
+            throw py::value_error(std::string("time_since_update: expected ") +
+                                  (lost ? "seconds above 0" : "0 or more seconds") + ", got " +
+                                  std::to_string(seconds));
     expect("feature_updates", c.feature_updates, 0, most);
     for (const auto& [name, values] : {std::pair{"boxes", &c.boxes}, std::pair{"state", &c.state}})
         for (const float value : *values)
@@ -437,9 +442,9 @@ void bind_track_table(py::module_& m) {
                          const PairParams& by_appearance, float min_affinity, float lost_affinity,
                          float appearance_max_distance, double reid_max_speed, bool motion_fallback,
                          float ema, float max_occlusion, float high_score, float new_track_max_iou,
-                         float instant_confirm_score, int64_t min_hits, int64_t max_age,
-                         int64_t tentative_max_age, int64_t reid_max_age, double reid_false_alarms,
-                         bool kalman, const MotionNoise& noise, bool reupdate) {
+                         float instant_confirm_score, int64_t min_hits, double max_age,
+                         double tentative_max_age, double reid_max_age, double reid_false_alarms,
+                         bool kalman, const MotionNoise& noise) {
                  return TrackSettings{by_both,
                                       by_motion,
                                       by_appearance,
@@ -459,8 +464,7 @@ void bind_track_table(py::module_& m) {
                                       reid_max_age,
                                       reid_false_alarms,
                                       kalman,
-                                      noise,
-                                      reupdate};
+                                      noise};
              }),
              py::kw_only(), py::arg("by_both"), py::arg("by_motion"), py::arg("by_appearance"),
              py::arg("min_affinity"), py::arg("lost_affinity"), py::arg("appearance_max_distance"),
@@ -468,7 +472,7 @@ void bind_track_table(py::module_& m) {
              py::arg("max_occlusion"), py::arg("high_score"), py::arg("new_track_max_iou"),
              py::arg("instant_confirm_score"), py::arg("min_hits"), py::arg("max_age"),
              py::arg("tentative_max_age"), py::arg("reid_max_age"), py::arg("reid_false_alarms"),
-             py::arg("kalman"), py::arg("noise"), py::arg("reupdate"));
+             py::arg("kalman"), py::arg("noise"));
 
     py::class_<BoundStep>(m, "Step", "One frame on its way through a TrackTable.")
         .def_property_readonly("match", [](const BoundStep& s) { return to_array(s.match); })
@@ -502,7 +506,14 @@ void bind_track_table(py::module_& m) {
         .def("prepare", &prepare, py::arg("detections"), py::arg("gallery") = false,
              py::arg("embeddings") = py::none(), py::arg("name") = "embeddings",
              py::arg("norms") = py::none(), py::arg("norms_here") = py::none(),
-             py::arg("device") = py::none(), py::arg("affine") = py::none(), py::arg("zoom") = 1.0F)
+             py::arg("device") = py::none(), py::arg("affine") = py::none(), py::arg("zoom") = 1.0F,
+             py::arg("elapsed") = 1.0 / 30.0, py::arg("pause") = false)
+        .def(
+            "predict",
+            [](const BoundTable& table, double elapsed) {
+                return to_array(table.predict(elapsed), 4);
+            },
+            py::arg("elapsed"))
         .def("without_id", &rows_without_id, py::arg("step"), py::arg("new_tracks"))
         .def("assign_ids", &assign_ids_from, py::arg("step"), py::arg("new_tracks"),
              py::arg("known"), py::arg("first_id"))
@@ -531,7 +542,9 @@ void bind_track_table(py::module_& m) {
                 return to_array(std::vector<int64_t>(counts.begin(), counts.end()));
             })
         .def_property_readonly("clip", &clip_of)
-        .def_property_readonly("context", [](const BoundTable& t) { return t.context; })
+        .def_property(
+            "context", [](const BoundTable& t) { return t.context; },
+            [](BoundTable& t, const py::object& context) { t.context = context; })
         .def_property_readonly("lost_count", [](const BoundTable& t) { return t.lost().size(); })
         .def("__len__", [](const BoundTable& t) { return t.tracks().size(); });
 

@@ -120,7 +120,7 @@ void Job::learn(Step& step) {
     size_t unlike = 0;
     each_pair([&](size_t i, size_t j, size_t e) {
         if (round.pairs.values[e] < -kSure && of_track[i] == 1 && of_detection[j] == 1 &&
-            expected[i].time_since_update == 0 && clear(i, j))
+            expected[i].returns == 1.0F && clear(i, j))
             step.genuines.push_back(cosines[e]), unlike += !like_some[j];
     });
     if (unlike < kFewestToBlame || 2 * unlike <= step.genuines.size()) return;
@@ -195,7 +195,8 @@ class Cascade {
 
 void Cascade::begin_high_score_round(Job& job) const {
     job.round.cue = step_.has_embeddings() ? Cue::appearance : Cue::motion;
-    job.round.tracks = range(tracks_.size());
+    // After a pause no track is compared.
+    job.round.tracks = range(step_.pause ? 0 : tracks_.size());
     job.round.detections = range(step_.scores.size());
     // All tracks and detections are compared in place. A class that no track has leaves low-score
     // detections out.
@@ -205,7 +206,7 @@ void Cascade::begin_high_score_round(Job& job) const {
             if (step_.low_score[j]) job.classes[j] = kNoClass;
     }
     job.comparison.tracks = {step_.predicted.data(), tracks_.classes.data(),
-                             static_cast<int64_t>(tracks_.size())};
+                             static_cast<int64_t>(job.round.tracks.size())};
     job.comparison.detections = {step_.boxes.data(),
                                  job.classes.empty() ? step_.classes.data() : job.classes.data(),
                                  step_.count()};
@@ -216,7 +217,7 @@ void Cascade::begin_high_score_round(Job& job) const {
 // they explain the detections better then, by more than the two numbers of a motion cost (BIC). By
 // motion alone; a frame with features is matched without.
 void Cascade::follow_camera(Job& job) {
-    if (!job.by_evidence || job.by_appearance()) return;
+    if (!job.by_evidence || job.by_appearance() || step_.pause) return;
     const Innovations near = innovations(job.round.match);
     // Steady people make the learned scale small, and a camera may still jerk: then few match.
     const bool far = job.clip.scale < 1.0 && 2 * near.dx.size() < near.tracks;
@@ -246,7 +247,7 @@ Innovations Cascade::innovations(const std::vector<int32_t>& match) const {
     all.rows.reserve(most), all.dx.reserve(most), all.dy.reserve(most);
     for (size_t i = 0; i < tracks_.size(); i += every) {
         // A track's velocity is known from its second detection on.
-        if (tracks_.time_since_update[i] > 0 || tracks_.hits[i] == 0) continue;
+        if (tracks_.time_since_update[i] > 0.0 || tracks_.hits[i] == 0) continue;
         ++all.tracks;
         if (match[i] < 0) continue;
         all.rows.push_back(i);
@@ -274,10 +275,11 @@ void Cascade::move_tracks(float dx, float dy) {
     const float shift[2] = {dx, dy};
     for (size_t i = 0; i < tracks_.size(); ++i) {
         // The camera goes on like this: velocities change too, from this frame on.
-        const auto before = static_cast<float>(tracks_.time_since_update[i]);
+        const auto missed = static_cast<float>(tracks_.time_since_update[i] / step_.elapsed);
+        const auto per_second = static_cast<float>(1.0 / step_.elapsed);
         for (size_t k = 0; k < 2; ++k) {
-            step_.state[20 * i + k] -= before * shift[k];
-            step_.state[20 * i + 4 + k] += shift[k];
+            step_.state[20 * i + k] -= missed * shift[k];
+            step_.state[20 * i + 4 + k] += per_second * shift[k];
             step_.predicted[4 * i + k] += shift[k], step_.predicted[4 * i + k + 2] += shift[k];
         }
     }
@@ -285,6 +287,7 @@ void Cascade::move_tracks(float dx, float dy) {
 
 void Cascade::end_high_score_round(Job& job) {
     step_.match = job.round.match;
+    step_.match.resize(tracks_.size(), -1);
     step_.rounds.push_back(std::move(job.round));
     unmatched_.assign(step_.scores.size(), 1);
     for (const int32_t j : step_.match)
@@ -292,8 +295,9 @@ void Cascade::end_high_score_round(Job& job) {
 }
 
 void Cascade::later_rounds() {
+    if (step_.pause) return;
     for (size_t i = 0; i < tracks_.size(); ++i)
-        if (step_.match[i] < 0 && tracks_.time_since_update[i] == 0)
+        if (step_.match[i] < 0 && tracks_.time_since_update[i] <= 0.0)
             recent_.push_back(static_cast<int64_t>(i));
     if (recent_.empty() || !any(unmatched_)) return;
     motion_rounds(false);
@@ -369,7 +373,7 @@ void Cascade::set_costs(Job& job, bool whole_frame) const {
     if (!by_appearance) return;
     job.min_affinity.reserve(count);
     for (const int64_t row : round.tracks)
-        job.min_affinity.push_back(tracks_.time_since_update[static_cast<size_t>(row)] > 0
+        job.min_affinity.push_back(tracks_.time_since_update[static_cast<size_t>(row)] > 0.0
                                        ? settings_.lost_affinity
                                        : settings_.min_affinity);
     c.min_affinity = job.min_affinity.data();

@@ -50,13 +50,13 @@ void find_confirmations(const TrackTable& table, Step& step) {
 // The lost tracks, then the tracks that this frame leaves without a detection: the order of age.
 std::vector<LostTrack> lost_tracks(const TrackTable& table, const Step& step) {
     const TrackColumns &lost = table.lost(), &tracks = table.tracks();
-    const int64_t max_age = table.settings().reid_max_age;
+    const double max_age = table.settings().reid_max_age;
     std::vector<LostTrack> found;
     if (table.feature_dim() == 0) return found;
     for (size_t i = 0; i < lost.size(); ++i)
-        if (lost.time_since_update[i] < max_age) found.push_back({&lost, i});
+        if (within(lost.time_since_update[i] + step.elapsed, max_age)) found.push_back({&lost, i});
     for (size_t i = 0; i < tracks.size(); ++i)
-        if (step.match[i] < 0 && tracks.ids[i] > 0 && tracks.time_since_update[i] < max_age)
+        if (step.match[i] < 0 && tracks.ids[i] > 0 && within(step.gaps[i], max_age))
             found.push_back({&tracks, i});
     return found;
 }
@@ -121,9 +121,9 @@ Matching match_lost(const TrackTable& table, const Step& step, const std::vector
         boxes.insert(boxes.end(), &from.boxes[4 * i], &from.boxes[4 * i] + 4);
         if (step.camera) move_box(*step.camera, &boxes[boxes.size() - 4]);
         classes.push_back(from.classes[i]), slots.push_back(from.slots[i]);
-        const auto frames = static_cast<double>(from.time_since_update[i] + 1);
+        const double gap = from.time_since_update[i] + step.elapsed;
         max_distance.push_back(static_cast<float>(static_cast<double>(s.appearance_max_distance) +
-                                                  s.reid_max_speed * frames));
+                                                  s.reid_max_speed * gap));
     }
     for (size_t k = range.begin; k < range.end; ++k) {
         const Confirmation& confirmation = step.confirmations[k];

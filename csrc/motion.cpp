@@ -10,8 +10,10 @@ namespace {
 
 using Four = std::array<float, 4>;  // cx, cy, w, h
 
-// Standard deviation of a new track's velocity, in box heights per frame.
-constexpr float kFirstVelocity = 0.12F;
+// Standard deviation of a new track's velocity, in box heights per second.
+constexpr float kFirstVelocity = 1.8F;
+// A size changes for this many seconds after a detection: longer, its velocity says nothing.
+constexpr double kGrowth = 1.0 / 30.0;
 
 Four centre_of(const float* xyxy) {
     Four box;
@@ -24,40 +26,34 @@ float square_height(const Four& value) {
     return value[3] * value[3] + 1e-12F;
 }
 
-// A size at most halves in a frame, so that it stays positive.
-float next_size(float size, float velocity) { return std::max(size + velocity, 0.5F * size); }
+// The seconds that the centres and the sizes of a box move in a gap.
+std::array<float, 4> moving(double gap) {
+    const auto centre = static_cast<float>(std::min(gap, kLongestGap));
+    const auto size = static_cast<float>(std::min(gap, kGrowth));
+    return {centre, centre, size, size};
+}
 
-// A row of the state.
-struct Filter {
-    Four value, velocity, var, cov, velocity_var;
+Four extrapolate(const float* value, const float* velocity, const std::array<float, 4>& seconds) {
+    Four moved;
+    for (size_t k = 0; k < 4; ++k) moved[k] = value[k] + seconds[k] * velocity[k];
+    // A size at most halves, so that it stays positive.
+    for (size_t k = 2; k < 4; ++k) moved[k] = std::max(moved[k], 0.5F * value[k]);
+    return moved;
+}
 
-    void move(const MotionNoise& noise) {
-        const float square = square_height(value);
-        for (size_t k = 0; k < 4; ++k) {
-            value[k] = k < 2 ? value[k] + velocity[k] : next_size(value[k], velocity[k]);
-            var[k] += cov[k];
-            cov[k] += velocity_var[k];
-            const float drift = k < 2 ? noise.value : noise.size;
-            var[k] += cov[k] + drift * drift * square;
-            velocity_var[k] += noise.velocity * noise.velocity * square;
-        }
+void correct(MotionState& s, const Four& seen, const MotionNoise& noise) {
+    const float measured_var = noise.measurement * noise.measurement * square_height(s.value);
+    for (size_t k = 0; k < 4; ++k) {
+        const float per_total = 1.0F / (s.var[k] + measured_var);
+        const float gain = s.var[k] * per_total, velocity_gain = s.cov[k] * per_total;
+        const float error = seen[k] - s.value[k];
+        s.value[k] += gain * error;
+        s.velocity[k] += velocity_gain * error;
+        s.velocity_var[k] -= velocity_gain * s.cov[k];
+        s.var[k] *= 1.0F - gain;
+        s.cov[k] *= 1.0F - gain;
     }
-
-    void correct(const Four& seen, float measured_var) {
-        const float square = square_height(value);
-        for (size_t k = 0; k < 4; ++k) {
-            const float per_total = 1.0F / (var[k] + measured_var * square);
-            const float gain = var[k] * per_total, velocity_gain = cov[k] * per_total;
-            const float error = seen[k] - value[k];
-            value[k] += gain * error;
-            velocity[k] += velocity_gain * error;
-            velocity_var[k] -= velocity_gain * cov[k];
-            var[k] *= 1.0F - gain;
-            cov[k] *= 1.0F - gain;
-        }
-    }
-};
-static_assert(sizeof(Filter) == 20 * sizeof(float));
+}
 
 }  // namespace
 
@@ -76,48 +72,45 @@ void to_corners(const float* box, float* xyxy) {
 }
 
 void start(const float* xyxy, const MotionNoise& noise, float* state) {
-    Filter f{};
-    to_centre(xyxy, f.value.data());
-    const float square = f.value[3] * f.value[3], twice = 2.0F * noise.measurement;
-    f.var.fill(twice * twice * square);
-    f.velocity_var.fill(kFirstVelocity * kFirstVelocity * square);
-    std::memcpy(state, &f, sizeof f);
+    MotionState s{};
+    to_centre(xyxy, s.value.data());
+    const float square = s.value[3] * s.value[3], twice = 2.0F * noise.measurement;
+    s.var.fill(twice * twice * square);
+    s.velocity_var.fill(kFirstVelocity * kFirstVelocity * square);
+    std::memcpy(state, &s, sizeof s);
 }
 
-void predict(const float* state, int64_t tracks, const int64_t* time_since_update, float* boxes) {
+MotionState predicted(const float* state, double gap, const MotionNoise& noise) {
+    MotionState s;
+    std::memcpy(&s, state, sizeof s);
+    const float square = square_height(s.value);
+    const float turn = noise.velocity * noise.velocity * square;
+    const std::array<float, 4> seconds = moving(gap);
+    s.value = extrapolate(s.value.data(), s.velocity.data(), seconds);
+    for (size_t k = 0; k < 4; ++k) {
+        const float t = seconds[k];
+        const float drift = k < 2 ? t * noise.value * noise.value : noise.size * noise.size;
+        s.var[k] += t * (2.0F * s.cov[k] + t * (s.velocity_var[k] + t * turn / 3.0F));
+        s.var[k] += drift * square;
+        s.cov[k] += t * (s.velocity_var[k] + 0.5F * t * turn);
+        s.velocity_var[k] += t * turn;
+    }
+    return s;
+}
+
+void predict(const float* state, int64_t tracks, const double* gaps, float* boxes) {
     for (int64_t i = 0; i < tracks; ++i) {
-        const float *value = state + 20 * i, *velocity = value + 4;
-        const auto frames = static_cast<float>(static_cast<double>(time_since_update[i]) + 1.0);
-        const float cx = value[0] + frames * velocity[0], cy = value[1] + frames * velocity[1];
-        const float w = next_size(value[2], velocity[2]), h = next_size(value[3], velocity[3]);
-        float* box = boxes + 4 * i;
-        box[0] = cx - 0.5F * w, box[1] = cy - 0.5F * h;
-        box[2] = cx + 0.5F * w, box[3] = cy + 0.5F * h;
+        const float* value = state + 20 * i;
+        to_corners(extrapolate(value, value + 4, moving(gaps[i])).data(), boxes + 4 * i);
     }
 }
 
-void observe(float* state, float* last, const int64_t* time_since_update, const Observations& seen,
-             const MotionNoise& noise, bool reupdate) {
+void observe(float* state, const double* gaps, const Observations& seen, const MotionNoise& noise) {
     for (int64_t i = 0; i < seen.n; ++i) {
-        const int64_t row = seen.rows[i], column = seen.columns[i];
-        const Four from = centre_of(last + 4 * row), to = centre_of(seen.boxes + 4 * column);
-        const float score = std::clamp(seen.scores[column], 0.0F, 1.0F);
-        const float measured_var =
-            noise.measurement * noise.measurement * (1.0F - noise.by_score * score);
-        Filter f;
-        std::memcpy(&f, state + 20 * row, sizeof f);
-        const int64_t frames = std::min(time_since_update[row], kMostUnseen) + 1;
-        for (int64_t t = 1; t <= frames; ++t) {
-            if (t == 2 && !reupdate) f.velocity[2] = f.velocity[3] = 0.0F;
-            f.move(noise);
-            if (t < frames && !reupdate) continue;
-            const float share = static_cast<float>(t) / static_cast<float>(frames);
-            Four there;
-            for (size_t k = 0; k < 4; ++k) there[k] = from[k] + share * (to[k] - from[k]);
-            f.correct(t < frames ? there : to, measured_var);
-        }
-        std::memcpy(state + 20 * row, &f, sizeof f);
-        std::copy_n(seen.boxes + 4 * column, 4, last + 4 * row);
+        const int64_t row = seen.rows[i];
+        MotionState s = predicted(state + 20 * row, gaps[row], noise);
+        correct(s, centre_of(seen.boxes + 4 * seen.columns[i]), noise);
+        std::memcpy(state + 20 * row, &s, sizeof s);
     }
 }
 

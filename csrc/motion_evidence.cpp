@@ -10,8 +10,8 @@ namespace sslmot {
 
 namespace {
 
-constexpr double kDetected = 0.8;          // chance that a tracked object is detected in a frame
-constexpr float kReturning = 1.0F / 3.0F;  // share of lost tracks that come back
+constexpr double kDetected = 0.8;         // chance that a tracked object is detected in a frame
+constexpr double kReturning = 1.0 / 3.0;  // share of lost tracks that come back
 // Density at 0 of t with 4 degrees of freedom in 4 dimensions for unit variances: 6 / (4 pi)^2.
 constexpr float kPeak = 0.0379954F;
 constexpr double kSmallestScale = 0.0625;  // candidates: this, and doubled
@@ -55,24 +55,16 @@ float spread(const Squares& d, float per_square_scale) {
 
 }  // namespace
 
-ExpectedDetection::ExpectedDetection(const float* state, const float* predicted, int64_t unseen,
-                                     const MotionNoise& noise)
-    : value(centre_of(predicted)), time_since_update(unseen) {
-    const float *var_then = state + 8, *cov = state + 12, *velocity_var = state + 16;
+ExpectedDetection::ExpectedDetection(const float* state, const float* box, double gap,
+                                     double elapsed, const MotionNoise& noise)
+    : value(centre_of(box)),
+      returns(gap > elapsed ? static_cast<float>(kReturning * elapsed / gap) : 1.0F) {
     const float square_height = state[3] * state[3] + 1e-12F;
-    const float n = static_cast<float>(std::min(unseen, kMostUnseen)) + 1.0F;
-    // n frames of the filter's prediction at once. A size changes in the first frame only.
-    const float measured = noise.measurement * noise.measurement;
-    const float moved = n * noise.value * noise.value;
-    const float turned =
-        noise.velocity * noise.velocity * (n - 1.0F) * n * (2.0F * n - 1.0F) / 6.0F;
-    const float of_centre = (moved + turned + measured) * square_height;
-    const float of_size = (n * noise.size * noise.size + measured) * square_height;
+    const MotionState then = predicted(state, gap, noise);
+    const float measured_var = noise.measurement * noise.measurement * square_height;
     float product = 1.0F;
     for (size_t k = 0; k < 4; ++k) {
-        const float frames = k < 2 ? n : 1.0F;
-        per_var[k] = 1.0F / (var_then[k] + 2.0F * frames * cov[k] +
-                             frames * frames * velocity_var[k] + (k < 2 ? of_centre : of_size));
+        per_var[k] = 1.0F / (then.var[k] + measured_var);
         product *= per_var[k] * square_height;
     }
     peak = kPeak * std::sqrt(product);
@@ -91,10 +83,9 @@ void find_evidence(const std::vector<ExpectedDetection>& tracks, const ClipMotio
     const float wider = std::exp(0.25F * slack);
     for (size_t i = 0; i < tracks.size(); ++i) {
         const ExpectedDetection& track = tracks[i];
-        const auto lost = static_cast<float>(track.time_since_update);
-        const float returns = lost > 0.0F ? kReturning / (1.0F + lost) : 1.0F;
         // Evidence is positive where the spread is less than `even`: within an ellipsoid.
-        const float even = std::sqrt(std::sqrt(track.peak * odds * per_square_scale * returns));
+        const float even =
+            std::sqrt(std::sqrt(track.peak * odds * per_square_scale * track.returns));
         const float most = even * wider;
         if (!(most <= 1.0F)) {
             const float var = 1.0F / std::min(track.per_var[0], track.per_var[1]);

@@ -5,9 +5,10 @@
 // predicted (cx, cy, w, h), with the covariance S that the Kalman filter predicts; its tails are
 // heavy, as people and cameras change their velocity suddenly. The evidence is
 //     log( P p(z | track) r(t) / ((1 - P) new_density) )
-// where P is the chance that a tracked object is detected, and r(t) = 1 / (3 (1 + t)) for a track
-// lost for t frames: one in three comes back, and the longer it is away, the smaller the chance
-// that it does in this very frame. r(0) = 1. A pair whose evidence, with that of its appearance, is
+// where P is the chance that a tracked object is detected in a frame. r(t) = 1 for a track of the
+// frame before. For one that was last seen t frames ago, counted in the seconds since the frame
+// before, r(t) = 1 / (3 t): one in three comes back, and the longer it is away, the smaller the
+// chance that it does in this very frame. A pair whose evidence, with that of its appearance, is
 // not positive is more likely chance, and never matches. Densities are per height of the track, to
 // the fourth power.
 #pragma once
@@ -43,10 +44,11 @@ struct ClipMotion {
 struct ExpectedDetection {
     std::array<float, 4> value, per_var;  // cx, cy, w, h; 1 / their variances, before any scale
     float peak;                           // density at the value, before any scale
-    int64_t time_since_update;
+    float returns;                        // r(t)
 
-    // state: (20), see motion.h. predicted: (4) xyxy pixels.
-    ExpectedDetection(const float* state, const float* predicted, int64_t time_since_update,
+    // state: (20), see motion.h. box: (4) xyxy pixels, where it is predicted. gap, elapsed: seconds
+    // since the track's last detection, and since the frame before.
+    ExpectedDetection(const float* state, const float* box, double gap, double elapsed,
                       const MotionNoise& noise);
 };
 

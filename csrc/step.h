@@ -56,9 +56,12 @@ struct Step : Detections {
     Embeddings embeddings;
     const DeviceFeatures* device = nullptr;  // set where features are on CUDA
     std::optional<CameraMotion> camera;
+    double elapsed = 0.0;  // seconds since the step before, above 0 for one that is associated
+    bool pause = false;    // that is too long to predict: all tracks are lost
 
     // Written by prepare.
     uint64_t version = 0;                 // of the table, unique among all tables
+    std::vector<double> gaps;             // (T) seconds since the last detection of each track
     std::vector<float> state, predicted;  // (T, numbers) moved with the camera; (T, 4) xyxy
     std::vector<uint8_t> low_score;       // (N) the score is below high_score
     std::vector<uint8_t> visible;         // (N) has a feature, and is not occluded

@@ -61,19 +61,35 @@ void TrackTable::expect_current(const Step& step, bool associated) const {
                                           : "step: expected one to associate, got one after");
 }
 
+std::vector<double> TrackTable::gaps_after(double elapsed) const {
+    std::vector<double> gaps = tracks_.time_since_update;
+    for (double& gap : gaps) gap += elapsed;
+    return gaps;
+}
+
+std::vector<float> TrackTable::boxes_of(const std::vector<float>& state,
+                                        const std::vector<double>& gaps) const {
+    std::vector<float> boxes(4 * gaps.size());
+    if (settings_.kalman)
+        sslmot::predict(state.data(), static_cast<int64_t>(gaps.size()), gaps.data(), boxes.data());
+    else
+        for (size_t i = 0; i < gaps.size(); ++i) to_corners(&state[4 * i], &boxes[4 * i]);
+    return boxes;
+}
+
+std::vector<float> TrackTable::predict(double elapsed) const {
+    return boxes_of(tracks_.state, gaps_after(elapsed));
+}
+
 void TrackTable::prepare(Step& step) const {
     const size_t n = step.scores.size(), count = tracks_.size(), numbers = state_numbers();
     step.version = version_;
     step.state = tracks_.state;
+    step.gaps = gaps_after(step.elapsed);
     if (step.camera)
         for (size_t i = 0; i < count; ++i)
             move_state(*step.camera, &step.state[numbers * i], numbers);
-    step.predicted.resize(4 * count);
-    if (settings_.kalman)
-        predict(step.state.data(), static_cast<int64_t>(count), tracks_.time_since_update.data(),
-                step.predicted.data());
-    else
-        for (size_t i = 0; i < count; ++i) to_corners(&step.state[4 * i], &step.predicted[4 * i]);
+    step.predicted = boxes_of(step.state, step.gaps);
 
     step.low_score.resize(n), step.visible.assign(n, 0);
     for (size_t j = 0; j < n; ++j) step.low_score[j] = step.scores[j] < settings_.high_score;
@@ -151,7 +167,7 @@ std::vector<ExpectedDetection> TrackTable::expected(const Step& step,
     all.reserve(rows.size());
     for (const int64_t row : rows) {
         const auto i = static_cast<size_t>(row);
-        all.emplace_back(&step.state[20 * i], &step.predicted[4 * i], tracks_.time_since_update[i],
+        all.emplace_back(&step.state[20 * i], &step.predicted[4 * i], step.gaps[i], step.elapsed,
                          settings_.noise);
     }
     return all;
@@ -163,7 +179,7 @@ ClipMotion TrackTable::learned_clip(const Step& step) const {
     if (!settings_.kalman) return clip;
     // A track's velocity is known from its second detection on.
     const auto known = [&](size_t i) {
-        return step.match[i] >= 0 && tracks_.time_since_update[i] == 0 && tracks_.hits[i] > 0;
+        return step.match[i] >= 0 && tracks_.time_since_update[i] <= 0.0 && tracks_.hits[i] > 0;
     };
     size_t count = 0;
     for (size_t i = 0; i < tracks_.size(); ++i) count += known(i);
@@ -249,11 +265,13 @@ void TrackTable::update_motion(const Step& step, Next& next) const {
     for (size_t i = 0; i < tracks_.size(); ++i)
         if (step.match[i] >= 0)
             rows.push_back(static_cast<int64_t>(i)), columns.push_back(step.match[i]);
+    for (size_t k = 0; k < rows.size(); ++k)
+        std::copy_n(&step.boxes[4 * static_cast<size_t>(columns[k])], 4,
+                    &next.boxes[4 * static_cast<size_t>(rows[k])]);
     if (settings_.kalman) {
-        observe(next.state.data(), next.boxes.data(), tracks_.time_since_update.data(),
-                {step.boxes.data(), step.scores.data(), rows.data(), columns.data(),
-                 static_cast<int64_t>(rows.size())},
-                settings_.noise, settings_.reupdate);
+        observe(next.state.data(), step.gaps.data(),
+                {step.boxes.data(), rows.data(), columns.data(), static_cast<int64_t>(rows.size())},
+                settings_.noise);
         return;
     }
     const float gain = static_cast<float>(1.0 - static_cast<double>(settings_.ema));
@@ -265,33 +283,34 @@ void TrackTable::update_motion(const Step& step, Next& next) const {
             float& value = next.state[4 * i + c];
             value = value + gain * (to[c] - value);
         }
-        std::copy_n(&step.boxes[4 * j], 4, &next.boxes[4 * i]);
     }
 }
 
 void TrackTable::keep_lost_tracks(const Step& step, Next& next) const {
     for (size_t i = 0; i < lost_.size(); ++i) {
         const bool reidentified = step.ended.count(lost_.ids[i]) > 0;
-        if (reidentified || lost_.time_since_update[i] >= settings_.reid_max_age) {
+        const double age = lost_.time_since_update[i] + step.elapsed;
+        if (reidentified || !within(age, settings_.reid_max_age)) {
             next.freed.push_back(lost_.slots[i]);
             continue;
         }
         next.lost.append(lost_, i, state_numbers());
-        ++next.lost.time_since_update.back();
+        next.lost.time_since_update.back() = age;
         if (step.camera) move_box(*step.camera, &next.lost.boxes[next.lost.boxes.size() - 4]);
     }
 }
 
-TrackTable::Fate TrackTable::fate_of(const Step& step, size_t i, int64_t time_since_update) const {
+TrackTable::Fate TrackTable::fate_of(const Step& step, size_t i) const {
     const TrackSettings& s = settings_;
     const bool matched = step.match[i] >= 0, confirmed = step.ids[i] > 0;
     // The id belongs to another track now.
     if (!matched && confirmed && step.ended.count(step.ids[i])) return Fate::expired;
-    if (time_since_update <= (confirmed ? s.max_age : s.tentative_max_age)) return Fate::tracked;
+    if (matched || within(step.gaps[i], confirmed ? s.max_age : s.tentative_max_age))
+        return Fate::tracked;
     // A track with too few hits is not kept: it is likely a false detection.
     const bool kept = confirmed && has_features(step) &&
-                      tracks_.hits[i] + matched >= std::max<int64_t>(s.min_hits, 1) &&
-                      time_since_update <= s.reid_max_age;
+                      tracks_.hits[i] >= std::max<int64_t>(s.min_hits, 1) &&
+                      within(step.gaps[i], s.reid_max_age);
     return kept ? Fate::lost : Fate::expired;
 }
 
@@ -308,15 +327,14 @@ void TrackTable::keep_tracks(const Step& step, Next& next) const {
             next.features.shares.push_back(old_feature_weight(i));
         }
         if (matched) next.id_of[j] = step.ids[i];
-        const int64_t time_since_update = matched ? 0 : tracks_.time_since_update[i] + 1;
-        const Fate fate = fate_of(step, i, time_since_update);
+        const Fate fate = fate_of(step, i);
         if (fate == Fate::expired) {
             next.freed.push_back(tracks_.slots[i]);
             continue;
         }
         TrackColumns& to = fate == Fate::tracked ? next.tracks : next.lost;
         to.append(tracks_, i, numbers);
-        to.ids.back() = step.ids[i], to.time_since_update.back() = time_since_update;
+        to.ids.back() = step.ids[i], to.time_since_update.back() = matched ? 0.0 : step.gaps[i];
         std::copy_n(&next.state[numbers * i], numbers, &to.state[to.state.size() - numbers]);
         std::copy_n(&next.boxes[4 * i], 4, &to.boxes[to.boxes.size() - 4]);
         if (matched) ++to.hits.back(), to.feature_updates.back() += clearly_seen(step, j);
@@ -336,7 +354,7 @@ void TrackTable::start_tracks(const Step& step, Next& next) const {
         settings_.kalman ? start(&step.boxes[4 * j], settings_.noise, state)
                          : to_centre(&step.boxes[4 * j], state);
         TrackColumns& to = next.tracks;
-        to.ids.push_back(id), to.hits.push_back(0), to.time_since_update.push_back(0);
+        to.ids.push_back(id), to.hits.push_back(0), to.time_since_update.push_back(0.0);
         to.feature_updates.push_back(clearly_seen(step, j)), to.slots.push_back(slot);
         to.classes.push_back(step.classes[j]);
         to.boxes.insert(to.boxes.end(), &step.boxes[4 * j], &step.boxes[4 * j] + 4);

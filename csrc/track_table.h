@@ -35,20 +35,24 @@ struct TrackSettings {
     bool motion_fallback;
     float ema;
     float max_occlusion, high_score, new_track_max_iou, instant_confirm_score;
-    int64_t min_hits, max_age, tentative_max_age, reid_max_age;
+    int64_t min_hits;
+    double max_age, tentative_max_age, reid_max_age;
     double reid_false_alarms;
     bool kalman;  // false: a box stays in place, and moves 1 - ema of the way to each match
     MotionNoise noise;
-    bool reupdate;
 };
+
+// Whether an age in seconds is within its limit. Ages are sums of the times between frames, which
+// are rounded.
+inline bool within(double age, double limit) { return age <= limit + 1e-6; }
 
 // One row per track, oldest first.
 struct TrackColumns {
-    std::vector<int64_t> ids;                // 0 while a track is tentative
-    std::vector<int64_t> hits;               // matched detections after the first
-    std::vector<int64_t> time_since_update;  // frames since the last detection
-    std::vector<int64_t> feature_updates;    // detections that updated the feature
-    std::vector<int64_t> slots;              // row of the feature table, fixed for a track's life
+    std::vector<int64_t> ids;               // 0 while a track is tentative
+    std::vector<int64_t> hits;              // matched detections after the first
+    std::vector<double> time_since_update;  // seconds from the last detection to the last frame
+    std::vector<int64_t> feature_updates;   // detections that updated the feature
+    std::vector<int64_t> slots;             // row of the feature table, fixed for a track's life
     std::vector<int32_t> classes;
     std::vector<float> boxes;  // (T, 4) xyxy pixels, of the last detection
     std::vector<float> state;  // (T, numbers) of the motion model
@@ -66,6 +70,8 @@ class TrackTable {
 
     // Predict the tracks into the frame. The inputs of the step are set.
     void prepare(Step& step) const;
+    // Predict boxes (T, 4) xyxy, `elapsed` seconds after the last step.
+    std::vector<float> predict(double elapsed) const;
     // Update, start and expire tracks. Throws std::logic_error for a step of another frame,
     // std::bad_alloc; nothing has changed then.
     Report commit(Step& step);
@@ -117,6 +123,10 @@ class TrackTable {
   private:
     struct Next;  // the table after a step
 
+    std::vector<double> gaps_after(double elapsed) const;
+    std::vector<float> boxes_of(const std::vector<float>& state,
+                                const std::vector<double>& gaps) const;
+
     // The parts of commit. They write to `next` alone.
     std::vector<int64_t> assigned_ids(const Step& step) const;
     ClipMotion learned_clip(const Step& step) const;
@@ -125,7 +135,7 @@ class TrackTable {
     void keep_tracks(const Step& step, Next& next) const;
     void start_tracks(const Step& step, Next& next) const;
     enum class Fate { tracked, lost, expired };
-    Fate fate_of(const Step& step, size_t track, int64_t time_since_update) const;
+    Fate fate_of(const Step& step, size_t track) const;
     void reserve_slots(size_t more, int64_t dim);
 
     TrackSettings settings_;

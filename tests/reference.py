@@ -60,21 +60,40 @@ def objective(cost, match, max_cost):
     return sum(max_cost if j < 0 else float(cost[i, j]) for i, j in enumerate(match))
 
 
+GROWTH = 1 / 30
+"""Seconds after a detection in which a size changes."""
+
+
+def process(gap, value_noise, velocity_noise, size_noise):
+    """The transition of a state (8) and the covariance of its noise, per squared height.
+
+    Args:
+        gap: Seconds since the last detection.
+        value_noise: Standard deviation of what a centre drifts in a second.
+        velocity_noise: Of what a velocity changes in a second.
+        size_noise: Of a size, whatever the gap.
+    """
+    seconds = np.array([gap, gap, min(gap, GROWTH), min(gap, GROWTH)])
+    move, noise = np.eye(8), np.zeros((8, 8))
+    turn = velocity_noise**2
+    drift = [gap * value_noise**2] * 2 + [size_noise**2] * 2
+    for k, t in enumerate(seconds):
+        move[k, k + 4] = t
+        noise[k, k] = drift[k] + turn * t**3 / 3
+        noise[k, k + 4] = noise[k + 4, k] = turn * t**2 / 2
+        noise[k + 4, k + 4] = turn * t
+    return move, noise
+
+
 def kalman(
-    boxes,
-    value_noise,
-    velocity_noise,
-    size_noise,
-    measurement_noise,
-    first_velocity,
-    scores=None,
-    by_score=0,
+    boxes, times, value_noise, velocity_noise, size_noise, measurement_noise, first_velocity
 ):
     """Run a constant-velocity Kalman filter of one track, with full matrices.
 
     Args:
         boxes: A list of (cx, cy, w, h), or None for frames without a detection.
-        scores: Scores of the boxes. A score reduces the measured variance by ``by_score`` times it.
+        times: Of the frames, seconds.
+        first_velocity: Standard deviation of a new track's velocity, heights a second.
 
     Returns:
         The predicted box of each frame, before its update.
@@ -82,58 +101,44 @@ def kalman(
     x = np.concatenate([np.asarray(boxes[0], np.float64), np.zeros(4)])
     h = x[3]
     cov = np.diag([(2 * measurement_noise * h) ** 2] * 4 + [(first_velocity * h) ** 2] * 4)
-    move = np.eye(8)
-    move[:4, 4:] = np.eye(4)
     see = np.eye(4, 8)
-    predicted = [x[:4].copy()]
-    lost = False
-    for t, z in enumerate(boxes[1:], 1):
-        if lost:
-            x[6:] = 0
-        deviations = [value_noise] * 2 + [size_noise] * 2 + [velocity_noise] * 4
-        noise = np.square(np.array(deviations) * x[3])
-        size = x[2:4].copy()
-        x = move @ x
-        x[2:4] = np.maximum(x[2:4], size / 2)
-        cov = move @ cov @ move.T + np.diag(noise)
-        predicted.append(x[:4].copy())
-        lost = z is None
+    predicted, last = [x[:4].copy()], times[0]
+    for z, time in zip(boxes[1:], times[1:], strict=True):
+        move, noise = process(time - last, value_noise, velocity_noise, size_noise)
+        there = move @ x
+        there[2:4] = np.maximum(there[2:4], x[2:4] / 2)
+        predicted.append(there[:4].copy())
         if z is None:
             continue
-        measured = (measurement_noise * x[3]) ** 2
-        if scores is not None:
-            measured *= 1 - by_score * min(max(scores[t], 0), 1)
-        innovation = see @ cov @ see.T + np.eye(4) * measured
+        cov = move @ cov @ move.T + noise * x[3] ** 2
+        innovation = see @ cov @ see.T + np.eye(4) * (measurement_noise * there[3]) ** 2
         gain = cov @ see.T @ np.linalg.inv(innovation)
-        x = x + gain @ (np.asarray(z, np.float64) - see @ x)
+        x = there + gain @ (np.asarray(z, np.float64) - see @ there)
         cov = (np.eye(8) - gain @ see) @ cov
+        last = time
     return np.array(predicted)
 
 
-def expected_detection(state, predicted, missed, noise):
+def expected_detection(state, predicted, gap, noise):
     """What a detection of a track is expected to be, by its state (5, 4) as of its last detection.
 
     Args:
         predicted: The box where the track is expected, xyxy.
-        missed: Frames since then, this one not counted.
+        gap: Seconds since the last detection.
         noise: Of a centre, its velocity, a size and the measurement, see `kalman`.
 
     Returns:
         The mean (cx, cy, w, h), the variances, and the squared height of the last box.
     """
-    value, velocity, size, measurement = noise
+    *of_process, measurement = noise
     value_var, cov, velocity_var = np.array(state[2:], np.float64)
     square = np.float64(state[0][3]) ** 2
-    for frame in range(missed + 1):
-        # A size changes in the first frame only.
-        moves = np.array([1, 1, frame == 0, frame == 0])
-        value_var = value_var + (2 * cov + velocity_var) * moves
-        value_var += np.square([value, value, size, size]) * square
-        cov = cov + velocity_var
-        velocity_var = velocity_var + velocity**2 * square
+    move, more = process(gap, *of_process)
+    whole = np.block([[np.diag(value_var), np.diag(cov)], [np.diag(cov), np.diag(velocity_var)]])
+    var = np.diag(move @ whole @ move.T + more * square)[:4]
     x1, y1, x2, y2 = np.float64(predicted)
     mean = np.array([(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1])
-    return mean, value_var + measurement**2 * square, square
+    return mean, var + measurement**2 * square, square
 
 
 def student(box, mean, var, square, scale):
@@ -146,7 +151,11 @@ def student(box, mean, var, square, scale):
 
 
 def evidence(box, mean, var, square, missed, scale, new_density):
-    """Log of how much likelier a track explains a box than chance does."""
+    """Log of how much likelier a track explains a box than chance does.
+
+    Args:
+        missed: Frames without a detection before this one.
+    """
     returns = 1 if missed == 0 else 1 / (3 * (1 + missed))
     track = 0.8 * returns * student(box, mean, var, square, scale)
     return np.log(track) - np.log(0.2 * new_density)
@@ -193,14 +202,3 @@ def learned_scale(likelihood, boxes, expected, new_density):
     posterior = likelihood - 100 * np.log(candidates) ** 2 / 2
     weights = np.exp(posterior - posterior.max())
     return likelihood, np.exp((weights * np.log(candidates)).sum() / weights.sum())
-
-
-def filled(boxes):
-    """Fill the missing boxes of a track by linear interpolation between two boxes."""
-    boxes = list(boxes)
-    seen = [t for t, box in enumerate(boxes) if box is not None]
-    for a, b in itertools.pairwise(seen):
-        for t in range(a + 1, b):
-            share = (t - a) / (b - a)
-            boxes[t] = (1 - share) * np.float64(boxes[a]) + share * np.float64(boxes[b])
-    return boxes

@@ -36,7 +36,6 @@ from suite.trackers import (
     leave_one_out,
     mean,
     score,
-    thinned,
     track,
     tracker,
 )
@@ -60,7 +59,6 @@ __all__ = [
     "perfect_tracks",
     "score",
     "score_tracks",
-    "thinned",
     "track",
     "tracker",
 ]

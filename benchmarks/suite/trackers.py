@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -24,23 +24,8 @@ MakeTracker: TypeAlias = Callable[[Row], Steps]
 
 
 def tracker(config: TrackerConfig | None = None) -> MakeTracker:
-    """Make fresh trackers with these settings, their times fitted to the row's frame step."""
-    return lambda row: Tracker(thinned(config or TrackerConfig(), row.every))
-
-
-def thinned(config: TrackerConfig, every: int) -> TrackerConfig:
-    """Return the settings for every n-th frame: ages in fewer frames, speeds in longer ones."""
-    if every == 1:
-        return config
-    max_age = max(1, round(config.max_age / every)) if config.max_age else 0
-    share = max_age / config.max_age if config.max_age else 1 / every
-    return replace(
-        config,
-        max_age=max_age,
-        tentative_max_age=min(config.tentative_max_age, max_age),
-        reid_max_age=round(config.reid_max_age * share),
-        reid_max_speed=config.reid_max_speed / share,
-    )
+    """Make fresh trackers with these settings, at the row's frame rate."""
+    return lambda row: Tracker(config or TrackerConfig(), frame_rate=row.frame_rate)
 
 
 def track(row: Row, make_tracker: MakeTracker) -> Result:

@@ -91,17 +91,14 @@ class PairParams:
 class MotionNoise:
     """Noise of the Kalman filter, as shares of a box's height."""
 
-    def __init__(
-        self, *, value: float, velocity: float, size: float, measurement: float, by_score: float
-    ) -> None:
+    def __init__(self, *, value: float, velocity: float, size: float, measurement: float) -> None:
         """Take the settings as given; they are not checked.
 
         Args:
-            value: Standard deviation of the process, of a centre, per frame.
-            velocity: Standard deviation of the process, of its velocity, per frame.
-            size: Standard deviation of the process, of width and height, per frame.
+            value: Standard deviation of what a centre drifts in a second.
+            velocity: Standard deviation of what its velocity, per second, changes in a second.
+            size: Standard deviation of width and height between two detections.
             measurement: Standard deviation of a detection.
-            by_score: Share of a detection's variance that a score of 1 removes, in [0, 1).
         """
 
 def cuda_device_count() -> int:
@@ -208,13 +205,12 @@ class TrackSettings:
         new_track_max_iou: float,
         instant_confirm_score: float,
         min_hits: int,
-        max_age: int,
-        tentative_max_age: int,
-        reid_max_age: int,
+        max_age: float,
+        tentative_max_age: float,
+        reid_max_age: float,
         reid_false_alarms: float,
         kalman: bool,
         noise: MotionNoise,
-        reupdate: bool,
     ) -> None:
         """Take the settings as given.
 
@@ -239,7 +235,6 @@ class TrackSettings:
             reid_false_alarms: Likewise.
             kalman: Whether a Kalman filter predicts; else boxes stay in place.
             noise: Of the Kalman filter.
-            reupdate: Likewise.
         """
 
 class Step:
@@ -322,6 +317,8 @@ class TrackTable:
         device: DeviceFeatures | None = None,
         affine: Floats | None = None,
         zoom: float = 1.0,
+        elapsed: float = 1 / 30,
+        pause: bool = False,
     ) -> Step:
         """Predict the tracks into a frame.
 
@@ -336,11 +333,15 @@ class TrackTable:
                 memory.
             affine: (2, 3), maps pixels of the frame before to this frame; None for a still camera.
             zoom: Factor of lengths in ``affine``.
+            elapsed: Seconds since the step before, above 0.
+            pause: Whether that is too long to predict: no track is matched.
 
         Raises:
             ValueError: A row of embeddings in host memory is not finite, or its norm exceeds
                 LARGEST_NORM.
         """
+    def predict(self, elapsed: float) -> Floats:
+        """Predict the boxes (T, 4) of the tracks, some seconds after the last step."""
     def without_id(self, step: Step, new_tracks: bool) -> Int64s:
         """Return the confirmations to assign ids to: of tentative tracks, or of new tracks.
 
@@ -403,8 +404,9 @@ class TrackTable:
     def tracks(self) -> dict[str, npt.NDArray[Any]]:
         """Copies of the columns of the tentative and confirmed tracks, oldest first.
 
-        ``ids`` (0 for tentative), ``hits``, ``time_since_update``, ``feature_updates``, ``slots``
-        (T,) int64; ``classes`` (T,) int32; ``boxes`` (T, 4), ``state`` (T, 20 or 4) float32.
+        ``ids`` (0 for tentative), ``hits``, ``feature_updates``, ``slots`` (T,) int64;
+        ``time_since_update`` (T,) float64, seconds from the last detection to the last frame;
+        ``classes`` (T,) int32; ``boxes`` (T, 4), ``state`` (T, 20 or 4) float32.
         """
     @property
     def lost(self) -> dict[str, npt.NDArray[Any]]:
@@ -431,7 +433,9 @@ class TrackTable:
         """
     @property
     def context(self) -> Any:
-        """As committed, or None."""
+        """As committed or set, or None."""
+    @context.setter
+    def context(self, context: Any) -> None: ...
     def __len__(self) -> int:
         """Return the number of tentative and confirmed tracks."""
 

@@ -168,37 +168,31 @@ def occluded_shares(boxes: Floats) -> Floats:
         ValueError: A number is NaN.
     """
 
-def predict(state: Floats, time_since_update: Int64s) -> Floats:
+def predict(state: Floats, gaps: npt.NDArray[np.float64]) -> Floats:
     """Predict boxes (T, 4) with the Kalman filter.
 
     Args:
         state: (T, 5, 4), as of each track's last detection: see csrc/motion.h.
-        time_since_update: (T,), frames since then before this frame, 0 or more.
+        gaps: (T,), seconds since then, 0 or more.
     """
 
 def observe(
     state: Floats,
-    last: Floats,
-    time_since_update: Int64s,
+    gaps: npt.NDArray[np.float64],
     rows: Int64s,
     boxes: Floats,
     columns: Int64s,
-    scores: Floats,
     noise: MotionNoise,
-    reupdate: bool,
 ) -> None:
     """Update the Kalman filter with detections: track ``rows[i]`` has box ``columns[i]``.
 
     Args:
         state: (T, 5, 4), updated in place.
-        last: (T, 4), the last boxes; updated in place.
-        time_since_update: As for predict.
+        gaps: As for predict.
         rows: (n,).
         boxes: (N, 4).
         columns: (n,).
-        scores: (N,). The variance of a detection falls with its score.
         noise: Settings of the filter.
-        reupdate: Lead a missed track along the line from its last box.
     """
 
 def ema_update(

@@ -37,6 +37,7 @@ class Video:
 
     Attributes:
         path: As given.
+        frame_rate: Frames a second, 30 where the container does not store it.
 
     Raises:
         FileNotFoundError: The file does not exist.
@@ -50,6 +51,8 @@ class Video:
         capture = self._open()
         # Below 1 if the container does not store it.
         self._length = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        frame_rate = float(capture.get(cv2.CAP_PROP_FPS))
+        self.frame_rate = frame_rate if 1e-3 < frame_rate < 1e6 else 30.0
         capture.release()
 
     def __len__(self) -> int:

@@ -54,7 +54,7 @@ def track_sequence(
 
     Args:
         sequence: The sequence.
-        tracker: A new or reset tracker.
+        tracker: A new or reset tracker. It gets the frame rate of the sequence.
         output: Output folder. It is created if missing.
         appearance: Whether to read the frames and embed the boxes with the tracker's extractor. If
             False, track by motion only.
@@ -73,6 +73,7 @@ def track_sequence(
             "none; without frames track by motion only (--motion-only)"
         )
     frames = ((t, sequence.frame(t) if appearance else None) for t in range(1, sequence.length + 1))
+    tracker.frame_rate = sequence.frame_rate
     return _track(
         sequence.name,
         frames,
@@ -102,7 +103,7 @@ def track_video(
     Args:
         path: The video.
         detections_path: Its detections in the MOTChallenge format, frames from 1.
-        tracker: A new or reset tracker.
+        tracker: A new or reset tracker. It gets the frame rate of the video.
         output: Output folder. It is created if missing.
         appearance: As for :func:`track_sequence`. If False, no frame is decoded.
         max_gap: As for :func:`track_sequence`.
@@ -122,6 +123,7 @@ def track_video(
         if appearance
         else ((t, None) for t in detections)
     )
+    tracker.frame_rate = video.frame_rate
     return _track(
         video.path.stem,
         frames,
@@ -186,6 +188,7 @@ def _track(
         "seconds_with_reading": round(speed.total, 6),
         "appearance": type(tracker.extractor).__name__ if appearance else None,
         "interpolated": max_gap,
+        "frame_rate": tracker.frame_rate,
         "config": {
             # JSON has no infinity.
             k: str(v) if isinstance(v, float) and math.isinf(v) else v

@@ -12,12 +12,13 @@ from sslmot.settings import Settings, setting
 
 Motion = Literal["kalman", "none"]
 
-# Standard deviations of the Kalman filter, as shares of a box's height: process noise of a centre,
-# of its velocity and of width and height a frame, and measurement noise.
-VALUE_NOISE = 0.1
-VELOCITY_NOISE = 0.0125
+# Standard deviations of the Kalman filter, as shares of a box's height: what a centre drifts in a
+# second, what its velocity changes in a second, how sizes differ between detections, and the noise
+# of a detection.
+VALUE_NOISE = 0.55
+VELOCITY_NOISE = 0.7
 SIZE_NOISE = 0.05
-MEASUREMENT_NOISE = 0.05
+MEASUREMENT_NOISE = 0.04
 
 # Where motion alone decides without the Kalman filter, no pair farther apart matches (eq. 7).
 STILL_MAX_DISTANCE = 1.0
@@ -32,8 +33,10 @@ class TrackerConfig(Settings):
     change of log width and log height is added to it.
 
     A track is tentative until it gets an identity, then confirmed. A confirmed track without a
-    detection is lost: it is predicted for ``max_age`` frames, and can be re-identified for
-    ``reid_max_age`` frames.
+    detection is lost: it is predicted for ``max_age`` seconds, and can be re-identified for
+    ``reid_max_age`` seconds.
+
+    Times are in seconds, whatever the frame rate.
 
     The affinities fit the encoder that comes with the package. ``sslmot calibrate`` fits them to
     another encoder, or to footage.
@@ -64,27 +67,23 @@ class TrackerConfig(Settings):
         instant_confirm_score: Detections that score as much are confirmed in their first frame,
             unless they resemble a lost track; may be inf.
         min_hits: Matches after the first detection that confirm any other tentative track.
-        max_age: Frames without detection after which a confirmed track is no longer predicted
+        max_age: Seconds without detection after which a confirmed track is no longer predicted
             (rho_2 of SSL-MOT).
-        tentative_max_age: The same for a tentative track, which ends then. The paper has one number
-            for both.
-        reid_max_age: Frames without detection up to which a lost track can be re-identified: a
+        tentative_max_age: The same for a tentative track, which ends then. It is compared with the
+            frame after its last detection in any case. The paper has one number for both.
+        reid_max_age: Seconds without detection up to which a lost track can be re-identified: a
             tentative track that resembles it takes its identity when it is confirmed.
         reid_false_alarms: Expected number of false matches among all lost and newly confirmed
             tracks that are compared in a frame (a-contrario). The tracker learns from objects that
             are in view together how alike different objects look, and asks for more. Until it has
             seen enough pairs, nothing is re-identified. inf to rely on ``lost_affinity`` alone, as
             for a single object.
-        reid_max_speed: Distance that a lost track can cover in a frame, in sizes of its box: where
+        reid_max_speed: Distance that a lost track can cover in a second, in sizes of its box: where
             re-identification looks for it.
         motion: "kalman" predicts with constant velocity. By motion alone a pair matches if its
             detection is more likely the track's than chance or something new; how sure predictions
             are, and how often something new appears, is learned while tracking. "none" stays where
             the track was; by motion alone it matches by the distance, up to 1.
-        score_noise: Share of a measured box's variance that a score of 1 takes away (NSA Kalman
-            filter); below 1.
-        reupdate: Replay the filter along the line from the last detection when a lost track is
-            matched again (OC-SORT's observation-centric re-update).
         camera_motion: Move tracks with the camera, whose motion is estimated from the frames.
     """
 
@@ -104,14 +103,12 @@ class TrackerConfig(Settings):
     new_track_max_iou: float = setting(0.4, 0, 1)
     instant_confirm_score: float = setting(0.9, -1e6, 1e6, infinite=True)
     min_hits: int = setting(1, 0, 10**9)
-    max_age: int = setting(90, 0, 10**9)
-    tentative_max_age: int = setting(1, 0, 10**9)
-    reid_max_age: int = setting(300, 0, 10**9)
+    max_age: float = setting(3.0, 0, 1e9)
+    tentative_max_age: float = setting(0.1, 0, 1e9)
+    reid_max_age: float = setting(10.0, 0, 1e9)
     reid_false_alarms: float = setting(0.05, 1e-6, 1e6, infinite=True)
-    reid_max_speed: float = setting(0.1, 0, 1e6)
+    reid_max_speed: float = setting(3.0, 0, 1e6)
     motion: Motion = "kalman"
-    score_noise: float = setting(0.5, 0, 0.99)
-    reupdate: bool = False
     camera_motion: bool = True
 
     @classmethod
@@ -141,14 +138,12 @@ class TrackerConfig(Settings):
             new_track_max_iou=1.0,
             instant_confirm_score=math.inf,
             min_hits=1,
-            max_age=30,
-            tentative_max_age=30,
-            reid_max_age=0,
+            max_age=1.0,
+            tentative_max_age=1.0,
+            reid_max_age=0.0,
             reid_false_alarms=math.inf,
             reid_max_speed=0.0,
             motion="none",
-            score_noise=0.0,
-            reupdate=False,
             camera_motion=False,
         )
         changes = {"lost_affinity": changes.get("min_affinity", paper.min_affinity), **changes}
@@ -203,7 +198,5 @@ def native_settings(c: TrackerConfig) -> _core.TrackSettings:
             velocity=VELOCITY_NOISE,
             size=SIZE_NOISE,
             measurement=MEASUREMENT_NOISE,
-            by_score=c.score_noise,
         ),
-        reupdate=c.reupdate,
     )

@@ -19,12 +19,16 @@ class History(NamedTuple):
     Attributes:
         size: (H, W) of the frames, None before the first.
         grey: The last frame, for the camera's motion.
+        time: Of the last step, seconds; None before the first.
+        clock: Of the last frame, stepped or predicted.
         device: Where the features of tracks are, None for host memory.
     """
 
     size: tuple[int, int] | None = None
     grey: GreyFrame | None = None
     device: Any = None
+    time: float | None = None
+    clock: float = 0.0
 
 
 @dataclass(slots=True)

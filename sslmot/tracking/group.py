@@ -55,6 +55,7 @@ class TrackerGroup:
         frames: Sequence[ArrayLike | None] | None,
         dets: Sequence[ArrayLike],
         *,
+        timestamps: Sequence[float | None] | None = None,
         embeddings: Sequence[ArrayLike | None] | None = None,
     ) -> list[Tracks]:
         """Track one more frame of each video.
@@ -62,21 +63,29 @@ class TrackerGroup:
         Args:
             frames: The frame of each video, as :meth:`Tracker.step` takes it; None for no frames.
             dets: The detections of each video.
+            timestamps: The timestamp of each frame, as :meth:`Tracker.step` takes it; None for no
+                timestamps.
             embeddings: The features of each video's detections; None for those of the extractors.
 
         Returns:
             The tracks of each video.
 
         Raises:
-            ValueError: The number of frames, detections or embeddings is not that of the videos, an
-                argument is not as :meth:`Tracker.step` expects it, or trackers that share a gallery
-                have features of different encoders or widths. The video is named; nothing has
-                changed in any.
+            ValueError: The number of frames, detections, timestamps or embeddings is not that of
+                the videos, an argument is not as :meth:`Tracker.step` expects it, or trackers that
+                share a gallery have features of different encoders or widths. The video is named;
+                nothing has changed in any.
         """
         n = len(self)
         frames = [None] * n if frames is None else frames
+        timestamps = [None] * n if timestamps is None else timestamps
         embeddings = [None] * n if embeddings is None else embeddings
-        for name, values in (("frames", frames), ("dets", dets), ("embeddings", embeddings)):
+        for name, values in (
+            ("frames", frames),
+            ("dets", dets),
+            ("timestamps", timestamps),
+            ("embeddings", embeddings),
+        ):
             if len(values) != n:
                 raise ValueError(f"{name}: expected those of {n} videos, got {len(values)}")
         with _core.Hold([tracker.table for tracker in self.trackers]):
@@ -86,7 +95,12 @@ class TrackerGroup:
                 with of_video(i):
                     prepared.append(
                         tracker.prepare(
-                            frames[i], dets[i], embeddings[i], extracted=extracted[i], cameras=n
+                            frames[i],
+                            dets[i],
+                            embeddings[i],
+                            timestamp=timestamps[i],
+                            extracted=extracted[i],
+                            cameras=n,
                         )
                     )
             associate(prepared)

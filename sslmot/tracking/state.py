@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from sslmot import _core, files, reading
 from sslmot.tracking.camera import GreyFrame
+from sslmot.tracking.clock import MOST_SECONDS
 from sslmot.tracking.config import TrackerConfig
 from sslmot.tracking.features import DeviceTable
 from sslmot.tracking.frame import History
@@ -21,10 +22,11 @@ State: TypeAlias = dict[str, npt.NDArray[Any]]
 """``tracks.*`` and ``lost.*`` are the columns of the table, a row each; ``features`` (T + L, D)
 float32 those of both, zeros where nothing is known; ``next_id``; ``impostors`` (512,) int64, the
 cosines of different objects; ``clip`` (14,) float64, what is learned of the clip;
-``frame_size``, ``camera.*``."""
+``times`` (2,) float64, of the last step and of the last frame,
+seconds; ``frame_size``, ``camera.*``."""
 
 _COLUMNS = ("ids", "hits", "time_since_update", "feature_updates", "classes", "boxes", "state")
-_KEY = "sslmot.tracker"
+_KEY, _RATE = "sslmot.tracker", "sslmot.frame_rate"
 _MOST = 2**33  # bytes of a file
 
 
@@ -42,6 +44,8 @@ def state_of(table: _core.TrackTable, history: History) -> State:
             state["device"] = np.array(history.device.device.index or 0, np.int64)
     if history.size is not None:
         state["frame_size"] = np.array(history.size, np.int64)
+    if history.time is not None:
+        state["times"] = np.array([history.time, history.clock])
     if history.grey is not None:
         grey, ground, scale = history.grey
         state |= {"camera.grey": grey.copy(), "camera.ground": ground.copy()}
@@ -55,7 +59,8 @@ def restore(table: _core.TrackTable, state: Mapping[str, npt.NDArray[Any]]) -> N
     Raises:
         ValueError: The arrays are not those of such a state; the table has not changed.
     """
-    optional = {"features", "device", "frame_size", "camera.grey", "camera.ground", "camera.scale"}
+    optional = {"features", "device", "times", "frame_size"}
+    optional |= {"camera.grey", "camera.ground", "camera.scale"}
     columns = {f"{part}.{name}" for part in ("tracks", "lost") for name in _COLUMNS}
     needed = {"next_id", "impostors", "clip", *columns}
     if missing := sorted(needed - set(state)):
@@ -72,7 +77,7 @@ def restore(table: _core.TrackTable, state: Mapping[str, npt.NDArray[Any]]) -> N
     device = None
     if "device" in state and features is not None:
         device = DeviceTable.of(features, _integer(state["device"]))
-    history = History(size, _view(state), device)
+    history = History(size, _view(state), device, *_times(state))
     try:
         next_id = _integer(state["next_id"])
         learned = state["impostors"], state["clip"]
@@ -88,14 +93,15 @@ def features_of(
     return table.read_features(slots) if history.device is None else history.device.read(slots)
 
 
-def write(path: str | Path, state: State, config: TrackerConfig) -> None:
+def write(path: str | Path, state: State, config: TrackerConfig, frame_rate: float) -> None:
     """Write a state and the settings that it is for, whole or not at all."""
     from safetensors.numpy import save
 
-    files.write(path, save(state, {_KEY: json.dumps(config.to_dict())}))
+    notes = {_KEY: json.dumps(config.to_dict()), _RATE: json.dumps(frame_rate)}
+    files.write(path, save(state, notes))
 
 
-def read(path: str | Path) -> tuple[State, TrackerConfig]:
+def read(path: str | Path) -> tuple[State, TrackerConfig, Any]:
     """Read what :func:`write` wrote.
 
     Raises:
@@ -109,10 +115,11 @@ def read(path: str | Path) -> tuple[State, TrackerConfig]:
     try:
         with safe_open(path, framework="np") as file:
             notes = file.metadata() or {}
-            if _KEY not in notes:
+            if _KEY not in notes or _RATE not in notes:
                 raise ValueError(f"expected the state of a tracker, got notes {sorted(notes)}")
             config = TrackerConfig.from_dict(reading.from_json(notes[_KEY]))
-            return {name: file.get_tensor(name) for name in file.keys()}, config  # noqa: SIM118
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return state, config, reading.from_json(notes[_RATE])
     except (SafetensorError, ValueError, TypeError) as error:
         raise ValueError(f"{path}: expected the state of a tracker, got {error}") from error
 
@@ -122,6 +129,17 @@ def _integer(array: npt.NDArray[Any], at: int = 0) -> int:
     if numbers.dtype != np.int64 or len(numbers) <= at or numbers[at] < 0:
         raise ValueError(f"state: expected integers, got {array!r}")
     return int(numbers[at])
+
+
+def _times(state: Mapping[str, npt.NDArray[Any]]) -> tuple[float | None, float]:
+    if "times" not in state:
+        return None, 0.0
+    times = state["times"]
+    if times.dtype != np.float64 or times.shape != (2,) or not abs(times).max() <= MOST_SECONDS:
+        raise ValueError(f"state: expected times of the last step and frame, got {times!r}")
+    if times[1] < times[0]:
+        raise ValueError(f"state: expected a last frame after the last step, got {times!r}")
+    return float(times[0]), float(times[1])
 
 
 def _view(state: Mapping[str, npt.NDArray[Any]]) -> GreyFrame | None:

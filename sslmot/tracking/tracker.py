@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from sslmot import _core
 from sslmot.inputs import check_frame, read_detections, to_numpy
 from sslmot.tracking import state
 from sslmot.tracking.camera import camera_motion, preprocess, zoom
+from sslmot.tracking.clock import check_number, check_timestamp, next_time
 from sslmot.tracking.config import TrackerConfig, native_settings
 from sslmot.tracking.explain import Evidence
 from sslmot.tracking.features import NO_EMBEDDINGS, DeviceTable, embed
@@ -33,14 +35,18 @@ class Tracker:
     confirmed in its first frame where the score is high and no lost track resembles it, else after
     ``config.min_hits`` more matches. A confirmed track has an identity: a new one, or that of the
     lost track that it resembles. It is reported in each frame in which it has a detection. Without
-    detections it is predicted for ``config.max_age`` frames, and can be re-identified for
+    detections it is predicted for ``config.max_age`` seconds, and can be re-identified for
     ``config.reid_max_age``.
+
+    Detections may come at any times: pass :meth:`step` a timestamp, or call :meth:`predict` in the
+    frames in which nothing is looked for.
 
     Trackers share nothing but a gallery. The same input gives the same output.
 
     Args:
         config: Settings. The defaults go beyond the paper, ``TrackerConfig.paper()`` does not. None
             for the defaults with the affinities that fit the extractor, where it knows them.
+        frame_rate: Frames a second of the video, where steps have no timestamps.
         extractor: Computes the features of the boxes of a frame. None for an
             :class:`~sslmot.Encoder` with the weights of the package, loaded when a frame needs it.
         weights: File of another encoder, to be the extractor.
@@ -57,6 +63,7 @@ class Tracker:
         self,
         config: TrackerConfig | None = None,
         *,
+        frame_rate: float = 30.0,
         extractor: FeatureExtractor | None = None,
         weights: str | Path | None = None,
         gallery: Gallery | None = None,
@@ -73,6 +80,7 @@ class Tracker:
             from sslmot.appearance.encoder import Encoder
 
             extractor = Encoder.load(weights)
+        self.frame_rate = frame_rate
         self._extractor = extractor
         self.gallery = gallery
         if config is None:
@@ -105,6 +113,15 @@ class Tracker:
         return self._extractor is not None
 
     @property
+    def frame_rate(self) -> float:
+        """Frames a second, where steps have no timestamps."""
+        return self._frame_rate
+
+    @frame_rate.setter
+    def frame_rate(self, frame_rate: float) -> None:
+        self._frame_rate = check_number("frame_rate", frame_rate, 1e-6, 1e6)
+
+    @property
     def history(self) -> History:
         """What is kept of the video beside the tracks."""
         return self.table.context or History()
@@ -114,6 +131,7 @@ class Tracker:
         frame: ArrayLike | None = None,
         dets: ArrayLike = (),
         *,
+        timestamp: float | None = None,
         embeddings: ArrayLike | None = None,
     ) -> Tracks:
         """Track one more frame.
@@ -124,6 +142,9 @@ class Tracker:
             dets: (N, 4), (N, 5) or (N, 6) numbers: xyxy pixels[, score[, class]]. Only a track and
                 a detection of one class can match. At most 16,384, and in all 2**23 pairs of a
                 track and a detection within its distance limit.
+            timestamp: Of the frame, seconds from any origin, above that of the step before. None
+                for ``1 / frame_rate`` after the frame before, which may be one of :meth:`predict`.
+                After more than ``config.max_age`` without a step, all tracks are lost.
             embeddings: (N, D) features of the detections, in place of the extractor's. Length does
                 not matter; a row of zeros matches nothing by appearance. On CUDA they stay there. D
                 is at most 65,536.
@@ -137,9 +158,47 @@ class Tracker:
             RuntimeError: Another thread is in a step of this tracker.
         """
         with _core.Hold([self.table]):
-            prepared = self.prepare(frame, dets, embeddings)
+            prepared = self.prepare(frame, dets, embeddings, timestamp=timestamp)
             associate([prepared])
             return self.commit(prepared)
+
+    def predict(self, timestamp: float | None = None) -> Tracks:
+        """Return where confirmed tracks are expected in a frame in which nothing is looked for.
+
+        The tracks do not change: it is no miss.
+
+        Args:
+            timestamp: Seconds, not before the last step; nothing changes. None for the next frame:
+                ``1 / frame_rate`` after the frame before. A step without timestamp continues there.
+
+        Returns:
+            The confirmed tracks whose last detection is at most ``config.max_age`` old. Their
+            ``detection_index`` is -1, their ``scores`` are NaN.
+
+        Raises:
+            ValueError: The timestamp is not as described.
+            RuntimeError: Another thread is in a step of this tracker.
+        """
+        with _core.Hold([self.table]):
+            history, elapsed = self.history, 0.0
+            if history.time is not None and timestamp is None:
+                clock = history.clock + 1 / self.frame_rate
+                elapsed = clock - history.time
+                self.table.context = history._replace(clock=clock)
+            elif timestamp is not None:
+                time = check_timestamp(timestamp)
+                elapsed = 0.0 if history.time is None else time - history.time
+                if elapsed < 0:
+                    raise ValueError(
+                        f"timestamp: expected {history.time} or more, of the frame before, "
+                        f"got {timestamp}"
+                    )
+            tracks = self.table.tracks
+            boxes = self.table.predict(elapsed)
+        ages = tracks["time_since_update"] + elapsed
+        (at,) = ((tracks["ids"] > 0) & (ages <= self.config.max_age + 1e-6)).nonzero()
+        none = np.full(len(at), np.nan, np.float32), np.full(len(at), -1)
+        return Tracks(tracks["ids"][at], boxes[at], none[0], tracks["classes"][at], none[1], None)
 
     def prepare(
         self,
@@ -147,6 +206,7 @@ class Tracker:
         dets: ArrayLike,
         embeddings: ArrayLike | None,
         *,
+        timestamp: float | None = None,
         extracted: ArrayLike | None = None,
         cameras: int = 1,
     ) -> Frame:
@@ -158,6 +218,7 @@ class Tracker:
             frame: As for :meth:`step`.
             dets: As for :meth:`step`.
             embeddings: As for :meth:`step`.
+            timestamp: As for :meth:`step`.
             extracted: Features of the extractor, where it was called already.
             cameras: Number of frames that are associated in one call.
 
@@ -165,6 +226,7 @@ class Tracker:
             ValueError: As for :meth:`step`.
         """
         detections, history = read_detections(dets), self.history
+        time, elapsed = next_time(history, self.frame_rate, timestamp)
         size, device = history.size, history.device
         if frame is not None:
             frame = check_frame(frame, size)
@@ -205,8 +267,10 @@ class Tracker:
             on_device,
             moved,
             1.0 if moved is None else zoom(moved),
+            elapsed,
+            elapsed > self.config.max_age + 1 / self.frame_rate + 1e-6,
         )
-        history = History(size, grey, device)
+        history = History(size, grey, device, time, time)
         return Frame(self.table, step, device, history, gallery, embedded.model, width)
 
     def commit(self, frame: Frame) -> Tracks:
@@ -248,7 +312,8 @@ class Tracker:
     def state_dict(self) -> dict[str, npt.NDArray[Any]]:
         """Return all that is kept of the video, as named arrays: a copy.
 
-        A tracker of the same settings, extractor and gallery that loads it continues bit for bit.
+        A tracker of the same settings, frame rate, extractor and gallery that loads it continues
+        bit for bit.
 
         Raises:
             RuntimeError: Another thread is in a step of this tracker.
@@ -270,9 +335,9 @@ class Tracker:
     def save(self, path: str | Path) -> None:
         """Write settings and state as a safetensors file, whole or not at all.
 
-        The extractor and the gallery are not in it.
+        The frame rate is among the settings. The extractor and the gallery are not in it.
         """
-        state.write(path, self.state_dict(), self.config)
+        state.write(path, self.state_dict(), self.config, self.frame_rate)
 
     @classmethod
     def load(
@@ -295,9 +360,10 @@ class Tracker:
             FileNotFoundError: The file is missing.
             ValueError: It holds no state of a tracker, or is damaged.
         """
-        arrays, config = state.read(path)
+        arrays, config, frame_rate = state.read(path)
         tracker = cls(config, extractor=extractor, weights=weights, gallery=gallery)
         try:
+            tracker.frame_rate = frame_rate
             tracker.load_state_dict(arrays)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
@@ -306,6 +372,7 @@ class Tracker:
     def __getstate__(self) -> dict[str, Any]:
         return {
             "config": self.config,
+            "frame_rate": self.frame_rate,
             "extractor": self._extractor,
             "gallery": self.gallery,
             "state": self.state_dict(),
@@ -313,14 +380,20 @@ class Tracker:
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
         self.__init__(  # type: ignore[misc]
-            kept["config"], extractor=kept["extractor"], gallery=kept["gallery"]
+            kept["config"],
+            frame_rate=kept["frame_rate"],
+            extractor=kept["extractor"],
+            gallery=kept["gallery"],
         )
         self.load_state_dict(kept["state"])
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tracker:
         # The copy shares the extractor, which keeps nothing of a video.
         twin = Tracker(
-            self.config, extractor=self._extractor, gallery=copy.deepcopy(self.gallery, memo)
+            self.config,
+            frame_rate=self.frame_rate,
+            extractor=self._extractor,
+            gallery=copy.deepcopy(self.gallery, memo),
         )
         memo[id(self)] = twin
         twin.load_state_dict(self.state_dict())

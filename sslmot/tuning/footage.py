@@ -28,11 +28,13 @@ class Footage:
         detections: (N, 5) float32 ``x1, y1, x2, y2, score`` or (N, 6) with a class for each frame,
             pixels.
         embeddings: (N, D) float32 for each frame, or None to track by motion only.
+        frame_rate: Frames a second.
     """
 
     name: str
     detections: list[npt.NDArray[np.float32]]
     embeddings: list[Features] | None = None
+    frame_rate: float = 30.0
 
     def __len__(self) -> int:
         """Return the number of frames."""
@@ -55,7 +57,14 @@ def embed_sequence(
     """
     frames = ((t, sequence.frame(t)) for t in range(1, sequence.length + 1)) if extractor else ()
     detections = sequence.detections()
-    return embed_clip(sequence.name, frames, detections, extractor, progress=progress)
+    return embed_clip(
+        sequence.name,
+        frames,
+        detections,
+        extractor,
+        frame_rate=sequence.frame_rate,
+        progress=progress,
+    )
 
 
 def embed_video(
@@ -82,7 +91,14 @@ def embed_video(
     """
     video, detections = Video(path), read_video_detections(detections_path)
     frames = frames_with_detections(video, detections_path, len(detections))
-    return embed_clip(video.path.stem, frames, detections, extractor, progress=progress)
+    return embed_clip(
+        video.path.stem,
+        frames,
+        detections,
+        extractor,
+        frame_rate=video.frame_rate,
+        progress=progress,
+    )
 
 
 def embed_clip(
@@ -91,6 +107,7 @@ def embed_clip(
     detections: Mapping[int, npt.NDArray[np.float32]],
     extractor: FeatureExtractor | None,
     *,
+    frame_rate: float = 30.0,
     progress: bool = False,
 ) -> Footage:
     """Embed the detections of all frames of a clip.
@@ -100,11 +117,12 @@ def embed_clip(
         frames: Numbers and (H, W, 3) uint8 BGR frames, in order. Read only with an extractor.
         detections: (N, 5) or (N, 6) float32 for frames 1 to the last.
         extractor: Extractor of features. None for motion only.
+        frame_rate: Frames a second.
         progress: Whether to show a progress bar.
     """
     rows = [detections[t] for t in range(1, len(detections) + 1)]
     if extractor is None:
-        return Footage(name, rows)
+        return Footage(name, rows, frame_rate=frame_rate)
     found: dict[int, Features] = {}
     bar = tqdm(
         frames, desc=name, unit=" frames", total=len(rows), disable=None if progress else True
@@ -114,12 +132,12 @@ def embed_clip(
             features = to_numpy(extractor(frame, detections[t][:, :4].copy()), "features")
             found[t] = np.asarray(features, np.float32)
     if not found:
-        return Footage(name, rows)
+        return Footage(name, rows, frame_rate=frame_rate)
     nothing = np.zeros_like(next(iter(found.values()))[:1])
     embeddings = [
         found.get(t, np.repeat(nothing, len(row), axis=0)) for t, row in enumerate(rows, 1)
     ]
-    return Footage(name, rows, embeddings)
+    return Footage(name, rows, embeddings, frame_rate)
 
 
 def track(footage: Footage, tracker: Tracker) -> list[FrameResult]:

@@ -63,9 +63,9 @@ SPACE: Mapping[str, Range] = {
     "new_track_max_iou": Range(0.1, 1.0),
     "instant_confirm_score": Range(0.3, 1.1),
     "min_hits": Range(0, 3),
-    "max_age": Range(5, 300, log=True),
-    "tentative_max_age": Range(0, 30),
-    "reid_max_age": Range(0, 1000, appearance=True),
+    "max_age": Range(0.2, 10.0, log=True),
+    "tentative_max_age": Range(0.0, 1.0),
+    "reid_max_age": Range(0.0, 300.0, appearance=True),
 }
 """The range of each field of `TrackerConfig` that is searched. Other fields do not change."""
 
@@ -219,7 +219,7 @@ def _score(
     counts: dict[str, Counts] = {}
     with tempfile.TemporaryDirectory() as folder:
         for sequence, footage in clips:
-            results = track(footage, Tracker(config))
+            results = track(footage, Tracker(config, frame_rate=footage.frame_rate))
             write_results(Path(folder) / f"{sequence.name}.txt", results)
             counts[sequence.name] = count(sequence, Path(folder))
             score: float = getattr(combine(counts), metric)

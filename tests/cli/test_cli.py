@@ -79,17 +79,17 @@ def test_the_same_command_gives_the_same_file(crowd, tmp_path):
 
 def test_settings_are_flags(crowd, tmp_path):
     flags = "--max-age 7 --no-motion-fallback --tau 0.5 --appearance-max-distance inf "
-    flags += "--high-score 0.3 --new-track-max-iou 1 --score-noise 0 --reupdate"
+    flags += "--high-score 0.3 --new-track-max-iou 1"
     main(["track", str(crowd.path), "--output", str(tmp_path), "--motion-only", *flags.split()])
     record = json.loads((tmp_path / "crowd.json").read_text())
     assert record["appearance"] is None
     expected = {
-        "max_age": 7,
+        "max_age": 7 / 30,
         "motion_fallback": False,
         "tau": 0.5,
         "appearance_max_distance": "inf",
     }
-    expected |= {"high_score": 0.3, "new_track_max_iou": 1, "score_noise": 0, "reupdate": True}
+    expected |= {"high_score": 0.3, "new_track_max_iou": 1}
     assert expected.items() <= record["config"].items()
     main(["track", str(crowd.path), "--output", str(tmp_path), "--paper", "--min-hits", "2"])
     record = json.loads((tmp_path / "crowd.json").read_text())

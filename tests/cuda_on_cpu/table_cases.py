@@ -188,8 +188,8 @@ class TestTable:
     def test_as_in_host_memory(self, extent, kernel, settings):
         rng = np.random.default_rng(extent)
         camera = Camera(
-            max_age=1,
-            reid_max_age=8,
+            max_age=1 / 30,
+            reid_max_age=8 / 30,
             instant_confirm_score=0.95,
             reid_false_alarms=1e6,  # as many as there are pairs: chance decides nothing
             **settings,
@@ -213,7 +213,7 @@ class TestTable:
     def test_cameras_in_one_comparison(self):
         rng = np.random.default_rng(0)
         films = [list(film(rng, 6, people, 6000)) for people in (90, 60)]
-        cameras = [Camera(max_age=1), Camera(max_age=1)]
+        cameras = [Camera(max_age=1 / 30), Camera(max_age=1 / 30)]
         compared = 0
         for frames in zip(*films, strict=True):
             for camera, frame in zip(cameras, frames, strict=True):
@@ -232,7 +232,7 @@ class TestTable:
     def test_cameras_whose_buffers_are_too_small_for_both(self):
         rng = np.random.default_rng(1)
         films = [list(film(rng, 5, 12, extent)) for extent in (2000, 200, 2000)]
-        cameras = [Camera(max_age=1) for _ in films]
+        cameras = [Camera(max_age=1 / 30) for _ in films]
         for frames in zip(*films, strict=True):
             for camera, frame in zip(cameras, frames, strict=True):
                 here, _ = camera.prepare(frame)
@@ -243,7 +243,7 @@ class TestTable:
 
     def test_frames_that_are_refused_change_nothing(self):
         rng = np.random.default_rng(2)
-        camera = Camera(max_age=1)
+        camera = Camera(max_age=1 / 30)
         frames = list(film(rng, 4, 10, 500))
         camera.step(frames[0])
         f, device = frames[1], Features().bind(camera.there, 0)

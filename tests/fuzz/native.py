@@ -361,24 +361,20 @@ def observe(rng: Generator) -> None:
     t, n = size(rng, 33), size(rng, 33)
     k = int(rng.integers(0, min(t, n) + 1))
     odd = rng.choice([0.0, 0.0, 0.05])
-    last = boxes(rng, t, odd)
     state = numbers(rng, (t, 5, 4), odd)
     state[:, 2:] = np.abs(state[:, 2:])
     seen = boxes(rng, n, odd)
     arguments: Arguments = {
         "state": state.copy(),
-        "last": last.copy(),
         "time_since_update": misses(rng, t),
         "rows": rng.permutation(t)[:k],
         "boxes": seen,
         "columns": rng.permutation(n)[:k],
-        "scores": numbers(rng, n, odd),
-        "reupdate": chance(rng, 0.5),
     }
-    noise = {"value": 0.1, "velocity": 0.0125, "size": 0.05, "measurement": 0.05, "by_score": 0.5}
+    noise = {"value": 0.1, "velocity": 0.0125, "size": 0.05, "measurement": 0.05}
     if odd:
         noise[str(rng.choice(list(noise)))] = float(rng.choice(ODD))
-    rows, columns = arguments["rows"], arguments["columns"]
+    rows = arguments["rows"]
     same = not spoil(rng, arguments)
     if chance(rng, 0.05) and k:
         arguments[str(rng.choice(["rows", "columns"]))] = rng.choice(INTEGERS, k)
@@ -386,7 +382,6 @@ def observe(rng: Generator) -> None:
     with asking(arguments):
         _testing.observe(**arguments, noise=_core.MotionNoise(**noise))
         if same:
-            np.testing.assert_array_equal(arguments["last"][rows], seen[columns])
             others = np.setdiff1d(np.arange(t), rows)
             np.testing.assert_array_equal(arguments["state"][others], state[others])
 
@@ -504,7 +499,6 @@ def empty_table(rng: Generator) -> Any:
         reid_max_age=int(rng.integers(4, 9)),
         high_score=float(rng.choice([0.0, 0.3])),
         instant_confirm_score=float(rng.choice([0.5, 2.0])),
-        reupdate=chance(rng, 0.5),
     )
     return _core.TrackTable(native_settings(settings))
 

@@ -53,8 +53,6 @@ def config(rng: Generator) -> TrackerConfig:
         reid_max_age=pick(0, 2, 5, 10**9),
         reid_max_speed=pick(0.0, 0.1, 1e6),
         motion=pick("kalman", "none"),
-        score_noise=share(0.0, 0.99),
-        reupdate=chance(rng, 0.5),
         camera_motion=chance(rng, 0.5),
     )
     return TrackerConfig.paper(**fields) if chance(rng, 0.2) else TrackerConfig(**fields)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from sslmot import Tracker, TrackerConfig, _core
+from sslmot import Tracker, _core
 from sslmot._core import _testing
 
 THREADS = 4
@@ -25,7 +25,7 @@ def film(seed: int) -> list[Any]:
     rng = np.random.default_rng(seed)
     people, said = 40 + 10 * (seed % 4), []
     at, features = rng.uniform(0, 600, (people, 2)), rng.normal(size=(people, 33))
-    tracker = Tracker(TrackerConfig(reupdate=seed % 2 == 1))
+    tracker = Tracker()
     for t in range(12):
         at = at + rng.normal(0, 3, at.shape)
         seen = rng.permutation(people)[: rng.integers(people // 2, people + 1)]

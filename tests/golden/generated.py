@@ -70,7 +70,6 @@ def gaps() -> Scenes:
     trackers = {
         "default": Tracker(),
         "motion": Tracker(TrackerConfig()),
-        "motion, re-update": Tracker(config("reupdate")),
         "no memory": Tracker(config("no memory")),
         "impatient": Tracker(TrackerConfig(**IMPATIENT)),  # type: ignore[arg-type]
         "walk": Tracker(config("walk")),

@@ -1,4 +1,4 @@
-"""The settings of the scenes, by name."""
+"""The settings of the scenes, by name. Ages are in seconds, at 30 frames a second."""
 
 from __future__ import annotations
 
@@ -33,37 +33,35 @@ CONFIGS: dict[str, dict[str, object]] = {
     "confirm 0": {"min_hits": 0},
     "confirm 2": {"min_hits": 2},
     "confirm 3": {"min_hits": 3, "instant_confirm_score": math.inf},
-    "patience": {"max_age": 6},
-    "no patience": {"max_age": 0},
-    "potential_patience": {"tentative_max_age": 8},
-    "no potential_patience": {"tentative_max_age": 0},
-    "memory": {"reid_max_age": 12, "max_age": 4},
-    "no memory": {"reid_max_age": 0, "max_age": 4},
-    "walk": {"reid_max_speed": 1.0, "max_age": 3},
-    "no walk": {"reid_max_speed": 0.0, "max_age": 3},
+    "patience": {"max_age": 0.2},
+    "no patience": {"max_age": 0.0},
+    "potential_patience": {"tentative_max_age": 8 / 30},
+    "no potential_patience": {"tentative_max_age": 0.0},
+    "memory": {"reid_max_age": 0.4, "max_age": 4 / 30},
+    "no memory": {"reid_max_age": 0.0, "max_age": 4 / 30},
+    "walk": {"reid_max_speed": 30.0, "max_age": 0.1},
+    "no walk": {"reid_max_speed": 0.0, "max_age": 0.1},
     "no motion": {"motion": "none"},
     "no motion, delta": {"motion": "none", "ema": 0.3},
-    "score_noise": {"score_noise": 0.9, "tentative_max_age": 8},
-    "any false alarms": {"reid_false_alarms": math.inf, "max_age": 4},
-    "false alarms": {"reid_false_alarms": 0.01, "max_age": 4},
-    "reupdate": {"reupdate": True},
-    "forgetful": {"min_hits": 0, "max_age": 2, "reid_max_age": 20},
-    "returning": {"max_age": 1, "reid_max_speed": 0.3, "lost_affinity": 0.25},
+    "any false alarms": {"reid_false_alarms": math.inf, "max_age": 4 / 30},
+    "false alarms": {"reid_false_alarms": 0.01, "max_age": 4 / 30},
+    "forgetful": {"min_hits": 0, "max_age": 2 / 30, "reid_max_age": 20 / 30},
+    "returning": {"max_age": 1 / 30, "reid_max_speed": 9.0, "lost_affinity": 0.25},
     "returning, memory": {
-        "max_age": 1,
-        "reid_max_speed": 0.3,
+        "max_age": 1 / 30,
+        "reid_max_speed": 9.0,
         "lost_affinity": 0.25,
-        "reid_max_age": 9,
+        "reid_max_age": 0.3,
     },
     "paper": {},
-    "paper, confirm 2": {"min_hits": 2, "max_age": 10},
+    "paper, confirm 2": {"min_hits": 2, "max_age": 10 / 30},
     "paper, stricter": {"min_affinity": 0.6, "max_cost": 0.7, "ema": 0.8},
     "paper, Kalman": {"motion": "kalman"},
 }
 """Settings of the scenes on the generated street, by the name of the source."""
 
 NO_CAMERA: dict[str, object] = {"camera_motion": False}
-IMPATIENT: dict[str, object] = {"max_age": 15, "reid_max_age": 60}
+IMPATIENT: dict[str, object] = {"max_age": 0.5, "reid_max_age": 2.0}
 
 GALLERIES: dict[str, dict[str, float]] = {
     "default": {},

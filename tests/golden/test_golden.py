@@ -82,9 +82,9 @@ class TestCoverage:
         assert changed() == {field.name for field in dataclasses.fields(TrackerConfig)}
 
     def test_each_setting_changes_identities(self):
-        """Except the re-update and the camera, which have separate scenes."""
+        """Except the camera, which has separate scenes."""
         seen = {}
-        for name in sorted(set(CONFIGS) - {"reupdate"}):
+        for name in sorted(CONFIGS):
             parts = [EXPECTED.scenes[f"{name}/{part}"] for part in ("looks", "motion")]
             seen.setdefault(repr([part.ids for part in parts]), []).append(name)
         assert [names for names in seen.values() if len(names) > 1] == []
@@ -92,7 +92,6 @@ class TestCoverage:
     @pytest.mark.parametrize(
         ("one", "other"),
         [
-            ("gaps/motion", "gaps/motion, re-update"),
             ("gaps/default", "gaps/no memory"),
             ("gaps/walk", "gaps/no walk"),
             ("cameras/shaken, looks", "cameras/shaken, no camera"),

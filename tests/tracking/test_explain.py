@@ -16,7 +16,7 @@ from sslmot.tracking.gallery import Gallery
 from sslmot.tracking.state import features_of
 
 CONFIG = TrackerConfig(
-    tau=0.5, min_affinity=0.1, lost_affinity=0.4, max_age=2, instant_confirm_score=9
+    tau=0.5, min_affinity=0.1, lost_affinity=0.4, max_age=2 / 30, instant_confirm_score=9
 )
 
 
@@ -154,10 +154,10 @@ class Before:
         return self.evidence(i, j)
 
     def evidence(self, i, j):
-        state, missed = self.tracks["state"][i].reshape(5, 4), self.tracks["time_since_update"][i]
+        state, age = self.tracks["state"][i].reshape(5, 4), self.tracks["time_since_update"][i]
         noise = VALUE_NOISE, VELOCITY_NOISE, SIZE_NOISE, MEASUREMENT_NOISE
-        track = reference.expected_detection(state, self.boxes[i], missed, noise)
-        return reference.evidence(self.dets[j, :4], *track, missed, *self.clip[:2])
+        track = reference.expected_detection(state, self.boxes[i], age + 1 / 30, noise)
+        return reference.evidence(self.dets[j, :4], *track, 30 * age, *self.clip[:2])
 
 
 def check(tracker, before, dets, features, tracks, why):
@@ -334,7 +334,7 @@ def test_appearance_without_weight_is_not_asked():
 def test_who_is_recognised_resembles_by_an_affinity():
     """Of the features as the lost one's was and as the new track's is now."""
     looks = np.float32([[1, 0], [0.9, 0.3], [0.95, 0.1]])
-    config = TrackerConfig(max_age=1, instant_confirm_score=9, reid_false_alarms=np.inf)
+    config = TrackerConfig(max_age=1 / 30, instant_confirm_score=9, reid_false_alarms=np.inf)
     tracker = Tracker(config)
     for _ in range(2):
         tracker.step(None, [[0, 0, 40, 90]], embeddings=looks[:1])

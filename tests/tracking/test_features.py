@@ -337,7 +337,7 @@ def features_of(tracker):
 
 
 def test_a_new_owner_of_a_row_starts_unknown(device):
-    tracker, slots = Tracker(TrackerConfig(max_age=0, reid_max_age=0)), []
+    tracker, slots = Tracker(TrackerConfig(max_age=0.0, reid_max_age=0.0)), []
     known, unknown = (on(device, np.float32([[x, 0]])) for x in (3, 0))
     for z, expected in ((known, [[1, 0]]), (unknown, [[0, 0]]), (known, [[1, 0]])):
         tracker.step(None, PERSON, embeddings=z)
@@ -409,7 +409,7 @@ def test_norms_on_cuda_are_those_in_host_memory(device):
 
 def test_slots_are_never_in_two_hands(device):
     rng, most = np.random.default_rng(0), 0
-    tracker = Tracker(TrackerConfig(max_age=2, reid_max_age=4))
+    tracker = Tracker(TrackerConfig(max_age=2 / 30, reid_max_age=4 / 30))
     for _ in range(150):
         n = int(rng.integers(0, 40))
         corner = rng.uniform(0, 4000, (n, 2))

@@ -8,7 +8,9 @@ import pytest
 from sslmot import Tracker, TrackerConfig
 
 BINS = 512
-CONFIG = TrackerConfig(max_age=1, reid_max_age=50, instant_confirm_score=9, lost_affinity=0.01)
+CONFIG = TrackerConfig(
+    max_age=1 / 30, reid_max_age=50 / 30, instant_confirm_score=9, lost_affinity=0.01
+)
 
 
 def boxes_at(*columns):

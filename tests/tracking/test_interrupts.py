@@ -11,7 +11,7 @@ from sslmot import Tracker, TrackerConfig
 from sslmot.tracking.gallery import Gallery
 
 PACKAGE = str(Path(sslmot.__file__).parent)
-CONFIG = TrackerConfig(min_hits=1, instant_confirm_score=0.9, max_age=3)
+CONFIG = TrackerConfig(min_hits=1, instant_confirm_score=0.9, max_age=0.1)
 LOOKS = np.eye(40, dtype=np.float32)
 PICTURE = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
 # Persons and their scores. In the one that is interrupted the second is lost, the third is

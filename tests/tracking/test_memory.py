@@ -16,7 +16,9 @@ def config_of(**changes):
     return TrackerConfig(reid_false_alarms=math.inf, **changes)
 
 
-CONFIG = config_of(tau=0.2, lost_affinity=0.39, max_age=2, reid_max_age=10, instant_confirm_score=9)
+CONFIG = config_of(
+    tau=0.2, lost_affinity=0.39, max_age=2 / 30, reid_max_age=10 / 30, instant_confirm_score=9
+)
 A, B, C = np.eye(3, dtype=np.float32)
 
 
@@ -69,14 +71,21 @@ class TestTheLost:
 
     def test_are_forgotten_at_once_without_a_memory(self):
         assert (
-            back(seen_and_lost(3, config_of(max_age=2, reid_max_age=0, instant_confirm_score=9)))
+            back(
+                seen_and_lost(
+                    3, config_of(max_age=2 / 30, reid_max_age=0.0, instant_confirm_score=9)
+                )
+            )
             == 2
         )
 
     def test_get_their_identity_while_they_are_still_followed(self):
         """Where the track itself was out of reach: too far for one frame, not for several."""
         config = config_of(
-            max_age=20, appearance_max_distance=10, reid_max_speed=0.5, instant_confirm_score=9
+            max_age=20 / 30,
+            appearance_max_distance=10,
+            reid_max_speed=15.0,
+            instant_confirm_score=9,
         )
         tracker = seen_and_lost(3, config)
         assert tracker.table.tracks["ids"].tolist() == [1]
@@ -87,7 +96,10 @@ class TestTheLost:
     def test_walk_so_far_and_no_farther(self, boxes, same):
         """A quarter, and a half in each of five frames: the mean of both directions' boxes."""
         config = config_of(
-            max_age=1, appearance_max_distance=0.25, reid_max_speed=0.5, instant_confirm_score=9
+            max_age=1 / 30,
+            appearance_max_distance=0.25,
+            reid_max_speed=15.0,
+            instant_confirm_score=9,
         )
         tracker = seen_and_lost(3, config)
         assert back(tracker, 40 * boxes) == (1 if same else 2)
@@ -133,7 +145,9 @@ class TestTheLost:
             assert tracker.table.lost_count == 1
 
     def test_were_seen_where_they_were_seen_last(self):
-        tracker = seen_and_lost(0, config_of(max_age=1, reid_max_speed=0, instant_confirm_score=9))
+        tracker = seen_and_lost(
+            0, config_of(max_age=1 / 30, reid_max_speed=0.0, instant_confirm_score=9)
+        )
         for shift in range(0, 800, 20):
             assert step(tracker, at(shift), A) == [1]
         for _ in range(4):
@@ -186,26 +200,26 @@ class TestSureDetections:
     @pytest.mark.parametrize("missed", [1, 5])
     def test_wait_where_they_resemble_somebody_lost(self, missed):
         """Whether that one is still followed or only remembered."""
-        config = config_of(max_age=2, appearance_max_distance=10, reid_max_speed=0.5)
+        config = config_of(max_age=2 / 30, appearance_max_distance=10, reid_max_speed=15.0)
         tracker = seen_and_lost(missed, config, score=1)
         assert step(tracker, at(300, 490, score=1), A, B) == [0, 2]
         assert step(tracker, at(300, 490, score=1), A, B) == [1, 2]
 
     def test_do_not_wait_for_who_is_recognised_in_this_frame(self):
         """A second one who looks alike is no longer in doubt: nobody is missing any more."""
-        tracker = seen_and_lost(4, config_of(max_age=2))
+        tracker = seen_and_lost(4, config_of(max_age=2 / 30))
         assert step(tracker, at(20, score=0.5), A) == [0]
         ids = step(tracker, [*at(20, score=0.5), *at(90, score=1)], A, A)
         assert ids == [1, 2]
 
     def test_without_looks_resemble_nobody(self):
-        tracker = seen_and_lost(4, config_of(max_age=2))
+        tracker = seen_and_lost(4, config_of(max_age=2 / 30))
         assert step(tracker, at(20, score=1), 0 * A) == [2]
-        tracker = seen_and_lost(4, config_of(max_age=2))
+        tracker = seen_and_lost(4, config_of(max_age=2 / 30))
         assert step(tracker, at(20, score=1)) == [2]
 
     def test_where_nothing_needs_confirmation_the_lost_are_recognised_at_once(self):
-        tracker = seen_and_lost(4, config_of(max_age=2, min_hits=0))
+        tracker = seen_and_lost(4, config_of(max_age=2 / 30, min_hits=0))
         assert step(tracker, at(20), A) == [1]
 
 
@@ -325,7 +339,7 @@ def test_slots_come_back_from_the_forgotten():
 @pytest.mark.parametrize("confirm", [0, 2])
 def test_nobody_leaks_over_many_frames(described, confirm):
     rng = np.random.default_rng(0)
-    config = config_of(max_age=3, reid_max_age=20, min_hits=confirm, lost_affinity=0.2)
+    config = config_of(max_age=0.1, reid_max_age=20 / 30, min_hits=confirm, lost_affinity=0.2)
     tracker, looks, everyone, returns = Tracker(config), rng.normal(size=(12, 3)), set(), 0
     for _ in range(2000 if described == 1 and confirm else 300):
         seen = rng.permutation(12)[: rng.integers(0, 7)]
@@ -347,7 +361,7 @@ def test_nobody_leaks_over_many_frames(described, confirm):
 
 def test_a_slot_that_was_somebodys_says_nothing(device):
     """Who is born without a feature does not look like whoever had its slot before."""
-    tracker = Tracker(config_of(max_age=1, tentative_max_age=0, instant_confirm_score=9))
+    tracker = Tracker(config_of(max_age=1 / 30, tentative_max_age=0.0, instant_confirm_score=9))
 
     def see(*shifts, looks=None):
         dets = at(*shifts)

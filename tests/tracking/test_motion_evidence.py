@@ -48,7 +48,7 @@ def test_scale_and_density_are_those_of_loops(seed, jitter, people):
         every = -(-len(seen) // 16)
         seen = [i for k, i in enumerate(seen) if (table["hits"][i] + k) % every == 0]
         expected = [
-            reference.expected_detection(table["state"][i].reshape(5, 4), boxes[i], 0, NOISE)
+            reference.expected_detection(table["state"][i].reshape(5, 4), boxes[i], 1 / 30, NOISE)
             for i in seen
         ]
         clip = tracker.table.clip

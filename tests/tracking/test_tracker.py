@@ -60,19 +60,19 @@ class TestLife:
     def test_ids_go_to_confirmed_tracks_only(self):
         """A false detection in one frame uses no id up."""
         frames = [at(0), at(1, 500), at(2), at(3, 800), at(4, 801)]
-        config = TrackerConfig(tentative_max_age=0, instant_confirm_score=9)
+        config = TrackerConfig(tentative_max_age=0.0, instant_confirm_score=9)
         assert run(Tracker(config), frames) == [[0], [1, 0], [1], [1, 0], [1, 2]]
 
     @pytest.mark.parametrize(("missed", "same"), [(5, True), (6, False)])
     def test_patience(self, missed, same):
-        tracker = Tracker(TrackerConfig(max_age=5))
+        tracker = Tracker(TrackerConfig(max_age=5 / 30))
         ids = run(tracker, [at(0), at(0), *[at()] * missed, at(0), at(0)])
         assert ids[1] == [1]
         assert ids[-1] == ([1] if same else [2])
 
     @pytest.mark.parametrize(("missed", "reported"), [(0, True), (1, True), (2, False)])
     def test_potential_patience(self, missed, reported):
-        tracker = Tracker(TrackerConfig(tentative_max_age=1, instant_confirm_score=9))
+        tracker = Tracker(TrackerConfig(tentative_max_age=1 / 30, instant_confirm_score=9))
         ids = run(tracker, [at(0), *[at()] * missed, at(0)])
         assert ids[-1] == ([1] if reported else [0])
 
@@ -425,7 +425,7 @@ class PaperTracker:
         for i, j in zip(*linear_sum_assignment(cost), strict=True):
             if cost[i, j] < c.max_cost:
                 ids[j] = self.tracks[i]["id"]
-        self.tracks = [t for t in self.tracks if t["misses"] <= c.max_age]
+        self.tracks = [t for t in self.tracks if t["misses"] <= 30 * c.max_age]
         for j in range(len(boxes)):
             if j not in taken:
                 z = features[j] / np.linalg.norm(features[j])
@@ -438,7 +438,11 @@ class PaperTracker:
 def test_the_papers_preset_is_the_paper(seed, people, confirm):
     rng = np.random.default_rng(seed)
     config = TrackerConfig.paper(
-        tau=0.5, min_affinity=0.2, min_hits=max(confirm, 1), max_age=4, tentative_max_age=4
+        tau=0.5,
+        min_affinity=0.2,
+        min_hits=max(confirm, 1),
+        max_age=4 / 30,
+        tentative_max_age=4 / 30,
     )
     tracker, oracle = Tracker(config), PaperTracker(config)
     identity = rng.normal(size=(people, 16))
@@ -703,7 +707,7 @@ def test_an_extractor_and_weights_exclude_each_other():
 def test_any_sequence_keeps_the_rules(seed, with_features, paper):
     """Ids are unique in a frame and start at 1 without gaps; indices are valid; runs repeat."""
     rng = np.random.default_rng(seed)
-    config = TrackerConfig.paper() if paper else TrackerConfig(max_age=3)
+    config = TrackerConfig.paper() if paper else TrackerConfig(max_age=0.1)
     frames, features = [], []
     for _ in range(20):
         n = int(rng.integers(0, 15))
@@ -722,7 +726,10 @@ def test_any_sequence_keeps_the_rules(seed, with_features, paper):
 
 def test_memory_stays_flat():
     """Tracks that come and go leave nothing behind."""
-    tracker, rng = Tracker(TrackerConfig(max_age=5, reid_max_age=9)), np.random.default_rng(0)
+    tracker, rng = (
+        Tracker(TrackerConfig(max_age=5 / 30, reid_max_age=0.3)),
+        np.random.default_rng(0),
+    )
     sizes = []
     for _ in range(300):
         corner = rng.uniform(0, 5000, (30, 2))
@@ -813,7 +820,7 @@ class TestLimits:
     def test_a_crowd_that_comes_back_is_compared_with_those_seen_last(self, instant_confirm_score):
         """More pairs than are kept at once: a refusal would come again in every later frame."""
         config = TrackerConfig(
-            max_age=0,
+            max_age=0.0,
             appearance_max_distance=0.1,
             reid_max_speed=1e6,
             instant_confirm_score=instant_confirm_score,

@@ -82,7 +82,7 @@ def test_a_double_of_somebody_in_view_is_a_stranger():
 
 def test_who_is_lost_is_recognised_by_the_tracker_not_the_gallery():
     """Whose memory knows the place too: the gallery would give nothing for a double."""
-    config = TrackerConfig(max_age=1, instant_confirm_score=9, reid_false_alarms=np.inf)
+    config = TrackerConfig(max_age=1 / 30, instant_confirm_score=9, reid_false_alarms=np.inf)
     tracker = Tracker(config, gallery=Gallery())
     watch(tracker, 0, 0)
     for _ in range(4):
@@ -92,7 +92,7 @@ def test_who_is_lost_is_recognised_by_the_tracker_not_the_gallery():
 
 def test_the_gallery_knows_whom_the_tracker_misses():
     """Who comes back out of the tracker's reach is the same all the same, and one identity."""
-    config = TrackerConfig(max_age=1, appearance_max_distance=0.5, reid_max_speed=0)
+    config = TrackerConfig(max_age=1 / 30, appearance_max_distance=0.5, reid_max_speed=0.0)
     tracker = Tracker(config, gallery=Gallery())
     watch(tracker, 0)
     for _ in range(4):
@@ -106,7 +106,7 @@ def test_the_gallery_knows_whom_the_tracker_misses():
 
 
 def test_who_is_beyond_memory_is_recognised_by_the_gallery():
-    tracker = Tracker(TrackerConfig(max_age=1, reid_max_age=2), gallery=Gallery())
+    tracker = Tracker(TrackerConfig(max_age=1 / 30, reid_max_age=2 / 30), gallery=Gallery())
     watch(tracker, 0)
     for _ in range(9):
         leave(tracker)
@@ -119,7 +119,7 @@ def test_ids_never_collide():
     rng = np.random.default_rng(0)
     looks = np.eye(30)
     gallery = Gallery(capacity=12)
-    config = TrackerConfig(max_age=2, reid_max_age=10)
+    config = TrackerConfig(max_age=2 / 30, reid_max_age=10 / 30)
     cameras = [Tracker(config, gallery=gallery) for _ in range(2)]
     person_of = {}  # of each id, the first person that had it
     mistaken = reported = 0
