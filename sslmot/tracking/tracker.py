@@ -185,7 +185,7 @@ class Tracker:
             if history.time is not None and timestamp is None:
                 clock = history.clock + 1 / self.frame_rate
                 elapsed = clock - history.time
-                self.table.context = replace(history, clock=clock)
+                self.table.set_context(replace(history, clock=clock))
             elif timestamp is not None:
                 time = check_timestamp(timestamp)
                 elapsed = 0.0 if history.time is None else time - history.time
