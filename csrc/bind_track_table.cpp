@@ -542,9 +542,10 @@ void bind_track_table(py::module_& m) {
                 return to_array(std::vector<int64_t>(counts.begin(), counts.end()));
             })
         .def_property_readonly("clip", &clip_of)
-        .def_property(
-            "context", [](const BoundTable& t) { return t.context; },
-            [](BoundTable& t, const py::object& context) { t.context = context; })
+        .def(
+            "set_context", [](BoundTable& t, const py::object& context) { t.context = context; },
+            py::arg("context"))
+        .def_property_readonly("context", [](const BoundTable& t) { return t.context; })
         .def_property_readonly("lost_count", [](const BoundTable& t) { return t.lost().size(); })
         .def("__len__", [](const BoundTable& t) { return t.tracks().size(); });
 

@@ -304,17 +304,16 @@ class TestChoice:
     def test_compare(self):
         rows = [crowd(seed)[0] for seed in range(3)]
         config = TrackerConfig(min_hits=3)
-        table = suite.compare({"config": config, "same": lambda row: Tracker(config)}, rows)
+        table = suite.compare(
+            {"config": config, "same": lambda row: Tracker(config, frame_rate=row.frame_rate)}, rows
+        )
         assert table["config"] == table["same"]
         expected = np.mean([suite.idf1(row, suite.tracker(config)) for row in rows])
         assert table["config"] == {"clip": pytest.approx(expected)}
 
-    def test_thinned(self):
-        config = TrackerConfig(max_age=90, reid_max_age=300, reid_max_speed=0.1)
-        assert suite.thinned(config, 1) == config
-        third = suite.thinned(config, 3)
-        assert (third.max_age, third.reid_max_age) == (30, 100)
-        assert third.reid_max_speed == pytest.approx(0.3)
+    def test_trackers_have_the_frame_rate_of_the_row(self):
+        row = replace(crowd(0)[0], frame_rate=2.5)
+        assert suite.tracker()(row).frame_rate == 2.5
 
 
 def by_place(patience):

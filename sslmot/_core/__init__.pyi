@@ -434,8 +434,8 @@ class TrackTable:
     @property
     def context(self) -> Any:
         """As committed or set, or None."""
-    @context.setter
-    def context(self, context: Any) -> None: ...
+    def set_context(self, context: Any) -> None:
+        """Keep another context beside the tracks."""
     def __len__(self) -> int:
         """Return the number of tentative and confirmed tracks."""
 

@@ -184,7 +184,7 @@ class Tracker:
             if history.time is not None and timestamp is None:
                 clock = history.clock + 1 / self.frame_rate
                 elapsed = clock - history.time
-                self.table.context = history._replace(clock=clock)
+                self.table.set_context(history._replace(clock=clock))
             elif timestamp is not None:
                 time = check_timestamp(timestamp)
                 elapsed = 0.0 if history.time is None else time - history.time

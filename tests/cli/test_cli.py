@@ -84,7 +84,7 @@ def test_settings_are_flags(crowd, tmp_path):
     record = json.loads((tmp_path / "crowd.json").read_text())
     assert record["appearance"] is None
     expected = {
-        "max_age": 7 / 30,
+        "max_age": 7.0,
         "motion_fallback": False,
         "tau": 0.5,
         "appearance_max_distance": "inf",

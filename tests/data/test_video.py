@@ -54,6 +54,7 @@ def detections(path, *lines):
 def test_frames_are_numbered_from_1_and_bgr(video):
     opened = Video(str(video))
     assert len(opened) == 4
+    assert opened.frame_rate == 10
     for _ in range(2):  # each iteration starts at the first frame
         seen = list(opened)
         assert [t for t, _ in seen] == [1, 2, 3, 4]

@@ -335,25 +335,26 @@ def read_detections(rng: Generator) -> None:
             assert width < 6 or (found.classes == rows[:, 5]).all()
 
 
-def misses(rng: Generator, t: int) -> np.ndarray:
-    found: np.ndarray = rng.integers(0, 4, t)
+def gaps(rng: Generator, t: int) -> np.ndarray:
+    """Draw seconds since the last detections."""
+    found: np.ndarray = rng.choice([0.0, 1 / 30, 0.5, 3.0], t)
     if t and chance(rng, 0.2):
-        found[rng.integers(t)] = rng.choice(INTEGERS)
+        found[rng.integers(t)] = rng.choice([*ODD, 1e300, -1.0])
     return found
 
 
 def predict(rng: Generator) -> None:
     t = size(rng)
     state = numbers(rng, (t, 5, 4), rng.choice([0.0, 0.05]))
-    arguments = {"state": state, "time_since_update": misses(rng, t)}
+    arguments = {"state": state, "gaps": gaps(rng, t)}
     same = not spoil(rng, arguments)
     with asking(arguments):
         found = _testing.predict(**arguments)
         if same and np.abs(state).max(initial=0) < 1e9 and np.isfinite(state).all():
-            frames = arguments["time_since_update"].astype(np.float64)[:, None] + 1
-            centre = state[:, 0, :2] + frames * state[:, 1, :2]
+            seconds = np.minimum(arguments["gaps"], 3600)[:, None]
+            centre = state[:, 0, :2] + seconds * state[:, 1, :2]
             got = (found[:, :2] + found[:, 2:]) / 2
-            scale = np.abs(state[:, :2]).max(initial=0) * (1 + frames)
+            scale = np.abs(state[:, :2]).max(initial=0) * (1 + seconds)
             assert (np.abs(got - centre) <= 1e-5 * scale + 1e-30).all()
 
 
@@ -366,12 +367,12 @@ def observe(rng: Generator) -> None:
     seen = boxes(rng, n, odd)
     arguments: Arguments = {
         "state": state.copy(),
-        "time_since_update": misses(rng, t),
+        "gaps": gaps(rng, t),
         "rows": rng.permutation(t)[:k],
         "boxes": seen,
         "columns": rng.permutation(n)[:k],
     }
-    noise = {"value": 0.1, "velocity": 0.0125, "size": 0.05, "measurement": 0.05}
+    noise = {"value": 0.55, "velocity": 0.7, "size": 0.05, "measurement": 0.05}
     if odd:
         noise[str(rng.choice(list(noise)))] = float(rng.choice(ODD))
     rows = arguments["rows"]
@@ -495,8 +496,8 @@ def empty_table(rng: Generator) -> Any:
     settings = TrackerConfig(
         motion=rng.choice(["kalman", "none"]).item(),
         min_hits=int(rng.integers(0, 3)),
-        max_age=int(rng.integers(0, 4)),
-        reid_max_age=int(rng.integers(4, 9)),
+        max_age=int(rng.integers(0, 4)) / 30,
+        reid_max_age=int(rng.integers(4, 9)) / 30,
         high_score=float(rng.choice([0.0, 0.3])),
         instant_confirm_score=float(rng.choice([0.5, 2.0])),
     )

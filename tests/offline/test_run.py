@@ -1,13 +1,15 @@
 """Frames are read and sent to the device of the extractor in advance."""
 
+import json
 import threading
 
+import cv2
 import numpy as np
 
 from sslmot import ColorHistogram, Tracker
 from sslmot.demo.crowd import Crowd, CrowdConfig
 from sslmot.demo.run import write_crowd
-from sslmot.offline.run import track_sequence
+from sslmot.offline.run import track_sequence, track_video
 
 
 class Sending(ColorHistogram):
@@ -57,3 +59,20 @@ def test_a_kill_leaves_no_partial_record(tmp_path):
     assert held.read() == before
     held.close()
     assert sorted(path.suffix for path in output.iterdir()) == [".json", ".txt"]
+
+
+def test_trackers_get_the_frame_rate(tmp_path):
+    """That of a sequence and of a video, one after the other."""
+    tracker = Tracker()
+    crowd = Crowd(CrowdConfig(people=2, frames=3, width=160, height=120, frame_rate=12.5))
+    sequence = write_crowd(crowd, tmp_path / "crowd")
+    track_sequence(sequence, tracker, tmp_path, appearance=False)
+    assert tracker.frame_rate == 12.5
+    assert json.loads((tmp_path / "crowd.json").read_text())["frame_rate"] == 12.5
+    video = tmp_path / "clip.avi"
+    writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*"MJPG"), 20, (160, 120))
+    writer.write(np.zeros((120, 160, 3), np.uint8))
+    writer.release()
+    tracker.reset()
+    track_video(video, sequence.detections_path, tracker, tmp_path, appearance=False)
+    assert tracker.frame_rate == 20

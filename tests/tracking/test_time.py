@@ -19,7 +19,7 @@ def film(frames, frame_rate=30.0, score=0.8):
     """Detections (PEOPLE, 5) of people who walk a box's width a second, 4 boxes apart."""
     for t in range(frames):
         at = np.column_stack([300.0 * np.arange(PEOPLE) + 40 * t / frame_rate, [50.0] * PEOPLE])
-        yield np.column_stack([at, at + (40, 100), np.full(PEOPLE, score)])
+        yield np.column_stack([at, at + np.array([40, 100]), np.full(PEOPLE, score)])
 
 
 def assert_same(state, other):

@@ -98,6 +98,7 @@ def test_motion_only_reads_no_frame(sequence, video):
         embed_video(video, sequence.detections_path),
     ):
         assert footage.embeddings is None
+        assert footage.frame_rate == 25
         np.testing.assert_array_equal(footage.detections[0], DETECTIONS[1])
 
 
