@@ -197,7 +197,7 @@ py::tuple commit(BoundTable& table, BoundStep& step, const py::object& context) 
     table.context = context;
     // Results keep the step, for explanations, maybe for a whole video: drop its large parts.
     step.embeddings = {}, step.device = nullptr;
-    step.state = {}, step.features = {}, step.feature_norms = {};
+    step.state = {}, step.gaps = {}, step.features = {}, step.feature_norms = {};
     step.embeddings_ = step.norms_ = step.norms_here_ = step.device_ = py::none();
     return py::make_tuple(to_array(report.ids), to_array(report.detections));
 }
