@@ -213,7 +213,7 @@ py::tuple commit(BoundTable& table, BoundStep& step, const py::object& context) 
     table.context = context;
     // Results keep the step, for explanations, maybe for a whole video: drop its large parts.
     step.embeddings = {}, step.device = nullptr, step.table = nullptr;
-    step.state = {}, step.features = {}, step.feature_norms = {};
+    step.state = {}, step.gaps = {}, step.features = {}, step.feature_norms = {};
     step.measured = {};
     step.table_ = step.embeddings_ = step.norms_ = step.norms_here_ = step.device_ = {};
     const auto n = static_cast<py::ssize_t>(report.ids.size());

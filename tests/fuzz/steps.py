@@ -173,7 +173,7 @@ class Player:
             given: Arguments of the step.
             dets: The detections in them, None if they were replaced.
         """
-        names = ("frame", "dets", "embeddings", "features of", "encoder", "dim")
+        names = ("frame", "dets", "embeddings", "features of", "encoder", "dim", "timestamp")
         with refusing(*(f"{name}" for name in names)):
             tracks = self.tracker.step(**given)
             self._history.append((given, tracks))
@@ -194,13 +194,19 @@ class Player:
 
 
 def play(rng: Generator, player: Player, videos: list[Video]) -> None:
+    now, stamped = 0.0, chance(rng, 0.5)
     for _ in range(rng.integers(2, 14)):
         given = videos[rng.integers(len(videos))].frame()
+        now += float(rng.choice([0.0, 1e-9, 1e-6, 1 / 30, 1 / 30, 1.0, 3600.0, 1e11]))
         if chance(rng, 0.25):
             broken = spoil(rng, given, size(rng, 17))
             player.step(broken, broken["dets"] if broken["dets"] is given["dets"] else None)
         if chance(rng, 0.03):
             player.reset()
+        if stamped and chance(rng, 0.9):
+            given["timestamp"] = now
+        predicted = player.tracker.predict(1e12)
+        assert len(predicted) == 0 or np.isfinite(predicted.boxes).all()
         player.step(given, given["dets"])
     player.replay()
 
