@@ -51,16 +51,14 @@ MARK = "<!-- What follows is written by benchmarks/quality.py --output -->"
 
 CHANGES: dict[str, dict[str, object]] = {
     "no re-identification": {"reid_max_age": 0},
-    "lost_affinity as min_affinity": {"lost_affinity": TrackerConfig().min_affinity},
+    "re-identification by a threshold": {"reid_false_alarms": float("inf")},
     "all tracks wait for min_hits": {"instant_confirm_score": float("inf")},
     "min_hits 0": {"min_hits": 0},
     "no low-score round": {"high_score": -float("inf")},
     "new tracks at any overlap": {"new_track_max_iou": 1.0},
     "occluded features update": {"max_occlusion": 1.0},
     "max_age 1": {"max_age": 1.0},
-    "no Kalman filter": {"motion": "none"},
-    "shape_weight 0": {"shape_weight": 0.0},
-    "shape_weight .3": {"shape_weight": 0.3},
+    "eq. 6-7, no Kalman filter": {"motion": "none"},
 }
 """What is changed in the default settings, one thing a row."""
 

@@ -28,9 +28,12 @@ STILL_MAX_DISTANCE = 1.0
 class TrackerConfig(Settings):
     """Settings of a :class:`~sslmot.Tracker`.
 
-    A distance is the relative L1 distance of SSL-MOT, eq. 7: the mean of |dx| / width and
-    |dy| / height between box centres, in sizes of the track's box. ``shape_weight`` times the mean
-    change of log width and log height is added to it.
+    With ``motion="kalman"`` a track and a detection match if the track explains the detection better
+    than chance does, by its place and by its embedding: a log likelihood ratio, learned while
+    tracking, which has no settings. With ``motion="none"`` they match by the costs of SSL-MOT, eq.
+    6-7: these have ``min_affinity`` to ``motion_fallback``. A distance is the relative L1 distance
+    of eq. 7: the mean of |dx| / width and |dy| / height between box centres, in sizes of the track's
+    box.
 
     A track is tentative until it gets an identity, then confirmed. A confirmed track without a
     detection is lost: it is predicted for ``max_age`` seconds, and can be re-identified for
@@ -38,17 +41,15 @@ class TrackerConfig(Settings):
 
     Times are in seconds, whatever the frame rate.
 
-    The affinities fit the encoder that comes with the package. ``sslmot calibrate`` fits them to
-    another encoder, or to footage.
-
     Attributes:
         tau: Temperature of the affinity ``exp((cosine - 1) / tau)`` (eq. 6).
-        min_affinity: Pairs of lower affinity never match by appearance (rho_1 of SSL-MOT).
-        lost_affinity: The same for a track that had no detection in the frame before, and at least
-            for re-identification.
+        min_affinity: Eq. 7: pairs of lower affinity never match by appearance (rho_1 of SSL-MOT).
+        lost_affinity: The same for a track that had no detection in the frame before, and for
+            re-identification.
         appearance_weight: Weight of ``1 - affinity`` in the cost (alpha, eq. 7).
         motion_weight: Weight of the distance in the cost (beta, eq. 7).
-        shape_weight: Weight of the change of size in the distance; 0 in the paper.
+        shape_weight: Weight, in the distance, of the mean change of log width and log height; 0 in
+            the paper.
         max_cost: Pairs that cost as much or more never match by appearance.
         appearance_max_distance: Pairs farther apart never match by appearance; may be inf.
         motion_fallback: Match by motion alone the tracks of the frame before whose detection has
@@ -80,10 +81,8 @@ class TrackerConfig(Settings):
             for a single object.
         reid_max_speed: Distance that a lost track can cover in a second, in sizes of its box: where
             re-identification looks for it.
-        motion: "kalman" predicts with constant velocity. By motion alone a pair matches if its
-            detection is more likely the track's than chance or something new; how sure predictions
-            are, and how often something new appears, is learned while tracking. "none" stays where
-            the track was; by motion alone it matches by the distance, up to 1.
+        motion: "kalman" predicts with constant velocity, and matches by evidence. "none" stays where
+            the track was, and matches by eq. 6-7; without embeddings by the distance, up to 1.
         camera_motion: Move tracks with the camera, whose motion is estimated from the frames.
     """
 

@@ -44,7 +44,7 @@ CONFIGS: dict[str, dict[str, object]] = {
     "no motion": {"motion": "none"},
     "no motion, delta": {"motion": "none", "ema": 0.3},
     "any false alarms": {"reid_false_alarms": math.inf, "max_age": 4 / 30},
-    "false alarms": {"reid_false_alarms": 0.01, "max_age": 4 / 30},
+    "false alarms": {"reid_false_alarms": 1.0, "max_age": 4 / 30},
     "forgetful": {"min_hits": 0, "max_age": 2 / 30, "reid_max_age": 20 / 30},
     "returning": {"max_age": 1 / 30, "reid_max_speed": 9.0, "lost_affinity": 0.25},
     "returning, memory": {
