@@ -28,12 +28,12 @@ STILL_MAX_DISTANCE = 1.0
 class TrackerConfig(Settings):
     """Settings of a :class:`~sslmot.Tracker`.
 
-    With ``motion="kalman"`` a track and a detection match if the track explains the detection better
-    than chance does, by its place and by its embedding: a log likelihood ratio, learned while
-    tracking, which has no settings. With ``motion="none"`` they match by the costs of SSL-MOT, eq.
-    6-7: these have ``min_affinity`` to ``motion_fallback``. A distance is the relative L1 distance
-    of eq. 7: the mean of |dx| / width and |dy| / height between box centres, in sizes of the track's
-    box.
+    With ``motion="kalman"`` a track and a detection match if the track explains the detection
+    better than chance does, by its place and by its embedding: a log likelihood ratio, learned
+    while tracking, which has no settings. With ``motion="none"`` they match by the costs of
+    SSL-MOT, eq. 6-7, whose settings are ``min_affinity`` to ``motion_fallback``. A distance is the
+    relative L1 distance of eq. 7: the mean of |dx| / width and |dy| / height between box centres,
+    in sizes of the track's box.
 
     A track is tentative until it gets an identity, then confirmed. A confirmed track without a
     detection is lost: it is predicted for ``max_age`` seconds, and can be re-identified for
@@ -81,8 +81,9 @@ class TrackerConfig(Settings):
             for a single object.
         reid_max_speed: Distance that a lost track can cover in a second, in sizes of its box: where
             re-identification looks for it.
-        motion: "kalman" predicts with constant velocity, and matches by evidence. "none" stays where
-            the track was, and matches by eq. 6-7; without embeddings by the distance, up to 1.
+        motion: "kalman" predicts with constant velocity, and matches by evidence. "none" stays
+            where the track was, and matches by eq. 6-7; without embeddings by the distance, up to
+            1.
         camera_motion: Move tracks with the camera, whose motion is estimated from the frames.
     """
 
