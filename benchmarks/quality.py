@@ -56,7 +56,7 @@ CHANGES: dict[str, dict[str, object]] = {
     "min_hits 0": {"min_hits": 0},
     "no low-score round": {"high_score": -float("inf")},
     "new tracks at any overlap": {"new_track_max_iou": 1.0},
-    "occluded features update": {"max_occlusion": 1.0},
+    "max_occlusion .9": {"max_occlusion": 0.9},
     "max_age 1": {"max_age": 1.0},
     "eq. 6-7, no Kalman filter": {"motion": "none"},
 }

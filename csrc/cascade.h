@@ -11,11 +11,11 @@ namespace sslmot {
 // Match the tracks of each table with the detections of its step, and find the new tracks:
 //     1. high-score round: all tracks with the high-score detections; by motion alone a second time
 //        with all tracks moved by the camera, where that explains more;
-//     2. with motion_fallback, by motion alone: what round 1 could not compare by appearance;
-//     3. low-score round: unmatched tracks seen in the frame before, with low-score detections;
-//     4. as 2, for low-score detections;
-//     5. high-score detections that are unmatched start tracks.
-// Rounds 1 and 3 compare appearance and motion, or motion alone in a frame without features.
+//     2. low-score round: unmatched tracks seen in the frame before, with low-score detections;
+//     3. high-score detections that are unmatched start tracks.
+// Rounds 1 and 2 match by evidence of place and appearance (motion_evidence.h,
+// appearance_evidence.h), or without a Kalman filter by eq. 7. Then, with motion_fallback, a round
+// by motion alone follows each, for what it could not compare by appearance.
 //
 // First rounds whose features are on one CUDA device run as one comparison. Throws
 // std::logic_error for a step of another frame, std::invalid_argument for a cost that is NaN,

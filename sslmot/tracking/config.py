@@ -59,8 +59,8 @@ class TrackerConfig(Settings):
             feature is the mean of what was seen until that share is reached. Where ``motion`` is
             "none", the box is updated likewise.
         max_occlusion: Detections are occluded where more than this share of the box lies behind
-            another box, whose lower edge is lower or as low. Their features update no track, except
-            one that was never seen clearly.
+            another box, whose lower edge is lower or as low; 1 for none. Their features are no
+            evidence, and update no track, except one that was never seen clearly.
         high_score: Detections that score less are matched last, to tracks of the frame before that
             found no other, and start no tracks; -inf for none. The default fits scores in 0..1.
         new_track_max_iou: Detections that overlap one of a confirmed track of their class by more
@@ -98,7 +98,7 @@ class TrackerConfig(Settings):
     appearance_max_distance: float = setting(2.5, 1e-6, 1e6, infinite=True)
     motion_fallback: bool = True
     ema: float = setting(0.9, 0, 1)
-    max_occlusion: float = setting(0.9, 0, 1)
+    max_occlusion: float = setting(1.0, 0, 1)
     high_score: float = setting(0.5, -1e6, 1e6, infinite=True)
     new_track_max_iou: float = setting(0.4, 0, 1)
     instant_confirm_score: float = setting(0.9, -1e6, 1e6, infinite=True)
