@@ -43,7 +43,7 @@ from suite import (
 from suite.clips import DATA, Kind
 from suite.peers import Best, best_of
 
-from sslmot import ColorHistogram, Tracker, TrackerConfig, files
+from sslmot import TrackerConfig, files
 from sslmot.data.mot import write_results, write_sequence
 from sslmot.evaluation.tracks import Scores, evaluate
 
@@ -118,8 +118,7 @@ def tables(
     yield f"\n## {'With appearance' if kind == 'appearance' else 'By motion alone'}"
     given = {"sslmot": (rows, TrackerConfig())}
     if histograms:
-        fitted = Tracker(extractor=ColorHistogram()).config
-        given["sslmot, colour histograms"] = histograms, fitted
+        given["sslmot, colour histograms"] = histograms, TrackerConfig()
     if kind == "appearance":
         given["sslmot, the paper's preset"] = rows, TrackerConfig.paper()
     results = {name: [track(r, tracker(c)) for r in some] for name, (some, c) in given.items()}

@@ -32,7 +32,6 @@ PARAMS = _core.PairParams(
     min_affinity=RHO,
     appearance_weight=0.5,
     motion_weight=0.5,
-    shape_weight=0,
     max_cost=MAX_COST,
 )
 

@@ -24,7 +24,6 @@ PARAMS = _core.PairParams(
     min_affinity=LEAST,
     appearance_weight=0.5,
     motion_weight=0.5,
-    shape_weight=0.0,
     max_cost=GATE,
 )
 CALLS = 20

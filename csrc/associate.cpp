@@ -116,7 +116,7 @@ void associate(const Comparison& c) {
     if (all) {
         expect_few_pairs(t * n);
     } else {
-        find_candidates(c.tracks, c.max_distance, c.detections, c.params, *c.pairs);
+        find_candidates(c.tracks, c.max_distance, c.detections, *c.pairs);
         all = by_appearance && many(c);
     }
     if (all)

@@ -169,7 +169,7 @@ bool list_candidates(const Comparison& c) {
         expect_few_pairs(t * n);
         return false;
     }
-    find_candidates(c.tracks, c.max_distance, c.detections, c.params, *c.pairs);
+    find_candidates(c.tracks, c.max_distance, c.detections, *c.pairs);
     return kSparse * static_cast<int64_t>(c.pairs->columns.size()) <= t * n;
 }
 

@@ -50,15 +50,15 @@ struct FrameBoxes {
 };
 
 py::tuple candidates(const py::object& track_boxes, const py::object& max_distance,
-                     const py::object& detection_boxes, const PairParams& params,
-                     const py::object& track_classes, const py::object& detection_classes) {
+                     const py::object& detection_boxes, const py::object& track_classes,
+                     const py::object& detection_classes) {
     const FrameBoxes boxes(track_boxes, max_distance, detection_boxes, track_classes,
                            detection_classes);
     Candidates found;
     {
         const py::gil_scoped_release release;
         find_candidates(boxes.tracks(), boxes.max_distance.data<const float>(), boxes.detections(),
-                        params, found);
+                        found);
     }
     return to_arrays(found);
 }
@@ -196,8 +196,8 @@ py::list associate_frames_cuda(const std::vector<FrameArguments>& arguments,
 void bind_association(py::module_& m, py::module_& testing) {
     testing.attr("MOST_PAIRS") = kMostPairs;
     testing.def("candidates", &candidates, py::arg("track_boxes"), py::arg("max_distance"),
-                py::arg("detection_boxes"), py::arg("params"),
-                py::arg("track_classes") = py::none(), py::arg("detection_classes") = py::none());
+                py::arg("detection_boxes"), py::arg("track_classes") = py::none(),
+                py::arg("detection_classes") = py::none());
     testing.def("associate", &associate_frame, py::arg("track_boxes"), py::arg("max_distance"),
                 py::arg("detection_boxes"), py::arg("params"), py::arg("table") = py::none(),
                 py::arg("table_norms") = py::none(), py::arg("rows") = py::none(),

@@ -81,12 +81,11 @@ void cost(const py::object& track_features_, const py::object& detection_feature
 void bind_cost(py::module_& m, py::module_& testing) {
     py::class_<PairParams>(m, "PairParams")
         .def(py::init([](float tau, float min_affinity, float appearance_weight,
-                         float motion_weight, float shape_weight, float max_cost) {
-                 return PairParams{tau,           min_affinity, appearance_weight,
-                                   motion_weight, shape_weight, max_cost};
+                         float motion_weight, float max_cost) {
+                 return PairParams{tau, min_affinity, appearance_weight, motion_weight, max_cost};
              }),
              py::kw_only(), py::arg("tau"), py::arg("min_affinity"), py::arg("appearance_weight"),
-             py::arg("motion_weight"), py::arg("shape_weight"), py::arg("max_cost"))
+             py::arg("motion_weight"), py::arg("max_cost"))
         .def_readonly("max_cost", &PairParams::max_cost);
     m.def("cuda_device_count", &cuda_device_count);
     testing.def("cost", &cost, py::arg("track_features"), py::arg("detection_features"),

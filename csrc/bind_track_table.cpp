@@ -439,20 +439,15 @@ void bind_track_table(py::module_& m) {
     py::class_<TrackSettings>(m, "TrackSettings",
                               "The settings of a tracker, as TrackTable takes them.")
         .def(py::init([](const PairParams& by_both, const PairParams& by_motion,
-                         const PairParams& by_appearance, float min_affinity, float lost_affinity,
-                         float appearance_max_distance, double reid_max_speed, bool motion_fallback,
-                         float ema, float max_occlusion, float high_score, float new_track_max_iou,
+                         const PairParams& by_appearance, double reid_max_speed, float ema,
+                         float max_occlusion, float high_score, float new_track_max_iou,
                          float instant_confirm_score, int64_t min_hits, double max_age,
                          double tentative_max_age, double reid_max_age, double reid_false_alarms,
                          bool kalman, const MotionNoise& noise) {
                  return TrackSettings{by_both,
                                       by_motion,
                                       by_appearance,
-                                      min_affinity,
-                                      lost_affinity,
-                                      appearance_max_distance,
                                       reid_max_speed,
-                                      motion_fallback,
                                       ema,
                                       max_occlusion,
                                       high_score,
@@ -467,12 +462,11 @@ void bind_track_table(py::module_& m) {
                                       noise};
              }),
              py::kw_only(), py::arg("by_both"), py::arg("by_motion"), py::arg("by_appearance"),
-             py::arg("min_affinity"), py::arg("lost_affinity"), py::arg("appearance_max_distance"),
-             py::arg("reid_max_speed"), py::arg("motion_fallback"), py::arg("ema"),
-             py::arg("max_occlusion"), py::arg("high_score"), py::arg("new_track_max_iou"),
-             py::arg("instant_confirm_score"), py::arg("min_hits"), py::arg("max_age"),
-             py::arg("tentative_max_age"), py::arg("reid_max_age"), py::arg("reid_false_alarms"),
-             py::arg("kalman"), py::arg("noise"));
+             py::arg("reid_max_speed"), py::arg("ema"), py::arg("max_occlusion"),
+             py::arg("high_score"), py::arg("new_track_max_iou"), py::arg("instant_confirm_score"),
+             py::arg("min_hits"), py::arg("max_age"), py::arg("tentative_max_age"),
+             py::arg("reid_max_age"), py::arg("reid_false_alarms"), py::arg("kalman"),
+             py::arg("noise"));
 
     py::class_<BoundStep>(m, "Step", "One frame on its way through a TrackTable.")
         .def_property_readonly("match", [](const BoundStep& s) { return to_array(s.match); })

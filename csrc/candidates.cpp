@@ -23,7 +23,7 @@ void expect_few_pairs(int64_t pairs) {
 }
 
 void find_candidates(const BoxSet& tracks, const float* max_distance, const BoxSet& detections,
-                     const PairParams& params, Candidates& out) {
+                     Candidates& out) {
     out.clear(tracks.count);
     thread_local Grid<Centre> grid;  // keeps its memory for the next frame
     grid.build(detections.count,
@@ -53,7 +53,7 @@ void find_candidates(const BoxSet& tracks, const float* max_distance, const BoxS
             float* const value = out.values.data();
             size_t at = found;
             for (size_t k = first; k < last; ++k) {
-                const float d = distance(track, grid.sorted[k], params);
+                const float d = distance(track, grid.sorted[k]);
                 const int32_t j = grid.order[k];
                 column[at] = j;
                 value[at] = d;

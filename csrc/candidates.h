@@ -44,6 +44,6 @@ struct BoxSet {
 // sorted into a grid first, so time grows with the pairs found, not with tracks * detections.
 // Throws std::length_error if there are more than kMostPairs.
 void find_candidates(const BoxSet& tracks, const float* max_distance, const BoxSet& detections,
-                     const PairParams& params, Candidates& out);
+                     Candidates& out);
 
 }  // namespace sslmot

@@ -76,7 +76,7 @@ struct Job {
 
     Round round;
     Comparison comparison{};
-    std::vector<float> track_boxes, boxes, max_distance, min_affinity;
+    std::vector<float> track_boxes, boxes, max_distance;
     std::vector<int32_t> track_classes, classes;
     std::vector<int64_t> slots;
     // By evidence: the costs of the pairs are its negative.
@@ -170,7 +170,7 @@ class Cascade {
     void begin_high_score_round(Job& job) const;
     void follow_camera(Job& job);
     void end_high_score_round(Job& job);
-    void later_rounds();
+    void low_score_round();
     void find_new_tracks();
 
   private:
@@ -180,17 +180,12 @@ class Cascade {
     void set_costs(Job& job, bool whole_frame) const;
     void set_features(Job& job, bool whole_frame) const;
     void weigh(Job& job, bool whole_frame) const;
-    void low_score_round();
-    void motion_rounds(bool low_score);
-    template <class Allowed>
-    void run_round(Cue cue, const std::vector<int64_t>& tracks, const Allowed& allowed);
 
     const TrackTable& table_;
     const TrackColumns& tracks_;
     const TrackSettings& settings_;
     Step& step_;
     std::vector<uint8_t> unmatched_;  // (N) flags of detections
-    std::vector<int64_t> recent_;     // tracks seen in the frame before, unmatched by round 1
 };
 
 void Cascade::begin_high_score_round(Job& job) const {
@@ -294,49 +289,18 @@ void Cascade::end_high_score_round(Job& job) {
         if (j >= 0) unmatched_[static_cast<size_t>(j)] = 0;
 }
 
-void Cascade::later_rounds() {
-    if (step_.pause) return;
-    for (size_t i = 0; i < tracks_.size(); ++i)
-        if (step_.match[i] < 0 && tracks_.time_since_update[i] <= 0.0)
-            recent_.push_back(static_cast<int64_t>(i));
-    if (recent_.empty() || !any(unmatched_)) return;
-    motion_rounds(false);
-    if (!any(step_.low_score)) return;
-    low_score_round();
-    motion_rounds(true);
-}
-
+// Match unmatched tracks that were seen in the frame before with the low-score detections.
 void Cascade::low_score_round() {
-    run_round(step_.rounds.front().cue, recent_, [&](size_t j) { return step_.low_score[j] != 0; });
-}
-
-// Motion alone decides where appearance says little: the track has no feature of a clear
-// detection, or the detection is occluded.
-void Cascade::motion_rounds(bool low_score) {
-    if (settings_.kalman || !step_.has_embeddings() || !settings_.motion_fallback) return;
-    std::vector<int64_t> clear, unclear;
-    for (const int64_t row : recent_) {
-        const auto i = static_cast<size_t>(row);
-        const bool seen =
-            tracks_.feature_updates[i] > 0 && table_.has_feature(step_, tracks_.slots[i]);
-        (seen ? clear : unclear).push_back(row);
-    }
-    const auto in_turn = [&](size_t j) { return step_.low_score[j] == low_score; };
-    run_round(Cue::motion, unclear, in_turn);
-    run_round(Cue::motion, clear, [&](size_t j) { return in_turn(j) && !step_.visible[j]; });
-}
-
-// Match those of `tracks` that are unmatched with the unmatched detections that are allowed.
-template <class Allowed>
-void Cascade::run_round(Cue cue, const std::vector<int64_t>& tracks, const Allowed& allowed) {
+    if (step_.pause || !any(step_.low_score)) return;
     Job job;
     Round& round = job.round;
-    round.cue = cue;
-    for (const int64_t i : tracks)
-        if (step_.match[static_cast<size_t>(i)] < 0) round.tracks.push_back(i);
+    round.cue = step_.rounds.front().cue;
+    for (size_t i = 0; i < tracks_.size(); ++i)
+        if (step_.match[i] < 0 && tracks_.time_since_update[i] <= 0.0)
+            round.tracks.push_back(static_cast<int64_t>(i));
     for (size_t j = 0; j < unmatched_.size(); ++j)
-        if (unmatched_[j] && allowed(j)) round.detections.push_back(static_cast<int64_t>(j));
-    if (round.tracks.empty() || round.detections.empty()) return;
+        if (step_.low_score[j]) round.detections.push_back(static_cast<int64_t>(j));
+    if (round.tracks.empty()) return;
     job.track_boxes = take(step_.predicted, round.tracks, 4);
     job.track_classes = take(tracks_.classes, round.tracks);
     job.boxes = take(step_.boxes, round.detections, 4);
@@ -367,17 +331,9 @@ void Cascade::set_costs(Job& job, bool whole_frame) const {
     if (settings_.kalman) return weigh(job, whole_frame);
     const bool by_appearance = job.by_appearance();
     c.params = by_appearance ? settings_.by_both : settings_.by_motion;
-    job.max_distance.assign(
-        count, by_appearance ? settings_.appearance_max_distance : settings_.by_motion.max_cost);
+    job.max_distance.assign(count, by_appearance ? INFINITY : settings_.by_motion.max_cost);
     c.max_distance = job.max_distance.data();
-    if (!by_appearance) return;
-    job.min_affinity.reserve(count);
-    for (const int64_t row : round.tracks)
-        job.min_affinity.push_back(tracks_.time_since_update[static_cast<size_t>(row)] > 0.0
-                                       ? settings_.lost_affinity
-                                       : settings_.min_affinity);
-    c.min_affinity = job.min_affinity.data();
-    set_features(job, whole_frame);
+    if (by_appearance) set_features(job, whole_frame);
 }
 
 void Cascade::set_features(Job& job, bool whole_frame) const {
@@ -485,7 +441,7 @@ void associate_steps(const std::vector<const TrackTable*>& tables,
         jobs[k].match();
         cascades[k].follow_camera(jobs[k]);
         cascades[k].end_high_score_round(jobs[k]);
-        cascades[k].later_rounds();
+        cascades[k].low_score_round();
         cascades[k].find_new_tracks();
         steps[k]->associated = true;
     }

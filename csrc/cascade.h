@@ -14,8 +14,7 @@ namespace sslmot {
 //     2. low-score round: unmatched tracks seen in the frame before, with low-score detections;
 //     3. high-score detections that are unmatched start tracks.
 // Rounds 1 and 2 match by evidence of place and appearance (motion_evidence.h,
-// appearance_evidence.h), or without a Kalman filter by eq. 7. Then, with motion_fallback, a round
-// by motion alone follows each, for what it could not compare by appearance.
+// appearance_evidence.h), or without a Kalman filter by eq. 7.
 //
 // First rounds whose features are on one CUDA device run as one comparison. Throws
 // std::logic_error for a step of another frame, std::invalid_argument for a cost that is NaN,

@@ -11,28 +11,23 @@ namespace {
 
 // The detections of one problem, one array per field: a loop over them reads whole vectors.
 struct Columns {
-    std::vector<float> cx, cy, log_w, log_h;
+    std::vector<float> cx, cy;
 
     void resize(int64_t n) {
-        for (auto* field : {&cx, &cy, &log_w, &log_h}) field->resize(static_cast<size_t>(n));
+        for (auto* field : {&cx, &cy}) field->resize(static_cast<size_t>(n));
     }
-    void set(size_t j, const Box& box) {
-        cx[j] = box.cx, cy[j] = box.cy, log_w[j] = box.log_w, log_h[j] = box.log_h;
-    }
+    void set(size_t j, const Box& box) { cx[j] = box.cx, cy[j] = box.cy; }
 };
 
 // A function of its own: a Box made inside the loop would prevent vectorisation.
-inline float distance_to(const Box& track, float cx, float cy, float log_w, float log_h,
-                         const PairParams& p) {
-    return distance(track, {cx, cy, 0, 0, 0, 0, log_w, log_h}, p);
+inline float distance_to(const Box& track, float cx, float cy) {
+    return distance(track, {cx, cy, 0, 0, 0, 0});
 }
 
 SSLMOT_SIMD_CLONES
-void measure_row(const Box& track, const float* cx, const float* cy, const float* log_w,
-                 const float* log_h, int64_t n, const PairParams& p, float* distances) {
+void measure_row(const Box& track, const float* cx, const float* cy, int64_t n, float* distances) {
 #pragma omp simd
-    for (int64_t j = 0; j < n; ++j)
-        distances[j] = distance_to(track, cx[j], cy[j], log_w[j], log_h[j], p);
+    for (int64_t j = 0; j < n; ++j) distances[j] = distance_to(track, cx[j], cy[j]);
 }
 
 // Turn dot products into cosines, in place.
@@ -63,8 +58,8 @@ void finish_costs(const CostProblem& q, int64_t b, const float* track_norms, con
         columns.set(static_cast<size_t>(j), make_box(q.detection_boxes + 4 * (b * n + j)));
     for (int64_t i = b * t; i < (b + 1) * t; ++i) {
         float* row = q.cost + i * n;
-        measure_row(make_box(q.track_boxes + 4 * i), columns.cx.data(), columns.cy.data(),
-                    columns.log_w.data(), columns.log_h.data(), n, q.params, distances.data());
+        measure_row(make_box(q.track_boxes + 4 * i), columns.cx.data(), columns.cy.data(), n,
+                    distances.data());
         if (q.appearance)
             scale_row(track_norms[i - b * t], norms, n, row);
         else

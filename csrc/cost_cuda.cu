@@ -287,7 +287,7 @@ __global__ void __launch_bounds__(kThreads, Product::kResident)
                 for (int i = 0; i < Product::kParts; ++i) dot += dots[i * kPairs + pair];
                 cos = cosine(dot, norms[row], norms[kRows + col]);
             }
-            c = pair_cost(cos, distance(boxes[row], boxes[kRows + col], p),
+            c = pair_cost(cos, distance(boxes[row], boxes[kRows + col]),
                           track_limits(q.max_distance, q.min_affinity, track, p), p);
         }
         q.cost[track * q.detections + first_col + col] = c;

@@ -11,6 +11,9 @@ namespace sslmot {
 
 namespace {
 
+// Where re-identification looks at once, in sizes of the lost track's box.
+constexpr double kReidDistance = 2.5;
+
 // A confirmed track without a detection in this frame.
 struct LostTrack {
     const TrackColumns* columns;
@@ -101,12 +104,11 @@ void preview_features(const TrackTable& table, Step& step) {
 // different objects, chance gives less than reid_false_alarms pairs that reach it.
 float reid_min_affinity(const TrackTable& table, size_t pairs) {
     const TrackSettings& s = table.settings();
-    if (std::isinf(s.reid_false_alarms)) return s.lost_affinity;
+    if (std::isinf(s.reid_false_alarms)) return s.by_appearance.min_affinity;
     const float cosine =
         table.impostors().threshold(s.reid_false_alarms / static_cast<double>(pairs));
     if (cosine > 1.0F) return INFINITY;
-    const float least = s.kalman ? 0.0F : s.lost_affinity;
-    return std::max(least, affinity(cosine, s.by_appearance));
+    return affinity(cosine, s.by_appearance);
 }
 
 Matching match_lost(const TrackTable& table, const Step& step, const std::vector<LostTrack>& lost,
@@ -122,8 +124,7 @@ Matching match_lost(const TrackTable& table, const Step& step, const std::vector
         if (step.camera) move_box(*step.camera, &boxes[boxes.size() - 4]);
         classes.push_back(from.classes[i]), slots.push_back(from.slots[i]);
         const double gap = from.time_since_update[i] + step.elapsed;
-        max_distance.push_back(static_cast<float>(static_cast<double>(s.appearance_max_distance) +
-                                                  s.reid_max_speed * gap));
+        max_distance.push_back(static_cast<float>(kReidDistance + s.reid_max_speed * gap));
     }
     for (size_t k = range.begin; k < range.end; ++k) {
         const Confirmation& confirmation = step.confirmations[k];

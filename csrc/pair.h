@@ -14,7 +14,6 @@ struct PairParams {
     float min_affinity;       // rho_1: pairs below can never match
     float appearance_weight;  // alpha
     float motion_weight;      // beta
-    float shape_weight;       // share of the change of size in the distance; 0 in the paper
     float max_cost;           // pairs that cost this much or more never match
 };
 
@@ -44,7 +43,6 @@ constexpr float kSmallestMix = 1e-6F;
 struct Box {
     float cx, cy, w, h;  // pixels
     float per_w, per_h;  // 1 / w, 1 / h
-    float log_w, log_h;
 };
 
 SSLMOT_HOST_DEVICE inline Box make_box(const float* xyxy) {
@@ -54,14 +52,7 @@ SSLMOT_HOST_DEVICE inline Box make_box(const float* xyxy) {
     const float height = xyxy[3] - xyxy[1];
     const float w = width < smallest ? smallest : width;
     const float h = height < smallest ? smallest : height;
-    return {0.5F * (xyxy[0] + xyxy[2]),
-            0.5F * (xyxy[1] + xyxy[3]),
-            w,
-            h,
-            1.0F / w,
-            1.0F / h,
-            std::log(w),
-            std::log(h)};
+    return {0.5F * (xyxy[0] + xyxy[2]), 0.5F * (xyxy[1] + xyxy[3]), w, h, 1.0F / w, 1.0F / h};
 }
 
 // Dot product and norms -> cosine, capped at 1 against rounding. Minus infinity if either feature
@@ -105,15 +96,10 @@ SSLMOT_HOST_DEVICE inline float affinity(float cos, const PairParams& p) {
     return exp_negative((cos - 1.0F) / p.tau);
 }
 
-// Relative L1 distance: that of the centres in units of the track's size (eq. 7), plus the change
-// of size.
-SSLMOT_HOST_DEVICE inline float distance(const Box& track, const Box& detection,
-                                         const PairParams& p) {
-    const float centre = std::fabs(detection.cx - track.cx) * track.per_w +
-                         std::fabs(detection.cy - track.cy) * track.per_h;
-    const float shape =
-        std::fabs(detection.log_w - track.log_w) + std::fabs(detection.log_h - track.log_h);
-    return 0.5F * (centre + p.shape_weight * shape);
+// Relative L1 distance of the centres in units of the track's size (eq. 7).
+SSLMOT_HOST_DEVICE inline float distance(const Box& track, const Box& detection) {
+    return 0.5F * (std::fabs(detection.cx - track.cx) * track.per_w +
+                   std::fabs(detection.cy - track.cy) * track.per_h);
 }
 
 // Eq. 7, clamped at max_cost. Without features the cosine is 1: motion alone decides. Comparisons

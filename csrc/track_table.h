@@ -29,10 +29,7 @@ struct TrackSettings {
     PairParams by_both;        // costs of appearance and motion (eq. 7)
     PairParams by_motion;      // of motion alone, where `kalman` is false
     PairParams by_appearance;  // of appearance alone: re-identification
-    float min_affinity, lost_affinity;
-    float appearance_max_distance;
     double reid_max_speed;
-    bool motion_fallback;
     float ema;
     float max_occlusion, high_score, new_track_max_iou, instant_confirm_score;
     int64_t min_hits;

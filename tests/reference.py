@@ -21,15 +21,13 @@ def affinity(cos, tau):
     return math.exp((cos - 1) / tau)
 
 
-def distance(track, detection, shape_weight=0.0):
+def distance(track, detection):
     """Compute the L1 distance of two xyxy boxes, relative to the size of the track's box."""
     tx1, ty1, tx2, ty2 = (float(x) for x in track)
     dx1, dy1, dx2, dy2 = (float(x) for x in detection)
     tw, th = max(tx2 - tx1, 1e-6), max(ty2 - ty1, 1e-6)
-    dw, dh = max(dx2 - dx1, 1e-6), max(dy2 - dy1, 1e-6)
     centre = abs(dx1 + dx2 - tx1 - tx2) / 2 / tw + abs(dy1 + dy2 - ty1 - ty2) / 2 / th
-    shape = abs(math.log(dw / tw)) + abs(math.log(dh / th))
-    return (centre + shape_weight * shape) / 2
+    return centre / 2
 
 
 def pair_cost(cos, dis, max_distance, p):
@@ -48,7 +46,7 @@ def cost(
     out = np.empty((len(track_boxes), len(boxes)))
     for i, j in itertools.product(range(len(track_boxes)), range(len(boxes))):
         cos = 1.0 if features is None else cosine(track_features[i], features[j])
-        dis = distance(track_boxes[i], boxes[j], p["shape_weight"])
+        dis = distance(track_boxes[i], boxes[j])
         out[i, j] = pair_cost(cos, dis, max_distance[i], p)
         if classes is not None and track_classes[i] != classes[j]:
             out[i, j] = p["max_cost"]

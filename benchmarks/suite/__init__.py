@@ -3,8 +3,8 @@
     export PYTHONPATH=benchmarks OMP_NUM_THREADS=1
     from suite import load_rows, score, tracker, compare, leave_one_out
     rows = load_rows(kind="appearance")     # or "motion", or clips=["MOT17-09"], quick=True
-    print(score(rows[0], tracker(TrackerConfig(shape_weight=0.3))))
-    candidates = {f"{w}": TrackerConfig(shape_weight=w) for w in (0.0, 0.3, 1.4)}
+    print(score(rows[0], tracker(TrackerConfig())))
+    candidates = {f"{w}": TrackerConfig() for w in (0.0, 0.3, 1.4)}
     table = compare(candidates, rows)       # {candidate: {clip: mean IDF1 of its rows}}
     print(mean(table["0.3"]), leave_one_out(candidates, table))
 

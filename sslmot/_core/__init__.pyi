@@ -71,7 +71,6 @@ class PairParams:
         min_affinity: float,
         appearance_weight: float,
         motion_weight: float,
-        shape_weight: float,
         max_cost: float,
     ) -> None:
         """Take the settings as given; they are not checked.
@@ -81,7 +80,6 @@ class PairParams:
             min_affinity: Pairs of a lower affinity never match.
             appearance_weight: Weight of ``1 - affinity`` in the cost.
             motion_weight: Weight of the distance, capped at 1, in the cost.
-            shape_weight: Weight of the change of size in the distance; 0 in the paper.
             max_cost: Pairs that cost as much or more never match.
         """
     @property
@@ -194,11 +192,7 @@ class TrackSettings:
         by_both: PairParams,
         by_motion: PairParams,
         by_appearance: PairParams,
-        min_affinity: float,
-        lost_affinity: float,
-        appearance_max_distance: float,
         reid_max_speed: float,
-        motion_fallback: bool,
         ema: float,
         max_occlusion: float,
         high_score: float,
@@ -218,11 +212,7 @@ class TrackSettings:
             by_both: Costs of appearance and motion.
             by_motion: Costs of motion alone, where ``kalman`` is False.
             by_appearance: Costs of re-identification.
-            min_affinity: Least affinity to a track seen in the frame before.
-            lost_affinity: Least affinity to any other track.
-            appearance_max_distance: See TrackerConfig, as for all that follow.
-            reid_max_speed: Likewise.
-            motion_fallback: Likewise.
+            reid_max_speed: See TrackerConfig, as for all that follow.
             ema: Likewise.
             max_occlusion: Likewise.
             high_score: Likewise.

@@ -59,7 +59,6 @@ def candidates(
     track_boxes: Floats,
     max_distance: Floats,
     detection_boxes: Floats,
-    params: PairParams,
     track_classes: Int32s | None = None,
     detection_classes: Int32s | None = None,
 ) -> Pairs:
@@ -69,7 +68,6 @@ def candidates(
         track_boxes: (T, 4).
         max_distance: (T,).
         detection_boxes: (N, 4).
-        params: Settings of the distance.
         track_classes: (T,).
         detection_classes: (N,); both or neither.
 

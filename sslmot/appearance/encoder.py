@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from sslmot import _core
-from sslmot.appearance.calibration import fields_from_json
 from sslmot.appearance.crops import IMAGENET_MEAN, IMAGENET_STD, crop
 from sslmot.inputs import check_frame, describe, is_cuda
 from sslmot.settings import Settings, setting
@@ -40,7 +38,6 @@ SHIPPED = Path(__file__).with_name("weights") / "market1501-resnet18.safetensors
 
 _CONFIG_KEY = "sslmot.encoder"  # key in the metadata of a file: the EncoderConfig as JSON
 _MOST_LAYERS = 16  # limit for the projection
-_CALIBRATION_KEY = "sslmot.calibration"  # optional key: thresholds that fit the encoder, as JSON
 
 
 Architecture: TypeAlias = Literal["resnet18", "resnet50", "resnet101"]
@@ -141,10 +138,7 @@ class Encoder:
         network: The trainable network. A call of the encoder puts it in eval mode and runs a copy
             with folded normalisations. The copy is made again when a weight changes. Writes to the
             ``data`` of a weight are not noticed.
-        metadata: Metadata of the file, without config and calibration: str -> str.
-        calibration: Fields of :class:`~sslmot.TrackerConfig` that fit the features, see
-            `sslmot calibrate`. Empty if the file has none. The encoder of the package has none,
-            since the defaults of TrackerConfig fit it.
+        metadata: Metadata of the file, without config: str -> str.
 
     Raises:
         ValueError: The batch size is below 1.
@@ -173,7 +167,6 @@ class Encoder:
         self.batch_size = batch_size
         self.bfloat16 = computes_in_bfloat16(self.device) if bfloat16 is None else bfloat16
         self.metadata: dict[str, str] = {}
-        self.calibration: dict[str, float] = {}
         self._folded: _Folded | None = None
 
     @classmethod
@@ -198,8 +191,8 @@ class Encoder:
 
         Raises:
             FileNotFoundError: The file does not exist.
-            ValueError: The file is not a safetensors file, its config is missing or wrong, its
-                calibration is wrong, or its tensors do not fit the config or are not finite.
+            ValueError: The file is not a safetensors file, its config is missing or wrong, or
+                its tensors do not fit the config or are not finite.
         """
         path = SHIPPED if path is None else path
         tensors, metadata = tensor_files.read(path)
@@ -210,23 +203,19 @@ class Encoder:
         try:
             stored = EncoderConfig.from_json(metadata.pop(_CONFIG_KEY))
             config = replace(stored, feature=feature or stored.feature)
-            text = metadata.pop(_CALIBRATION_KEY, None)
-            calibration = {} if text is None else fields_from_json(text)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
         # A config can declare any size. Check the tensors before a network of that size is made.
         tensor_files.expect(path, tensors, lambda: EncoderNetwork(config))
         encoder = cls(config, device=device, batch_size=batch_size, bfloat16=bfloat16)
         encoder.metadata = metadata
-        # Thresholds calibrated for one feature do not fit the other.
-        encoder.calibration = calibration if config.feature == stored.feature else {}
         encoder.network.load_state_dict(tensors)
         return encoder
 
     def save(
         self, path: str | Path, metadata: Mapping[str, str] | None = None, *, half: bool = False
     ) -> None:
-        """Write config, calibration and weights atomically as a safetensors file.
+        """Write config and weights atomically as a safetensors file.
 
         Args:
             path: File to write or replace.
@@ -239,8 +228,6 @@ class Encoder:
             for k, v in self.network.state_dict().items()
         }
         notes = {**self.metadata, **(metadata or {}), _CONFIG_KEY: self.config.to_json()}
-        if self.calibration:
-            notes[_CALIBRATION_KEY] = json.dumps(self.calibration)
         tensor_files.write(path, tensors, notes)
 
     @cached_property

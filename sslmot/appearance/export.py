@@ -51,7 +51,7 @@ def export(encoder: Encoder, path: str | Path, format: Format = "onnx") -> None:
 
 
 def notes(encoder: Encoder) -> dict[str, str]:
-    """Return how to make the encoder's crops, its calibration and fingerprint. Lists are JSON."""
+    """Return how to make the encoder's crops, and its fingerprint. Lists are JSON."""
     c = encoder.config
     return {
         "size": json.dumps(c.crop_size),  # height and width, pixels
@@ -62,7 +62,6 @@ def notes(encoder: Encoder) -> dict[str, str]:
         "resize": "bilinear with antialias",
         "middle": json.dumps(c.middle),  # share of the width of a box to cut out
         "padding": "0",  # value outside the frame
-        "calibration": json.dumps(encoder.calibration),
         "fingerprint": encoder.fingerprint,
     }
 

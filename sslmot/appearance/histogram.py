@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import ClassVar
 
 import numpy as np
@@ -42,17 +40,10 @@ class ColorHistogram:
     across cameras or changes of light.
 
     Attributes:
-        calibration: Fields of :class:`~sslmot.TrackerConfig` that fit the features. They are a
-            little more lenient than those that ``sslmot calibrate`` finds on MOT17-09. They track
-            generated crowds better, and that clip no worse.
         fingerprint: Id by which a gallery checks that features are of the same extractor.
     """
 
     fingerprint: ClassVar[str] = "ColorHistogram"
-
-    calibration: ClassVar[Mapping[str, float]] = MappingProxyType(
-        {"tau": 0.216, "min_affinity": 0.2, "lost_affinity": 0.34}
-    )
 
     def __init__(self) -> None:
         rows, columns = _CROP

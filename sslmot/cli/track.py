@@ -42,9 +42,7 @@ def add_commands(commands: Any) -> None:
         help="offline: after the last frame, fill gaps of tracks whose ends are at most N frames "
         "apart, such as 30 (default: off)",
     )
-    track.add_argument(
-        "--config", type=Path, metavar="FILE", help="settings in YAML, from calibrate or tune"
-    )
+    track.add_argument("--config", type=Path, metavar="FILE", help="settings in YAML, from tune")
     track.add_argument(
         "--paper", action="store_true", help="start from TrackerConfig.paper(), not the defaults"
     )

@@ -31,7 +31,7 @@ class TrackerConfig(Settings):
     With ``motion="kalman"`` a track and a detection match if the track explains the detection
     better than chance does, by its place and by its embedding: a log likelihood ratio, learned
     while tracking, which has no settings. With ``motion="none"`` they match by the costs of
-    SSL-MOT, eq. 6-7, whose settings are ``min_affinity`` to ``motion_fallback``. A distance is the
+    SSL-MOT, eq. 6-7, whose settings are ``min_affinity`` to ``max_cost``. A distance is the
     relative L1 distance of eq. 7: the mean of |dx| / width and |dy| / height between box centres,
     in sizes of the track's box.
 
@@ -44,17 +44,9 @@ class TrackerConfig(Settings):
     Attributes:
         tau: Temperature of the affinity ``exp((cosine - 1) / tau)`` (eq. 6).
         min_affinity: Eq. 7: pairs of lower affinity never match by appearance (rho_1 of SSL-MOT).
-        lost_affinity: The same for a track that had no detection in the frame before, and for
-            re-identification.
         appearance_weight: Weight of ``1 - affinity`` in the cost (alpha, eq. 7).
         motion_weight: Weight of the distance in the cost (beta, eq. 7).
-        shape_weight: Weight, in the distance, of the mean change of log width and log height; 0 in
-            the paper.
         max_cost: Pairs that cost as much or more never match by appearance.
-        appearance_max_distance: Pairs farther apart never match by appearance; may be inf.
-        motion_fallback: Match by motion alone the tracks of the frame before whose detection has
-            no usable feature: it is unknown, or the box is occluded. Without features, motion
-            decides all matches.
         ema: Share of the old feature in the update of a matched track (delta of SSL-MOT). The
             feature is the mean of what was seen until that share is reached. Where ``motion`` is
             "none", the box is updated likewise.
@@ -77,7 +69,7 @@ class TrackerConfig(Settings):
         reid_false_alarms: Expected number of false matches among all lost and newly confirmed
             tracks that are compared in a frame (a-contrario). The tracker learns from objects that
             are in view together how alike different objects look, and asks for more. Until it has
-            seen enough pairs, nothing is re-identified. inf to rely on ``lost_affinity`` alone, as
+            seen enough pairs, nothing is re-identified. inf to rely on ``min_affinity`` alone, as
             for a single object.
         reid_max_speed: Distance that a lost track can cover in a second, in sizes of its box: where
             re-identification looks for it.
@@ -90,13 +82,9 @@ class TrackerConfig(Settings):
     # The native core computes in float32: numbers stay within what it can divide by and multiply.
     tau: float = setting(0.2, 1e-6, 1e6)
     min_affinity: float = setting(0.25, 0, 1)
-    lost_affinity: float = setting(0.35, 0, 1)
     appearance_weight: float = setting(0.5, 0, 1e6)
     motion_weight: float = setting(0.5, 0, 1e6)
-    shape_weight: float = setting(1.0, 0, 1e6)
     max_cost: float = setting(0.8, 1e-6, 1e6)
-    appearance_max_distance: float = setting(2.5, 1e-6, 1e6, infinite=True)
-    motion_fallback: bool = True
     ema: float = setting(0.9, 0, 1)
     max_occlusion: float = setting(1.0, 0, 1)
     high_score: float = setting(0.5, -1e6, 1e6, infinite=True)
@@ -119,19 +107,14 @@ class TrackerConfig(Settings):
         falls back to motion alone. (The paper does not say tau and the thresholds.)
 
         Args:
-            **changes: Fields to set otherwise; ``min_affinity`` is for the lost too, unless
-                ``lost_affinity`` is given.
+            **changes: Fields to set otherwise.
         """
         paper = cls(
             tau=0.2,
             min_affinity=0.2,
-            lost_affinity=0.2,
             appearance_weight=0.5,
             motion_weight=0.5,
-            shape_weight=0.0,
             max_cost=1.0,
-            appearance_max_distance=math.inf,
-            motion_fallback=False,
             ema=0.5,
             max_occlusion=1.0,
             high_score=-math.inf,
@@ -146,7 +129,6 @@ class TrackerConfig(Settings):
             motion="none",
             camera_motion=False,
         )
-        changes = {"lost_affinity": changes.get("min_affinity", paper.min_affinity), **changes}
         return dataclasses.replace(paper, **changes)  # type: ignore[arg-type]
 
 
@@ -158,7 +140,6 @@ def native_settings(c: TrackerConfig) -> _core.TrackSettings:
             min_affinity=c.min_affinity,
             appearance_weight=c.appearance_weight,
             motion_weight=c.motion_weight,
-            shape_weight=c.shape_weight,
             max_cost=c.max_cost,
         ),
         by_motion=_core.PairParams(
@@ -166,22 +147,16 @@ def native_settings(c: TrackerConfig) -> _core.TrackSettings:
             min_affinity=0.0,
             appearance_weight=0.0,
             motion_weight=1.0,
-            shape_weight=c.shape_weight,
             max_cost=STILL_MAX_DISTANCE,
         ),
         by_appearance=_core.PairParams(
             tau=c.tau,
-            min_affinity=c.lost_affinity,
+            min_affinity=c.min_affinity,
             appearance_weight=1.0,
             motion_weight=0.0,
-            shape_weight=0.0,
             max_cost=1.0,
         ),
-        min_affinity=c.min_affinity,
-        lost_affinity=c.lost_affinity,
-        appearance_max_distance=c.appearance_max_distance,
         reid_max_speed=c.reid_max_speed,
-        motion_fallback=c.motion_fallback,
         ema=c.ema,
         max_occlusion=c.max_occlusion,
         high_score=c.high_score,

@@ -89,13 +89,11 @@ class Evidence:
         return Explanation(identity, detection, stage, affinity, distance, cost, runner_up)
 
     def _distance(self, track: int, detection: int) -> float:
-        """Return the relative L1 distance (SSL-MOT, eq. 7) with the change of size."""
+        """Return the relative L1 distance (SSL-MOT, eq. 7)."""
         x1, y1, x2, y2 = self.step.predicted[track].astype(np.float64)
         u1, v1, u2, v2 = self.step.boxes[detection].astype(np.float64)
-        w, h, u, v = (max(side, 1e-6) for side in (x2 - x1, y2 - y1, u2 - u1, v2 - v1))
-        centre = abs(u1 + u2 - x1 - x2) / (2 * w) + abs(v1 + v2 - y1 - y2) / (2 * h)
-        shape = abs(np.log(u / w)) + abs(np.log(v / h))
-        return float(centre + self.config.shape_weight * shape) / 2
+        w, h = max(x2 - x1, 1e-6), max(y2 - y1, 1e-6)
+        return float(abs(u1 + u2 - x1 - x2) / w + abs(v1 + v2 - y1 - y2) / h) / 4
 
 
 def _made(some: _core.Round, track: int, detection: int) -> bool:

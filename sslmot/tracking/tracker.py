@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,8 +24,6 @@ from sslmot.tracking.identities import assign_ids, expect_ids
 from sslmot.tracking.tracks import Tracks
 from sslmot.types import ArrayLike, FeatureExtractor
 
-_FIELDS = {field.name for field in dataclasses.fields(TrackerConfig)}
-
 
 class Tracker:
     """Tracks the objects of one video, frame by frame.
@@ -44,8 +41,7 @@ class Tracker:
     Trackers share nothing but a gallery. The same input gives the same output.
 
     Args:
-        config: Settings. The defaults go beyond the paper, ``TrackerConfig.paper()`` does not. None
-            for the defaults with the affinities that fit the extractor, where it knows them.
+        config: Settings. The defaults go beyond the paper, ``TrackerConfig.paper()`` does not.
         frame_rate: Frames a second of the video, where steps have no timestamps.
         extractor: Computes the features of the boxes of a frame. None for an
             :class:`~sslmot.Encoder` with the weights of the package, loaded when a frame needs it.
@@ -83,13 +79,7 @@ class Tracker:
         self.frame_rate = frame_rate
         self._extractor = extractor
         self.gallery = gallery
-        if config is None:
-            calibration = getattr(extractor, "calibration", {})
-            if not isinstance(calibration, Mapping) or not set(calibration) <= _FIELDS:
-                raise ValueError(
-                    f"extractor.calibration: expected fields of TrackerConfig, got {calibration!r}"
-                )
-            config = TrackerConfig(**calibration)
+        config = config or TrackerConfig()
         self.config = config
         self.table = _core.TrackTable(native_settings(config))
 

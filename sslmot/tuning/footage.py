@@ -1,4 +1,4 @@
-"""Embed footage once and track it many times, to calibrate, to tune and to compare."""
+"""Embed footage once and track it many times, to tune and to compare."""
 
 from __future__ import annotations
 

@@ -50,13 +50,6 @@ class Range(NamedTuple):
 
 
 SPACE: Mapping[str, Range] = {
-    "tau": Range(0.05, 1.0, log=True, appearance=True),
-    "min_affinity": Range(0.0, 0.8, appearance=True),
-    "lost_affinity": Range(0.0, 0.9, appearance=True),
-    "appearance_weight": Range(0.1, 2.0, log=True, appearance=True),
-    "shape_weight": Range(0.0, 2.0),
-    "max_cost": Range(0.2, 2.0, log=True, appearance=True),
-    "appearance_max_distance": Range(0.5, 10.0, log=True, appearance=True),
     "ema": Range(0.0, 0.98, appearance=True),
     "max_occlusion": Range(0.1, 1.0, appearance=True),
     "high_score": Range(0.0, 0.9),
@@ -66,6 +59,7 @@ SPACE: Mapping[str, Range] = {
     "max_age": Range(0.2, 10.0, log=True),
     "tentative_max_age": Range(0.0, 1.0),
     "reid_max_age": Range(0.0, 300.0, appearance=True),
+    "reid_false_alarms": Range(0.001, 1.0, log=True, appearance=True),
 }
 """The range of each field of `TrackerConfig` that is searched. Other fields do not change."""
 
@@ -100,10 +94,9 @@ def tune(
 ) -> Tuned:
     """Search the settings that give the best scores on annotated sequences.
 
-    The first trial uses the defaults, with the calibration of the extractor, so the result is never
-    worse. Each trial tracks the sequences one by one. It is stopped if its score so far is below
-    the median of earlier trials. Frames are not kept, so there is no camera motion
-    (``TrackerConfig.camera`` has no effect).
+    The first trial uses the defaults, so the result is never worse. Each trial tracks the sequences
+    one by one. It is stopped if its score so far is below the median of earlier trials. Frames are
+    not kept, so there is no camera motion (``TrackerConfig.camera_motion`` has no effect).
 
     ``output`` contains ``study.db`` and ``config.yaml``, the best settings so far. Another call
     with the same ``output`` continues the search. The same seed gives the same result, with or

@@ -52,14 +52,12 @@ def test_features_are_those_of_the_encoder(format, config, tmp_path, device):
     if format == "onnx":
         pytest.importorskip("onnx")
     encoder = Encoder(config, seed=2, device=device, bfloat16=False)
-    encoder.calibration = {"tau": 0.5}
     export(encoder, tmp_path / "file", format)
     assert encoder.device.type == device
     run, about = RUN[format](tmp_path / "file")
     # Only with the notes in the file.
     assert about["channels"] == "RGB"
     assert about["fingerprint"] == encoder.fingerprint
-    assert json.loads(about["calibration"]) == encoder.calibration
     size, mean, std, middle = (json.loads(about[k]) for k in ("size", "mean", "std", "middle"))
     crops = crop(FRAME, BOXES, tuple(size), tuple(mean), tuple(std), middle=middle)
     expected = np.asarray(torch.as_tensor(encoder(FRAME, BOXES)).cpu())

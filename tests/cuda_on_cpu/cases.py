@@ -13,7 +13,6 @@ SETTINGS = {
     "min_affinity": 0.05,
     "appearance_weight": 0.6,
     "motion_weight": 0.5,
-    "shape_weight": 0.7,
     "max_cost": 0.9,
 }
 PARAMS = _core.PairParams(**SETTINGS)

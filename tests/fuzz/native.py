@@ -50,7 +50,6 @@ def params(rng: Generator, odd: float = 0.1) -> Any:
         min_affinity=setting(0.0, 0.25, 1.0),
         appearance_weight=setting(0.0, 0.5, 1.0),
         motion_weight=setting(0.0, 0.5, 1.0),
-        shape_weight=setting(0.0, 1.4),
         max_cost=setting(0.3, 0.8, 1.0),
     )
 

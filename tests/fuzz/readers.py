@@ -467,7 +467,6 @@ def _weights(name: str) -> bytes:
     path = _root() / f"{name}.safetensors"
     if name.startswith("encoder"):
         encoder = Encoder(EncoderConfig("resnet18", (64, 32), projection=(16, 16)), device="cpu")
-        encoder.calibration = {"tau": 0.2, "min_affinity": 0.25}
         encoder.save(path, {"sslmot.training": "{}"}, half=True)
     else:
         PoseGenerator(PnganConfig(width=2, blocks=1, crop_size=(32, 16)), device="cpu").save(path)

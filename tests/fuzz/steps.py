@@ -35,13 +35,9 @@ def config(rng: Generator) -> TrackerConfig:
     fields = maybe(
         tau=pick(1e-6, 0.05, 0.2, 1e6),
         min_affinity=share(),
-        lost_affinity=share(),
         appearance_weight=pick(0.0, 0.5, 1e6),
         motion_weight=pick(0.0, 0.5, 1e6),
-        shape_weight=pick(0.0, 1.4, 1e6),
         max_cost=pick(1e-6, 0.8, 1e6),
-        appearance_max_distance=pick(1e-6, 2.5, 1e6, np.inf),
-        motion_fallback=chance(rng, 0.5),
         ema=share(),
         max_occlusion=share(),
         high_score=pick(-np.inf, 0.5, np.inf),

@@ -63,7 +63,6 @@ def calls(seed: int) -> list[Any]:
             min_affinity=0.0,
             appearance_weight=0.5,
             motion_weight=0.5,
-            shape_weight=1.0,
             max_cost=0.9,
         )
         _testing.cost(*features, boxes[None], boxes[None], settings, costs)

@@ -175,7 +175,7 @@ def groups() -> Scenes:
                 yield f"{part}, {camera}", tracks
             if t == 35:
                 group.reset()
-    group = TrackerGroup([Tracker(TrackerConfig()), Tracker(config("no rescue"))])
+    group = TrackerGroup([Tracker(TrackerConfig()), Tracker(config("walk"))])
     for t in range(40):
         dets = [moments(STREET)[t].dets, moments(STREET)[30 + t].dets]
         for camera, tracks in enumerate(group.step(None, dets)):

@@ -14,7 +14,6 @@ SETTINGS = {
     "min_affinity": 0.05,
     "appearance_weight": 0.6,
     "motion_weight": 0.5,
-    "shape_weight": 0.7,
     "max_cost": 0.9,
 }
 

@@ -19,14 +19,10 @@ from sslmot import TrackerConfig
         ("min_affinity", True, "a number of 0 to 1, got True"),
         ("appearance_weight", -1, "a number of 0 to 1e+06, got -1"),
         ("motion_weight", math.inf, "a number of 0 to 1e+06, got inf"),
-        ("shape_weight", None, "a number of 0 to 1e+06, got None"),
         ("tau", 1e-46, "a number of 1e-06 to 1e+06, got 1e-46"),
         ("motion_weight", 1e300, "a number of 0 to 1e+06, got 1e+300"),
         ("max_cost", 0.0, "a number of 1e-06 to 1e+06, got 0.0"),
-        ("appearance_max_distance", -1, "a number of 1e-06 to 1e+06 or inf, got -1"),
-        ("motion_fallback", 1, "True or False, got 1"),
         ("ema", 1.1, "a number of 0 to 1, got 1.1"),
-        ("lost_affinity", 2, "a number of 0 to 1, got 2"),
         ("max_occlusion", -1, "a number of 0 to 1, got -1"),
         ("high_score", math.nan, "a number of -1e+06 to 1e+06, -inf or inf, got nan"),
         ("high_score", "0.5", "a number of -1e+06 to 1e+06, -inf or inf, got '0.5'"),
@@ -41,7 +37,6 @@ from sslmot import TrackerConfig
         ("reid_max_age", "9", "a number of 0 to 1e+09, got '9'"),
         ("camera_motion", "no", "True or False, got 'no'"),
         ("camera_motion", 0, "True or False, got 0"),
-        ("motion_fallback", None, "True or False, got None"),
         ("min_hits", 1.0, "an integer of 0 to 1000000000, got 1.0"),
         ("max_age", -0.1, "a number of 0 to 1e+09, got -0.1"),
         ("tentative_max_age", True, "a number of 0 to 1e+09, got True"),
@@ -76,10 +71,8 @@ def test_is_frozen():
 def test_paper_is_eq_6_and_7_alone():
     paper = TrackerConfig.paper()
     assert (paper.appearance_weight, paper.motion_weight, paper.ema) == (0.5, 0.5, 0.5)
-    assert paper.shape_weight == 0
-    assert paper.appearance_max_distance == math.inf
     assert paper.max_cost == paper.appearance_weight + paper.motion_weight
-    assert (paper.motion, paper.motion_fallback) == ("none", False)
+    assert paper.motion == "none"
     assert paper.max_age == paper.tentative_max_age
     # No score matters, and any detection that no track takes starts one.
     assert (paper.high_score, paper.new_track_max_iou) == (-math.inf, 1)
@@ -101,7 +94,5 @@ def test_paper_does_not_follow_the_defaults(monkeypatch):
 
 def test_paper_takes_changes_and_checks_them():
     assert TrackerConfig.paper(tau=0.5).tau == 0.5
-    assert TrackerConfig.paper(min_affinity=0.4).lost_affinity == 0.4
-    assert TrackerConfig.paper(min_affinity=0.4, lost_affinity=0.5).lost_affinity == 0.5
     with pytest.raises(ValueError, match="tau: expected"):
         TrackerConfig.paper(tau=-1)

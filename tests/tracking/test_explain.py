@@ -15,9 +15,7 @@ from sslmot.tracking.config import MEASUREMENT_NOISE, SIZE_NOISE, VALUE_NOISE, V
 from sslmot.tracking.gallery import Gallery
 from sslmot.tracking.state import features_of
 
-CONFIG = TrackerConfig(
-    tau=0.5, min_affinity=0.1, lost_affinity=0.4, max_age=2 / 30, instant_confirm_score=9
-)
+CONFIG = TrackerConfig(tau=0.5, min_affinity=0.1, max_age=2 / 30, instant_confirm_score=9)
 
 
 def crowd(seed, people=10, frames=40, described=1.0):
@@ -173,7 +171,7 @@ def check(tracker, before, dets, features, tracks, why):
     i = int(np.flatnonzero(before.tracks["ids"] == why.id)[0])
     stage, cost, others = before.why[i]
     assert (why.stage, why.detection) == (stage, before.match[i])
-    distance = reference.distance(before.boxes[i], dets[j, :4], c.shape_weight)
+    distance = reference.distance(before.boxes[i], dets[j, :4])
     assert why.distance == pytest.approx(distance, abs=1e-4)
     assert why.cost == pytest.approx(cost, abs=5e-3)
     if stage == "motion":
@@ -228,7 +226,7 @@ STILL = TrackerConfig(motion="none", min_affinity=0.1)
 
 def cost_of(config, track, detection, looks=None):
     """Of two boxes, and of two looks unless motion is alone."""
-    distance = reference.distance(track, detection[:4], config.shape_weight)
+    distance = reference.distance(track, detection[:4])
     if looks is None:
         return distance
     a = reference.affinity(reference.cosine(*looks), config.tau)
@@ -271,24 +269,6 @@ def test_a_faint_detection_chose_among_who_was_left_by_motion():
     assert why.cost == pytest.approx(why.distance, abs=1e-5)
     assert why.distance == pytest.approx(4 / 40 / 2, abs=1e-5)
     assert why.runner_up == (3, pytest.approx(32 / 40 / 2, abs=1e-5))
-
-
-@pytest.mark.parametrize("score", [1, 0.3])
-def test_who_is_rescued_was_chosen_by_motion(device, score):
-    """Where looks said nothing of the box, among the tracks that no look had found."""
-    tracker, three = Tracker(STILL), row_of(0, 24, 36)
-    for _ in range(3):
-        tracker.step(None, three, embeddings=on(device, ALIKE))
-    dets, looks = np.vstack([row_of(4, score=score), row_of(24)]), ALIKE[[0, 1]]
-    looks[0] = 0
-    tracks = tracker.step(None, dets, embeddings=on(device, looks))
-    assert tracks.ids.tolist() == [1, 2]
-    why = tracks.explain(1)
-    assert (why.stage, why.detection, why.affinity) == ("motion", 0, None)
-    assert why.cost == pytest.approx(4 / 40 / 2, abs=1e-5)
-    assert why.distance == pytest.approx(4 / 40 / 2, abs=1e-5)
-    assert why.runner_up == (3, pytest.approx(32 / 40 / 2, abs=1e-5))
-    assert tracks.explain(2).stage == "appearance"
 
 
 def test_an_explanation_stays_as_it_was():
@@ -368,8 +348,6 @@ def test_the_next_best_may_have_been_recognised_elsewhere():
     config = TrackerConfig(
         instant_confirm_score=9,
         min_affinity=0.1,
-        lost_affinity=0.3,
-        appearance_max_distance=1,
         reid_false_alarms=np.inf,
     )
     tracker = Tracker(config)

@@ -16,7 +16,6 @@ SETTINGS = {
     "min_affinity": 0.3,
     "appearance_weight": 0.5,
     "motion_weight": 0.5,
-    "shape_weight": 0.5,
     "max_cost": 0.8,
 }
 

@@ -9,7 +9,7 @@ from sslmot import Tracker, TrackerConfig
 
 BINS = 512
 CONFIG = TrackerConfig(
-    max_age=1 / 30, reid_max_age=50 / 30, instant_confirm_score=9, lost_affinity=0.01
+    max_age=1 / 30, reid_max_age=50 / 30, instant_confirm_score=9, min_affinity=0.01
 )
 
 

@@ -17,7 +17,7 @@ def config_of(**changes):
 
 
 CONFIG = config_of(
-    tau=0.2, lost_affinity=0.39, max_age=2 / 30, reid_max_age=10 / 30, instant_confirm_score=9
+    tau=0.2, min_affinity=0.39, max_age=2 / 30, reid_max_age=10 / 30, instant_confirm_score=9
 )
 A, B, C = np.eye(3, dtype=np.float32)
 
@@ -83,7 +83,6 @@ class TestTheLost:
         """Where the track itself was out of reach: too far for one frame, not for several."""
         config = config_of(
             max_age=20 / 30,
-            appearance_max_distance=10,
             reid_max_speed=15.0,
             instant_confirm_score=9,
         )
@@ -92,12 +91,11 @@ class TestTheLost:
         assert back(tracker, 300) == 1
         assert tracker.table.tracks["ids"].tolist() == [1]  # the old track has ended
 
-    @pytest.mark.parametrize(("boxes", "same"), [(5.4, True), (5.6, False)])
+    @pytest.mark.parametrize(("boxes", "same"), [(9.9, True), (10.1, False)])
     def test_walk_so_far_and_no_farther(self, boxes, same):
-        """A quarter, and a half in each of five frames: the mean of both directions' boxes."""
+        """2.5, and a half in each of five frames: the mean of both directions' boxes."""
         config = config_of(
             max_age=1 / 30,
-            appearance_max_distance=0.25,
             reid_max_speed=15.0,
             instant_confirm_score=9,
         )
@@ -200,10 +198,10 @@ class TestSureDetections:
     @pytest.mark.parametrize("missed", [1, 5])
     def test_wait_where_they_resemble_somebody_lost(self, missed):
         """Whether that one is still followed or only remembered."""
-        config = config_of(max_age=2 / 30, appearance_max_distance=10, reid_max_speed=15.0)
+        config = config_of(max_age=2 / 30, reid_max_speed=15.0)
         tracker = seen_and_lost(missed, config, score=1)
-        assert step(tracker, at(300, 490, score=1), A, B) == [0, 2]
-        assert step(tracker, at(300, 490, score=1), A, B) == [1, 2]
+        assert step(tracker, at(260, 490, score=1), A, B) == [0, 2]
+        assert step(tracker, at(260, 490, score=1), A, B) == [1, 2]
 
     def test_do_not_wait_for_who_is_recognised_in_this_frame(self):
         """A second one who looks alike is no longer in doubt: nobody is missing any more."""
@@ -339,7 +337,7 @@ def test_slots_come_back_from_the_forgotten():
 @pytest.mark.parametrize("confirm", [0, 2])
 def test_nobody_leaks_over_many_frames(described, confirm):
     rng = np.random.default_rng(0)
-    config = config_of(max_age=0.1, reid_max_age=20 / 30, min_hits=confirm, lost_affinity=0.2)
+    config = config_of(max_age=0.1, reid_max_age=20 / 30, min_hits=confirm)
     tracker, looks, everyone, returns = Tracker(config), rng.normal(size=(12, 3)), set(), 0
     for _ in range(2000 if described == 1 and confirm else 300):
         seen = rng.permutation(12)[: rng.integers(0, 7)]

@@ -172,9 +172,7 @@ def test_unmatched_tracks_and_detections_stay_as_they_are():
 
 # A track takes the detection of its class and looks, wherever that is.
 LOOKS = {
-    "appearance_max_distance": 1e6,
     "motion_weight": 0.0,
-    "shape_weight": 0.0,
     "instant_confirm_score": 0.0,
     "max_age": 20 / 30,
 }

@@ -395,7 +395,6 @@ class PaperTracker:
             "min_affinity": c.min_affinity,
             "appearance_weight": c.appearance_weight,
             "motion_weight": c.motion_weight,
-            "shape_weight": 0.0,
             "max_cost": c.max_cost,
         }
         cost = reference.cost(
@@ -821,7 +820,6 @@ class TestLimits:
         """More pairs than are kept at once: a refusal would come again in every later frame."""
         config = TrackerConfig(
             max_age=0.0,
-            appearance_max_distance=0.1,
             reid_max_speed=1e6,
             instant_confirm_score=instant_confirm_score,
         )

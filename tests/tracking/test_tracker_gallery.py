@@ -92,7 +92,7 @@ def test_who_is_lost_is_recognised_by_the_tracker_not_the_gallery():
 
 def test_the_gallery_knows_whom_the_tracker_misses():
     """Who comes back out of the tracker's reach is the same all the same, and one identity."""
-    config = TrackerConfig(max_age=1 / 30, appearance_max_distance=0.5, reid_max_speed=0.0)
+    config = TrackerConfig(max_age=1 / 30, reid_max_speed=0.0)
     tracker = Tracker(config, gallery=Gallery())
     watch(tracker, 0)
     for _ in range(4):

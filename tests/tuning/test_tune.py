@@ -102,17 +102,6 @@ def test_a_frame_is_embedded_once(root, tmp_path):
     assert set(trials(tmp_path)[0][0]) == set(SPACE)
 
 
-def test_an_extractor_starts_from_its_own_calibration(root, tmp_path):
-    class Strolling(ColorHistogram):
-        calibration = {**ColorHistogram.calibration, "reid_max_speed": 0.2}  # noqa: RUF012
-
-    start = Tracker(extractor=Strolling()).config
-    found = tune(sequences(root, "1"), tmp_path, extractor=Strolling(), trials=2)
-    assert trials(tmp_path)[0][0] == {name: getattr(start, name) for name in SPACE}
-    assert found.config.reid_max_speed == 0.2  # this setting is not searched
-    assert TrackerConfig.load(tmp_path / "config.yaml", whole=True) == found.config
-
-
 def test_an_extractor_is_known_by_its_fingerprint(root, tmp_path):
     class Other(ColorHistogram):
         fingerprint = "other"
