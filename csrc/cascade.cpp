@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <stdexcept>
 #include <utility>
 
 #include "overlap.h"
@@ -220,7 +221,11 @@ void Cascade::follow_camera(Job& job) {
     if (far) {
         ClipMotion clip = job.clip;
         clip.scale = 1.0;
-        seen = innovations(match_again(job, clip).match);
+        try {
+            seen = innovations(match_again(job, clip).match);
+        } catch (const std::length_error&) {
+            return;  // too dense a crowd to tell
+        }
     }
     if (seen.dx.size() < kFewestToFollow) return;
     const double least = std::log(static_cast<double>(seen.dx.size()));
@@ -268,16 +273,11 @@ Round Cascade::match_again(const Job& job, const ClipMotion& clip) const {
 
 void Cascade::move_tracks(float dx, float dy) {
     const float shift[2] = {dx, dy};
-    for (size_t i = 0; i < tracks_.size(); ++i) {
-        // The camera goes on like this: velocities change too, from this frame on.
-        const auto missed = static_cast<float>(tracks_.time_since_update[i] / step_.elapsed);
-        const auto per_second = static_cast<float>(1.0 / step_.elapsed);
+    for (size_t i = 0; i < tracks_.size(); ++i)
         for (size_t k = 0; k < 2; ++k) {
-            step_.state[20 * i + k] -= missed * shift[k];
-            step_.state[20 * i + 4 + k] += per_second * shift[k];
+            step_.state[20 * i + k] += shift[k];
             step_.predicted[4 * i + k] += shift[k], step_.predicted[4 * i + k + 2] += shift[k];
         }
-    }
 }
 
 void Cascade::end_high_score_round(Job& job) {

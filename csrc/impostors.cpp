@@ -74,7 +74,7 @@ float Impostors::threshold(double probability) const {
 
 void sample_impostors(const TrackTable& table, Step& step) {
     step.impostors.clear();
-    if (!step.has_embeddings() || table.feature_dim() == 0) return;
+    if (!step.has_embeddings() || table.feature_dim() == 0 || step.picture_changed) return;
     const std::vector<size_t> some = clear_tracks(table, step);
     if (some.size() < 2) return;
     std::vector<float> boxes;

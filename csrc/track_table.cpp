@@ -303,6 +303,7 @@ void TrackTable::keep_lost_tracks(const Step& step, Next& next) const {
 TrackTable::Fate TrackTable::fate_of(const Step& step, size_t i) const {
     const TrackSettings& s = settings_;
     const bool matched = step.match[i] >= 0, confirmed = step.ids[i] > 0;
+    if (step.pause && !confirmed) return Fate::expired;
     // The id belongs to another track now.
     if (!matched && confirmed && step.ended.count(step.ids[i])) return Fate::expired;
     if (matched || within(step.gaps[i], confirmed ? s.max_age : s.tentative_max_age))

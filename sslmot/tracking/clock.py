@@ -50,11 +50,12 @@ def next_time(history: History, frame_rate: float, timestamp: Any) -> tuple[floa
         elapsed = 1 / frame_rate
         if history.time is None:
             return 0.0, elapsed
-        return history.clock + elapsed, history.clock - history.time + elapsed
+        time = check_timestamp(history.clock + elapsed)
+        return time, time - history.time
     time = check_timestamp(timestamp)
     if history.time is None:
         return time, 1 / frame_rate
-    if time < history.time + LEAST_STEP:
+    if not time - history.time >= LEAST_STEP:
         raise ValueError(
             f"timestamp: expected more than {history.time}, of the frame before, got {timestamp}"
         )

@@ -57,9 +57,8 @@ class Frame:
 def associate(frames: Sequence[Frame]) -> None:
     """Match tracks and detections, and decide which tracks get an identity.
 
-    The rounds of matching are those of ByteTrack with appearance in the first: detections of high
-    score, by appearance and motion, then by motion alone, then detections of low score. Frames
-    whose features are on one CUDA device are compared in one call.
+    The rounds of matching are those of ByteTrack: detections of high score, then those of low
+    score. Frames whose features are on one CUDA device are compared in one call.
 
     Args:
         frames: One of each video. Their tables are not changed.

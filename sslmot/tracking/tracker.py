@@ -134,7 +134,7 @@ class Tracker:
                 track and a detection within its distance limit.
             timestamp: Of the frame, seconds from any origin, above that of the step before. None
                 for ``1 / frame_rate`` after the frame before, which may be one of :meth:`predict`.
-                After more than ``config.max_age`` without a step, all tracks are lost.
+                After a pause of more than ``config.max_age`` and a frame, all tracks are lost.
             embeddings: (N, D) features of the detections, in place of the extractor's. Length does
                 not matter; a row of zeros matches nothing by appearance. On CUDA they stay there. D
                 is at most 65,536.
@@ -172,7 +172,7 @@ class Tracker:
         with _core.Hold([self.table]):
             history, elapsed = self.history, 0.0
             if history.time is not None and timestamp is None:
-                clock = history.clock + 1 / self.frame_rate
+                clock = check_timestamp(history.clock + 1 / self.frame_rate)
                 elapsed = clock - history.time
                 self.table.set_context(history._replace(clock=clock))
             elif timestamp is not None:

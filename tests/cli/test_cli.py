@@ -77,7 +77,7 @@ def test_the_same_command_gives_the_same_file(crowd, tmp_path):
 
 
 def test_settings_are_flags(crowd, tmp_path):
-    flags = "--max-age 7 --no-motion-fallback --tau 0.5 --appearance-max-distance inf "
+    flags = "--max-age 7 --no-camera-motion --tau 0.5 --reid-false-alarms inf "
     flags += "--high-score 0.3 --new-track-max-iou 1"
     main(["track", str(crowd.path), "--output", str(tmp_path), "--motion-only", *flags.split()])
     record = json.loads((tmp_path / "crowd.json").read_text())
@@ -85,6 +85,8 @@ def test_settings_are_flags(crowd, tmp_path):
     expected = {
         "max_age": 7.0,
         "tau": 0.5,
+        "camera_motion": False,
+        "reid_false_alarms": "inf",
     }
     expected |= {"high_score": 0.3, "new_track_max_iou": 1}
     assert expected.items() <= record["config"].items()
@@ -98,7 +100,7 @@ def test_settings_are_flags(crowd, tmp_path):
     flags = ["--motion-only", "--paper", "--min-affinity", "0.6"]
     main(["track", str(crowd.path), "--output", str(tmp_path), *flags])
     record = json.loads((tmp_path / "crowd.json").read_text())
-    assert record["config"]["lost_affinity"] == 0.6  # one threshold for all tracks, as in the paper
+    assert record["config"]["min_affinity"] == 0.6
 
 
 def test_gaps_are_filled_offline(crowd, tmp_path):
@@ -405,7 +407,7 @@ def test_every_setting_is_explained(capsys):
         main(["track", "--help"])
     text = " ".join(capsys.readouterr()[0].split())
     assert "--tau X Temperature of the affinity" in text
-    assert "(default: 2.5; in the paper: inf)" in text
+    assert "(default: 0.05; in the paper: inf)" in text
     for field in dataclasses.fields(sslmot.TrackerConfig):
         flag = "--" + field.name.replace("_", "-")
         explained = re.search(rf" {flag}( N| X| {{kalman,none}}|, --no-[\w-]+) [\"A-Z]\w+", text)

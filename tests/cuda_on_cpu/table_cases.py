@@ -169,10 +169,13 @@ class Camera:
 
 def same_rounds(rounds, others):
     assert [stage for stage, *_ in rounds] == [stage for stage, *_ in others]
-    for (_, *lists, pairs), (_, *their_lists, their_pairs) in zip(rounds, others, strict=True):
+    for (_, *lists, pairs, cosines), (_, *their_lists, their_pairs, their_cosines) in zip(
+        rounds, others, strict=True
+    ):
         for one, other in zip((*lists, *pairs[:2]), (*their_lists, *their_pairs[:2]), strict=True):
             np.testing.assert_array_equal(one, other)
-        np.testing.assert_allclose(their_pairs[2], pairs[2], atol=1e-5)
+        np.testing.assert_allclose(their_pairs[2], pairs[2], atol=1e-3)
+        np.testing.assert_allclose(their_cosines, cosines, atol=1e-5)
 
 
 def kinds():

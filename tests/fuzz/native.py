@@ -199,10 +199,9 @@ def cost(rng: Generator) -> None:
 def candidates(rng: Generator) -> None:
     t, n, odd = size(rng), size(rng), rng.choice([0.0, 0.0, 0.05])
     arguments = sides(rng, t, n, odd)
-    settings = params(rng, 0.0 if not odd else 0.1)
     same = not spoil(rng, arguments)
     with asking(arguments, "dets"):
-        begin, columns, distances = _testing.candidates(**arguments, params=settings)
+        begin, columns, distances = _testing.candidates(**arguments)
         if not same:
             return
         assert len(begin) == t + 1

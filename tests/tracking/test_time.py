@@ -267,3 +267,28 @@ def test_a_group_takes_a_timestamp_of_each_camera():
         group.step(None, [dets, dets], timestamps=[9.0])
     with pytest.raises(ValueError, match=r"^video 1: timestamp: expected more than"):
         group.step(None, [dets, dets], timestamps=[9.0, 5.0])
+
+
+@pytest.mark.parametrize("people", [2, 20])
+@pytest.mark.parametrize("shake", [0, 3])
+def test_bursty_frames_keep_their_tracks(people, shake):
+    """Frames that come 2 and 65 ms apart, in turn, from a camera that shakes."""
+    rng, tracker = np.random.default_rng(0), Tracker()
+    start = np.stack([150 * np.arange(people), np.full(people, 100)], axis=1)
+    time, ids = 0.0, []
+    for t in range(200):
+        time += 0.002 if t % 2 else 0.065
+        corner = start + rng.normal(0, shake, 2)
+        boxes = np.hstack([corner, corner + np.array([40, 100])]).astype(np.float32)
+        ids.append(tracker.step(None, boxes, timestamp=time).ids.tolist())
+    assert ids == [list(range(1, people + 1))] * 200
+
+
+def test_a_time_that_float64_cannot_tell_apart_is_refused():
+    tracker = Tracker()
+    tracker.step(None, [[0, 0, 40, 90]], timestamp=1e11)
+    before = tracker.state_dict()
+    with pytest.raises(ValueError, match="timestamp: expected more than"):
+        tracker.step(None, [[0, 0, 40, 90]], timestamp=1e11)
+    for name, values in tracker.state_dict().items():
+        np.testing.assert_array_equal(values, before[name])
