@@ -314,7 +314,7 @@ def compare(cameras, spare=0):
     return _testing.associate_cuda(arguments, host, there, 0)
 
 
-NEAR, FAR = 0.6, np.inf  # reaches by which few pairs are candidates, and all
+NEAR, FAR = 0.25, np.inf  # reaches by which few pairs are candidates, and all
 
 
 class TestAssociate:
