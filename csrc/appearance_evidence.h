@@ -17,9 +17,6 @@ struct Genuines {
     double count = 0.0, sum = 0.0, squares = 0.0;  // old ones fade
 
     void add(const std::vector<float>& cosines);
-    bool operator==(const Genuines& other) const {
-        return count == other.count && sum == other.sum && squares == other.squares;
-    }
 };
 
 class AppearanceEvidence {

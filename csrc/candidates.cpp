@@ -17,9 +17,8 @@ struct Centre : Box {
 
 void expect_few_pairs(int64_t pairs) {
     if (pairs > kMostPairs)
-        throw std::length_error(
-            "dets: expected at most " + std::to_string(kMostPairs) +
-            " pairs of a track and a detection within its distance limit, got more");
+        throw std::length_error("dets: expected at most " + std::to_string(kMostPairs) +
+                                " pairs of a track and a detection near each other, got more");
 }
 
 void find_candidates(const BoxSet& tracks, const float* max_distance, const BoxSet& detections,

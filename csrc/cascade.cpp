@@ -85,8 +85,9 @@ struct Job {
     std::vector<ExpectedDetection> expected;
     ClipMotion clip;
     AppearanceEvidence appearance;
-    std::vector<float> cosines;                           // of the pairs
     std::vector<uint8_t> clear_tracks, clear_detections;  // flags of those with a clear feature
+    // Of the pairs: cosines, NaN where a feature is not clear, and the evidence that they are.
+    std::vector<float> cosines, looks;
 
     bool by_appearance() const { return round.cue == Cue::appearance; }
     // Whether features are compared.
@@ -94,7 +95,6 @@ struct Job {
     void compare(const TrackTable& table, const Step& step) const {
         if (compares()) table.compare(comparison, step);
     }
-    bool clear(size_t i, size_t j) const { return clear_tracks[i] && clear_detections[j]; }
     // Call visit(i, j, e) for each pair e, of track i and detection j.
     template <class Visit>
     void each_pair(const Visit& visit) const {
@@ -103,9 +103,21 @@ struct Job {
                  e < static_cast<size_t>(round.pairs.row_begin[i + 1]); ++e)
                 visit(i, static_cast<size_t>(round.pairs.columns[e]), e);
     }
+    void weigh_appearance();
     void learn(Step& step);
     void match();
 };
+
+void Job::weigh_appearance() {
+    if (!by_evidence || !by_appearance()) return;
+    looks.assign(cosines.size(), 0.0F);
+    each_pair([&](size_t i, size_t j, size_t e) {
+        if (clear_tracks[i] && clear_detections[j])
+            looks[e] = appearance(cosines[e]);
+        else
+            cosines[e] = NAN;
+    });
+}
 
 // Take the cosines of the sure matches, of tracks that were seen in the frame before. Where most of
 // these look unlike their track, and like no other, the picture has changed and not the objects:
@@ -116,21 +128,21 @@ void Job::learn(Step& step) {
     std::vector<uint8_t> like_some(round.detections.size(), 0);
     each_pair([&](size_t i, size_t j, size_t e) {
         if (round.pairs.values[e] < 0.0F) ++of_track[i], ++of_detection[j];
-        if (clear(i, j) && appearance(cosines[e]) > 0.0F) like_some[j] = 1;
+        if (looks[e] > 0.0F) like_some[j] = 1;
     });
     size_t unlike = 0;
     each_pair([&](size_t i, size_t j, size_t e) {
         if (round.pairs.values[e] < -kSure && of_track[i] == 1 && of_detection[j] == 1 &&
-            expected[i].returns == 1.0F && clear(i, j))
+            expected[i].returns == 1.0F && !std::isnan(cosines[e]))
             step.genuines.push_back(cosines[e]), unlike += !like_some[j];
     });
     if (unlike < kFewestToBlame || 2 * unlike <= step.genuines.size()) return;
     step.genuines.clear(), step.picture_changed = true;
-    std::fill(clear_detections.begin(), clear_detections.end(), 0);
+    std::fill(looks.begin(), looks.end(), 0.0F);
+    std::fill(cosines.begin(), cosines.end(), NAN);
 }
 
 // Add the evidence of appearance to that of the place, keep the pairs that both are for, and match.
-// An unclear feature is no evidence.
 void Job::match() {
     if (!by_evidence) return;
     Candidates& pairs = round.pairs;
@@ -139,11 +151,9 @@ void Job::match() {
         for (size_t i = 0; i < round.tracks.size(); ++i) {
             const auto end = static_cast<size_t>(pairs.row_begin[i + 1]);
             for (size_t e = begin; e < end; ++e) {
-                const int32_t j = pairs.columns[e];
-                const bool known = clear(i, static_cast<size_t>(j));
-                const float value = pairs.values[e] - (known ? appearance(cosines[e]) : 0.0F);
-                cosines[kept] = known ? cosines[e] : NAN;
-                pairs.columns[kept] = j, pairs.values[kept] = value;
+                const float value = pairs.values[e] - looks[e];
+                pairs.columns[kept] = pairs.columns[e], pairs.values[kept] = value;
+                cosines[kept] = cosines[e];
                 kept += !(value >= 0.0F);
             }
             pairs.row_begin[i + 1] = static_cast<int32_t>(kept);
@@ -311,6 +321,7 @@ void Cascade::low_score_round() {
                                  static_cast<int64_t>(round.detections.size())};
     set_costs(job, false);
     job.compare(table_, step_);
+    job.weigh_appearance();
     job.match();
     for (size_t i = 0; i < round.match.size(); ++i) {
         if (round.match[i] < 0) continue;
@@ -437,6 +448,7 @@ void associate_steps(const std::vector<const TrackTable*>& tables,
     }
     compare_together(tables, steps, jobs);
     for (size_t k = 0; k < tables.size(); ++k) {
+        jobs[k].weigh_appearance();
         jobs[k].learn(*steps[k]);
         jobs[k].match();
         cascades[k].follow_camera(jobs[k]);

@@ -33,11 +33,6 @@ struct ClipMotion {
     double frames = 0.0;       // frames that new_density is the mean of
     // Log-likelihood of each candidate, by the innovations of matches; old ones fade.
     std::array<double, kScales> likelihood{};
-
-    bool operator==(const ClipMotion& other) const {
-        return scale == other.scale && new_density == other.new_density && frames == other.frames &&
-               likelihood == other.likelihood;
-    }
 };
 
 // The detection that a track is expected to have.

@@ -3,10 +3,10 @@
     export PYTHONPATH=benchmarks OMP_NUM_THREADS=1
     from suite import load_rows, score, tracker, compare, leave_one_out
     rows = load_rows(kind="appearance")     # or "motion", or clips=["MOT17-09"], quick=True
-    print(score(rows[0], tracker(TrackerConfig())))
-    candidates = {f"{w}": TrackerConfig() for w in (0.0, 0.3, 1.4)}
+    print(score(rows[0], tracker(TrackerConfig(max_age=1))))
+    candidates = {f"{age}": TrackerConfig(max_age=age) for age in (1, 3, 10)}
     table = compare(candidates, rows)       # {candidate: {clip: mean IDF1 of its rows}}
-    print(mean(table["0.3"]), leave_one_out(candidates, table))
+    print(mean(table["3"]), leave_one_out(candidates, table))
 
 A row is a clip with the detections of one detector, at every frame or every n-th. `score` gives
 IDF1, switches and MOTA as TrackEval does, and recovery after gaps; `idf1` gives IDF1 alone, several

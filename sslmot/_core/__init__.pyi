@@ -445,6 +445,6 @@ def associate_steps(steps: list[Step]) -> None:
     CUDA device are compared in one call, in the buffers of the first.
 
     Raises:
-        ValueError: There are more than 2**23 pairs of a track and a detection within its distance
-            limit; a step comes twice.
+        ValueError: There are more than 2**23 pairs of a track and a detection near each other; a
+            step comes twice.
     """

@@ -14,7 +14,7 @@ from sslmot import _core
 from sslmot.inputs import check_frame, read_detections, to_numpy
 from sslmot.tracking import state
 from sslmot.tracking.camera import camera_motion, preprocess, zoom
-from sslmot.tracking.clock import check_number, check_timestamp, next_time
+from sslmot.tracking.clock import LEAST_STEP, check_number, check_timestamp, next_time
 from sslmot.tracking.config import TrackerConfig, native_settings
 from sslmot.tracking.explain import Evidence
 from sslmot.tracking.features import NO_EMBEDDINGS, DeviceTable, embed
@@ -131,7 +131,7 @@ class Tracker:
                 appearance, unless there are embeddings.
             dets: (N, 4), (N, 5) or (N, 6) numbers: xyxy pixels[, score[, class]]. Only a track and
                 a detection of one class can match. At most 16,384, and in all 2**23 pairs of a
-                track and a detection within its distance limit.
+                track and a detection near each other.
             timestamp: Of the frame, seconds from any origin, above that of the step before. None
                 for ``1 / frame_rate`` after the frame before, which may be one of :meth:`predict`.
                 After a pause of more than ``config.max_age`` and a frame, all tracks are lost.
@@ -186,9 +186,9 @@ class Tracker:
             tracks = self.table.tracks
             boxes = self.table.predict(elapsed)
         ages = tracks["time_since_update"] + elapsed
-        (at,) = ((tracks["ids"] > 0) & (ages <= self.config.max_age + 1e-6)).nonzero()
-        none = np.full(len(at), np.nan, np.float32), np.full(len(at), -1)
-        return Tracks(tracks["ids"][at], boxes[at], none[0], tracks["classes"][at], none[1], None)
+        (at,) = ((tracks["ids"] > 0) & (ages <= self.config.max_age + LEAST_STEP)).nonzero()
+        scores, rows = np.full(len(at), np.nan, np.float32), np.full(len(at), -1)
+        return Tracks(tracks["ids"][at], boxes[at], scores, tracks["classes"][at], rows, None)
 
     def prepare(
         self,
@@ -258,7 +258,7 @@ class Tracker:
             moved,
             1.0 if moved is None else zoom(moved),
             elapsed,
-            elapsed > self.config.max_age + 1 / self.frame_rate + 1e-6,
+            elapsed > self.config.max_age + 1 / self.frame_rate + LEAST_STEP,
         )
         history = History(size, grey, device, time, time)
         return Frame(self.table, step, device, history, gallery, embedded.model, width)

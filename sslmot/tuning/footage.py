@@ -21,7 +21,8 @@ from sslmot.types import FeatureExtractor, Features, Frame
 class Footage:
     """Detections and embeddings of a clip, for a tracker, without the frames.
 
-    Camera motion cannot be estimated without frames, so ``TrackerConfig.camera`` has no effect.
+    Camera motion cannot be estimated without frames, so ``TrackerConfig.camera_motion`` has no
+    effect.
 
     Attributes:
         name: Name of the clip.

@@ -179,3 +179,15 @@ def test_reset_forgets():
     assert tracker.table.impostors.sum() == 4
     tracker.reset()
     assert tracker.table.impostors.sum() == 0
+
+
+def test_a_flash_tells_nothing():
+    tracker, boxes = Tracker(CONFIG), boxes_at(0, 1, 2, 3)
+    z = np.eye(8, dtype=np.float32)[:4]
+    for _ in range(30):
+        tracker.step(None, boxes, embeddings=z)
+    before = tracker.table.impostors
+    tracker.step(None, boxes, embeddings=-z)
+    np.testing.assert_array_equal(tracker.table.impostors, before)
+    tracker.step(None, boxes, embeddings=z)
+    assert tracker.table.impostors.sum() > before.sum()

@@ -292,3 +292,22 @@ def test_a_time_that_float64_cannot_tell_apart_is_refused():
         tracker.step(None, [[0, 0, 40, 90]], timestamp=1e11)
     for name, values in tracker.state_dict().items():
         np.testing.assert_array_equal(values, before[name])
+
+
+def test_a_clock_beyond_its_limit_is_refused():
+    """A state with such a time would be refused too."""
+    tracker = Tracker(frame_rate=1)
+    tracker.step(None, [[0, 0, 40, 90]], timestamp=1e12)
+    for go_on in (lambda: tracker.step(None, [[0, 0, 40, 90]]), tracker.predict):
+        with pytest.raises(ValueError, match="timestamp: expected a number of"):
+            go_on()
+    tracker.load_state_dict(tracker.state_dict())
+
+
+def test_a_pause_ends_tentative_tracks():
+    """However long they could be kept: no track is compared after it."""
+    config = TrackerConfig(tentative_max_age=100, instant_confirm_score=9)
+    tracker, dets = Tracker(config), [[0, 0, 40, 90]]
+    tracker.step(None, dets, timestamp=0)
+    tracker.step(None, dets, timestamp=10)
+    assert len(tracker.table) == 1
