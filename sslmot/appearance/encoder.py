@@ -28,9 +28,11 @@ except ImportError as error:
 
 from torch import Tensor, nn
 
+from sslmot.appearance.backbone import Backbone
 from sslmot.appearance.cuda_graphs import GraphedNetwork
+from sslmot.appearance.efficientnet import EfficientNetLite0
 from sslmot.appearance.inference import InferenceNetwork
-from sslmot.appearance.network import resnet
+from sslmot.appearance.resnet import resnet
 from sslmot.appearance.uploads import Uploads
 
 SHIPPED = Path(__file__).with_name("weights") / "market1501-resnet18.safetensors"
@@ -40,7 +42,7 @@ _CONFIG_KEY = "sslmot.encoder"  # key in the metadata of a file: the EncoderConf
 _MOST_LAYERS = 16  # limit for the projection
 
 
-Architecture: TypeAlias = Literal["resnet18", "resnet50", "resnet101"]
+Architecture: TypeAlias = Literal["resnet18", "resnet50", "resnet101", "efficientnet_lite0"]
 Parts: TypeAlias = Literal[1, 2, 4, 8]
 Feature: TypeAlias = Literal["projection", "backbone"]
 """Feature of a box: the output z of the projection, as in the paper, or of the backbone."""
@@ -51,7 +53,8 @@ class EncoderConfig(Settings):
     """Structure of an encoder. It is stored in the encoder's file.
 
     Attributes:
-        architecture: Backbone: "resnet18", "resnet50" (as in the paper) or "resnet101".
+        architecture: Backbone: "resnet18", "resnet50" (as in the paper), "resnet101", or the small
+            "efficientnet_lite0".
         crop_size: Height and width of a crop, pixels. The default is the paper's; the paper also
             uses 256x128.
         mean: Mean of red, green and blue, in 0..1, to normalise crops.
@@ -59,12 +62,12 @@ class EncoderConfig(Settings):
         projection: Widths of the layers of the projection MLP. With () only its last normalisation
             is left. None for no projection.
         feature: Feature of a box: "projection" (z) or "backbone" (the input of the projection).
-        parts: Number of horizontal stripes in the backbone's feature, see `ResNet`. 1 for the
+        parts: Number of horizontal stripes in the backbone's feature, see `Backbone`. 1 for the
             average of the last map.
         middle: Share of the width of a box to use, around its centre. The sides of a box show
             background and neighbours.
-        ibn: Whether the blocks of the backbone use instance normalisation for half of their
-            channels, see `IBN`.
+        ibn: Whether the blocks of a ResNet use instance normalisation for half of their channels,
+            see `IBN`.
 
     Raises:
         ValueError: A field is out of range, or the feature is "projection" without a projection.
@@ -88,6 +91,8 @@ class EncoderConfig(Settings):
             )
         if self.projection is None and self.feature == "projection":
             raise ValueError("feature: expected backbone with projection None, got 'projection'")
+        if self.ibn and not self.architecture.startswith("resnet"):
+            raise ValueError(f"ibn: expected False with {self.architecture}, got True")
 
 
 class EncoderNetwork(nn.Module):
@@ -103,7 +108,11 @@ class EncoderNetwork(nn.Module):
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
-        self.backbone = resnet(config.architecture, config.parts, config.ibn)
+        self.backbone: Backbone = (
+            EfficientNetLite0(config.parts)
+            if config.architecture == "efficientnet_lite0"
+            else resnet(config.architecture, config.parts, config.ibn)
+        )
         self.projection = None
         if config.projection is not None:
             # No biases: the normalisation after each layer subtracts the mean.
@@ -245,14 +254,14 @@ class Encoder:
     @property
     def device(self) -> torch.device:
         """Device of the network."""
-        return self.network.backbone.conv1.weight.device
+        return next(self.network.parameters()).device
 
     @property
     def dim(self) -> int:
         """Width of a feature."""
         if self.config.feature == "projection" and self.config.projection is not None:
             return (self.network.backbone.dim, *self.config.projection)[-1]
-        return int(self.network.backbone.dim)
+        return self.network.backbone.dim
 
     def __call__(self, frame: ArrayLike, boxes: ArrayLike) -> Any:
         """Embed each box.

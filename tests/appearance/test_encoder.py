@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 from sslmot import FeatureExtractor, tensors  # noqa: E402
 from sslmot.appearance import encoder as encoder_module  # noqa: E402
 from sslmot.appearance.encoder import Encoder, EncoderConfig, EncoderNetwork  # noqa: E402
-from sslmot.appearance.network import resnet  # noqa: E402
+from sslmot.appearance.resnet import resnet  # noqa: E402
 
 SMALL = EncoderConfig("resnet18", crop_size=(64, 32), projection=(24, 20, 16))
 FRAME = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)

@@ -17,6 +17,7 @@ from sslmot.appearance.inference import InferenceNetwork  # noqa: E402
 from sslmot.demo.crowd import Crowd, CrowdConfig  # noqa: E402
 
 SMALL = EncoderConfig("resnet18", crop_size=(64, 32), projection=(24, 20, 16))
+LITE = EncoderConfig("efficientnet_lite0", crop_size=(64, 32), projection=(), parts=4)
 SHIPPED = EncoderConfig("resnet18", crop_size=(64, 32), projection=(), parts=4, ibn=True)
 
 
@@ -55,6 +56,8 @@ def plain(encoder, crops):
         dataclasses.replace(SHIPPED, crop_size=(75, 100), parts=8),
         EncoderConfig("resnet50", crop_size=(64, 64), projection=(16,), parts=2),
         EncoderConfig("resnet18", crop_size=(32, 64), projection=None, feature="backbone"),
+        LITE,
+        dataclasses.replace(LITE, crop_size=(100, 51), parts=1),  # odd sides
     ],
 )
 @pytest.mark.processor

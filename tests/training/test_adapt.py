@@ -14,7 +14,7 @@ pytest.importorskip("tensorboard")
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 from sslmot.appearance.encoder import SHIPPED, Encoder, EncoderConfig  # noqa: E402
-from sslmot.appearance.network import resnet  # noqa: E402
+from sslmot.appearance.resnet import resnet  # noqa: E402
 from sslmot.cli import main  # noqa: E402
 from sslmot.data.crops import CropSet  # noqa: E402
 from sslmot.data.sources import read_sources  # noqa: E402

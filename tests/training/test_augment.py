@@ -13,7 +13,7 @@ from sslmot.appearance.crops import IMAGENET_MEAN, IMAGENET_STD, crop  # noqa: E
 from sslmot.training import augment  # noqa: E402
 from sslmot.training.augment import Augmentation, to_network  # noqa: E402
 
-PRESETS = ("paper", "ablation", "both", "crowd", "colour")
+PRESETS = ("paper", "ablation", "both", "crowd", "camera", "colour")
 MEAN, STD = (torch.tensor(x).view(3, 1, 1) for x in (IMAGENET_MEAN, IMAGENET_STD))
 
 
@@ -477,7 +477,8 @@ def test_cut_out_is_one_box_of_the_right_area(largest):
 @pytest.mark.parametrize("preset", ["color", "", None])
 def test_no_such_preset(preset):
     with pytest.raises(
-        ValueError, match=r"preset: expected one of paper, ablation, both, crowd, colour, got"
+        ValueError,
+        match=r"preset: expected one of paper, ablation, both, crowd, camera, colour, got",
     ):
         Augmentation(preset)
 

@@ -24,7 +24,7 @@ from torch.utils.tensorboard import SummaryWriter  # noqa: E402
 
 from sslmot import tensors as tensors_file  # noqa: E402
 from sslmot.appearance.encoder import Encoder, EncoderConfig  # noqa: E402
-from sslmot.appearance.network import resnet  # noqa: E402
+from sslmot.appearance.resnet import resnet  # noqa: E402
 from sslmot.data.crops import CropSet  # noqa: E402
 from sslmot.training import trainer  # noqa: E402
 from sslmot.training.checkpoints import Checkpoint  # noqa: E402

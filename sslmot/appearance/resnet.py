@@ -12,10 +12,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-PARTS = (1, 2, 4, 8)
-"""Allowed numbers of stripes of a feature."""
-
-_SPREAD = 0.2  # standard deviation of a column's weight across a box, in widths of the box
+from sslmot.appearance.backbone import Backbone
 
 
 def _conv(channels: int, out: int, size: int, stride: int = 1) -> nn.Conv2d:
@@ -117,19 +114,14 @@ def _layer(
     return nn.Sequential(block(channels, width, stride, first_norm), *rest)
 
 
-class ResNet(nn.Module):
+class ResNet(Backbone):
     """(N, 3, H, W) images -> (N, ``dim``) features.
 
-    With one part, a feature is the average of the last map. With more parts, it also contains
-    averages of the two finer maps before it, over that many horizontal stripes. So head, trunk and
-    legs of a person each have a part of the feature (Sun et al., "Beyond part models", 2018). Finer
-    maps have simpler content, which also generalises better to scenes without training data.
-    Columns in the middle have the largest weight, since the sides of a box show background.
-
-    Attributes:
-        parts: Number of stripes, head to foot.
-        dim: Width of a feature. With one part: 512 for ResNet-18, 2048 for the others. With four
-            parts: 2048 for ResNet-18.
+    Args:
+        block: Class of the blocks.
+        depths: Number of blocks of each layer.
+        parts: As for :class:`~sslmot.appearance.backbone.Backbone`.
+        ibn: Whether the first normalisation of each block is :class:`IBN`.
     """
 
     def __init__(
@@ -139,10 +131,8 @@ class ResNet(nn.Module):
         parts: int = 1,
         ibn: bool = False,
     ) -> None:
-        super().__init__()
         k = block.expansion
-        self.parts = parts
-        self.dim = 512 * k if parts == 1 else (128 + 256) * k * parts + 512 * k
+        super().__init__((128 * k, 256 * k, 512 * k), parts)
         self.conv1, self.bn1 = _conv(3, 64, 7, 2), nn.BatchNorm2d(64)
         norm: type[nn.Module] = IBN if ibn else nn.BatchNorm2d
         self.layer1 = _layer(block, 64, 64, depths[0], 1, norm)
@@ -154,41 +144,13 @@ class ResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def maps(self, x: Tensor) -> list[Tensor]:
-        """Compute the maps of a feature: (N, 3, H, W) -> (N, C, h, w) each, from fine to coarse."""
+        """Compute the maps of a feature; see :meth:`Backbone.maps`."""
         x = nn.functional.max_pool2d(self.bn1(self.conv1(x)), 3, 2, padding=1)
         x = torch.relu_(x)  # after the pooling: the result is the same, on fewer numbers
         second = self.layer2(self.layer1(x))
         third = self.layer3(second)
         last = self.layer4(third)
         return [last] if self.parts == 1 else [second, third, last]
-
-    def averages(self, maps: list[Tensor]) -> list[Tensor]:
-        """Average maps: (N, C, h, w) -> (N, C) for the last, (N, C * ``parts``) for the others."""
-        *finer, last = maps
-        if self.parts == 1:
-            return [nn.functional.adaptive_avg_pool2d(last, 1).flatten(1)]
-        return [*(_stripes(x, self.parts) for x in finer), _stripes(last, 1)]
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Embed images: (N, 3, H, W) -> (N, ``dim``)."""
-        return join(self.averages(self.maps(x)))
-
-
-def join(parts: list[Tensor]) -> Tensor:
-    """Join the averages of maps into one feature: (N, D) each -> (N, sum of D)."""
-    if len(parts) == 1:
-        return parts[0]
-    # Normalised, so that each map has the same weight.
-    return torch.cat([nn.functional.normalize(x.float(), dim=1) for x in parts], dim=1)
-
-
-def _stripes(x: Tensor, count: int) -> Tensor:
-    """Average each stripe: (N, C, H, W) -> (N, C * count)."""
-    columns = x.shape[3]
-    across = (torch.arange(columns, device=x.device) + 0.5) / columns - 0.5
-    weights = torch.exp(-0.5 * (across / _SPREAD) ** 2)
-    weights = (weights / weights.mean()).to(x.dtype)
-    return nn.functional.adaptive_avg_pool2d(x * weights, (count, 1)).flatten(1)
 
 
 def resnet(name: str, parts: int = 1, ibn: bool = False) -> ResNet:
