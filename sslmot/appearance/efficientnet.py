@@ -69,6 +69,7 @@ class HalvingConv(nn.Conv2d):
         super().__init__(channels, out, size, 2, groups=groups, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Convolve: (N, C, H, W) -> (N, C', ceil(H / 2), ceil(W / 2))."""
         added = [self.kernel_size[0] - 2 + side % 2 for side in x.shape[2:]]
         above, left = (count // 2 for count in added)
         x = nn.functional.pad(x, (left, added[1] - left, above, added[0] - above))

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from sslmot import tensors as tensor_files
-from sslmot.appearance.encoder import Encoder, EncoderConfig, computes_in_bfloat16
 from sslmot.appearance.efficientnet import is_imagenet, of_imagenet
+from sslmot.appearance.encoder import Encoder, EncoderConfig, computes_in_bfloat16
 from sslmot.data.crops import CropSet
 from sslmot.files import naming
 from sslmot.training.augment import Augmentation, to_network
@@ -348,7 +348,7 @@ class _Trainer(Run):
         return curves
 
     def _gather_identities(self) -> Identities:
-        """Compute pseudo-identities by the current features; by histograms where these know none."""
+        """Compute pseudo-identities by the current features; or by histograms."""
         identities = np.empty(len(self.crops), np.int64)
         if rank() == 0:
             knows_people = self.epoch > 0 or self.knows_people
