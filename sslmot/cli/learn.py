@@ -99,6 +99,11 @@ def add_commands(commands: Any) -> None:
         choices=["projection", "backbone"],
         help="feature of a person (default: the feature in the encoder's file)",
     )
+    reid.add_argument(
+        "--degraded",
+        action="store_true",
+        help="score pictures of a worse camera: 20 to 60 pixels high, JPEG, blur, noise",
+    )
     reid.set_defaults(run=_evaluate_reid)
 
 
@@ -168,12 +173,11 @@ def _adapt(args: argparse.Namespace) -> None:
 
 
 def _evaluate_reid(args: argparse.Namespace) -> None:
+    from sslmot.evaluation.degrade import Degraded
     from sslmot.evaluation.reid import evaluate_reid, table
 
-    print(
-        table(
-            evaluate_reid(
-                args.path, make_extractor(args), sequences=args.sequences, detector=args.detector
-            )
-        )
-    )
+    extractor = make_extractor(args)
+    if args.degraded:
+        extractor = Degraded(extractor)
+    rows = evaluate_reid(args.path, extractor, sequences=args.sequences, detector=args.detector)
+    print(table(rows))

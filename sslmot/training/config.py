@@ -33,12 +33,13 @@ class TrainConfig(Settings):
         temperature: Temperature of "contrast".
         head: "mlp" is the paper's projection and prediction, "norm" a batch normalisation of the
             backbone's feature instead.
-        backbone: Network before the projection; the paper compares the three.
+        backbone: Network before the projection: the three that the paper compares, or the small
+            EfficientNet-Lite0, which learns from ImageNet's weights on (``initial``).
         parts: Horizontal stripes of the backbone's feature (1, 2, 4 or 8), see `Backbone`; 1, the
             paper's, averages the last map.
         middle: Share of a crop's width that is used, in its middle.
-        ibn: Normalise half of the channels of a block by the crop instead of the batch (IBN-a), for
-            footage unlike the training data.
+        ibn: Normalise half of the channels of a block of a ResNet by the crop instead of the batch
+            (IBN-a), for footage unlike the training data.
         crop_size: Height and width of a crop, pixels.
         initial: Weights to start from: an encoder of this project, a torchvision checkpoint of a
             ResNet (without IBN), or ImageNet weights of EfficientNet-Lite0 from the package
@@ -117,6 +118,8 @@ class TrainConfig(Settings):
             raise ValueError(f"poses: expected none with views image, got {self.poses!r}")
         if self.method == "sslmot" and self.head == "norm" and self.loss in ("cosine", "mse"):
             raise ValueError(f"head: expected mlp with loss {self.loss}, got norm")
+        if self.ibn and not self.backbone.startswith("resnet"):
+            raise ValueError(f"ibn: expected False with backbone {self.backbone}, got True")
 
     @classmethod
     def paper(cls, **changes: Any) -> TrainConfig:

@@ -17,10 +17,10 @@ CHOICES = {
     "loss": ("acd", "contrast", "cosine", "mse"),
     "normalize": ("vectors", "rows"),
     "head": ("mlp", "norm"),
-    "backbone": ("resnet18", "resnet50", "resnet101"),
+    "backbone": ("resnet18", "resnet50", "resnet101", "efficientnet_lite0"),
     "feature": ("projection", "backbone"),
     "views": ("auto", "image", "poses", "poses+image", "poses+gate+image"),
-    "augmentation": ("paper", "ablation", "both", "crowd", "colour"),
+    "augmentation": ("paper", "ablation", "both", "crowd", "camera", "colour"),
     "sampler": ("auto", "plain", "tracklet", "pairs", "identities"),
 }
 INTEGERS = {
@@ -47,6 +47,8 @@ def test_choices(field):
     for choice in CHOICES[field]:
         if field == "views":
             base["poses"] = "" if choice == "image" else "poses"
+        if field == "backbone":
+            base["ibn"] = choice.startswith("resnet")
         assert getattr(TrainConfig(**(base | {field: choice})), field) == choice
     one_of = ", ".join(CHOICES[field])
     for wrong in ("", CHOICES[field][0].upper(), 0, True, None, [CHOICES[field][0]]):
