@@ -143,7 +143,7 @@ def pseudo_pairs(crops: CropSet, joints: Joints, encoder: Encoder) -> Pairs:
     Raises:
         ValueError: There is no such pair, or the joints are not those of the crops.
     """
-    features = by_encoder(crops, encoder)
+    features = by_encoder(crops.images, encoder)
     identities = pseudo_identities(features, crops)
     return identity_pairs(crops, joints, identities, in_one_clip=True)
 

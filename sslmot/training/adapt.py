@@ -18,7 +18,10 @@ from sslmot.appearance.encoder import SHIPPED, Encoder
 from sslmot.data.crops import CropSet
 from sslmot.data.tracklets import in_view_together
 from sslmot.training.config import TrainConfig
+from sslmot.training.folder import ENCODER
 from sslmot.training.trainer import train
+
+_HELD_OUT = 0.2  # share of the tracklets
 
 
 def adapt(
@@ -31,6 +34,9 @@ def adapt(
     progress: bool = False,
 ) -> Path:
     """Train an encoder further on the crops of some footage, in a new run.
+
+    A fifth of the tracklets is held out. The encoder of the epoch that tells these apart best is
+    kept, which is the given one if training made it worse.
 
     An interruption costs an epoch at most: :func:`sslmot.training.trainer.resume` goes on.
 
@@ -67,7 +73,7 @@ def adapt(
             "after the other"
         )
     train(crops, config, output, device=device, progress=progress)
-    return Path(output) / "encoder.safetensors"
+    return Path(output) / ENCODER
 
 
 def adaptation(weights: str | Path | None = None, epochs: int = 4) -> TrainConfig:
@@ -99,4 +105,6 @@ def adaptation(weights: str | Path | None = None, epochs: int = 4) -> TrainConfi
         "ibn": encoder.ibn,
         "feature": encoder.feature,
     }
-    return TrainConfig(**architecture, initial=str(path), sampler="pairs", epochs=epochs)
+    return TrainConfig(
+        **architecture, initial=str(path), sampler="pairs", held_out=_HELD_OUT, epochs=epochs
+    )

@@ -56,6 +56,8 @@ class TrainConfig(Settings):
             crop of each tracklet; "pairs", two crops of a tracklet; "identities", two crops of a
             pseudo-identity; "auto", "pairs" if most crops are linked into tracklets, as in footage,
             otherwise "identities".
+        held_out: Share of the tracklets that is not trained on (sampler "pairs" only). The encoder
+            of the epoch that tells these apart best is kept, which may be the initial one.
         batch_size: Pairs in a batch, over all processes.
         epochs: Passes over the crops, or the tracklets, of the sampler.
         refresh: Epochs after which pseudo-identities are computed again.
@@ -93,6 +95,7 @@ class TrainConfig(Settings):
     poses: str = ""
     augmentation: Preset = "crowd"
     sampler: SamplerName = "auto"
+    held_out: float = setting(0.0, 0, 0.5)
     batch_size: int = setting(64, 4)
     epochs: int = setting(20, 1)
     refresh: int = setting(2, 1)
@@ -118,6 +121,10 @@ class TrainConfig(Settings):
             raise ValueError(f"poses: expected none with views image, got {self.poses!r}")
         if self.method == "sslmot" and self.head == "norm" and self.loss in ("cosine", "mse"):
             raise ValueError(f"head: expected mlp with loss {self.loss}, got norm")
+        if self.held_out and self.sampler not in ("auto", "pairs"):
+            raise ValueError(
+                f"held_out: expected 0 with sampler {self.sampler}, got {self.held_out}"
+            )
         if self.ibn and not self.backbone.startswith("resnet"):
             raise ValueError(f"ibn: expected False with backbone {self.backbone}, got True")
 
@@ -144,6 +151,7 @@ class TrainConfig(Settings):
             poses="",
             augmentation="both",
             sampler="plain",
+            held_out=0.0,
             batch_size=512,
             epochs=100,
             learning_rate=0.05,

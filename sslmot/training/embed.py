@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from sslmot.appearance.encoder import Encoder
@@ -14,13 +15,13 @@ from sslmot.types import Features
 _BATCH = 256
 
 
-def by_encoder(crops: CropSet, encoder: Encoder) -> Features:
-    """Embed all crops by an encoder, without augmentation: (N, D) float32."""
+def by_encoder(images: npt.NDArray[np.uint8], encoder: Encoder) -> Features:
+    """Embed (N, h, w, 3) RGB images by an encoder, without augmentation: (N, D) float32."""
     c = encoder.config
     parts = [np.empty((0, encoder.dim), np.float32)]
-    for first in range(0, len(crops), _BATCH):
-        images = torch.from_numpy(np.array(crops.images[first : first + _BATCH]))
-        batch = to_network(images.to(encoder.device), c.crop_size, c.mean, c.std, middle=c.middle)
+    for first in range(0, len(images), _BATCH):
+        some = torch.from_numpy(np.array(images[first : first + _BATCH]))
+        batch = to_network(some.to(encoder.device), c.crop_size, c.mean, c.std, middle=c.middle)
         parts.append(encoder.embed_crops(batch).cpu().numpy())
     return np.concatenate(parts)
 

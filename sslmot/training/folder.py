@@ -13,6 +13,7 @@ from sslmot.settings import Settings
 from sslmot.training.checkpoints import Checkpoint
 
 CHECKPOINT = "checkpoint.safetensors"
+ENCODER = "encoder.safetensors"
 _CONFIG = "config.yaml"
 _CROPS = "crops"
 

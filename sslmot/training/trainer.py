@@ -1,7 +1,7 @@
 """The training of an encoder by any of the methods, on one process or several.
 
 The folder of the run, see :mod:`sslmot.training.run`, also holds ``encoder.safetensors``: the
-encoder after the last whole epoch.
+encoder after the last whole epoch, or of the best one where tracklets are held out.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from sslmot.training.checkpoints import Checkpoint
 from sslmot.training.collapse import check, health
 from sslmot.training.config import TrainConfig
 from sslmot.training.embed import by_encoder, by_histogram
-from sslmot.training.folder import check_output, new_run, open_run
+from sslmot.training.folder import ENCODER, check_output, new_run, open_run
 from sslmot.training.identities import pseudo_identities
 from sslmot.training.methods import Method, Step, make_method
 from sslmot.training.pose_views import PoseViews
@@ -49,6 +49,7 @@ from sslmot.training.samplers import (
     TrackletPairs,
 )
 from sslmot.training.spread import spread
+from sslmot.training.validation import hold_out, separation
 
 Identities: TypeAlias = npt.NDArray[np.int64]
 _Inputs: TypeAlias = tuple[Tensor, Tensor, Tensor | None]
@@ -106,7 +107,7 @@ def train(
         if rank() > 0:
             return resume(output, device=device)
         trainer.run()
-        return trainer.finished()
+        return trainer.result()
 
 
 def resume(
@@ -134,7 +135,7 @@ def resume(
         else:
             trainer.restore(saved)
         trainer.run()
-        return trainer.finished()
+        return trainer.result()
 
 
 def _resolved(config: TrainConfig, crops: CropSet) -> TrainConfig:
@@ -199,6 +200,10 @@ class _Trainer(Run):
                 f"batch_size: expected at most {len(crops)}, the number of crops, "
                 f"got {config.batch_size}"
             )
+        self.linked, self.held = crops, np.empty(0, np.int64)
+        self.best = -math.inf
+        if config.held_out:
+            self.linked, self.held = hold_out(crops, config.held_out, config.seed)
         # A sampler of pseudo-identities is made each time they are computed.
         self.sampler = self._sampler() if config.sampler != "identities" else None
 
@@ -257,10 +262,21 @@ class _Trainer(Run):
             if self.device.type == "cuda":
                 self.module = nn.SyncBatchNorm.convert_sync_batchnorm(self.module)  # type: ignore[no-untyped-call]
             self.module = nn.parallel.DistributedDataParallel(self.module)
+        if len(self.held) and rank() == 0:
+            if self.epoch == 0:
+                self._save_results()
+            else:
+                self.best = self._score(Encoder.load(self.output / ENCODER, device=self.device))
         super().run()
 
+    def result(self) -> Encoder:
+        """Return the encoder of the run: of the last epoch, or of the best one."""
+        if not len(self.held):
+            return self.finished()
+        return Encoder.load(self.output / ENCODER, device=self.device)
+
     def finished(self) -> Encoder:
-        """Return the encoder, ready for a tracker."""
+        """Return the encoder as it is now, ready for a tracker."""
         encoder = self._encoder()
         if self.config.method == "sslmot" and self.config.head == "norm":
             rng = np.random.default_rng(self.config.seed)
@@ -269,7 +285,7 @@ class _Trainer(Run):
         return encoder
 
     def _sampler(self) -> Sampler:
-        crops, size = self.crops, self.config.batch_size
+        crops, size = self.linked, self.config.batch_size
         match self.config.sampler:
             case "plain":
                 sampler: Sampler = Plain(crops, size)
@@ -353,7 +369,7 @@ class _Trainer(Run):
         if rank() == 0:
             knows_people = self.epoch > 0 or self.knows_people
             features = (
-                by_encoder(self.crops, self._encoder())
+                by_encoder(self.crops.images, self._encoder())
                 if knows_people
                 else by_histogram(self.crops)
             )
@@ -380,7 +396,21 @@ class _Trainer(Run):
         return encoder
 
     def _save_results(self) -> None:
-        self.finished().save(self.output / "encoder.safetensors")
+        encoder = self.finished()
+        if len(self.held):
+            score = self._score(encoder)
+            self._log({"held_out/separation": score})
+            self._say(f"held-out tracklets: AUC {score:.4f} after {self.epoch} epochs")
+            # An encoder that is not better is not kept. Without a score the last one is.
+            if score <= self.best:
+                return
+            self.best = score
+        encoder.save(self.output / ENCODER)
+
+    def _score(self, encoder: Encoder) -> float:
+        """Return how well an encoder tells the held-out tracklets apart."""
+        held = self.crops.images[self.held]
+        return separation(by_encoder(held, encoder), self.crops, self.held)
 
     def _tensors(self) -> dict[str, Tensor]:
         tensors = {f"method.{k}": v for k, v in self.method.state_dict().items()}

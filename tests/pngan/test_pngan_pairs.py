@@ -100,7 +100,7 @@ def test_pairs_of_pseudo_identities(monkeypatch):
     unlinked = np.full(len(crops), -1, np.int64)
     crops = dataclasses.replace(crops, clips=clips, tracklets=unlinked)
     # Each person has a colour, and the encoder embeds colours.
-    monkeypatch.setattr("sslmot.pngan.pairs.by_encoder", lambda crops, _: by_histogram(crops))
+    monkeypatch.setattr("sslmot.pngan.pairs.by_encoder", lambda *_: by_histogram(crops))
     pairs = pseudo_pairs(crops, joints, None)
     assert len(np.unique(pairs.source)) > 30
     np.testing.assert_array_equal(identities[pairs.source], identities[pairs.target])

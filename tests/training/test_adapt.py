@@ -20,6 +20,7 @@ from sslmot.data.crops import CropSet  # noqa: E402
 from sslmot.data.sources import read_sources  # noqa: E402
 from sslmot.demo.crowd import Crowd, CrowdConfig  # noqa: E402
 from sslmot.demo.run import write_crowd  # noqa: E402
+from sslmot.training import trainer  # noqa: E402
 from sslmot.training.adapt import adapt, adaptation  # noqa: E402
 from sslmot.training.config import TrainConfig  # noqa: E402
 
@@ -93,6 +94,21 @@ def test_the_same_footage_gives_the_same_encoder(adapted, crops, weights, tmp_pa
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("scores", "kept"), [((0.9, 0.7, 0.8), 0), ((0.5, 0.7, 0.8), 2)])
+def test_the_best_encoder_is_kept(crops, weights, tmp_path, monkeypatch, scores, kept):
+    found = iter(scores)
+    monkeypatch.setattr("sslmot.training.trainer.separation", lambda *_: next(found))
+    path = adapt(crops, tmp_path / "run", weights, epochs=2, device="cpu")
+    about = json.loads(Encoder.load(path, device="cpu").metadata["sslmot.training"])
+    assert about["epochs"] == kept
+    same = load_file(path)["backbone.conv1.weight"] == load_file(weights)["backbone.conv1.weight"]
+    assert bool(same.all()) == (kept == 0)
+    # A resumed run compares with the encoder that was kept.
+    monkeypatch.setattr("sslmot.training.trainer.separation", lambda *_: 1.0)
+    assert trainer.resume(tmp_path / "run", device="cpu").metadata == Encoder.load(path).metadata
+
+
+@pytest.mark.slow
 def test_the_command(footage, weights, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("small.safetensors").symlink_to(weights)
@@ -117,7 +133,7 @@ def test_the_command(footage, weights, tmp_path, monkeypatch, capsys):
 def test_the_settings_are_those_of_the_encoder(weights):
     config = adaptation()
     assert (config.initial, config.epochs, config.sampler) == (str(SHIPPED), 4, "pairs")
-    assert config == TrainConfig(initial=str(SHIPPED), epochs=4, sampler="pairs")
+    assert config == TrainConfig(initial=str(SHIPPED), epochs=4, sampler="pairs", held_out=0.2)
     small = adaptation(weights, epochs=2)
     assert (small.crop_size, small.parts, small.middle, small.epochs) == (SIZE, 2, 0.7, 2)
 

@@ -23,7 +23,7 @@ def test_features_of_a_set(n):
     crops = crop_set(n)
     config = EncoderConfig("resnet18", (64, 32), projection=None, feature="backbone", middle=0.75)
     extractors = (Encoder(config, device="cpu", bfloat16=False), ColorHistogram())
-    sets = (by_encoder(crops, extractors[0]), by_histogram(crops))
+    sets = (by_encoder(crops.images, extractors[0]), by_histogram(crops))
     for extractor, features in zip(extractors, sets, strict=True):
         assert features.shape == (n, extractor.dim)
         assert features.dtype == np.float32

@@ -38,6 +38,7 @@ NUMBERS = ("temperature", "learning_rate", "balance", "distance", "warmup", "mom
 
 def test_every_field_is_in_this_file():
     known = {*CHOICES, *INTEGERS, *NUMBERS, "crop_size", "ibn", "parts", "initial", "poses"}
+    known |= {"held_out"}
     assert known == set(FIELDS)
 
 
