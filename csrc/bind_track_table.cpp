@@ -443,7 +443,7 @@ void bind_track_table(py::module_& m) {
                          float max_occlusion, float high_score, float new_track_max_iou,
                          float instant_confirm_score, int64_t min_hits, double max_age,
                          double tentative_max_age, double reid_max_age, double reid_false_alarms,
-                         bool kalman, const MotionNoise& noise) {
+                         bool kalman, const MotionNoise& noise, bool class_agnostic) {
                  return TrackSettings{by_both,
                                       by_motion,
                                       by_appearance,
@@ -459,14 +459,15 @@ void bind_track_table(py::module_& m) {
                                       reid_max_age,
                                       reid_false_alarms,
                                       kalman,
-                                      noise};
+                                      noise,
+                                      class_agnostic};
              }),
              py::kw_only(), py::arg("by_both"), py::arg("by_motion"), py::arg("by_appearance"),
              py::arg("reid_max_speed"), py::arg("ema"), py::arg("max_occlusion"),
              py::arg("high_score"), py::arg("new_track_max_iou"), py::arg("instant_confirm_score"),
              py::arg("min_hits"), py::arg("max_age"), py::arg("tentative_max_age"),
              py::arg("reid_max_age"), py::arg("reid_false_alarms"), py::arg("kalman"),
-             py::arg("noise"));
+             py::arg("noise"), py::arg("class_agnostic"));
 
     py::class_<BoundStep>(m, "Step", "One frame on its way through a TrackTable.")
         .def_property_readonly("match", [](const BoundStep& s) { return to_array(s.match); })

@@ -205,6 +205,7 @@ class TrackSettings:
         reid_false_alarms: float,
         kalman: bool,
         noise: MotionNoise,
+        class_agnostic: bool,
     ) -> None:
         """Take the settings as given.
 
@@ -225,6 +226,7 @@ class TrackSettings:
             reid_false_alarms: Likewise.
             kalman: Whether a Kalman filter predicts; else boxes stay in place.
             noise: Of the Kalman filter.
+            class_agnostic: See TrackerConfig.
         """
 
 class Step:

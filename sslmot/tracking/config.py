@@ -76,6 +76,10 @@ class TrackerConfig(Settings):
         motion: "kalman" predicts with constant velocity, and matches by evidence. "none" stays
             where the track was, and matches by eq. 6-7; without embeddings by the distance, up to
             1.
+        class_agnostic: Ignore classes: any track and detection can match. Else, with "kalman", a
+            class that differs from that of the track's last detection is evidence against the
+            match, and re-identification and ``new_track_max_iou`` compare objects of one class;
+            with "none" only a track and a detection of one class match.
         camera_motion: Move tracks with the camera, whose motion is estimated from the frames.
     """
 
@@ -97,6 +101,7 @@ class TrackerConfig(Settings):
     reid_false_alarms: float = setting(0.05, 1e-6, 1e6, infinite=True)
     reid_max_speed: float = setting(3.0, 0, 1e6)
     motion: Motion = "kalman"
+    class_agnostic: bool = False
     camera_motion: bool = True
 
     @classmethod
@@ -127,6 +132,7 @@ class TrackerConfig(Settings):
             reid_false_alarms=math.inf,
             reid_max_speed=0.0,
             motion="none",
+            class_agnostic=False,
             camera_motion=False,
         )
         return dataclasses.replace(paper, **changes)  # type: ignore[arg-type]
@@ -174,4 +180,5 @@ def native_settings(c: TrackerConfig) -> _core.TrackSettings:
             size=SIZE_NOISE,
             measurement=MEASUREMENT_NOISE,
         ),
+        class_agnostic=c.class_agnostic,
     )
