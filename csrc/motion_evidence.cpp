@@ -23,9 +23,9 @@ constexpr double kDensityFrames = 100.0;  // frames that the density of new trac
 // so say otherwise.
 constexpr double kPrior = 100.0;
 
-// -log of how much likelier a detection is to have another class than the one before if it is of
-// the same object than if it is not: detectors change their mind in one frame of a hundred or so.
-constexpr float kClassChange = 4.60517F;
+// Evidence against a match that changes the class: 200 to 1. A smaller number lets objects that
+// cross swap identities, a larger one ends tracks whose place is not certain.
+constexpr float kClassChange = 5.2983174F;
 
 struct CentrePoint {
     std::array<float, 4> value;

@@ -52,8 +52,8 @@ struct TrackColumns {
     std::vector<int64_t> feature_updates;   // detections that updated the feature
     std::vector<int64_t> slots;             // row of the feature table, fixed for a track's life
     std::vector<int32_t> classes;           // of the last detection
-    std::vector<float> boxes;  // (T, 4) xyxy pixels, of the last detection
-    std::vector<float> state;  // (T, numbers) of the motion model
+    std::vector<float> boxes;               // (T, 4) xyxy pixels, of the last detection
+    std::vector<float> state;               // (T, numbers) of the motion model
 
     size_t size() const { return ids.size(); }
     void clear();
