@@ -30,7 +30,8 @@ class TrackerConfig(Settings):
 
     With ``motion="kalman"`` a track and a detection match if the track explains the detection
     better than chance does, by its place and by its embedding: a log likelihood ratio, learned
-    while tracking, which has no settings. With ``motion="none"`` they match by the costs of
+    while tracking, which has no settings. A class that differs from that of the track's last
+    detection needs 200 times the evidence, as detectors take a truck for a car now and then. With ``motion="none"`` they match by the costs of
     SSL-MOT, eq. 6-7, whose settings are ``min_affinity`` to ``max_cost``. A distance is the
     relative L1 distance of eq. 7: the mean of |dx| / width and |dy| / height between box centres,
     in sizes of the track's box.
@@ -76,10 +77,9 @@ class TrackerConfig(Settings):
         motion: "kalman" predicts with constant velocity, and matches by evidence. "none" stays
             where the track was, and matches by eq. 6-7; without embeddings by the distance, up to
             1.
-        class_agnostic: Ignore classes: any track and detection can match. Else, with "kalman", a
-            class that differs from that of the track's last detection is evidence against the
-            match, and re-identification and ``new_track_max_iou`` compare objects of one class;
-            with "none" only a track and a detection of one class match.
+        class_agnostic: Ignore classes. Else re-identification and ``new_track_max_iou`` compare
+            objects of one class, and where ``motion`` is "none" only a track and a detection of one
+            class match.
         camera_motion: Move tracks with the camera, whose motion is estimated from the frames.
     """
 

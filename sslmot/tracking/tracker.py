@@ -129,9 +129,9 @@ class Tracker:
         Args:
             frame: (H, W, 3) uint8, BGR; the extractor computes features of its boxes. None for no
                 appearance, unless there are embeddings.
-            dets: (N, 4), (N, 5) or (N, 6) numbers: xyxy pixels[, score[, class]]. Only a track and
-                a detection of one class can match. At most 16,384, and in all 2**23 pairs of a
-                track and a detection near each other.
+            dets: (N, 4), (N, 5) or (N, 6) numbers: xyxy pixels[, score[, class]]. Classes are
+                evidence, see ``config.class_agnostic``. At most 16,384, and in all 2**23 pairs of
+                a track and a detection near each other.
             timestamp: Of the frame, seconds from any origin, above that of the step before. None
                 for ``1 / frame_rate`` after the frame before, which may be one of :meth:`predict`.
                 After a pause of more than ``config.max_age`` and a frame, all tracks are lost.

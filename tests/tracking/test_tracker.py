@@ -193,7 +193,7 @@ class TestMatching:
         assert run(Tracker(TrackerConfig(class_agnostic=True)), frames)[-1] == [2, 1]
 
     def test_a_class_does_not_change_where_the_place_is_not_certain(self):
-        frames = [of_classes(at(x), c) for x, c in ((0, 0), (0, 0), (20, 0), (40, 1), (40, 1))]
+        frames = [of_classes(at(x), c) for x, c in ((0, 0), (0, 0), (0, 0), (40, 1), (40, 1))]
         assert run(Tracker(), frames)[-1] == [2]
         assert run(Tracker(), [dets[:, :5] for dets in frames])[-1] == [1]
 
