@@ -229,6 +229,23 @@ py::tuple commit(BoundTable& table, BoundStep& step, const py::object& context) 
                           std::move(classes), to_array(report.detections));
 }
 
+// (ids, boxes, classes) of the confirmed tracks that are predicted, `elapsed` seconds after the last
+// step.
+py::tuple predict_tracks(const BoundTable& table, double elapsed) {
+    const TrackColumns& tracks = table.tracks();
+    const std::vector<float> all = table.predict(elapsed);
+    std::vector<int64_t> ids;
+    std::vector<float> boxes;
+    std::vector<int32_t> classes;
+    for (size_t i = 0; i < tracks.size(); ++i) {
+        const double age = tracks.time_since_update[i] + elapsed;
+        if (tracks.ids[i] == 0 || !within(age, table.settings().max_age)) continue;
+        ids.push_back(tracks.ids[i]), classes.push_back(tracks.classes[i]);
+        boxes.insert(boxes.end(), &all[4 * i], &all[4 * i] + 4);
+    }
+    return py::make_tuple(to_array(ids), to_array(boxes, 4), to_array(classes));
+}
+
 // (ids, slots) of the tracks that miss their first detection in this frame.
 py::tuple just_lost(const BoundTable& table, const BoundStep& step) {
     table.expect_current(step, true);
@@ -503,12 +520,7 @@ void bind_track_table(py::module_& m) {
              py::arg("norms") = py::none(), py::arg("norms_here") = py::none(),
              py::arg("device") = py::none(), py::arg("affine") = py::none(), py::arg("zoom") = 1.0F,
              py::arg("elapsed") = 1.0 / 30.0, py::arg("pause") = false)
-        .def(
-            "predict",
-            [](const BoundTable& table, double elapsed) {
-                return to_array(table.predict(elapsed), 4);
-            },
-            py::arg("elapsed"))
+        .def("predict", &predict_tracks, py::arg("elapsed"))
         .def("without_id", &rows_without_id, py::arg("step"), py::arg("new_tracks"))
         .def("assign_ids", &assign_ids_from, py::arg("step"), py::arg("new_tracks"),
              py::arg("known"), py::arg("first_id"))

@@ -30,11 +30,11 @@ class TrackerConfig(Settings):
 
     With ``motion="kalman"`` a track and a detection match if the track explains the detection
     better than chance does, by its place and by its embedding: a log likelihood ratio, learned
-    while tracking, which has no settings. A class that differs from that of the track's last
-    detection needs 200 times the evidence, as detectors take a truck for a car now and then. With ``motion="none"`` they match by the costs of
-    SSL-MOT, eq. 6-7, whose settings are ``min_affinity`` to ``max_cost``. A distance is the
-    relative L1 distance of eq. 7: the mean of |dx| / width and |dy| / height between box centres,
-    in sizes of the track's box.
+    while tracking, which has no settings. If the class is not that of the track's last detection,
+    200 times the odds are needed: detectors take a truck for a car now and then. With
+    ``motion="none"`` they match by the costs of SSL-MOT, eq. 6-7, whose settings are
+    ``min_affinity`` to ``max_cost``. A distance is the relative L1 distance of eq. 7: the mean of
+    |dx| / width and |dy| / height between box centres, in sizes of the track's box.
 
     A track is tentative until it gets an identity, then confirmed. A confirmed track without a
     detection is lost: it is predicted for ``max_age`` seconds, and can be re-identified for
