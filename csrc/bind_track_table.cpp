@@ -229,8 +229,7 @@ py::tuple commit(BoundTable& table, BoundStep& step, const py::object& context) 
                           std::move(classes), to_array(report.detections));
 }
 
-// (ids, boxes, classes) of the confirmed tracks that are predicted, `elapsed` seconds after the last
-// step.
+// (ids, boxes, classes) of the confirmed tracks, predicted `elapsed` seconds after the last step.
 py::tuple predict_tracks(const BoundTable& table, double elapsed) {
     const TrackColumns& tracks = table.tracks();
     const std::vector<float> all = table.predict(elapsed);
