@@ -229,6 +229,22 @@ py::tuple commit(BoundTable& table, BoundStep& step, const py::object& context) 
                           std::move(classes), to_array(report.detections));
 }
 
+// (ids, boxes, classes) of the confirmed tracks, predicted `elapsed` seconds after the last step.
+py::tuple predict_tracks(const BoundTable& table, double elapsed) {
+    const TrackColumns& tracks = table.tracks();
+    const std::vector<float> all = table.predict(elapsed);
+    std::vector<int64_t> ids;
+    std::vector<float> boxes;
+    std::vector<int32_t> classes;
+    for (size_t i = 0; i < tracks.size(); ++i) {
+        const double age = tracks.time_since_update[i] + elapsed;
+        if (tracks.ids[i] == 0 || !within(age, table.settings().max_age)) continue;
+        ids.push_back(tracks.ids[i]), classes.push_back(tracks.classes[i]);
+        boxes.insert(boxes.end(), &all[4 * i], &all[4 * i] + 4);
+    }
+    return py::make_tuple(to_array(ids), to_array(boxes, 4), to_array(classes));
+}
+
 // (ids, slots) of the tracks that miss their first detection in this frame.
 py::tuple just_lost(const BoundTable& table, const BoundStep& step) {
     table.expect_current(step, true);
@@ -443,7 +459,7 @@ void bind_track_table(py::module_& m) {
                          float max_occlusion, float high_score, float new_track_max_iou,
                          float instant_confirm_score, int64_t min_hits, double max_age,
                          double tentative_max_age, double reid_max_age, double reid_false_alarms,
-                         bool kalman, const MotionNoise& noise) {
+                         bool kalman, const MotionNoise& noise, bool class_agnostic) {
                  return TrackSettings{by_both,
                                       by_motion,
                                       by_appearance,
@@ -459,14 +475,15 @@ void bind_track_table(py::module_& m) {
                                       reid_max_age,
                                       reid_false_alarms,
                                       kalman,
-                                      noise};
+                                      noise,
+                                      class_agnostic};
              }),
              py::kw_only(), py::arg("by_both"), py::arg("by_motion"), py::arg("by_appearance"),
              py::arg("reid_max_speed"), py::arg("ema"), py::arg("max_occlusion"),
              py::arg("high_score"), py::arg("new_track_max_iou"), py::arg("instant_confirm_score"),
              py::arg("min_hits"), py::arg("max_age"), py::arg("tentative_max_age"),
              py::arg("reid_max_age"), py::arg("reid_false_alarms"), py::arg("kalman"),
-             py::arg("noise"));
+             py::arg("noise"), py::arg("class_agnostic"));
 
     py::class_<BoundStep>(m, "Step", "One frame on its way through a TrackTable.")
         .def_property_readonly("match", [](const BoundStep& s) { return to_array(s.match); })
@@ -502,12 +519,7 @@ void bind_track_table(py::module_& m) {
              py::arg("norms") = py::none(), py::arg("norms_here") = py::none(),
              py::arg("device") = py::none(), py::arg("affine") = py::none(), py::arg("zoom") = 1.0F,
              py::arg("elapsed") = 1.0 / 30.0, py::arg("pause") = false)
-        .def(
-            "predict",
-            [](const BoundTable& table, double elapsed) {
-                return to_array(table.predict(elapsed), 4);
-            },
-            py::arg("elapsed"))
+        .def("predict", &predict_tracks, py::arg("elapsed"))
         .def("without_id", &rows_without_id, py::arg("step"), py::arg("new_tracks"))
         .def("assign_ids", &assign_ids_from, py::arg("step"), py::arg("new_tracks"),
              py::arg("known"), py::arg("first_id"))

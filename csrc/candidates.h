@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <stdexcept>
 #include <vector>
 
@@ -33,6 +34,9 @@ struct Candidates {
     void end_row() { end_row(columns.size()); }
     void end_row(size_t found) { row_begin.push_back(static_cast<int32_t>(found)); }
 };
+
+// A class of no box: those of detections are integers up to 1e9. A detection of it matches nothing.
+constexpr int32_t kNoClass = std::numeric_limits<int32_t>::min();
 
 struct BoxSet {
     const float* boxes;      // (n, 4) xyxy pixels

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <numeric>
 #include <stdexcept>
 #include <utility>
@@ -12,9 +11,6 @@
 namespace sslmot {
 
 namespace {
-
-// A class of no detection: their classes are integers up to 1e9.
-constexpr int32_t kNoClass = std::numeric_limits<int32_t>::min();
 
 // The values of some rows.
 template <class T>
@@ -204,18 +200,14 @@ void Cascade::begin_high_score_round(Job& job) const {
     // After a pause no track is compared.
     job.round.tracks = range(step_.pause ? 0 : tracks_.size());
     job.round.detections = range(step_.scores.size());
-    // All tracks and detections are compared in place. A class that no track has leaves low-score
-    // detections out.
-    if (any(step_.low_score)) {
-        job.classes = step_.classes;
-        for (size_t j = 0; j < job.classes.size(); ++j)
-            if (step_.low_score[j]) job.classes[j] = kNoClass;
-    }
-    job.comparison.tracks = {step_.predicted.data(), tracks_.classes.data(),
+    // All tracks and detections are compared in place, low-score detections excepted.
+    job.track_classes = table_.compared(tracks_.classes);
+    job.classes = table_.compared(step_.classes);
+    for (size_t j = 0; j < job.classes.size(); ++j)
+        if (step_.low_score[j]) job.classes[j] = kNoClass;
+    job.comparison.tracks = {step_.predicted.data(), job.track_classes.data(),
                              static_cast<int64_t>(job.round.tracks.size())};
-    job.comparison.detections = {step_.boxes.data(),
-                                 job.classes.empty() ? step_.classes.data() : job.classes.data(),
-                                 step_.count()};
+    job.comparison.detections = {step_.boxes.data(), job.classes.data(), step_.count()};
     set_costs(job, true);
 }
 
@@ -312,9 +304,9 @@ void Cascade::low_score_round() {
         if (step_.low_score[j]) round.detections.push_back(static_cast<int64_t>(j));
     if (round.tracks.empty()) return;
     job.track_boxes = take(step_.predicted, round.tracks, 4);
-    job.track_classes = take(tracks_.classes, round.tracks);
+    job.track_classes = take(table_.compared(tracks_.classes), round.tracks);
     job.boxes = take(step_.boxes, round.detections, 4);
-    job.classes = take(step_.classes, round.detections);
+    job.classes = take(table_.compared(step_.classes), round.detections);
     job.comparison.tracks = {job.track_boxes.data(), job.track_classes.data(),
                              static_cast<int64_t>(round.tracks.size())};
     job.comparison.detections = {job.boxes.data(), job.classes.data(),
@@ -391,7 +383,8 @@ void Cascade::find_new_tracks() {
     for (size_t i = 0; i < tracks_.size(); ++i)
         if (step_.match[i] >= 0 && tracks_.ids[i] > 0) confirmed.push_back(step_.match[i]);
     const auto boxes = take(step_.boxes, found, 4), others = take(step_.boxes, confirmed, 4);
-    const auto classes = take(step_.classes, found), their_classes = take(step_.classes, confirmed);
+    const auto all_classes = table_.compared(step_.classes);
+    const auto classes = take(all_classes, found), their_classes = take(all_classes, confirmed);
     std::vector<float> overlap(found.size());
     find_overlaps({boxes.data(), classes.data(), static_cast<int64_t>(classes.size())},
                   {others.data(), their_classes.data(), static_cast<int64_t>(confirmed.size())},

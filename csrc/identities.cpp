@@ -140,6 +140,7 @@ Matching match_lost(const TrackTable& table, const Step& step, const std::vector
                                           reid_min_affinity(table, lost.size() * range.size()));
     Matching found;
     found.match.assign(lost.size(), -1);
+    classes = table.compared(classes), their_classes = table.compared(their_classes);
     Comparison c{};
     c.tracks = {boxes.data(), classes.data(), static_cast<int64_t>(lost.size())};
     c.detections = {their_boxes.data(), their_classes.data(), static_cast<int64_t>(range.size())};

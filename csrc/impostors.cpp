@@ -86,6 +86,7 @@ void sample_impostors(const TrackTable& table, Step& step) {
         classes.push_back(table.tracks().classes[i]);
         slots.push_back(table.tracks().slots[i]), detections.push_back(step.match[i]);
     }
+    classes = table.compared(classes);
     Candidates pairs;
     pairs.clear(static_cast<int64_t>(some.size()));
     for (size_t i = 0; i < some.size(); ++i) {

@@ -23,6 +23,10 @@ constexpr double kDensityFrames = 100.0;  // frames that the density of new trac
 // so say otherwise.
 constexpr double kPrior = 100.0;
 
+// Evidence against a match that changes the class: 200 to 1. A smaller number lets objects that
+// cross swap identities, a larger one ends tracks whose place is not certain.
+constexpr float kClassChange = 5.2983174F;
+
 struct CentrePoint {
     std::array<float, 4> value;
     Point point() const { return {value[0], value[1]}; }
@@ -99,10 +103,13 @@ void find_evidence(const std::vector<ExpectedDetection>& tracks, const ClipMotio
                     // Written so that a NaN reaches the solver, which reports it.
                     if (s >= most) continue;
                     const int32_t j = grid.order[k];
-                    if (c.tracks.classes && c.tracks.classes[i] != c.detections.classes[j])
-                        continue;
+                    float value = 4.0F * std::log(s / even);
+                    if (c.tracks.classes[i] != c.detections.classes[j]) {
+                        value += kClassChange;
+                        if (c.detections.classes[j] == kNoClass || value >= slack) continue;
+                    }
                     c.pairs->columns.push_back(j);
-                    c.pairs->values.push_back(4.0F * std::log(s / even));
+                    c.pairs->values.push_back(value);
                 }
                 expect_few_pairs(static_cast<int64_t>(c.pairs->columns.size()));
             });

@@ -11,6 +11,10 @@
 // chance that it does in this very frame. A pair whose evidence, with that of its appearance, is
 // not positive is more likely chance, and never matches. Densities are per height of the track, to
 // the fourth power.
+//
+// Detectors take a truck for a car now and then. A class other than that of the track's last
+// detection is evidence against the match; a class that stays says nothing, so that classes do not
+// matter where there is one.
 #pragma once
 
 #include <array>
@@ -47,7 +51,8 @@ struct ExpectedDetection {
                       const MotionNoise& noise);
 };
 
-// Find the pairs of one class whose evidence is more than -slack. pairs.values gets its negative.
+// Find the pairs whose evidence, with that of their classes, is more than -slack. pairs.values gets
+// its negative.
 void find_evidence(const std::vector<ExpectedDetection>& tracks, const ClipMotion& clip,
                    const Comparison& comparison, float slack);
 

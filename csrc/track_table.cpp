@@ -102,6 +102,11 @@ void TrackTable::prepare(Step& step) const {
     }
 }
 
+std::vector<int32_t> TrackTable::compared(std::vector<int32_t> classes) const {
+    if (settings_.class_agnostic) std::fill(classes.begin(), classes.end(), 0);
+    return classes;
+}
+
 bool TrackTable::has_feature(const Step& step, int64_t slot) const {
     if (dim_ == 0) return false;
     return (step.device ? step.device->norms_here[slot] : norms_[static_cast<size_t>(slot)]) > 0.0F;
@@ -338,7 +343,9 @@ void TrackTable::keep_tracks(const Step& step, Next& next) const {
         to.ids.back() = step.ids[i], to.time_since_update.back() = matched ? 0.0 : step.gaps[i];
         std::copy_n(&next.state[numbers * i], numbers, &to.state[to.state.size() - numbers]);
         std::copy_n(&next.boxes[4 * i], 4, &to.boxes[to.boxes.size() - 4]);
-        if (matched) ++to.hits.back(), to.feature_updates.back() += clearly_seen(step, j);
+        if (!matched) continue;
+        ++to.hits.back(), to.feature_updates.back() += clearly_seen(step, j);
+        to.classes.back() = step.classes[j];
     }
 }
 

@@ -37,6 +37,7 @@ struct TrackSettings {
     double reid_false_alarms;
     bool kalman;  // false: a box stays in place, and moves 1 - ema of the way to each match
     MotionNoise noise;
+    bool class_agnostic;
 };
 
 // Whether an age in seconds is within its limit. Ages are sums of the times between frames, which
@@ -50,9 +51,9 @@ struct TrackColumns {
     std::vector<double> time_since_update;  // seconds from the last detection to the last frame
     std::vector<int64_t> feature_updates;   // detections that updated the feature
     std::vector<int64_t> slots;             // row of the feature table, fixed for a track's life
-    std::vector<int32_t> classes;
-    std::vector<float> boxes;  // (T, 4) xyxy pixels, of the last detection
-    std::vector<float> state;  // (T, numbers) of the motion model
+    std::vector<int32_t> classes;           // of the last detection
+    std::vector<float> boxes;               // (T, 4) xyxy pixels, of the last detection
+    std::vector<float> state;               // (T, numbers) of the motion model
 
     size_t size() const { return ids.size(); }
     void clear();
@@ -96,6 +97,9 @@ class TrackTable {
     // What the cosine of a track and a detection says.
     AppearanceEvidence appearance() const { return {genuines_, impostors_}; }
     size_t state_numbers() const { return settings_.kalman ? 20 : 4; }  // width of `state`
+
+    // Classes as they are compared: all alike where they are ignored.
+    std::vector<int32_t> compared(std::vector<int32_t> classes) const;
 
     // Width of the features, 0 before the first.
     int64_t feature_dim() const { return dim_; }

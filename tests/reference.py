@@ -159,6 +159,11 @@ def evidence(box, mean, var, square, missed, scale, new_density):
     return np.log(track) - np.log(0.2 * new_density)
 
 
+def class_evidence(track, detection):
+    """Log of how much likelier two classes are of one object than of two."""
+    return 0 if track == detection else -math.log(200)
+
+
 def appearance_evidence(cosine, genuines, impostors):
     """Log of how much likelier a cosine is between one object's features than between two's.
 

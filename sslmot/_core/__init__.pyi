@@ -205,6 +205,7 @@ class TrackSettings:
         reid_false_alarms: float,
         kalman: bool,
         noise: MotionNoise,
+        class_agnostic: bool,
     ) -> None:
         """Take the settings as given.
 
@@ -225,6 +226,7 @@ class TrackSettings:
             reid_false_alarms: Likewise.
             kalman: Whether a Kalman filter predicts; else boxes stay in place.
             noise: Of the Kalman filter.
+            class_agnostic: See TrackerConfig.
         """
 
 class Step:
@@ -330,8 +332,11 @@ class TrackTable:
             ValueError: A row of embeddings in host memory is not finite, or its norm exceeds
                 LARGEST_NORM.
         """
-    def predict(self, elapsed: float) -> Floats:
-        """Predict the boxes (T, 4) of the tracks, some seconds after the last step."""
+    def predict(self, elapsed: float) -> tuple[Int64s, Floats, Int32s]:
+        """Return ids, boxes and classes of the confirmed tracks, some seconds after the last step.
+
+        Those whose last detection is older than ``max_age`` are left out.
+        """
     def without_id(self, step: Step, new_tracks: bool) -> Int64s:
         """Return the confirmations to assign ids to: of tentative tracks, or of new tracks.
 

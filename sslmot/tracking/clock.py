@@ -60,3 +60,29 @@ def next_time(history: History, frame_rate: float, timestamp: Any) -> tuple[floa
             f"timestamp: expected more than {history.time}, of the frame before, got {timestamp}"
         )
     return time, time - history.time
+
+
+def predicted_time(history: History, frame_rate: float, timestamp: Any) -> tuple[float, float]:
+    """Return the clock after a frame that is predicted, and its seconds since the last step.
+
+    Args:
+        history: As for :func:`next_time`.
+        frame_rate: Frames a second, for a frame without timestamp.
+        timestamp: Of the frame, which does not move the clock, or None for the next frame.
+
+    Raises:
+        ValueError: The timestamp is no number of seconds, or below that of the last step.
+    """
+    if timestamp is None:
+        if history.time is None:
+            return history.clock, 0.0
+        clock = check_timestamp(history.clock + 1 / frame_rate)
+        return clock, clock - history.time
+    time = check_timestamp(timestamp)
+    if history.time is None:
+        return history.clock, 0.0
+    if time < history.time:
+        raise ValueError(
+            f"timestamp: expected {history.time} or more, of the frame before, got {timestamp}"
+        )
+    return history.clock, time - history.time

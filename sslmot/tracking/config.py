@@ -30,10 +30,11 @@ class TrackerConfig(Settings):
 
     With ``motion="kalman"`` a track and a detection match if the track explains the detection
     better than chance does, by its place and by its embedding: a log likelihood ratio, learned
-    while tracking, which has no settings. With ``motion="none"`` they match by the costs of
-    SSL-MOT, eq. 6-7, whose settings are ``min_affinity`` to ``max_cost``. A distance is the
-    relative L1 distance of eq. 7: the mean of |dx| / width and |dy| / height between box centres,
-    in sizes of the track's box.
+    while tracking, which has no settings. If the class is not that of the track's last detection,
+    200 times the odds are needed: detectors take a truck for a car now and then. With
+    ``motion="none"`` they match by the costs of SSL-MOT, eq. 6-7, whose settings are
+    ``min_affinity`` to ``max_cost``. A distance is the relative L1 distance of eq. 7: the mean of
+    |dx| / width and |dy| / height between box centres, in sizes of the track's box.
 
     A track is tentative until it gets an identity, then confirmed. A confirmed track without a
     detection is lost: it is predicted for ``max_age`` seconds, and can be re-identified for
@@ -76,6 +77,9 @@ class TrackerConfig(Settings):
         motion: "kalman" predicts with constant velocity, and matches by evidence. "none" stays
             where the track was, and matches by eq. 6-7; without embeddings by the distance, up to
             1.
+        class_agnostic: Ignore classes. Else re-identification and ``new_track_max_iou`` compare
+            objects of one class, and where ``motion`` is "none" only a track and a detection of one
+            class match.
         camera_motion: Move tracks with the camera, whose motion is estimated from the frames.
     """
 
@@ -97,6 +101,7 @@ class TrackerConfig(Settings):
     reid_false_alarms: float = setting(0.05, 1e-6, 1e6, infinite=True)
     reid_max_speed: float = setting(3.0, 0, 1e6)
     motion: Motion = "kalman"
+    class_agnostic: bool = False
     camera_motion: bool = True
 
     @classmethod
@@ -127,6 +132,7 @@ class TrackerConfig(Settings):
             reid_false_alarms=math.inf,
             reid_max_speed=0.0,
             motion="none",
+            class_agnostic=False,
             camera_motion=False,
         )
         return dataclasses.replace(paper, **changes)  # type: ignore[arg-type]
@@ -174,4 +180,5 @@ def native_settings(c: TrackerConfig) -> _core.TrackSettings:
             size=SIZE_NOISE,
             measurement=MEASUREMENT_NOISE,
         ),
+        class_agnostic=c.class_agnostic,
     )

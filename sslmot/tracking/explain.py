@@ -29,8 +29,8 @@ class Explanation:
         distance: Relative L1 distance to the predicted box (eq. 7); None where the detection was
             not matched to a track.
         cost: Minus the evidence of the pair: the log of how much likelier the track explains the
-            detection than chance does, by place and appearance. Where ``motion`` is "none", the
-            cost of eq. 7. None as for the distance.
+            detection than chance does, by place, class and appearance. Where ``motion`` is "none",
+            the cost of eq. 7. None as for the distance.
         runner_up: Identity and cost of the next best track for this detection; identity 0 for a
             tentative track, None where no other track could match.
     """

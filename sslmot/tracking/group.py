@@ -9,6 +9,7 @@ from typing import Any
 
 from sslmot import _core
 from sslmot.inputs import check_frame, of_video, read_detections
+from sslmot.tracking.clock import predicted_time
 from sslmot.tracking.frame import Frame, associate
 from sslmot.tracking.tracker import Tracker
 from sslmot.tracking.tracks import Tracks
@@ -110,6 +111,32 @@ class TrackerGroup:
                     held.enter_context(gallery.lock)
                 self._check_galleries(prepared)
                 return [t.commit(frame) for t, frame in zip(self.trackers, prepared, strict=True)]
+
+    def predict(self, timestamps: Sequence[float | None] | None = None) -> list[Tracks]:
+        """Return where tracks are expected in a frame of each video; see :meth:`Tracker.predict`.
+
+        Args:
+            timestamps: One for each video, as :meth:`Tracker.predict` takes it; None for the next
+                frames.
+
+        Returns:
+            The tracks of each video.
+
+        Raises:
+            ValueError: The number of timestamps is not that of the videos, or one is not as
+                :meth:`Tracker.predict` expects it. The video is named; nothing has changed in any.
+            RuntimeError: Another thread is in a step of one of the trackers.
+        """
+        n = len(self)
+        timestamps = [None] * n if timestamps is None else timestamps
+        if len(timestamps) != n:
+            raise ValueError(f"timestamps: expected those of {n} videos, got {len(timestamps)}")
+        pairs = list(zip(self.trackers, timestamps, strict=True))
+        with _core.Hold([tracker.table for tracker in self.trackers]):
+            for i, (tracker, timestamp) in enumerate(pairs):
+                with of_video(i):
+                    predicted_time(tracker.history, tracker.frame_rate, timestamp)
+            return [tracker.predict(timestamp) for tracker, timestamp in pairs]
 
     def _extract(
         self,

@@ -14,7 +14,7 @@ from sslmot import _core
 from sslmot.inputs import check_frame, read_detections, to_numpy
 from sslmot.tracking import state
 from sslmot.tracking.camera import camera_motion, preprocess, zoom
-from sslmot.tracking.clock import LEAST_STEP, check_number, check_timestamp, next_time
+from sslmot.tracking.clock import LEAST_STEP, check_number, next_time, predicted_time
 from sslmot.tracking.config import TrackerConfig, native_settings
 from sslmot.tracking.explain import Evidence
 from sslmot.tracking.features import NO_EMBEDDINGS, DeviceTable, embed
@@ -129,9 +129,9 @@ class Tracker:
         Args:
             frame: (H, W, 3) uint8, BGR; the extractor computes features of its boxes. None for no
                 appearance, unless there are embeddings.
-            dets: (N, 4), (N, 5) or (N, 6) numbers: xyxy pixels[, score[, class]]. Only a track and
-                a detection of one class can match. At most 16,384, and in all 2**23 pairs of a
-                track and a detection near each other.
+            dets: (N, 4), (N, 5) or (N, 6) numbers: xyxy pixels[, score[, class]]. Classes are
+                evidence, see ``config.class_agnostic``. At most 16,384, and in all 2**23 pairs of
+                a track and a detection near each other.
             timestamp: Of the frame, seconds from any origin, above that of the step before. None
                 for ``1 / frame_rate`` after the frame before, which may be one of :meth:`predict`.
                 After a pause of more than ``config.max_age`` and a frame, all tracks are lost.
@@ -170,25 +170,13 @@ class Tracker:
             RuntimeError: Another thread is in a step of this tracker.
         """
         with _core.Hold([self.table]):
-            history, elapsed = self.history, 0.0
-            if history.time is not None and timestamp is None:
-                clock = check_timestamp(history.clock + 1 / self.frame_rate)
-                elapsed = clock - history.time
+            history = self.history
+            clock, elapsed = predicted_time(history, self.frame_rate, timestamp)
+            if clock != history.clock:
                 self.table.set_context(history._replace(clock=clock))
-            elif timestamp is not None:
-                time = check_timestamp(timestamp)
-                elapsed = 0.0 if history.time is None else time - history.time
-                if elapsed < 0:
-                    raise ValueError(
-                        f"timestamp: expected {history.time} or more, of the frame before, "
-                        f"got {timestamp}"
-                    )
-            tracks = self.table.tracks
-            boxes = self.table.predict(elapsed)
-        ages = tracks["time_since_update"] + elapsed
-        (at,) = ((tracks["ids"] > 0) & (ages <= self.config.max_age + LEAST_STEP)).nonzero()
-        scores, rows = np.full(len(at), np.nan, np.float32), np.full(len(at), -1)
-        return Tracks(tracks["ids"][at], boxes[at], scores, tracks["classes"][at], rows, None)
+            ids, boxes, classes = self.table.predict(elapsed)
+        scores, rows = np.full(len(ids), np.nan, np.float32), np.full(len(ids), -1)
+        return Tracks(ids, boxes, scores, classes, rows, None)
 
     def prepare(
         self,

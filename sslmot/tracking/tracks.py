@@ -21,7 +21,8 @@ class Tracks:
         ids: (M,) int64, 1 and up, unique within a tracker.
         boxes: (M, 4) float32, xyxy pixels: the boxes of the matched detections, or as predicted.
         scores: (M,) float32, of the detections; 1 where none were given, NaN for predicted boxes.
-        classes: (M,) int32, of the detections; 0 where none were given.
+        classes: (M,) int32, of the detections; 0 where none were given, and of the
+            last detections for predicted boxes.
         detection_index: (M,) int64, row of each in the detections of the step; -1 for predicted
             boxes.
     """

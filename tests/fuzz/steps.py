@@ -49,6 +49,7 @@ def config(rng: Generator) -> TrackerConfig:
         reid_max_age=pick(0.0, 2 / 30, 5 / 30, 1e9),
         reid_max_speed=pick(0.0, 3.0, 1e6),
         motion=pick("kalman", "none"),
+        class_agnostic=chance(rng, 0.5),
         camera_motion=chance(rng, 0.5),
     )
     return TrackerConfig.paper(**fields) if chance(rng, 0.2) else TrackerConfig(**fields)

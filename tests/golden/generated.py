@@ -17,7 +17,7 @@ from .people import Moment, Street, labelled
 from .pictures import Pictures, View, shaken, still
 from .recording import Scenes
 from .refusals import Failing, refuse, refuse_frames, refuse_group
-from .settings import CONFIGS, IMPATIENT, NO_CAMERA, config, gallery
+from .settings import CLASS_AGNOSTIC, CONFIGS, IMPATIENT, NO_CAMERA, config, gallery
 
 STREET = Street("street")
 SQUARE = Street("square", people=6, frames=36, width=320, height=180, jumps=0.005, false=0.3)
@@ -42,6 +42,8 @@ def configured(name: str) -> Scenes:
 def classes() -> Scenes:
     """Track two classes, and three classes (also negative) with a few wrong ones."""
     steady, changing, motion = (Tracker(TrackerConfig()) for _ in range(3))
+    agnostic = Tracker(TrackerConfig(**CLASS_AGNOSTIC))  # type: ignore[arg-type]
+    still = Tracker(TrackerConfig(motion="none"))
     for t, moment in enumerate(moments(STREET)):
         of = moment.people % 2
         wrong = uniform(f"classes/{t}", len(of)) < 0.05
@@ -50,6 +52,8 @@ def classes() -> Scenes:
         yield "two", steady.step(None, labelled(moment, of), embeddings=moment.features)
         yield "changing", changing.step(None, dets, embeddings=moment.features)
         yield "motion", motion.step(None, dets)
+        yield "agnostic", agnostic.step(None, dets, embeddings=moment.features)
+        yield "no motion", still.step(None, dets, embeddings=moment.features)
 
 
 def forms() -> Scenes:

@@ -55,6 +55,7 @@ CONFIGS: dict[str, dict[str, object]] = {
 """Settings of the scenes on the generated street, by the name of the source."""
 
 NO_CAMERA: dict[str, object] = {"camera_motion": False}
+CLASS_AGNOSTIC: dict[str, object] = {"class_agnostic": True}
 IMPATIENT: dict[str, object] = {"max_age": 0.5, "reid_max_age": 2.0}
 
 GALLERIES: dict[str, dict[str, float]] = {
@@ -82,7 +83,7 @@ def changed() -> set[str]:
     everywhere = [kwargs for name, kwargs in CONFIGS.items() if not name.startswith("paper")]
     return {
         name
-        for kwargs in (*everywhere, NO_CAMERA)
+        for kwargs in (*everywhere, NO_CAMERA, CLASS_AGNOSTIC)
         for name, value in kwargs.items()
         if value != default[name]
     }

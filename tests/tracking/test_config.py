@@ -36,6 +36,7 @@ from sslmot import TrackerConfig
         ("reid_max_speed", math.nan, "a number of 0 to 1e+06, got nan"),
         ("reid_max_age", "9", "a number of 0 to 1e+09, got '9'"),
         ("camera_motion", "no", "True or False, got 'no'"),
+        ("class_agnostic", 1, "True or False, got 1"),
         ("camera_motion", 0, "True or False, got 0"),
         ("min_hits", 1.0, "an integer of 0 to 1000000000, got 1.0"),
         ("max_age", -0.1, "a number of 0 to 1e+09, got -0.1"),

@@ -115,7 +115,7 @@ class Before:
         if len(shown) >= 3:
             moved = [self.dets[self.match[i], :4] - still[i] for i in shown]
             shift = np.median(np.reshape(moved, (-1, 2, 2)).mean(axis=1), axis=0)
-            least, before = np.log(len(shown)), sum(self.evidence(i, match[i]) for i in match)
+            least, before = np.log(len(shown)), sum(self.place(i, match[i]) for i in match)
             shown_before = sum(self.evidence(i, match[i]) for i in shown if i in match)
             self.boxes = still + np.tile(shift, 2)
             gain = sum(self.evidence(i, match[i]) for i in shown if i in match) - shown_before
@@ -147,9 +147,8 @@ class Before:
         return min(0, -self.place(i, j) - self.looks_of(i, j))
 
     def place(self, i, j):
-        if self.tracks["classes"][i] != self.dets[j, 5]:
-            return -np.inf
-        return self.evidence(i, j)
+        of = reference.class_evidence(self.tracks["classes"][i], self.dets[j, 5])
+        return self.evidence(i, j) + of
 
     def evidence(self, i, j):
         state, age = self.tracks["state"][i].reshape(5, 4), self.tracks["time_since_update"][i]

@@ -47,6 +47,31 @@ def test_each_is_tracked_as_if_it_were_alone(seed, cameras):
             alone, dets, given, group.step(None, dets, embeddings=given), strict=True
         ):
             same(tracks, tracker.step(None, boxes, embeddings=z))
+        for tracker, tracks in zip(alone, group.predict(), strict=True):
+            same(tracks, tracker.predict())
+
+
+def test_predict_takes_a_timestamp_for_each_video():
+    group = TrackerGroup([Tracker(), Tracker()])
+    for t in range(4):
+        group.step(None, [PERSON[None] + t * np.float32([3, 0, 3, 0, 0])] * 2)
+    one, other = group.predict([3 / 30 + 0.1, 3 / 30])
+    same(one, group.trackers[0].predict(3 / 30 + 0.1))
+    assert one.boxes[0, 0] > other.boxes[0, 0] + 2
+
+
+def test_a_refused_predict_moves_no_clock():
+    group = TrackerGroup([Tracker(), Tracker()])
+    group.step(None, [PERSON[None]] * 2)
+    before = [tracker.state_dict()["times"].tolist() for tracker in group.trackers]
+    for timestamps, message in (
+        ([None, -1.0], r"^video 1: timestamp: expected 0.0 or more"),
+        ([None, "now"], r"^video 1: timestamp: expected a number"),
+        ([None], r"^timestamps: expected those of 2 videos, got 1$"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            group.predict(timestamps)
+    assert [tracker.state_dict()["times"].tolist() for tracker in group.trackers] == before
 
 
 def test_embeddings_on_each_device(device):

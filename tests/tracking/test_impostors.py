@@ -76,12 +76,13 @@ def test_a_flat_box_is_no_other_object():
     assert tracker.table.impostors.nonzero()[0].tolist() == [BINS // 2]
 
 
-def test_classes_are_not_compared():
-    tracker = Tracker(CONFIG)
+@pytest.mark.parametrize(("class_agnostic", "pairs"), [(False, 2), (True, 6)])
+def test_classes_are_not_compared(class_agnostic, pairs):
+    tracker = Tracker(dataclasses.replace(CONFIG, class_agnostic=class_agnostic))
     boxes = np.hstack([boxes_at(0, 1, 2), np.float32([[0], [0], [1]])])
     for _ in range(4):
         tracker.step(None, boxes, embeddings=np.eye(3, dtype=np.float32))
-    assert tracker.table.impostors.sum() == 2 * 2
+    assert tracker.table.impostors.sum() == 2 * pairs
 
 
 @pytest.mark.parametrize("change", ["overlap", "alone", "no features", "off"])

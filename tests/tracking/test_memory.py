@@ -1,5 +1,6 @@
 """Who is remembered, and gets the old identity back; who is new at once; what is taken in."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -109,6 +110,12 @@ class TestTheLost:
     def test_are_of_one_class(self):
         assert back(seen_and_lost(4, label=3), label=3) == 1
         assert back(seen_and_lost(4, label=3), label=2) == 2
+        assert (
+            back(
+                seen_and_lost(4, dataclasses.replace(CONFIG, class_agnostic=True), label=3), label=2
+            )
+            == 1
+        )
 
     def test_are_not_in_view(self):
         """A double of somebody in view is somebody else."""

@@ -1,5 +1,6 @@
 """The tracker: its rules, the paper's preset against loops, its inputs and their errors."""
 
+import dataclasses
 import subprocess
 import sys
 
@@ -19,10 +20,20 @@ from sslmot.tracking.frame import associate
 PERSON = np.float32([100, 100, 140, 200])
 
 
+Z = np.eye(4, dtype=np.float32)
+LOOKS = pytest.mark.parametrize("looks", [False, True], ids=["motion", "features"])
+
+
 def at(*shifts, score=None):
     """Detections: the person, moved to the right by some pixels."""
     boxes = (PERSON + np.outer(shifts, [1, 0, 1, 0])).astype(np.float32)
     return boxes if score is None else np.hstack([boxes, np.full((len(boxes), 1), score)])
+
+
+def of_classes(dets, *classes):
+    """Detections, with a sure score if they have none, of these classes."""
+    scores = dets[:, 4:] if dets.shape[1] > 4 else np.full((len(dets), 1), 0.95)
+    return np.column_stack([dets[:, :4], scores, classes])
 
 
 def run(tracker, frames, embeddings=None):
@@ -35,6 +46,14 @@ def run(tracker, frames, embeddings=None):
         ids[tracks.detection_index] = tracks.ids
         out.append(ids.tolist())
     return out
+
+
+def beside(frames, looks, columns=None):
+    """Features of the detections of each frame, for ``run``: people of which each looks other."""
+    if not looks:
+        return None
+    columns = [range(len(dets)) for dets in frames] if columns is None else columns
+    return [Z[list(who)] for who in columns]
 
 
 def meeting():
@@ -140,11 +159,60 @@ class TestResult:
 
 
 class TestMatching:
-    def test_classes_are_kept_apart(self):
+    @pytest.mark.parametrize("config", [TrackerConfig(motion="none"), TrackerConfig.paper()])
+    def test_eq_7_keeps_classes_apart(self, config):
+        frames = [of_classes(at(0), c) for c in (0, 0, 1, 1)]
+        assert run(Tracker(config), frames, [Z[:1]] * 4)[1::2] == [[1], [2]]
+        agnostic = Tracker(dataclasses.replace(config, class_agnostic=True))
+        assert run(agnostic, frames, [Z[:1]] * 4)[1::2] == [[1], [1]]
+
+    @pytest.mark.parametrize("every", [1, 2, 5])
+    @LOOKS
+    def test_a_detector_may_change_its_mind_about_a_class(self, every, looks):
+        """Of one object, at any time after its first frame."""
+        frames = [of_classes(at(3 * t), 7 if t // every % 2 else 2) for t in range(40)]
         tracker = Tracker()
-        a = np.hstack([at(0), [[0.9, 0]]])
-        b = np.hstack([at(0), [[0.9, 1]]])
-        assert run(tracker, [a, a, b, b]) == [[1], [1], [2], [2]]
+        assert run(tracker, frames, beside(frames, looks)) == [[1]] * 40
+        assert tracker.table.tracks["classes"].tolist() == [7]  # of the last detection
+
+    @LOOKS
+    def test_objects_of_two_classes_that_pass_each_other(self, looks):
+        """One is hidden behind the other, and no class changes."""
+        way = [(4 * t, 160 - 4 * t) for t in range(40)]
+        frames = [of_classes(at(*xs), 2, 7) for xs in way]
+        frames[18:23] = [dets[:1] for dets in frames[18:23]]
+        looks = [z[: len(dets)] for z, dets in zip([Z] * 40, frames, strict=True)]
+        for features in (None, looks):
+            ids = run(Tracker(), frames, features)
+            assert ids == [[1, 2][: len(dets)] for dets in frames]
+
+    def test_a_class_decides_where_the_place_does_not(self):
+        """Two turn back where they meet: by motion alone they pass through each other."""
+        frames = [of_classes(dets, 0, 1) for dets in meeting()]
+        assert run(Tracker(), frames)[-1] == [1, 2]
+        assert run(Tracker(TrackerConfig(class_agnostic=True)), frames)[-1] == [2, 1]
+
+    def test_a_class_does_not_change_where_the_place_is_not_certain(self):
+        frames = [of_classes(at(x), c) for x, c in ((0, 0), (0, 0), (0, 0), (40, 1), (40, 1))]
+        assert run(Tracker(), frames)[-1] == [2]
+        assert run(Tracker(), [dets[:, :5] for dets in frames])[-1] == [1]
+
+    @LOOKS
+    def test_class_agnostic_is_without_classes(self, looks):
+        """Matches, low-score detections and new tracks."""
+        rng = np.random.default_rng(5)
+        frames = []
+        for t in range(60):
+            dets = at(*(np.array([0, 15, 80, 300]) + 2 * t), score=SURE)
+            dets[rng.random(4) < 0.2, 4] = FAINT
+            frames.append(of_classes(dets, *rng.integers(0, 3, 4)))
+        features = beside(frames, looks)
+        trackers = [Tracker(TrackerConfig(class_agnostic=True)), Tracker()]
+        found = run(trackers[0], frames, features)
+        assert found == run(trackers[1], [dets[:, :5] for dets in frames], features)
+        assert np.ravel(found).any()
+        tracks = trackers[0].step(None, frames[-1], embeddings=None)
+        np.testing.assert_array_equal(tracks.classes, frames[-1][tracks.detection_index, 5])
 
     def test_appearance_tells_two_that_turn_back(self):
         frames, z = meeting(), np.eye(2, dtype=np.float32)
@@ -248,16 +316,6 @@ class TestMatching:
 
 
 SURE, FAINT = 0.8, 0.3
-Z = np.eye(4, dtype=np.float32)
-LOOKS = pytest.mark.parametrize("looks", [False, True], ids=["motion", "features"])
-
-
-def beside(frames, looks, columns=None):
-    """Features of the detections of each frame, for ``run``: people of which each looks other."""
-    if not looks:
-        return None
-    columns = [range(len(dets)) for dets in frames] if columns is None else columns
-    return [Z[list(who)] for who in columns]
 
 
 class TestFaint:
@@ -309,7 +367,11 @@ class TestFaint:
         for label, same in ((7, 1), (6, 0)):
             frames = [np.hstack([at(0, score=SURE), [[7]]])] * 3
             frames += [np.hstack([at(0, score=FAINT), [[label]]])]
-            assert run(Tracker(), frames, beside(frames, looks))[-1] == [same]
+            tracker = Tracker(TrackerConfig(motion="none"))
+            assert run(tracker, frames, beside(frames, looks))[-1] == [same]
+            assert run(Tracker(), frames, beside(frames, looks))[-1] == [1]
+            agnostic = Tracker(TrackerConfig(motion="none", class_agnostic=True))
+            assert run(agnostic, frames, beside(frames, looks))[-1] == [1]
 
     @pytest.mark.parametrize("dtype", [np.float32, np.float64])
     def test_the_threshold_is_sure(self, dtype):
@@ -389,6 +451,8 @@ class TestBirthOverlap:
         both = np.hstack([at(0, 4, score=1), [[0], [1]]])
         frames = [both[:1], both, both]
         assert run(Tracker(), frames, beside(frames, looks))[-1] == [1, 2]
+        agnostic = Tracker(TrackerConfig(class_agnostic=True))
+        assert run(agnostic, frames, beside(frames, looks))[-1] == [1, 0]
 
     def test_where_somebody_was_lost_is_free(self):
         frames, features = [at(0), at(0), at(), at(0)], [Z[:1], Z[:1], Z[:0], Z[1:2]]
