@@ -182,7 +182,7 @@ class TestMatching:
         assert run(Tracker(), [at(0)] * 59, features)[1:] == [[1]] * 58
 
     def test_weak_embeddings_break_no_tracks(self):
-        """Few frames a second, and embeddings of which half is noise: motion alone is never sure."""
+        """Few frames a second, and embeddings that are half noise: motion is never sure."""
         broken = 0
         for seed in range(5):
             rng, centre = np.random.default_rng(seed), np.arange(5) * 300.0
