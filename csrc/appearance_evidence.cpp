@@ -7,7 +7,7 @@ namespace sslmot {
 
 namespace {
 
-constexpr double kFade = 0.999;  // of the genuine cosines with each one that is new
+constexpr double kFade = 0.001;  // share of the genuine cosines that each new one replaces
 
 // What is assumed of an encoder before anything is learned, as if so many cosines had been seen.
 struct Prior {
@@ -23,10 +23,11 @@ constexpr float kLeastGap = 0.01F;  // between the means
 
 }  // namespace
 
-void Genuines::add(const std::vector<float>& cosines) {
-    for (const float cosine : cosines) {
-        const auto c = static_cast<double>(cosine);
-        count = kFade * count + 1.0, sum = kFade * sum + c, squares = kFade * squares + c * c;
+void Genuines::add(const std::vector<PossibleGenuine>& pairs) {
+    for (const PossibleGenuine& pair : pairs) {
+        const auto c = static_cast<double>(pair.cosine), p = static_cast<double>(pair.probability);
+        const double keep = 1.0 - kFade * p;
+        count = keep * count + p, sum = keep * sum + p * c, squares = keep * squares + p * c * c;
     }
 }
 

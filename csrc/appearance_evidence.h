@@ -12,11 +12,17 @@
 
 namespace sslmot {
 
-// Cosines of detections with the tracks that they surely belong to (in biometrics: genuine scores).
+// The cosine of a detection with a track, and the probability that it shows the track.
+struct PossibleGenuine {
+    float cosine, probability;
+};
+
+// Cosines of detections with the tracks that they show (in biometrics: genuine scores). Each counts
+// by its probability to be one.
 struct Genuines {
     double count = 0.0, sum = 0.0, squares = 0.0;  // old ones fade
 
-    void add(const std::vector<float>& cosines);
+    void add(const std::vector<PossibleGenuine>& pairs);
 };
 
 class AppearanceEvidence {

@@ -59,11 +59,12 @@ bool any(const std::vector<uint8_t>& flags) {
     return std::find(flags.begin(), flags.end(), 1) != flags.end();
 }
 
-// A match is sure, and shows how alike an object looks to itself, if its evidence by place is this
-// and no other pair of its track or its detection has any: odds of 20 to 1.
+// A match is sure if its evidence by place is this and no other pair of its track or its detection
+// has any: odds of 20 to 1.
 constexpr float kSure = 3.0F;
 // So many sure matches tell a change of the picture from one of an object.
 constexpr size_t kFewestToBlame = 3;
+constexpr float kMostEvidence = 40.0F;  // whose exponentials add up without overflow
 
 // A round, and the arrays that its comparison points to.
 struct Job {
@@ -100,7 +101,8 @@ struct Job {
                 visit(i, static_cast<size_t>(round.pairs.columns[e]), e);
     }
     void weigh_appearance();
-    void learn(Step& step);
+    void learn(Step& step) const;
+    void distrust_changed_picture(Step& step);
     void match();
 };
 
@@ -115,10 +117,28 @@ void Job::weigh_appearance() {
     });
 }
 
-// Take the cosines of the sure matches, of tracks that were seen in the frame before. Where most of
-// these look unlike their track, and like no other, the picture has changed and not the objects:
-// then appearance is no evidence in this frame.
-void Job::learn(Step& step) {
+// Take the cosines of the pairs, by the probability that they match: the expectation of EM, one
+// step a frame. So weak features are learned too, with which few matches are sure. The tracks are
+// those that were seen in the frame before.
+void Job::learn(Step& step) const {
+    if (!by_evidence || !by_appearance()) return;
+    // The odds of each pair against a track without detection and a detection of something new.
+    std::vector<float> odds(cosines.size()), of_track(round.tracks.size(), 0.0F),
+        of_detection(round.detections.size(), 0.0F);
+    each_pair([&](size_t i, size_t j, size_t e) {
+        odds[e] = std::exp(std::min(looks[e] - round.pairs.values[e], kMostEvidence));
+        of_track[i] += odds[e], of_detection[j] += odds[e];
+    });
+    each_pair([&](size_t i, size_t j, size_t e) {
+        if (expected[i].returns == 1.0F && !std::isnan(cosines[e]))
+            step.genuines.push_back(
+                {cosines[e], odds[e] / (1.0F + of_track[i] + of_detection[j] - odds[e])});
+    });
+}
+
+// Where most of the detections that surely match by place look unlike their track, and like no
+// other, the picture has changed and not the objects: then appearance is no evidence in this frame.
+void Job::distrust_changed_picture(Step& step) {
     if (!by_evidence || !by_appearance()) return;
     std::vector<int32_t> of_track(round.tracks.size(), 0), of_detection(round.detections.size(), 0);
     std::vector<uint8_t> like_some(round.detections.size(), 0);
@@ -126,14 +146,14 @@ void Job::learn(Step& step) {
         if (round.pairs.values[e] < 0.0F) ++of_track[i], ++of_detection[j];
         if (looks[e] > 0.0F) like_some[j] = 1;
     });
-    size_t unlike = 0;
+    size_t sure = 0, unlike = 0;
     each_pair([&](size_t i, size_t j, size_t e) {
         if (round.pairs.values[e] < -kSure && of_track[i] == 1 && of_detection[j] == 1 &&
             expected[i].returns == 1.0F && !std::isnan(cosines[e]))
-            step.genuines.push_back(cosines[e]), unlike += !like_some[j];
+            ++sure, unlike += !like_some[j];
     });
-    if (unlike < kFewestToBlame || 2 * unlike <= step.genuines.size()) return;
-    step.genuines.clear(), step.picture_changed = true;
+    if (unlike < kFewestToBlame || 2 * unlike <= sure) return;
+    step.picture_changed = true;
     std::fill(looks.begin(), looks.end(), 0.0F);
     std::fill(cosines.begin(), cosines.end(), NAN);
 }
@@ -443,6 +463,7 @@ void associate_steps(const std::vector<const TrackTable*>& tables,
     for (size_t k = 0; k < tables.size(); ++k) {
         jobs[k].weigh_appearance();
         jobs[k].learn(*steps[k]);
+        jobs[k].distrust_changed_picture(*steps[k]);
         jobs[k].match();
         cascades[k].follow_camera(jobs[k]);
         cascades[k].end_high_score_round(jobs[k]);

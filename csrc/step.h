@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "appearance_evidence.h"
 #include "camera_motion.h"
 #include "candidates.h"
 #include "detections.h"
@@ -70,9 +71,9 @@ struct Step : Detections {
     bool associated = false;
     bool picture_changed = false;  // appearance is no evidence in this frame
     std::vector<Round> rounds;
-    std::vector<int32_t> match;       // (T), the detection of each track, -1 for none
-    std::vector<int64_t> new_tracks;  // detections that start tracks
-    std::vector<float> genuines;      // cosines of objects with themselves, to be learned from
+    std::vector<int32_t> match;             // (T), the detection of each track, -1 for none
+    std::vector<int64_t> new_tracks;        // detections that start tracks
+    std::vector<PossibleGenuine> genuines;  // to be learned from
 
     // Written by reidentify and assign_ids.
     std::vector<Confirmation> confirmations;  // tentative tracks first, then new tracks

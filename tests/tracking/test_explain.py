@@ -69,12 +69,29 @@ class Before:
             occluded = _testing.occluded_shares(boxes) > c.max_occlusion
             known = (self.tracks["feature_updates"] > 0) & self.looks.any(axis=1)
             self.clear = known[:, None] & features.any(axis=1) & ~occluded
+            self.genuines = self.learned(just_seen, high)
             if self.picture_changed(just_seen, high):
                 self.clear[:] = False
         self.play(everyone, high)
         if features is None:
             self.follow_camera(everyone, high)
         self.play(just_seen, np.flatnonzero(faint))
+
+    def learned(self, just_seen, high):
+        """Count, sum and sum of squares of genuine cosines after the frame."""
+        count, total, squares = self.clip[11:]
+        everyone = range(len(self.clear))
+        odds = np.zeros(self.clear.shape)
+        for i, j in product(everyone, high):
+            if self.place(i, j) > -self.most():
+                odds[i, j] = np.exp(self.place(i, j) + self.looks_of(i, j))
+        for i, j in product(just_seen, high):
+            if odds[i, j] > 0 and self.clear[i, j]:
+                p = odds[i, j] / (1 + odds[i].sum() + odds[:, j].sum() - odds[i, j])
+                keep, cosine = 1 - 0.001 * p, reference.cosine(self.looks[i], self.features[j])
+                count = keep * count + p
+                total, squares = keep * total + p * cosine, keep * squares + p * cosine**2
+        return count, total, squares
 
     def picture_changed(self, just_seen, high):
         """Whether most sure matches look unlike their track, and like no other."""
@@ -197,6 +214,8 @@ def test_every_identity_explains_itself(device, described):
         for dets, features in crowd(seed, described=described):
             before = Before(tracker, dets, features)
             tracks = tracker.step(None, dets, embeddings=on(device, features))
+            if features is not None:
+                assert tracker.table.clip[11:] == pytest.approx(before.genuines, abs=1e-2)
             for identity in tracks.ids:
                 why = tracks.explain(identity)
                 assert why.id == identity

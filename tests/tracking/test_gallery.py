@@ -519,7 +519,7 @@ def test_trackers_in_threads_share_a_gallery(in_threads):
     def watch(camera):
         tracker, found = Tracker(gallery=gallery), {}
         for person in [*range(persons), *range(persons)]:
-            dets = [[40 * person, 0, 40 * person + 30, 90]]
+            dets = [[400 * person, 0, 400 * person + 30, 90]]
             tracks = tracker.step(None, dets, embeddings=looks[camera, person : person + 1])
             for identity in tracks.ids.tolist():
                 assert found.setdefault(person, identity) == identity
@@ -540,7 +540,7 @@ def test_groups_in_threads_share_galleries(in_threads):
     def watch(order):
         group = TrackerGroup([Tracker(gallery=galleries[i]) for i in order])
         for person in range(20):
-            dets = [[[40 * person, 0, 40 * person + 30, 90]]] * 2
+            dets = [[[400 * person, 0, 400 * person + 30, 90]]] * 2
             looks = np.eye(40, dtype=np.float32)[[20 * order[0] + person]]
             group.step(None, dets, embeddings=[looks, looks])
 

@@ -249,6 +249,20 @@ class TestMatching:
         features = [z if t % 3 else noise[t // 3] for t in range(1, 60)]
         assert run(Tracker(), [at(0)] * 59, features)[1:] == [[1]] * 58
 
+    def test_weak_embeddings_break_no_tracks(self):
+        """Few frames a second, and embeddings that are half noise: motion is never sure."""
+        broken = 0
+        for seed in range(5):
+            rng, centre = np.random.default_rng(seed), np.arange(5) * 300.0
+            tracker, z = Tracker(frame_rate=1), np.eye(64, dtype=np.float32)[:5]
+            for t in range(40):
+                noise = rng.normal(size=z.shape)
+                noise /= np.linalg.norm(noise, axis=1, keepdims=True)
+                dets = at(*(centre + rng.normal(0, 40, 5)), score=SURE)
+                ids = tracker.step(None, dets, embeddings=(z + noise).astype(np.float32)).ids
+                broken += t > 20 and len(set(ids.tolist()) - {1, 2, 3, 4, 5})
+        assert broken <= 5
+
     def test_a_picture_that_changes_for_good_renames_nobody(self):
         rng, z = np.random.default_rng(0), np.eye(8, dtype=np.float32)[:5]
         other = rng.normal(size=8).astype(np.float32)
