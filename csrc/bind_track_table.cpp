@@ -312,8 +312,8 @@ TrackColumns columns_from(const py::dict& d, size_t numbers, bool lost) {
     return c;
 }
 
-// scale, new_density, low_density, frames, the likelihoods; count, sum and sum of squares of the genuine
-// cosines.
+// scale, new_density, low_density, frames, the likelihoods; count, sum and sum of squares of the
+// genuine cosines.
 py::array_t<double> clip_of(const BoundTable& table) {
     const ClipMotion& clip = table.clip();
     std::vector<double> all{clip.scale, clip.new_density, clip.low_density, clip.frames};
