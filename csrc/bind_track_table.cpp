@@ -328,11 +328,11 @@ TrackColumns columns_from(const py::dict& d, size_t numbers, bool lost) {
     return c;
 }
 
-// scale, new_density, frames, the likelihoods; count, sum and sum of squares of the genuine
-// cosines.
+// scale, new_density, low_density, frames, the likelihoods; count, sum and sum of squares of the
+// genuine cosines.
 py::array_t<double> clip_of(const BoundTable& table) {
     const ClipMotion& clip = table.clip();
-    std::vector<double> all{clip.scale, clip.new_density, clip.frames};
+    std::vector<double> all{clip.scale, clip.new_density, clip.low_density, clip.frames};
     all.insert(all.end(), clip.likelihood.begin(), clip.likelihood.end());
     const Genuines& genuines = table.genuines();
     all.insert(all.end(), {genuines.count, genuines.sum, genuines.squares});
@@ -341,23 +341,24 @@ py::array_t<double> clip_of(const BoundTable& table) {
 
 std::pair<ClipMotion, Genuines> clip_from(const py::object& clip_) {
     const Tensor values(clip_, "clip");
-    values.expect("float64", {6 + static_cast<int64_t>(ClipMotion::kScales)}).expect_on_cpu();
+    values.expect("float64", {7 + static_cast<int64_t>(ClipMotion::kScales)}).expect_on_cpu();
     const auto* const v = values.data<const double>();
     ClipMotion clip;
-    clip.scale = v[0], clip.new_density = v[1], clip.frames = v[2];
-    std::copy_n(v + 3, ClipMotion::kScales, clip.likelihood.begin());
-    const auto* const cosines = v + 3 + ClipMotion::kScales;
+    clip.scale = v[0], clip.new_density = v[1], clip.low_density = v[2], clip.frames = v[3];
+    std::copy_n(v + 4, ClipMotion::kScales, clip.likelihood.begin());
+    const auto* const cosines = v + 4 + ClipMotion::kScales;
     const Genuines genuines{cosines[0], cosines[1], cosines[2]};
     // Of cosines, the mean and the mean square are at most 1.
     const double most = 1.001 * genuines.count;
     bool well = genuines.count >= 0.0 && std::fabs(genuines.sum) <= most &&
                 genuines.squares >= 0.0 && genuines.squares <= most;
     well &= clip.scale >= 0.01 && clip.scale <= 100.0 &&
-            clip.new_density >= ClipMotion::kLeastDensity && clip.frames >= 0.0;
+            std::min(clip.new_density, clip.low_density) >= ClipMotion::kLeastDensity &&
+            clip.frames >= 0.0;
     for (int64_t k = 0; k < values.size(); ++k) well &= std::fabs(v[k]) < 1e9;
     if (!well)
         throw py::value_error(
-            "clip: expected a scale of 0.01 to 100, a density of 1e-5 or more, 0 or more frames, "
+            "clip: expected a scale of 0.01 to 100, densities of 1e-5 or more, 0 or more frames, "
             "finite likelihoods, and sums of cosines");
     return {clip, genuines};
 }

@@ -202,7 +202,7 @@ class Cascade {
 
   private:
     Innovations innovations(const std::vector<int32_t>& match) const;
-    Round match_again(const Job& job, const ClipMotion& clip) const;
+    Round match_again(const Job& job, double scale) const;
     void move_tracks(float dx, float dy);
     void set_costs(Job& job, bool whole_frame) const;
     void set_features(Job& job, bool whole_frame) const;
@@ -241,10 +241,8 @@ void Cascade::follow_camera(Job& job) {
     const bool far = job.clip.scale < 1.0 && 2 * near.dx.size() < near.tracks;
     Innovations seen = near;
     if (far) {
-        ClipMotion clip = job.clip;
-        clip.scale = 1.0;
         try {
-            seen = innovations(match_again(job, clip).match);
+            seen = innovations(match_again(job, 1.0).match);
         } catch (const std::length_error&) {
             return;  // too dense a crowd to tell
         }
@@ -256,7 +254,7 @@ void Cascade::follow_camera(Job& job) {
                                job.clip.scale, dx, dy) <= least)
         return;
     for (ExpectedDetection& track : job.expected) track.value[0] += dx, track.value[1] += dy;
-    Round moved = match_again(job, job.clip);
+    Round moved = match_again(job, job.clip.scale);
     if (total_cost(moved) >= total_cost(job.round) - least) return;
     job.round = std::move(moved);
     move_tracks(dx, dy);
@@ -281,14 +279,14 @@ Innovations Cascade::innovations(const std::vector<int32_t>& match) const {
     return all;
 }
 
-Round Cascade::match_again(const Job& job, const ClipMotion& clip) const {
+Round Cascade::match_again(const Job& job, double scale) const {
     Round round;
     round.cue = job.round.cue;
     round.tracks = job.round.tracks, round.detections = job.round.detections;
     round.match.assign(round.tracks.size(), -1);
     Comparison comparison = job.comparison;
     comparison.pairs = &round.pairs, comparison.match = round.match.data();
-    find_evidence(job.expected, clip, comparison, 0.0F);
+    find_evidence(job.expected, scale, high_score_odds(job.clip), comparison, 0.0F);
     match_by_evidence(comparison);
     return round;
 }
@@ -311,14 +309,15 @@ void Cascade::end_high_score_round(Job& job) {
         if (j >= 0) unmatched_[static_cast<size_t>(j)] = 0;
 }
 
-// Match unmatched tracks that were seen in the frame before with the low-score detections.
+// Match unmatched tracks with the low-score detections: by evidence all of them, otherwise those
+// that were seen in the frame before.
 void Cascade::low_score_round() {
     if (step_.pause || !any(step_.low_score)) return;
     Job job;
     Round& round = job.round;
     round.cue = step_.rounds.front().cue;
     for (size_t i = 0; i < tracks_.size(); ++i)
-        if (step_.match[i] < 0 && tracks_.time_since_update[i] <= 0.0)
+        if (step_.match[i] < 0 && (settings_.kalman || tracks_.time_since_update[i] <= 0.0))
             round.tracks.push_back(static_cast<int64_t>(i));
     for (size_t j = 0; j < unmatched_.size(); ++j)
         if (step_.low_score[j]) round.detections.push_back(static_cast<int64_t>(j));
@@ -390,7 +389,8 @@ void Cascade::weigh(Job& job, bool whole_frame) const {
             job.clear_detections.push_back(step_.visible[static_cast<size_t>(j)] &&
                                            !step_.picture_changed);
     }
-    find_evidence(job.expected, job.clip, job.comparison, slack);
+    const double odds = whole_frame ? high_score_odds(job.clip) : low_score_odds(job.clip);
+    find_evidence(job.expected, job.clip.scale, odds, job.comparison, slack);
 }
 
 // Unmatched high-score detections start tracks, unless they overlap a confirmed track's detection.

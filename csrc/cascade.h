@@ -11,7 +11,8 @@ namespace sslmot {
 // Match the tracks of each table with the detections of its step, and find the new tracks:
 //     1. high-score round: all tracks with the high-score detections; by motion alone a second time
 //        with all tracks moved by the camera, where that explains more;
-//     2. low-score round: unmatched tracks seen in the frame before, with low-score detections;
+//     2. low-score round: unmatched tracks with low-score detections; without a Kalman filter only
+//        tracks that were seen in the frame before;
 //     3. high-score detections that are unmatched start tracks.
 // Rounds 1 and 2 match by evidence of place and appearance (motion_evidence.h,
 // appearance_evidence.h), or without a Kalman filter by eq. 7.

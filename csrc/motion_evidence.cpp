@@ -18,7 +18,7 @@ constexpr double kSmallestScale = 0.0625;  // candidates: this, and doubled
 constexpr std::array<double, ClipMotion::kScales> kPerSquareScale{
     256.0, 64.0, 16.0, 4.0, 1.0, 1.0 / 4.0, 1.0 / 16.0, 1.0 / 64.0};
 constexpr double kScaleMatches = 1000.0;  // matches after which old ones have faded to 1 / e
-constexpr double kDensityFrames = 100.0;  // frames that the density of new tracks is the mean of
+constexpr double kDensityFrames = 100.0;  // frames that the densities are the mean of
 // Of log(scale), 1 / variance before any match: the filter is believed until a hundred matches or
 // so say otherwise.
 constexpr double kPrior = 100.0;
@@ -74,16 +74,21 @@ ExpectedDetection::ExpectedDetection(const float* state, const float* box, doubl
     peak = kPeak * std::sqrt(product);
 }
 
-void find_evidence(const std::vector<ExpectedDetection>& tracks, const ClipMotion& clip,
-                   const Comparison& c, float slack) {
+double high_score_odds(const ClipMotion& clip) {
+    return kDetected / ((1.0 - kDetected) * clip.new_density);
+}
+
+double low_score_odds(const ClipMotion& clip) { return 1.0 / clip.low_density; }
+
+void find_evidence(const std::vector<ExpectedDetection>& tracks, double clip_scale,
+                   double clip_odds, const Comparison& c, float slack) {
     thread_local Grid<CentrePoint> kept;  // keeps its memory from frame to frame
     Grid<CentrePoint>& grid = kept;
     grid.build(c.detections.count,
                [&](int64_t j) { return CentrePoint{centre_of(c.detections.boxes + 4 * j)}; });
     c.pairs->clear(c.tracks.count);
-    const auto scale = static_cast<float>(clip.scale);
+    const auto scale = static_cast<float>(clip_scale), odds = static_cast<float>(clip_odds);
     const float per_square_scale = 1.0F / (scale * scale);
-    const auto odds = static_cast<float>(kDetected / ((1.0 - kDetected) * clip.new_density));
     const float wider = std::exp(0.25F * slack);
     for (size_t i = 0; i < tracks.size(); ++i) {
         const ExpectedDetection& track = tracks[i];
@@ -180,13 +185,13 @@ void learn_scale(const std::vector<ExpectedDetection>& tracks, const float* boxe
     clip.scale = std::exp(sum / weights);
 }
 
-void learn_new_density(const std::vector<float>& boxes, const std::vector<uint8_t>& skip,
-                       size_t found, ClipMotion& clip) {
+void learn_densities(const std::vector<float>& boxes, const std::vector<uint8_t>& low_score,
+                     size_t found, size_t low_found, ClipMotion& clip) {
     size_t count = 0;
     float x0 = INFINITY, x1 = -INFINITY, y0 = INFINITY, y1 = -INFINITY;
     double height = 0.0;
-    for (size_t j = 0; j < skip.size(); ++j) {
-        if (skip[j]) continue;
+    for (size_t j = 0; j < low_score.size(); ++j) {
+        if (low_score[j]) continue;
         const auto at = centre_of(&boxes[4 * j]);
         ++count;
         x0 = std::min(x0, at[0]), x1 = std::max(x1, at[0]);
@@ -195,12 +200,15 @@ void learn_new_density(const std::vector<float>& boxes, const std::vector<uint8_
     }
     if (!(height > 0.0)) return;
     height /= static_cast<double>(count);
-    // The area in which there were detections, in squared heights.
+    // The area in which there were high-score detections, in squared heights.
     const double area = (static_cast<double>(x1 - x0) / height + 1.0) *
                         (static_cast<double>(y1 - y0) / height + 1.0);
     clip.frames = std::min(clip.frames + 1.0, kDensityFrames);
-    clip.new_density += (static_cast<double>(found) / area - clip.new_density) / clip.frames;
-    clip.new_density = std::max(clip.new_density, ClipMotion::kLeastDensity);
+    const auto learn = [&](double& density, size_t count_found) {
+        density += (static_cast<double>(count_found) / area - density) / clip.frames;
+        density = std::max(density, ClipMotion::kLeastDensity);
+    };
+    learn(clip.new_density, found), learn(clip.low_density, low_found);
 }
 
 }  // namespace sslmot

@@ -5,7 +5,9 @@
 // predicted (cx, cy, w, h), with the covariance S that the Kalman filter predicts; its tails are
 // heavy, as people and cameras change their velocity suddenly. The evidence is
 //     log( P p(z | track) r(t) / ((1 - P) new_density) )
-// where P is the chance that a tracked object is detected in a frame. r(t) = 1 for a track of the
+// where P is the chance that a tracked object is detected in a frame. A low-score detection is
+// compared with the density of low-score detections that show no track, and P is 1/2: a track that
+// no high-score detection shows has a low-score one or none. r(t) = 1 for a track of the
 // frame before. For one that was last seen t frames ago, counted in the seconds since the frame
 // before, r(t) = 1 / (3 t): one in three comes back, and the longer it is away, the smaller the
 // chance that it does in this very frame. A pair whose evidence, with that of its appearance, is
@@ -34,7 +36,8 @@ struct ClipMotion {
 
     double scale = 1.0;        // factor of the standard deviation of a centre
     double new_density = 0.1;  // new tracks in a frame, per squared height
-    double frames = 0.0;       // frames that new_density is the mean of
+    double low_density = 0.1;  // low-score detections of no track in a frame, likewise
+    double frames = 0.0;       // frames that the densities are the mean of
     // Log-likelihood of each candidate, by the innovations of matches; old ones fade.
     std::array<double, kScales> likelihood{};
 };
@@ -51,9 +54,13 @@ struct ExpectedDetection {
                       const MotionNoise& noise);
 };
 
+// What the detections of a round are compared with: P / (1 - P) / density of those of no track.
+double high_score_odds(const ClipMotion& clip);
+double low_score_odds(const ClipMotion& clip);
+
 // Find the pairs whose evidence, with that of their classes, is more than -slack. pairs.values gets
-// its negative.
-void find_evidence(const std::vector<ExpectedDetection>& tracks, const ClipMotion& clip,
+// its negative. scale: see ClipMotion.
+void find_evidence(const std::vector<ExpectedDetection>& tracks, double scale, double odds,
                    const Comparison& comparison, float slack);
 
 // Match by the pairs' evidence: their values are its negative, below 0.
@@ -70,9 +77,9 @@ double gain_of_moving(const std::vector<ExpectedDetection>& tracks, const std::v
 void learn_scale(const std::vector<ExpectedDetection>& tracks, const float* boxes,
                  const std::vector<int64_t>& columns, ClipMotion& clip);
 
-// Learn the density of new tracks from a frame: `found` of its detections started tracks.
-// boxes: (n, 4) xyxy pixels. skip: (n), flags of detections that cannot start tracks.
-void learn_new_density(const std::vector<float>& boxes, const std::vector<uint8_t>& skip,
-                       size_t found, ClipMotion& clip);
+// Learn the densities from a frame: `found` of its detections started tracks, and `low_found` of
+// the low-score ones have none. boxes: (n, 4) xyxy pixels. low_score: (n) flags.
+void learn_densities(const std::vector<float>& boxes, const std::vector<uint8_t>& low_score,
+                     size_t found, size_t low_found, ClipMotion& clip);
 
 }  // namespace sslmot

@@ -196,7 +196,11 @@ ClipMotion TrackTable::learned_clip(const Step& step) const {
         if (known(i) && (static_cast<size_t>(tracks_.hits[i]) + k++) % every == 0)
             rows.push_back(static_cast<int64_t>(i)), detections.push_back(step.match[i]);
     learn_scale(expected(step, rows), step.boxes.data(), detections, clip);
-    learn_new_density(step.boxes, step.low_score, step.new_tracks.size(), clip);
+    auto low_found = std::count(step.low_score.begin(), step.low_score.end(), uint8_t{1});
+    for (const int32_t j : step.match)
+        low_found -= j >= 0 && step.low_score[static_cast<size_t>(j)];
+    learn_densities(step.boxes, step.low_score, step.new_tracks.size(),
+                    static_cast<size_t>(low_found), clip);
     return clip;
 }
 

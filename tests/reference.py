@@ -148,15 +148,17 @@ def student(box, mean, var, square, scale):
     return density * square**2
 
 
-def evidence(box, mean, var, square, missed, scale, new_density):
+def evidence(box, mean, var, square, missed, scale, density, detected=0.8):
     """Log of how much likelier a track explains a box than chance does.
 
     Args:
         missed: Frames without a detection before this one.
+        density: Of detections that show no track.
+        detected: The chance that a track has a detection.
     """
     returns = 1 if missed == 0 else 1 / (3 * (1 + missed))
-    track = 0.8 * returns * student(box, mean, var, square, scale)
-    return np.log(track) - np.log(0.2 * new_density)
+    track = detected * returns * student(box, mean, var, square, scale)
+    return np.log(track) - np.log((1 - detected) * density)
 
 
 def class_evidence(track, detection):

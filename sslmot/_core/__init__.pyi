@@ -420,11 +420,12 @@ class TrackTable:
         """(512,) numbers of cosines between different objects, from -1 to 1."""
     @property
     def clip(self) -> npt.NDArray[np.float64]:
-        """(14,) what is learned of the clip.
+        """(15,) what is learned of the clip.
 
-        The scale of innovations, the density of new tracks, the frames that it is the mean of, and
-        the log-likelihoods of eight candidates of the scale; then count, sum and sum of squares of
-        the cosines of objects with themselves, of which old ones fade.
+        The scale of innovations, the densities of new tracks and of low-score detections of no
+        track, the frames that these are the mean of, and the log-likelihoods of eight candidates of
+        the scale; then count, sum and sum of squares of the cosines of objects with themselves, of
+        which old ones fade.
         """
     @property
     def context(self) -> Any:

@@ -54,8 +54,9 @@ class TrackerConfig(Settings):
         max_occlusion: Detections are occluded where more than this share of the box lies behind
             another box, whose lower edge is lower or as low; 1 for none. Their features are no
             evidence, and update no track, except one that was never seen clearly.
-        high_score: Detections that score less are matched last, to tracks of the frame before that
-            found no other, and start no tracks; -inf for none. The default fits scores in 0..1.
+        high_score: Detections that score less are matched last, to tracks that found no other
+            (where ``motion`` is "none", tracks of the frame before only), and start no tracks; -inf
+            for none. The default fits scores in 0..1.
         new_track_max_iou: Detections that overlap one of a confirmed track of their class by more
             (IoU) start no tracks; 1 for no limit.
         instant_confirm_score: Detections that score as much are confirmed in their first frame,

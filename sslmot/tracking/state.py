@@ -21,7 +21,7 @@ from sslmot.types import Features
 State: TypeAlias = dict[str, npt.NDArray[Any]]
 """``tracks.*`` and ``lost.*`` are the columns of the table, a row each; ``features`` (T + L, D)
 float32 those of both, zeros where nothing is known; ``next_id``; ``impostors`` (512,) int64, the
-cosines of different objects; ``clip`` (14,) float64, what is learned of the clip;
+cosines of different objects; ``clip`` (15,) float64, what is learned of the clip;
 ``times`` (2,) float64, of the last step and of the last frame,
 seconds; ``frame_size``, ``camera.*``."""
 

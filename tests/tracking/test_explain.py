@@ -62,6 +62,7 @@ class Before:
                 self.looks = features_of(table, tracker.history, self.tracks["slots"])
         self.config, self.dets, self.features, self.match, self.why = c, dets, features, {}, {}
         everyone, faint = range(len(table)), dets[:, 4] < c.high_score
+        self.faint = faint
         just_seen = [i for i in everyone if self.tracks["time_since_update"][i] == 0]
         high = np.flatnonzero(~faint)
         self.clear = np.zeros((len(table), len(dets)), bool)
@@ -75,7 +76,7 @@ class Before:
         self.play(everyone, high)
         if features is None:
             self.follow_camera(everyone, high)
-        self.play(just_seen, np.flatnonzero(faint))
+        self.play(everyone, np.flatnonzero(faint))
 
     def learned(self, just_seen, high):
         """Count, sum and sum of squares of genuine cosines after the frame."""
@@ -110,10 +111,10 @@ class Before:
         if not self.clear[i, j]:
             return 0.0
         cosine = reference.cosine(self.looks[i], self.features[j])
-        return reference.appearance_evidence(cosine, self.clip[11:], self.impostors)
+        return reference.appearance_evidence(cosine, self.clip[12:], self.impostors)
 
     def most(self):
-        return max(0.0, reference.appearance_evidence(1, self.clip[11:], self.impostors))
+        return max(0.0, reference.appearance_evidence(1, self.clip[12:], self.impostors))
 
     def total(self):
         return sum(cost for _, cost, _ in self.why.values())
@@ -171,7 +172,9 @@ class Before:
         state, age = self.tracks["state"][i].reshape(5, 4), self.tracks["time_since_update"][i]
         noise = VALUE_NOISE, VELOCITY_NOISE, SIZE_NOISE, MEASUREMENT_NOISE
         track = reference.expected_detection(state, self.boxes[i], age + 1 / 30, noise)
-        return reference.evidence(self.dets[j, :4], *track, 30 * age, *self.clip[:2])
+        scale, new_density, low_density = self.clip[:3]
+        chance = (low_density, 0.5) if self.faint[j] else (new_density, 0.8)
+        return reference.evidence(self.dets[j, :4], *track, 30 * age, scale, *chance)
 
 
 def check(tracker, before, dets, features, tracks, why):

@@ -33,11 +33,13 @@ def predicted(tracker):
 def test_scale_and_density_are_those_of_loops(seed, jitter, people):
     """Of fewer people than show a camera's motion, and of more than are sampled in a frame."""
     rng, tracker = np.random.default_rng(seed), Tracker()
-    likelihood, density = np.zeros(8), 0.1
+    likelihood, density, low_density = np.zeros(8), 0.1, 0.1
     for dets in walkers(rng, 12, people, jitter):
         table = tracker.table.tracks
         kept = rng.random(people) > 0.2
         dets = dets[kept]
+        dets[rng.random(len(dets)) < 0.2, 4] = 0.3
+        low = dets[:, 4] < 0.5
         tracks = tracker.step(None, dets)
         match, boxes = tracks._evidence.step.match, tracks._evidence.step.predicted
         seen = [
@@ -57,13 +59,16 @@ def test_scale_and_density_are_those_of_loops(seed, jitter, people):
                 likelihood, np.float32(dets[match[seen], :4]), expected, density
             )
             np.testing.assert_allclose(clip[0], scale, rtol=1e-3)
-        np.testing.assert_allclose(clip[3:11], likelihood, rtol=1e-3, atol=2e-3)
-        if len(dets):
-            centre = (dets[:, :2] + dets[:, 2:4]) / 2
+        np.testing.assert_allclose(clip[4:12], likelihood, rtol=1e-3, atol=2e-3)
+        if not low.all():
+            centre = (dets[~low, :2] + dets[~low, 2:4]) / 2
             area = np.prod(np.ptp(centre, axis=0) / 80 + 1)
-            new = len(dets) - (match >= 0).sum()
-            density = max(density + (new / area - density) / (clip[2]), 1e-5)
-        np.testing.assert_allclose(clip[1], density, rtol=1e-4)
+            free = np.ones(len(dets), bool)
+            free[match[match >= 0]] = False
+            density += ((free & ~low).sum() / area - density) / clip[3]
+            low_density += ((free & low).sum() / area - low_density) / clip[3]
+            density, low_density = max(density, 1e-5), max(low_density, 1e-5)
+        np.testing.assert_allclose(clip[1:3], [density, low_density], rtol=1e-4)
 
 
 def test_the_gate_follows_the_clip():
@@ -112,6 +117,22 @@ def test_the_longer_a_track_is_lost_the_less_it_counts():
     assert costs[0] < costs[-1] < 0
 
 
+@pytest.mark.parametrize(("clutter", "continued"), [(0, True), (40, False)])
+def test_a_low_score_detection_continues_a_lost_track_unless_there_are_many(clutter, continued):
+    """Many low-score detections that show no track are more likely chance."""
+    rng, tracker = np.random.default_rng(4), Tracker()
+    frames = list(walkers(rng, 40, 2, 1.0))
+    for t, dets in enumerate(frames):
+        low = np.column_stack([rng.uniform(-50, 350, (clutter, 2)), np.full((clutter, 3), 0.3)])
+        low[:, 2:4] = low[:, :2] + (30, 80)
+        seen = dets if t < 30 else dets[:1]  # the second person is lost
+        if t == 39:
+            low = np.vstack([dets[1:], low])
+            low[0, 4] = 0.3
+        ids = tracker.step(None, np.vstack([seen, low])).ids
+    assert (2 in ids) == continued
+
+
 def test_without_the_filter_nothing_is_learned():
     tracker = Tracker(TrackerConfig(motion="none"))
     before = tracker.table.clip
@@ -125,8 +146,9 @@ def test_without_the_filter_nothing_is_learned():
     [
         *((0, bad) for bad in (0.0, -1.0, 1e-300, 1e8, np.nan, np.inf)),
         (1, 1e-300),
-        (2, -1),
-        (3, np.nan),
+        (2, 1e-300),
+        (3, -1),
+        (4, np.nan),
     ],
 )
 def test_a_state_with_a_bad_clip_is_refused(at, spoil):

@@ -346,10 +346,12 @@ class TestFaint:
         assert run(Tracker(), frames)[-1] == [2, 1]  # what motion alone would say
 
     @LOOKS
-    def test_never_find_the_lost(self, looks):
-        for score, found in ((FAINT, 0), (SURE, 1)):
+    def test_find_the_lost_by_evidence(self, looks):
+        """Without the filter there is no evidence: a low-score detection finds no lost track."""
+        for motion, score, found in (("kalman", FAINT, 1), ("none", FAINT, 0), ("none", SURE, 1)):
             frames = [*[at(0, score=SURE)] * 3, at(), at(0, score=score)]
-            assert run(Tracker(), frames, beside(frames, looks))[-1] == [found]
+            tracker = Tracker(TrackerConfig(motion=motion))
+            assert run(tracker, frames, beside(frames, looks))[-1] == [found]
 
     @LOOKS
     def test_never_start_a_track(self, looks):
