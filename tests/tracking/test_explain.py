@@ -80,7 +80,7 @@ class Before:
 
     def learned(self, just_seen, high):
         """Count, sum and sum of squares of genuine cosines after the frame."""
-        count, total, squares = self.clip[11:]
+        count, total, squares = self.clip[12:]
         everyone = range(len(self.clear))
         odds = np.zeros(self.clear.shape)
         for i, j in product(everyone, high):
@@ -218,7 +218,7 @@ def test_every_identity_explains_itself(device, described):
             before = Before(tracker, dets, features)
             tracks = tracker.step(None, dets, embeddings=on(device, features))
             if features is not None:
-                assert tracker.table.clip[11:] == pytest.approx(before.genuines, abs=1e-2)
+                assert tracker.table.clip[12:] == pytest.approx(before.genuines, abs=1e-2)
             for identity in tracks.ids:
                 why = tracks.explain(identity)
                 assert why.id == identity
