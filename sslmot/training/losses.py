@@ -126,6 +126,33 @@ def contrast(
     return -(log_likelihood.sum(1) / same.sum(1)).mean()
 
 
+def imitate(p: Tensor, z: Tensor, alike: Tensor, temperature: float = 0.07) -> Tensor:
+    """Make a row's affinities rank the columns as another encoder does.
+
+    The loss is the divergence of softmax(A / temperature) from softmax(alike / temperature) over
+    the columns, averaged over rows (Tung and Mori, "Similarity-preserving knowledge distillation",
+    2019, has the idea; the softmax is that of :func:`contrast`).
+
+    Args:
+        p: (n, M) predictions.
+        z: (m, M) representations of the whole batch.
+        alike: (n, m) cosines of the same pairs by the other encoder.
+        temperature: Divisor of the cosines.
+
+    Returns:
+        The loss, a scalar; 0 where both rank alike.
+
+    Raises:
+        ValueError: The shapes do not fit.
+    """
+    a = affinity(p, z)
+    if alike.shape != a.shape:
+        raise ValueError(f"alike: expected {tuple(a.shape)}, got {tuple(alike.shape)}")
+    expected = functional.log_softmax(alike.to(a) / temperature, dim=1)
+    got = functional.log_softmax(a / temperature, dim=1)
+    return functional.kl_div(got, expected, reduction="batchmean", log_target=True)
+
+
 def negative_cosine(p: Tensor, z: Tensor) -> Tensor:
     """Return minus the mean cosine of the pairs: the loss of SimSiam.
 

@@ -23,6 +23,7 @@ from sslmot.training.losses import (
     at_least_float32,
     barlow,
     contrast,
+    imitate,
     known,
     mse,
     negative_cosine,
@@ -137,8 +138,22 @@ class SSLMOT(Method):
         self.balance: float | Literal["auto"] = balance
         self.temperature = temperature
 
-    def forward(self, first: Tensor, second: Tensor, relation: Tensor | None = None) -> Step:
-        """Compute the loss of a batch; see :meth:`Method.forward`."""
+    def forward(
+        self,
+        first: Tensor,
+        second: Tensor,
+        relation: Tensor | None = None,
+        alike: tuple[Tensor, Tensor] | None = None,
+    ) -> Step:
+        """Compute the loss of a batch; see :meth:`Method.forward`.
+
+        Args:
+            first: As there.
+            second: As there.
+            relation: As there.
+            alike: (n, m) cosines by a teacher, of the first views with the second views of the
+                whole batch, and of the second with the first; None for no teacher.
+        """
 
         def loss(p: Tensor, z: Tensor) -> Tensor:
             if self.loss == "cosine":
@@ -160,6 +175,11 @@ class SSLMOT(Method):
         z_first, z_second = self.encoder(first), self.encoder(second)
         p_first, p_second = self.predictor(z_first), self.predictor(z_second)
         total = symmetric(loss, p_first, z_first, p_second, z_second)
+        if alike is not None:
+            pairs = (p_first, z_second, alike[0]), (p_second, z_first, alike[1])
+            for p, z, of_teacher in pairs:
+                columns = gather(at_least_float32(z.detach()))
+                total = total + imitate(p, columns, of_teacher, self.temperature) / 2
         return _step(total, z_first, p_first, z_second, relation)
 
 

@@ -52,7 +52,7 @@ from sslmot.training.spread import spread
 from sslmot.training.validation import hold_out, separation
 
 Identities: TypeAlias = npt.NDArray[np.int64]
-_Inputs: TypeAlias = tuple[Tensor, Tensor, Tensor | None]
+_Inputs: TypeAlias = tuple[Any, ...]  # arguments of a method
 
 _SOME = 512  # crops to spread the features by
 _CURVES = ("loss", "affinity/same", "affinity/different")
@@ -85,7 +85,7 @@ def train(
 
     Raises:
         FileExistsError: The folder holds something.
-        FileNotFoundError: The config's initial weights or poses are missing.
+        FileNotFoundError: The config's initial weights, teacher or poses are missing.
         ValueError: The crops are too few for a batch, the initial weights or the poses do not fit,
             or there is no such device.
         CollapseError: The encoder collapsed; the last checkpoint is from before.
@@ -143,6 +143,8 @@ def _resolved(config: TrainConfig, crops: CropSet) -> TrainConfig:
     # A resumed run, or another process, may have another working directory.
     if config.initial:
         config = replace(config, initial=str(Path(config.initial).resolve()))
+    if config.teacher:
+        config = replace(config, teacher=str(Path(config.teacher).resolve()))
     if config.poses:
         config = replace(config, poses=str(Path(config.poses).resolve()))
     if config.views == "auto":
@@ -200,6 +202,8 @@ class _Trainer(Run):
                 f"batch_size: expected at most {len(crops)}, the number of crops, "
                 f"got {config.batch_size}"
             )
+        self.teacher = Encoder.load(config.teacher, device=self.device) if config.teacher else None
+        self.lessons: Tensor | None = None  # (N, D) unit features of the teacher
         self.linked, self.held = crops, np.empty(0, np.int64)
         self.best = -math.inf
         if config.held_out:
@@ -251,6 +255,9 @@ class _Trainer(Run):
 
     def run(self) -> None:
         """Train the epochs that are left, on all processes."""
+        if self.teacher is not None:
+            lessons = torch.from_numpy(by_encoder(self.crops.images, self.teacher))
+            self.lessons = nn.functional.normalize(lessons, dim=1).to(self.device)
         line = f"{len(self.crops)} crops of {len(self.crops.clip_names)} clips"
         line += f", sampler {self.config.sampler}"
         if self.poses is not None:
@@ -319,15 +326,21 @@ class _Trainer(Run):
         return map(self._inputs, batches), sampler.steps, images
 
     def _inputs(self, batch: Batch) -> _Inputs:
-        """Return both views of this process's share, and their relation, on the device."""
+        """Return both views of this process's share, and what is known of them, on the device."""
+        alike: tuple[Any, ...] = ()
+        if self.lessons is not None:
+            n = len(batch.first) // world()
+            mine = slice(rank() * n, (rank() + 1) * n)
+            first, second = self.lessons[batch.first], self.lessons[batch.second]
+            alike = ((first[mine] @ second.T, second[mine] @ first.T),)
         batch = batch.share(rank(), world())
-        first, second = self.crops.images[batch.first], self.crops.images[batch.second]
+        images, others = self.crops.images[batch.first], self.crops.images[batch.second]
         if self.poses is not None:
             posed = self.poses.full_body[batch.second] | (not self.full_bodies_only)
-            second[posed] = self.poses.draw(batch.second[posed], self.rng)
+            others[posed] = self.poses.draw(batch.second[posed], self.rng)
         view = self._network_input if self.config.views == "poses" else self._augmented
         relation = None if batch.relation is None else torch.from_numpy(batch.relation)
-        return view(first), view(second), relation
+        return view(images), view(others), relation, *alike
 
     def _augmented(self, images: npt.NDArray[np.uint8]) -> Tensor:
         views: Tensor = self.augmentation(torch.from_numpy(images).to(self.device))

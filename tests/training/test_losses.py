@@ -16,6 +16,7 @@ from sslmot.training.losses import (  # noqa: E402
     affinity,
     barlow,
     contrast,
+    imitate,
     known,
     mse,
     negative_cosine,
@@ -160,6 +161,26 @@ def test_contrast(seed, temperature, related):
     )
     expected = loop_contrast(p, z, relation, temperature, offset=1)
     np.testing.assert_allclose(got, expected, rtol=1e-12)
+
+
+@seeds
+@pytest.mark.parametrize("temperature", [0.07, 1.0])
+def test_imitate(seed, temperature):
+    p, z, _ = draw(seed)
+    alike = np.random.default_rng(seed).uniform(-1, 1, (len(p), len(z)))
+    got = imitate(*tensors(p, z, alike), temperature)
+    expected = 0.0
+    for row, wanted in zip(loop_affinity(p, z), alike, strict=True):
+        q, t = (np.exp(x / temperature) / np.exp(x / temperature).sum() for x in (row, wanted))
+        expected += (t * np.log(t / q)).sum() / len(p)
+    np.testing.assert_allclose(got, expected, rtol=1e-9)
+    assert imitate(*tensors(p, z, loop_affinity(p, z))) < 1e-12
+
+
+def test_imitate_wants_a_number_for_each_pair():
+    p, z, alike = torch.ones(2, 3), torch.ones(4, 3), torch.ones(4, 2)
+    with pytest.raises(ValueError, match=r"alike: expected \(2, 4\), got \(4, 2\)"):
+        imitate(p, z, alike)
 
 
 @seeds

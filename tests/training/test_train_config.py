@@ -38,7 +38,7 @@ NUMBERS = ("temperature", "learning_rate", "balance", "distance", "warmup", "mom
 
 def test_every_field_is_in_this_file():
     known = {*CHOICES, *INTEGERS, *NUMBERS, "crop_size", "ibn", "parts", "initial", "poses"}
-    known |= {"held_out"}
+    known |= {"held_out", "teacher"}
     assert known == set(FIELDS)
 
 
@@ -110,7 +110,7 @@ def test_crop_size():
             TrainConfig(crop_size=wrong)
 
 
-@pytest.mark.parametrize("field", ["initial", "poses"])
+@pytest.mark.parametrize("field", ["initial", "teacher", "poses"])
 @pytest.mark.parametrize("wrong", [None, 1, True, b"weights", ["weights"]])
 def test_paths(field, wrong):
     message = f"{field}: expected a text, got {wrong!r}"

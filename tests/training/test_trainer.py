@@ -30,6 +30,7 @@ from sslmot.training import trainer  # noqa: E402
 from sslmot.training.checkpoints import Checkpoint  # noqa: E402
 from sslmot.training.collapse import CollapseError  # noqa: E402
 from sslmot.training.config import TrainConfig  # noqa: E402
+from sslmot.training.embed import by_encoder  # noqa: E402
 
 TINY = TrainConfig.paper(
     backbone="resnet18", crop_size=(64, 32), batch_size=16, epochs=2, views="image"
@@ -234,6 +235,34 @@ def test_it_starts_from_given_weights(run, crops, tmp_path):
             atol=1e-4,
             rtol=0,
         )
+
+
+@pytest.mark.processor
+@pytest.mark.slow
+def test_a_teacher_is_imitated(run, crops, tmp_path):
+    """A run with a teacher ends nearer to its similarities than the same run without."""
+    teacher = run / "encoder.safetensors"
+    short = dataclasses.replace(TINY, head="norm", loss="contrast", temperature=0.2, epochs=2)
+
+    def similarities(encoder):
+        z = by_encoder(crops.images, encoder)
+        z /= np.linalg.norm(z, axis=1, keepdims=True)
+        return (z @ z.T)[np.triu_indices(len(z), 1)]
+
+    wanted = similarities(Encoder.load(teacher, device="cpu"))
+    near = []
+    for name in ("", str(teacher)):
+        config = dataclasses.replace(short, teacher=name)
+        encoder = trainer.train(crops, config, tmp_path / f"run {bool(name)}", device="cpu")
+        near.append(np.corrcoef(similarities(encoder), wanted)[0, 1])
+    assert near[1] > near[0]
+
+
+def test_no_such_teacher(crops, tmp_path):
+    config = dataclasses.replace(TINY, teacher=str(tmp_path / "none.safetensors"))
+    with pytest.raises(FileNotFoundError, match=r"none\.safetensors"):
+        trainer.train(crops, config, tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
 
 
 def test_initial_weights_of_another_architecture(run, crops, tmp_path):
