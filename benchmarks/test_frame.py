@@ -50,7 +50,7 @@ def to_and_fro(people):
 def encoder(name, device):
     from sslmot.appearance.encoder import Encoder, EncoderConfig
 
-    if name == "resnet18":
+    if name == "default":
         return Encoder.load(device=device)  # that of the package
     return Encoder(EncoderConfig("resnet50"), device=device)  # as in the paper, random weights
 
@@ -88,7 +88,7 @@ def stages(monkeypatch):
 
 
 @pytest.mark.parametrize("people", [20, 100])
-@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+@pytest.mark.parametrize("name", ["default", "resnet50"])
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_frame(benchmark, stages, all_cores, capsys, device, name, people):
     if device == "cuda" and not torch.cuda.is_available():
@@ -107,7 +107,7 @@ def test_frame(benchmark, stages, all_cores, capsys, device, name, people):
 
     for _ in range(WARM_UP):
         step(*next(frames))
-    rounds = 10 if device == "cpu" and (name, people) != ("resnet18", 20) else 40
+    rounds = 10 if device == "cpu" and (name, people) != ("default", 20) else 40
     benchmark.pedantic(step, setup=lambda: (next(frames), {}), rounds=rounds)
 
     spent = stages(extractor)
@@ -124,7 +124,7 @@ def test_frame(benchmark, stages, all_cores, capsys, device, name, people):
         print(f"\n{device}, {name}, {people} people: {per_second:.1f} frames/s; {text}")
 
     # Random weights only recognise people in unchanged poses. The package's encoder does better.
-    assert right / seen > (0.9 if name == "resnet18" else 0.6)
+    assert right / seen > (0.9 if name == "default" else 0.6)
 
 
 CAMERAS, EACH = 4, 5
@@ -137,7 +137,7 @@ def test_cameras(benchmark, all_cores, device, way):
     if device == "cuda" and not torch.cuda.is_available():
         pytest.skip("no CUDA device")
     benchmark.group = f"{CAMERAS} cameras of {EACH} people, {device}"
-    describer = encoder("resnet18", device)
+    describer = encoder("default", device)
     trackers = [Tracker(extractor=describer) for _ in range(CAMERAS)]
     group = TrackerGroup(trackers) if way == "a group" else None
     # All cameras show the same scene, at different times and with different people.

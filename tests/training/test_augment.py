@@ -270,6 +270,70 @@ def test_brightness():
     assert 1.19 < light.max() <= 1.2 + 1e-6
 
 
+def test_light_is_a_gamma_and_a_gain_of_each_colour():
+    ramp = torch.linspace(0.1, 0.9, 9).view(1, 1, 1, 9)
+    crops = ramp.expand(400, 3, 2, 9).clone()
+    got = augment.light(crops.clone(), batch(crops))
+    changed = ((got - crops).abs() > 1e-6).flatten(1).any(1)
+    assert 0.74 < changed.float().mean() < 0.86
+    gammas, gains = [], []
+    for view in got[changed][:, :, 0]:
+        inside = view < 0.999
+        x, y = torch.log(ramp[0, 0, 0].double()), torch.log(view.double())
+        for channel, used in zip(y, inside, strict=True):
+            a, b = x[used], channel[used]
+            slope = (a - a.mean()) @ (b - b.mean()) / ((a - a.mean()) @ (a - a.mean()))
+            torch.testing.assert_close(b, b.mean() + slope * (a - a.mean()), atol=1e-5, rtol=0)
+            gammas.append(float(slope))
+            gains.append(float(torch.exp(b.mean() - slope * a.mean())))
+    assert 0.6 - 1e-3 <= min(gammas) < 0.65
+    assert 1.6 < max(gammas) <= 1.7 + 1e-3
+    assert 0.8 - 1e-3 <= min(gains) < 0.82
+    assert 1.22 < max(gains) <= 1.25 + 1e-3
+
+
+def test_resolution_takes_detail_of_half_of_the_crops():
+    crops = random(300, 3, 48, 24)
+    got = augment.resolution(crops.clone(), batch(crops))
+    changed = (got != crops).flatten(1).any(1)
+    assert 0.42 < changed.float().mean() < 0.58
+    assert torch.equal(got[~changed], crops[~changed])
+    detail = got[changed].std((2, 3)) / crops[changed].std((2, 3))
+    assert detail.min() < 0.2
+    assert detail.max() > 0.4
+    torch.testing.assert_close(got.mean((2, 3)), crops.mean((2, 3)), atol=0.02, rtol=0)
+
+
+def test_noise():
+    crops = torch.full((400, 3, 16, 8), 0.5)
+    got = augment.noise(crops.clone(), batch(crops))
+    deviation = (got - 0.5).std((1, 2, 3))
+    noisy = deviation > 0
+    assert 0.23 < noisy.float().mean() < 0.37
+    assert 0.035 < deviation.max() < 0.043
+    assert deviation[noisy].min() < 0.003
+    assert abs(float((got[noisy] - 0.5).mean())) < 1e-3
+
+
+def test_jpeg_is_that_of_a_codec():
+    y, x = np.mgrid[:64, :32] / 64
+    picture = np.stack([x, y, (x + y) % 0.5], -1).astype(np.float32)
+    crops = torch.from_numpy(picture).permute(2, 0, 1).repeat(200, 1, 1, 1)
+    got = augment.jpeg(crops.clone(), batch(crops))
+    loss = (got - crops).abs().amax((1, 2, 3))
+    packed = loss > 0
+    assert 0.2 < packed.float().mean() < 0.4
+    coded = []
+    for quality in (20, 80):
+        bgr = np.rint(255 * picture[..., ::-1]).astype(np.uint8)
+        data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+        back = cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1].astype(np.float32) / 255
+        coded.append(float(np.abs(back - picture).mean()))
+    lost = (got - crops).abs().mean((1, 2, 3))[packed]
+    assert 0.7 * coded[1] < lost.min() < 1.5 * coded[1]
+    assert 0.5 * coded[0] < lost.max() < 1.3 * coded[0]
+
+
 def test_contrast_is_about_the_mean_colour():
     crops = 0.3 + 0.4 * random(200, 3, 8, 4)
     got = augment.contrast(crops.clone(), batch(crops)).double()
