@@ -35,7 +35,7 @@ from sslmot.appearance.inference import InferenceNetwork
 from sslmot.appearance.resnet import resnet
 from sslmot.appearance.uploads import Uploads
 
-SHIPPED = Path(__file__).with_name("weights") / "market1501-resnet18.safetensors"
+SHIPPED = Path(__file__).with_name("weights") / "market1501-efficientnet_lite0.safetensors"
 """The encoder of the package. Model card: ``sslmot/appearance/weights/README.md``."""
 
 _CONFIG_KEY = "sslmot.encoder"  # key in the metadata of a file: the EncoderConfig as JSON

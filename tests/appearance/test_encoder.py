@@ -325,7 +325,7 @@ def test_embed_crops_matches_boxes(encoder):
 
 def test_the_weights_of_the_package():
     encoder = Encoder.load(device="cpu")
-    assert encoder.config.architecture == "resnet18"
+    assert encoder.config.architecture == "efficientnet_lite0"
     about = json.loads(encoder.metadata["sslmot.training"])
     assert about["config"]["method"] == "sslmot"
     features = encoder(FRAME, BOXES)

@@ -133,7 +133,9 @@ def test_the_command(footage, weights, tmp_path, monkeypatch, capsys):
 def test_the_settings_are_those_of_the_encoder(weights):
     config = adaptation()
     assert (config.initial, config.epochs, config.sampler) == (str(SHIPPED), 4, "pairs")
-    assert config == TrainConfig(initial=str(SHIPPED), epochs=4, sampler="pairs", held_out=0.2)
+    small = {"backbone": "efficientnet_lite0", "ibn": False}
+    recipe = {"epochs": 4, "sampler": "pairs", "held_out": 0.2}
+    assert config == TrainConfig(initial=str(SHIPPED), **small, **recipe)
     small = adaptation(weights, epochs=2)
     assert (small.crop_size, small.parts, small.middle, small.epochs) == (SIZE, 2, 0.7, 2)
 
