@@ -41,6 +41,7 @@ def run_torchscript(path):
 RUN = {"onnx": run_onnx, "torchscript": run_torchscript}
 CONFIGS = [
     EncoderConfig("resnet18", (64, 64), projection=(), parts=4, middle=0.8, ibn=True),
+    EncoderConfig("efficientnet_lite0", (64, 64), projection=(), parts=4),
     EncoderConfig("resnet18", (48, 32), projection=(24, 16), mean=(0.5, 0.4, 0.3)),
 ]
 
