@@ -207,8 +207,8 @@ def recoveries(rows: list[Row], results: list[Result]) -> Iterator[str]:
     spans = [f"{a:g}-{b:g} s" for a, b in pairwise(GAPS)] + [f"{GAPS[-1]:g} s or more"]
     yield "\nAfter gaps (see `Recovery` in benchmarks/suite/scores.py): returns that get their old"
     yield "identity, of all; resumed tracks that are another person's, of all. A clip without"
-    yield "returns is left out: PRW's annotation gives a person a new identity after each gap, which makes"
-    yield "each resumed track a wrong one.\n"
+    yield "returns is left out: PRW's annotation gives a person a new identity after each gap,"
+    yield "which makes each resumed track a wrong one.\n"
     yield from head(["", *(f"old, {s}" for s in spans), *(f"wrong, {s}" for s in spans)])
     clips: dict[str, Recovery] = {}
     for row, result in zip(rows, results, strict=True):

@@ -130,8 +130,8 @@ def imitate(p: Tensor, z: Tensor, alike: Tensor, temperature: float = 0.07) -> T
     """Make a row's affinities rank the columns as another encoder does.
 
     The loss is the divergence of softmax(A / temperature) from softmax(alike / temperature) over
-    the columns, averaged over rows (Tung and Mori, "Similarity-preserving knowledge distillation",
-    2019, has the idea; the softmax is that of :func:`contrast`).
+    the columns, averaged over rows. The idea is that of "Similarity-preserving knowledge
+    distillation", ICCV 2019; the softmax is that of :func:`contrast`.
 
     Args:
         p: (n, M) predictions.
