@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,25 @@ def read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         if tensor.dtype == torch.bool and bool((tensor.view(torch.uint8) > 1).any()):
             raise ValueError(f"{path}: {name}: expected bools, got other bytes")
     return tensors, metadata
+
+
+def read_state_dict(path: str | Path) -> dict[str, Tensor]:
+    """Read the tensors of a file that ``torch.save`` wrote. No code in it is run.
+
+    Raises:
+        FileNotFoundError: The file does not exist.
+        ValueError: It holds anything but tensors by name.
+    """
+    if not reading.is_file(path):
+        reading.read(path)  # raises the error with the reason
+    try:
+        found: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"{path}: expected weights saved by torch, got {reason}") from error
+    if not (isinstance(found, dict) and all(isinstance(x, Tensor) for x in found.values())):
+        raise ValueError(f"{path}: expected tensors by name, got {type(found).__name__}")
+    return {str(name): tensor for name, tensor in found.items()}
 
 
 def read_arrays(path: str | Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:

@@ -21,7 +21,6 @@ from sslmot import tensors as tensor_files
 from sslmot.appearance.efficientnet import is_imagenet, of_imagenet
 from sslmot.appearance.encoder import Encoder, EncoderConfig, computes_in_bfloat16
 from sslmot.data.crops import CropSet
-from sslmot.files import naming
 from sslmot.training.augment import Augmentation, to_network
 from sslmot.training.checkpoints import Checkpoint
 from sslmot.training.collapse import check, health
@@ -472,12 +471,8 @@ def _optimizer(method: Method, config: TrainConfig) -> torch.optim.SGD:
 
 def _initial(path: Path) -> tuple[Mapping[str, Tensor], bool]:
     """Read the weights of a backbone, and whether they are of an encoder of people."""
-    if path.suffix in (".pth", ".pt"):
-        with naming(path):
-            # Without code: the file may hold tensors and containers only.
-            tensors = torch.load(path, map_location="cpu", weights_only=True)
-    else:
-        tensors, _ = tensor_files.read(path)
+    by_torch = path.suffix in (".pth", ".pt")
+    tensors = tensor_files.read_state_dict(path) if by_torch else tensor_files.read(path)[0]
     if backbone := _without("backbone.", tensors):
         return backbone, True
     if is_imagenet(tensors):

@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 from torch.utils.tensorboard import SummaryWriter  # noqa: E402
 
 from sslmot import tensors as tensors_file  # noqa: E402
+from sslmot.appearance.efficientnet import EfficientNetLite0  # noqa: E402
 from sslmot.appearance.encoder import Encoder, EncoderConfig  # noqa: E402
 from sslmot.appearance.resnet import resnet  # noqa: E402
 from sslmot.data.crops import CropSet  # noqa: E402
@@ -235,6 +236,44 @@ def test_it_starts_from_given_weights(run, crops, tmp_path):
             atol=1e-4,
             rtol=0,
         )
+
+
+@pytest.mark.slow
+def test_it_starts_from_weights_of_imagenet(crops, tmp_path):
+    """By the names of their package, in a file of torch.save."""
+    like = EfficientNetLite0().state_dict()
+    stem = torch.randn(32, 3, 3, 3)
+    theirs = {"_conv_stem.weight": stem, "_fc.bias": torch.zeros(1000)}
+    theirs |= {f"_bn0.{name.split('.')[2]}": x for name, x in like.items() if "stem.1." in name}
+    parts = {"expand": ("_expand_conv", "_bn0"), "depthwise": ("_depthwise_conv", "_bn1")}
+    parts["project"] = ("_project_conv", "_bn2")
+    blocks = {}
+    for name, x in like.items():
+        if name.startswith("stages."):
+            _, stage, block, part, layer, kind = name.split(".")
+            number = blocks.setdefault((stage, block), len(blocks))
+            theirs[f"_blocks.{number}.{parts[part][int(layer)]}.{kind}"] = x
+    torch.save(theirs, tmp_path / "imagenet.pth")
+    small = {"backbone": "efficientnet_lite0", "initial": str(tmp_path / "imagenet.pth")}
+    config = dataclasses.replace(TINY, **small, learning_rate=1e-6, epochs=1)
+    encoder = trainer.train(crops, config, tmp_path / "run", device="cpu")
+    got = encoder.network.backbone.stem[0].weight.detach()
+    # Theirs are for (x - 127) / 128, ours for ImageNet's mean and deviation.
+    scale = torch.tensor([0.229, 0.224, 0.225])[:, None, None] * 255 / 128
+    torch.testing.assert_close(got, stem * scale, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a file of torch", [1, 2], {"a": 1}])
+def test_no_weights_of_torch(crops, tmp_path, content):
+    path = tmp_path / "weights.pth"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        torch.save(content, path)
+    config = dataclasses.replace(TINY, initial=str(path))
+    with pytest.raises(ValueError, match=r"weights\.pth: expected .*, got "):
+        trainer.train(crops, config, tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.processor
