@@ -323,9 +323,9 @@ void Cascade::low_score_round() {
         if (step_.low_score[j]) round.detections.push_back(static_cast<int64_t>(j));
     if (round.tracks.empty()) return;
     job.track_boxes = take(step_.predicted, round.tracks, 4);
-    job.track_classes = take(table_.compared(tracks_.classes), round.tracks);
+    job.track_classes = table_.compared(take(tracks_.classes, round.tracks));
     job.boxes = take(step_.boxes, round.detections, 4);
-    job.classes = take(table_.compared(step_.classes), round.detections);
+    job.classes = table_.compared(take(step_.classes, round.detections));
     job.comparison.tracks = {job.track_boxes.data(), job.track_classes.data(),
                              static_cast<int64_t>(round.tracks.size())};
     job.comparison.detections = {job.boxes.data(), job.classes.data(),
@@ -403,8 +403,8 @@ void Cascade::find_new_tracks() {
     for (size_t i = 0; i < tracks_.size(); ++i)
         if (step_.match[i] >= 0 && tracks_.ids[i] > 0) confirmed.push_back(step_.match[i]);
     const auto boxes = take(step_.boxes, found, 4), others = take(step_.boxes, confirmed, 4);
-    const auto all_classes = table_.compared(step_.classes);
-    const auto classes = take(all_classes, found), their_classes = take(all_classes, confirmed);
+    const auto classes = table_.compared(take(step_.classes, found));
+    const auto their_classes = table_.compared(take(step_.classes, confirmed));
     std::vector<float> overlap(found.size());
     find_overlaps({boxes.data(), classes.data(), static_cast<int64_t>(classes.size())},
                   {others.data(), their_classes.data(), static_cast<int64_t>(confirmed.size())},

@@ -7,9 +7,6 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-PARTS = (1, 2, 4, 8)
-"""Allowed numbers of stripes of a feature."""
-
 _SPREAD = 0.2  # standard deviation of a column's weight across a box, in widths of the box
 
 

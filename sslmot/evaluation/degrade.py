@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sslmot.data.crops import cut
+from sslmot.evaluation.reid import column
 from sslmot.types import ArrayLike, Boxes, FeatureExtractor, Frame
 
 _SIZE = (128, 64)  # height and width of a crop, pixels
@@ -32,16 +33,13 @@ class Degraded:
 
     def __call__(self, frame: Frame, boxes: Boxes) -> ArrayLike:
         """Embed each box: (N, D) float32."""
-        height, width = _SIZE
-        pictures = [self._degraded(image) for image in cut(frame, boxes, _SIZE)]
-        column = np.concatenate([np.zeros((0, width, 3), np.uint8), *pictures])
-        places = np.zeros((len(boxes), 4), np.float32)
-        places[:, 1] = np.arange(len(boxes)) * height
-        places[:, 2:] = places[:, :2] + (width, height)
-        return self._extractor(column, places)
+        crops = cut(frame, boxes, _SIZE)
+        for image in crops:
+            image[:] = self._degraded(image)
+        return self._extractor(*column(crops))
 
     def _degraded(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """Degrade a crop: (128, 64, 3) RGB -> BGR."""
+        """Degrade a crop: (128, 64, 3) RGB."""
         rng = self._rng
         height = int(rng.integers(20, 61))
         sigma, quality = float(rng.uniform(0.01, 1)), int(rng.integers(20, 61))
@@ -53,5 +51,5 @@ class Degraded:
         _, data = cv2.imencode(".jpg", x, [cv2.IMWRITE_JPEG_QUALITY, quality])
         x = cv2.imdecode(data, cv2.IMREAD_COLOR)
         x = cv2.resize(x, _SIZE[::-1], interpolation=cv2.INTER_LINEAR)
-        degraded: npt.NDArray[np.uint8] = x
+        degraded: npt.NDArray[np.uint8] = x[..., ::-1]
         return degraded

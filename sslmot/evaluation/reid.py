@@ -288,13 +288,13 @@ def _of_market(path: Path, extractor: FeatureExtractor) -> Retrieval:
     data = read_market1501(path, _MARKET_SIZE, part="held-out")
     images = data.crops.images
     parts = [
-        _embed(extractor, *_column(images[first : first + _BATCH]))
+        _embed(extractor, *column(images[first : first + _BATCH]))
         for first in range(0, len(images), _BATCH)
     ]
     return retrieval(np.concatenate(parts), data.identities, data.cameras)
 
 
-def _column(images: npt.NDArray[np.uint8]) -> tuple[Frame, Boxes]:
+def column(images: npt.NDArray[np.uint8]) -> tuple[Frame, Boxes]:
     """Stack (N, h, w, 3) RGB images to one BGR frame, and return it with their boxes."""
     n, height, width, _ = images.shape
     boxes = np.zeros((n, 4), np.float32)

@@ -334,7 +334,7 @@ def test_market_images_are_embedded_unchanged(market, monkeypatch):
 def test_embedding_together_matches_one_by_one():
     images = np.random.default_rng(0).integers(0, 256, (64, 128, 64, 3), dtype=np.uint8)
     extractor = ColorHistogram()
-    together = extractor(*reid._column(images))
+    together = extractor(*reid.column(images))
     for image, row in zip(images, together, strict=True):
         alone = extractor(np.ascontiguousarray(image[..., ::-1]), [[0, 0, 64, 128]])
         np.testing.assert_array_equal(row, alone[0])
