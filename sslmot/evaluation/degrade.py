@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from zlib import crc32
 
 import cv2
 import numpy as np
@@ -29,7 +30,7 @@ class Degraded:
 
     def __init__(self, extractor: FeatureExtractor, seed: int = 0) -> None:
         self._extractor = extractor
-        self._rng = np.random.default_rng(seed)
+        self._seed = seed
 
     def __call__(self, frame: Frame, boxes: Boxes) -> ArrayLike:
         """Embed each box: (N, D) float32."""
@@ -40,7 +41,8 @@ class Degraded:
 
     def _degraded(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Degrade a crop: (128, 64, 3) RGB."""
-        rng = self._rng
+        # By its pixels: what was degraded before does not matter.
+        rng = np.random.default_rng([self._seed, crc32(image.tobytes())])
         height = int(rng.integers(20, 61))
         sigma, quality = float(rng.uniform(0.01, 1)), int(rng.integers(20, 61))
         x: Any = cv2.resize(image, (height // 2, height), interpolation=cv2.INTER_AREA)

@@ -59,6 +59,13 @@ def test_a_seed_decides():
     assert not np.array_equal(first, other)
 
 
+def test_a_crop_is_degraded_alike_in_any_order():
+    frame, boxes = scene()
+    degraded = Degraded(ColorHistogram())
+    together = degraded(frame, boxes)
+    np.testing.assert_array_equal(degraded(frame, boxes[::-1]), together[::-1])
+
+
 def test_no_boxes():
     frame, _ = scene()
     spy = Spy()
