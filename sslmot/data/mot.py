@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import configparser
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
@@ -67,13 +67,15 @@ class FrameResult(NamedTuple):
         frame: Frame number, from 1.
         ids: (N,) int64.
         boxes: (N, 4) float32, xyxy pixels, 0-based.
-        scores: (N,) float32.
+        scores: (N,) float32, NaN for boxes that no detection confirms.
+        classes: (N,) int32; None where detections have none.
     """
 
     frame: int
     ids: npt.NDArray[np.int64]
     boxes: Boxes
     scores: npt.NDArray[np.float32]
+    classes: npt.NDArray[np.int32] | None = None
 
 
 @dataclass(frozen=True)
@@ -350,46 +352,92 @@ def read_results(path: str | os.PathLike[str], length: int | None = None) -> lis
 
 def write_results(
     path: str | os.PathLike[str],
-    results: Iterable[tuple[int, ArrayLike, ArrayLike, ArrayLike]],
+    results: Iterable[tuple[Any, ...]],
 ) -> None:
-    """Write tracking results as ``frame,id,left,top,width,height,score,-1,-1,-1``.
+    """Write tracking results in the MOTChallenge format, see `results_file`.
 
     The write is atomic: after an error, also in the iterator, an old file is unchanged.
 
     Args:
         path: The file.
-        results: For each frame its number (from 1), (N,) ids, (N, 4) boxes (xyxy pixels, 0-based)
-            and (N,) scores, such as `FrameResult`. May be a generator.
+        results: For each frame what `FrameResult` has. May be a generator.
 
     Raises:
-        ValueError: Shapes disagree, a number is not finite or out of range, or a frame or an id
-            occurs twice.
+        ValueError: As :func:`checked`.
     """
     seen: set[int] = set()
+    with results_file(path) as add:
+        for result in results:
+            add(checked(result, seen))
+
+
+@contextmanager
+def results_file(path: str | os.PathLike[str]) -> Iterator[Callable[[FrameResult], None]]:
+    """Open a file of results in the MOTChallenge format, which replaces the target at the end.
+
+    Lines are ``frame,id,left,top,width,height,score,class,-1,-1``; frames and pixels count from 1.
+    The class is -1 where detections have none, and the score is where it is NaN.
+
+    Args:
+        path: The file.
+
+    Yields:
+        A function that writes the tracks of a frame, which are :func:`checked`.
+    """
+
+    def lines(result: FrameResult) -> Iterator[str]:
+        scores = np.where(np.isnan(result.scores), -1, result.scores).tolist()
+        classes = [-1] * len(result.ids) if result.classes is None else result.classes.tolist()
+        for identity, box, score, kind in zip(
+            result.ids.tolist(), _formatted(result.boxes), scores, classes, strict=True
+        ):
+            yield f"{result.frame},{identity},{box},{score:.6g},{kind},-1,-1\n"
+
     with files.replacing(path) as file:
-        for frame, *columns in results:
-            if frame < 1 or frame in seen:
-                raise ValueError(f"results: expected frames from 1, each once, got {frame}")
-            seen.add(frame)
-            where = f"results, frame {frame}: expected"
-            ids, boxes, scores = (np.asarray(column, np.float64) for column in columns)
-            if boxes.shape != (len(boxes), 4) or not ids.shape == scores.shape == (len(boxes),):
-                got = f"{ids.shape}, {boxes.shape}, {scores.shape}"
-                raise ValueError(f"{where} ids (N,), boxes (N, 4), scores (N,), got {got}")
-            rows = np.column_stack([ids, boxes, scores])
-            right = np.isfinite(rows).all(axis=1) & (boxes[:, :2] <= boxes[:, 2:]).all(axis=1)
-            right &= (ids >= 0) & (ids < 2**31) & (ids == ids.round())
-            if not right.all():
-                got = rows[~right][0].tolist()
-                raise ValueError(
-                    f"{where} whole ids in [0, 2**31), finite xyxy and scores, got {got}"
-                )
-            if len(np.unique(ids)) < len(ids):
-                raise ValueError(f"{where} an id once, got {ids.tolist()}")
-            file.writelines(
-                f"{frame:d},{i:.0f},{box},{score:.6g},-1,-1,-1\n"
-                for i, box, score in zip(ids, _formatted(boxes), scores, strict=True)
-            )
+        yield lambda result: file.writelines(lines(result))
+
+
+def checked(result: tuple[Any, ...], seen: set[int]) -> FrameResult:
+    """Check the tracks of a frame before they are written.
+
+    Args:
+        result: What `FrameResult` has; the columns may be lists.
+        seen: The frames before. The frame is added to it.
+
+    Raises:
+        ValueError: Shapes disagree, a number is not finite (scores may be NaN) or out of range, or
+            a frame or an id occurs twice.
+    """
+    frame, *given = FrameResult(*result)
+    if frame < 1 or frame in seen:
+        raise ValueError(f"results: expected frames from 1, each once, got {frame}")
+    where = f"results, frame {frame}: expected"
+    columns: list[npt.NDArray[Any]] = [np.asarray(column, np.float64) for column in given[:3]]
+    ids, boxes, scores = columns
+    classes = np.zeros(len(ids)) if given[3] is None else np.asarray(given[3], np.float64)
+    shapes = {ids.shape, scores.shape, classes.shape}
+    if boxes.shape != (len(boxes), 4) or shapes != {(len(boxes),)}:
+        got = f"{ids.shape}, {boxes.shape}, {scores.shape}, {classes.shape}"
+        raise ValueError(f"{where} ids (N,), boxes (N, 4), scores (N,), classes (N,), got {got}")
+    whole = np.column_stack([ids, classes])
+    right = np.isfinite(boxes).all(axis=1) & (boxes[:, :2] <= boxes[:, 2:]).all(axis=1)
+    right &= ~np.isinf(scores) & (whole == whole.round()).all(axis=1)
+    right &= (whole >= 0).all(axis=1) & (whole < 2**31).all(axis=1)
+    if not right.all():
+        got = np.column_stack([ids, boxes, scores, classes])[~right][0].tolist()
+        raise ValueError(
+            f"{where} whole ids and classes in [0, 2**31), finite xyxy and scores, got {got}"
+        )
+    if len(np.unique(ids)) < len(ids):
+        raise ValueError(f"{where} an id once, got {ids.astype(int).tolist()}")
+    seen.add(frame)
+    return FrameResult(
+        frame,
+        ids.astype(np.int64),
+        boxes,
+        scores.astype(np.float32),
+        None if given[3] is None else classes.astype(np.int32),
+    )
 
 
 def write_detections(path: str | os.PathLike[str], detections: Mapping[int, ArrayLike]) -> None:
