@@ -201,9 +201,7 @@ def read_sequence_crops(
         ValueError: The detections are malformed, or the chosen frames have none.
     """
     if not sequence.has_frames:
-        raise FileNotFoundError(
-            f"{sequence.name}: expected frames in {sequence.image_dir}, found none"
-        )
+        raise FileNotFoundError(f"{sequence.name}: {sequence.expected_frames}")
     detections = _within(sequence.detections().found, frames, sequence.detections_path)
     skipped = []
 
