@@ -565,7 +565,9 @@ def write_detections(path: str | os.PathLike[str], detections: Mapping[int, Arra
     with files.replacing(path) as file:
         for frame in sorted(detections):
             if not 1 <= frame <= MOST_FRAMES:
-                raise ValueError(f"detections: expected frames from 1 to {MOST_FRAMES}, got {frame}")
+                raise ValueError(
+                    f"detections: expected frames from 1 to {MOST_FRAMES}, got {frame}"
+                )
             rows = np.asarray(detections[frame], np.float64)
             where = f"detections, frame {frame}: expected"
             if rows.ndim != 2 or rows.shape[1] not in (5, 6):

@@ -550,7 +550,7 @@ def test_results_keep_their_classes(tmp_path: Path) -> None:
     for text in ("1,3,1,1,5,5,.5,2.5,3,0\n", "1,3,1,1,5,5,.5,0.5\n"):
         path.write_text(text)
         assert [r.classes for r in read_results(path)] == [None]
-    with pytest.raises(ValueError, match="frame 1: expected whole ids .* whole classes"):
+    with pytest.raises(ValueError, match=r"frame 1: expected whole ids .* whole classes"):
         write_results(path, [FrameResult(1, *one(1), np.array([0.5]))])
     with pytest.raises(ValueError, match=r"frame 1: expected ids .*\(2,\)"):
         write_results(path, [FrameResult(1, *one(1), np.array([1, 2]))])
@@ -566,7 +566,11 @@ def one(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     [
         ("1,-1,10,20,30,40,12\n1,-1,10,20,30,40,99\n", None, "scores of 12 to 99: expected 0 to 1"),
         ("1,-1,.1,.2,.3,.4,.5\n", None, "all 1 boxes lie within 0 to 1: .* normalised"),
-        ("1,-1,400,200,500,300,.5\n" * 12, (640, 480), "100% of 12 boxes reach far beyond .* 640x480"),
+        (
+            "1,-1,400,200,500,300,.5\n" * 12,
+            (640, 480),
+            "100% of 12 boxes reach far beyond .* 640x480",
+        ),
     ],
 )
 def test_doubtful_detections_give_a_warning(
