@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sslmot.data.mot import Sequence, write_detections
-from sslmot.data.video import Video
+from sslmot.data.frames import open_frames
+from sslmot.data.mot import write_detections
 from sslmot.types import Frame
 
 PERSON = 0  # class of COCO
@@ -65,11 +65,7 @@ class Yolox:
 
 def frames(source: Path) -> Iterator[tuple[int, Frame]]:
     """Yield frame numbers, from 1, and frames."""
-    if source.is_dir():
-        sequence = Sequence.open(source)
-        yield from ((t, sequence.frame(t)) for t in range(1, sequence.length + 1))
-    else:
-        yield from Video(source)
+    yield from ((t, frame) for t, frame, _ in open_frames(source) if frame is not None)
 
 
 def main() -> None:
