@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from sslmot.data.mot import FrameResult
 
-Add: TypeAlias = Callable[[FrameResult], None]
+Add: TypeAlias = Callable[[FrameResult], Any]
 """Writes the tracks of a frame, which were checked."""
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from sslmot import files, reading
 from sslmot.data.clip import Add, Clip
 from sslmot.data.mot import MOST_FRAMES, FrameResult
 from sslmot.data.tables import short
+from sslmot.plausible import doubt
 
 _MOST = 2**30  # limit of bytes
 _EXPECTED = (
@@ -27,7 +29,9 @@ _EXPECTED = (
 )
 
 
-def read_coco_detections(path: str | os.PathLike[str]) -> dict[int, npt.NDArray[np.float32]]:
+def read_coco_detections(
+    path: str | os.PathLike[str], size: tuple[int, int] | None = None
+) -> dict[int, npt.NDArray[np.float32]]:
     """Read the detections of a clip: COCO's list of results, or a dataset.
 
     Args:
@@ -35,9 +39,13 @@ def read_coco_detections(path: str | os.PathLike[str]) -> dict[int, npt.NDArray[
             ``image_id`` is the number of the frame, from 1. Or with an object that has the list as
             "annotations", and "images" with their "id" and perhaps "frame_id" from 0, as COCO-VID
             has; otherwise the images are the frames in order. A missing score is 1.
+        size: Width and height of a frame, pixels, if known.
 
     Returns:
         (N, 6) float32 ``x1, y1, x2, y2, score, class`` for each frame with detections; pixels.
+
+    Warns:
+        UserWarning: The numbers look as if they had another meaning.
 
     Raises:
         FileNotFoundError: The file does not exist.
@@ -69,6 +77,8 @@ def read_coco_detections(path: str | os.PathLike[str]) -> dict[int, npt.NDArray[
         frames.append(frame)
         rows.append(row)
     table = np.array(rows, np.float32).reshape(-1, 6)
+    if (reason := doubt(table[:, :4], table[:, 4], size)) is not None:
+        warnings.warn(f"{path}: {reason}", stacklevel=2)
     order = np.argsort(frames, kind="stable")
     numbered, starts = np.unique(np.array(frames, np.int64)[order], return_index=True)
     parts = np.split(table[order], starts[1:])

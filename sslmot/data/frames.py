@@ -282,17 +282,14 @@ class Images(FrameSource):
 class SequenceFrames(FrameSource):
     """The frames of a MOTChallenge sequence.
 
+    An iteration raises a FileNotFoundError if there are none. It names a file that was found.
+
     Args:
         sequence: The sequence.
-
-    Raises:
-        FileNotFoundError: The sequence has no frames. The error names a file that was found.
     """
 
     def __init__(self, sequence: Sequence) -> None:
         super().__init__()
-        if not sequence.has_frames:
-            raise FileNotFoundError(f"{sequence.name}: {sequence.expected_frames}")
         self.sequence = sequence
         self.name, self.length = sequence.name, sequence.length
         self.frame_rate, self.size = sequence.stated.frame_rate, sequence.size
@@ -301,6 +298,8 @@ class SequenceFrames(FrameSource):
         return str(self.sequence.path)
 
     def _read(self) -> Generator[_Read, None, None]:
+        if not self.sequence.has_frames:
+            raise FileNotFoundError(f"{self.name}: {self.sequence.expected_frames}")
         for number in range(1, self.sequence.length + 1):
             try:
                 yield number, self.sequence.frame(number), None

@@ -517,7 +517,7 @@ def write_results(
 
 
 @contextmanager
-def results_file(path: str | os.PathLike[str]) -> Iterator[Callable[[FrameResult], None]]:
+def results_file(path: str | os.PathLike[str]) -> Iterator[Callable[[FrameResult], Any]]:
     """Open a file of results in the MOTChallenge format, which replaces the target at the end.
 
     Lines are ``frame,id,left,top,width,height,score,class,-1,-1``; frames and pixels count from 1.
@@ -539,7 +539,8 @@ def results_file(path: str | os.PathLike[str]) -> Iterator[Callable[[FrameResult
             yield f"{result.frame},{identity},{box},{score:.6g},{kind},-1,-1\n"
 
     with files.replacing(path) as file:
-        yield lambda result: file.writelines(lines(result))
+        # In one piece, so that Ctrl-C leaves no part of a frame.
+        yield lambda result: file.write("".join(lines(result)))
 
 
 def checked(result: tuple[Any, ...], seen: set[int]) -> FrameResult:

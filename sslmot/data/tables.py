@@ -46,8 +46,9 @@ def short(score: float) -> float:
 def json_lines(path: Path, clip: Clip) -> Iterator[Add]:
     """Open a file with a JSON object a row."""
     with files.replacing(path) as file:
-        yield lambda result: file.writelines(
-            json.dumps(row, ensure_ascii=False) + "\n" for row in rows(result, clip)
+        # In one piece, so that Ctrl-C leaves no part of a frame.
+        yield lambda result: file.write(
+            "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows(result, clip))
         )
 
 
@@ -57,7 +58,7 @@ def comma_separated(path: Path, clip: Clip) -> Iterator[Add]:
     with files.replacing(path) as file:
         table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         table.writeheader()
-        yield lambda result: table.writerows(rows(result, clip))
+        yield lambda result: table.writerows([*rows(result, clip)])
 
 
 @contextmanager

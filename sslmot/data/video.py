@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from sslmot.data.coco import read_coco_detections
 from sslmot.data.crops import CropSet, cut
-from sslmot.data.frames import Video as Video
+from sslmot.data.frames import FrameSource, NumberedFrame, Video
 from sslmot.data.mot import EveryFrame, Sequence, read_detections
 from sslmot.data.tracklets import link
 from sslmot.types import Boxes, Frame
@@ -77,49 +78,53 @@ def read_video_crops(
 
 
 def frames_with_detections(
-    video: Video, detections_path: str | Path, last: int
-) -> Iterator[tuple[int, Frame | None]]:
-    """Decode a video up to the last frame with detections.
+    source: FrameSource, detections_path: str | Path, last: int
+) -> Iterator[NumberedFrame]:
+    """Read frames up to the last frame with detections.
 
     Args:
-        video: The video.
+        source: The frames.
         detections_path: File of the detections, for the warning.
         last: Number of the last frame with detections.
 
     Yields:
-        The number of a frame, from 1, and (H, W, 3) uint8, BGR, or None if it cannot be decoded.
+        As an iteration of the source.
 
     Warns:
-        UserWarning: The video ends before that frame, or frames cannot be decoded.
+        UserWarning: The source ends before that frame, or frames cannot be read.
     """
     t = 0
-    for t, frame, _ in video.frames(last):
-        yield t, frame
-    if t == last:
-        return
-    warnings.warn(_too_short(video, t, detections_path, last), stacklevel=2)
+    for t, frame, seconds in source.frames(last):
+        yield t, frame, seconds
+    if t != last:
+        warnings.warn(_too_short(source, t, detections_path, last), stacklevel=2)
 
 
-def read_video_detections(
-    detections_path: str | Path, size: tuple[int, int] | None = None
-) -> EveryFrame:
-    """Read the detections of a video.
+def read_video_detections(path: str | Path, size: tuple[int, int] | None = None) -> EveryFrame:
+    """Read the detections of a clip.
 
     Args:
-        detections_path: File of the detections.
+        path: A file in the MOTChallenge format, or COCO's JSON if its name ends with ".json".
         size: Width and height of a frame, pixels, if known.
 
     Returns:
-        The detections of frames 1 to the last frame with detections, in the format of
-        `sslmot.data.mot.read_detections`.
+        The detections of frames 1 to the last frame with detections, as
+        `sslmot.data.mot.read_detections` or `sslmot.data.coco.read_coco_detections` returns them.
+
+    Warns:
+        UserWarning: The numbers look as if they had another meaning.
 
     Raises:
         FileNotFoundError: The file does not exist.
         ValueError: The file is malformed or contains no detection.
     """
-    found = read_detections(detections_path, size=size)
+    found: Mapping[int, npt.NDArray[np.float32]]
+    if Path(path).suffix.lower() == ".json":
+        found = read_coco_detections(path, size)
+    else:
+        found = read_detections(path, size=size)
     if not found:
-        raise ValueError(f"detections_path: expected detections, got none in {detections_path}")
+        raise ValueError(f"{path}: expected detections, got none")
     return EveryFrame(found, max(found))
 
 
@@ -219,9 +224,9 @@ def _within(
     return within
 
 
-def _too_short(video: Video, count: int, detections_path: str | Path, last: int) -> str:
+def _too_short(source: FrameSource, count: int, detections_path: str | Path, last: int) -> str:
     return (
-        f"{video.path} has {count} frames, {detections_path} detections up to frame {last}: "
+        f"{source} has {count} frames, {detections_path} detections up to frame {last}: "
         "do they belong together?"
     )
 

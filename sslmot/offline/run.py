@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -16,12 +17,12 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from tqdm import tqdm
 
-from sslmot import files
+from sslmot import files, reading
 from sslmot.data import mot
 from sslmot.data.clip import Clip
+from sslmot.data.frames import NumberedFrame, SequenceFrames
 from sslmot.data.mot import FrameResult
 from sslmot.data.results import FORMATS, open_results
-from sslmot.data.video import Video, frames_with_detections, read_video_detections
 from sslmot.offline.draw import Annotator, VideoWriter
 from sslmot.offline.interpolate import interpolate
 from sslmot.offline.prefetch import prefetch
@@ -29,12 +30,12 @@ from sslmot.tracking.tracker import Tracker
 from sslmot.tracking.tracks import Tracks
 from sslmot.types import ArrayLike, FeatureExtractor, Frame
 
-Frames: TypeAlias = Iterable[tuple[int, Frame | None]]
-"""Numbers of frames, from 1, in order, and the frames. Those that cannot be read are left out."""
-
 Detections: TypeAlias = Mapping[int, ArrayLike] | Callable[[Frame], ArrayLike]
 """The detections of each frame by number, or a detector: (N, 5) or (N, 6), as ``Tracker.step``
 takes."""
+
+
+_NOTHING = np.empty((0, 5), np.float32)
 
 
 class Speed(NamedTuple):
@@ -75,65 +76,102 @@ class Output:
             suffixes["video"] = ".mp4"
         return {key: self.folder / f"{name}{suffix}" for key, suffix in suffixes.items()}
 
+    def check(self, clip: Clip, inputs: Iterable[Path]) -> None:
+        """Check that nothing is lost when the files of a clip are written.
+
+        Args:
+            clip: The clip.
+            inputs: Files that are read.
+
+        Raises:
+            ValueError: A file is an input, or holds the results of another clip.
+        """
+        paths = self.paths(clip.name)
+        files.keep_inputs(paths.values(), inputs)
+        record = reading.read_json(paths["record"]) if paths["record"].exists() else {}
+        if record.get("source", clip.source) != clip.source:
+            raise ValueError(
+                f"output: expected a folder without results of another {clip.name}, got "
+                f"{self.folder} with those of {record['source']}"
+            )
+
+
+@dataclass(frozen=True)
+class Footage:
+    """A clip to track.
+
+    Attributes:
+        clip: What is known of it.
+        frames: Its frames, see `sslmot.data.frames.FrameSource`; None if nothing needs them.
+        detections: Its detections, or a detector.
+        length: Number of frames, if known.
+        inputs: The files that it is read from.
+    """
+
+    clip: Clip
+    frames: Iterable[NumberedFrame] | None
+    detections: Detections
+    length: int | None = None
+    inputs: Sequence[Path] = ()
+
 
 def track(
-    clip: Clip,
-    frames: Frames | None,
-    detections: Detections,
+    footage: Footage,
     tracker: Tracker,
     output: Output,
     *,
     appearance: bool = True,
-    length: int | None = None,
-    watch: Callable[[Frame, Tracks], bool] | None = None,
+    watch: Callable[[Frame, ArrayLike, ArrayLike], bool] | None = None,
     progress: bool = False,
 ) -> Speed:
     """Track a clip. Write its tracks, and NAME.json with the time taken and the settings.
 
     Frames are read, and objects detected, in threads beside the tracker. After Ctrl-C, or an error
     in the middle, the files hold the frames before. If the process is killed, files of an earlier
-    run are unchanged.
+    run are unchanged. In a frame that cannot be read, tracks are not missed.
 
     Args:
-        clip: The clip.
-        frames: Its frames; None if nothing needs them.
-        detections: Their detections, or a detector.
+        footage: The clip.
         tracker: A new or reset tracker. It gets the frame rate of the clip.
         output: What to write.
         appearance: Whether to embed boxes with the tracker's extractor. If False, track by motion
             only.
-        length: Number of frames, if known.
-        watch: Called with each frame and its tracks. Tracking ends when it returns False.
+        watch: Called with each frame, ids and boxes, such as :func:`sslmot.offline.draw.window`.
+            Tracking ends when it returns False.
         progress: Whether to show a progress bar.
 
     Raises:
         ValueError: ``max_gap`` is out of range, or detections are malformed.
         OSError: A file cannot be read or written.
     """
+    clip = footage.clip
     tracker.frame_rate = clip.frame_rate
     paths = output.paths(clip.name)
     extractor = tracker.extractor if appearance else None
-    count, last, tracking = 0, 0, 0.0
+    count, tracking = 0, 0.0
+    summary = _Summary()
     stopped: BaseException | None = None
     start = time.perf_counter()
     with _writing(clip, output, paths) as add:
         try:
-            for t, frame, found in tqdm(
-                _detected(frames, detections, extractor),
+            for t, frame, seconds, found in tqdm(
+                _detected(footage, extractor),
                 desc=clip.name,
-                total=length,
+                total=footage.length,
                 unit=" frames",
                 disable=None if progress else True,
             ):
                 begin = time.perf_counter()
-                for _ in range(last + 1, t):  # left out, so nothing was missed in them
-                    tracker.predict()
-                tracks = tracker.step(frame if appearance else None, found)
+                if found is None:
+                    tracker.predict(seconds)
+                    continue
+                tracks = tracker.step(frame if appearance else None, found, timestamp=seconds)
                 tracking += time.perf_counter() - begin
                 classes = tracks.classes if np.shape(found)[-1] == 6 else None
                 add(frame, FrameResult(t, tracks.ids, tracks.boxes, tracks.scores, classes))
-                count, last = count + 1, t
-                if watch is not None and frame is not None and not watch(frame, tracks):
+                summary.add(found, tracks)
+                count += 1
+                if watch and frame is not None and not watch(frame, tracks.ids, tracks.boxes):
                     break
         except BaseException as error:
             if count == 0:
@@ -159,29 +197,66 @@ def track(
     files.write(paths["record"], (json.dumps(record, indent=1) + "\n").encode())
     if stopped is not None:
         raise stopped
+    summary.warn(clip.name, tracker)
     return speed
 
 
+class _Summary:
+    """Counts what goes in and comes out, to notice that nothing comes out."""
+
+    _FEW = 10  # detections may be false, and give no track
+
+    def __init__(self) -> None:
+        self.detections, self.tracks, self.best = 0, 0, -math.inf
+
+    def add(self, found: ArrayLike, tracks: Tracks) -> None:
+        self.detections += len(found)
+        self.tracks += len(tracks)
+        if not self.tracks and len(found) and np.shape(found)[1] > 4:
+            self.best = max(self.best, float(np.max(np.asarray(found)[:, 4])))
+
+    def warn(self, name: str, tracker: Tracker) -> None:
+        """Warn if there are detections but no tracks."""
+        if self.tracks or self.detections < self._FEW:
+            return
+        reason, needed = "", tracker.config.high_score
+        if self.best < needed:
+            reason = f": no score is {needed:g} or more (high_score), the best is {self.best:.3g}"
+        warnings.warn(f"{name}: no tracks of {self.detections} detections{reason}", stacklevel=3)
+
+
 def _detected(
-    frames: Frames | None, detections: Detections, extractor: FeatureExtractor | None
-) -> Iterator[tuple[int, Frame | None, ArrayLike]]:
-    """Yield frames with their detections, which are made in advance."""
+    footage: Footage, extractor: FeatureExtractor | None
+) -> Iterator[tuple[int, Frame | None, float | None, ArrayLike | None]]:
+    """Yield frames with their detections, made in advance. None for a frame that is not there."""
+    frames, detections = footage.frames, footage.detections
+    if frames is None:
+        if callable(detections):
+            raise ValueError("frames: expected them with a detector, got None")
+        yield from ((t, None, None, found) for t, found in detections.items())
+        return
+    read = prefetch(_sent(frames, extractor))
     if callable(detections):
-        read = prefetch(_sent(frames or (), extractor))
-        yield from prefetch((t, frame, detections(frame)) for t, frame in read if frame is not None)
-    elif frames is None:
-        yield from ((t, None, found) for t, found in detections.items())
+        yield from prefetch(
+            (t, frame, seconds, None if frame is None else detections(frame))
+            for t, frame, seconds in read
+        )
     else:
-        yield from ((t, frame, detections[t]) for t, frame in prefetch(_sent(frames, extractor)))
+        yield from (
+            (t, frame, seconds, None if frame is None else detections.get(t, _NOTHING))
+            for t, frame, seconds in read
+        )
 
 
-def _sent(frames: Frames, extractor: FeatureExtractor | None) -> Frames:
+def _sent(
+    frames: Iterable[NumberedFrame], extractor: FeatureExtractor | None
+) -> Iterator[NumberedFrame]:
     """Yield frames, and start to send each to the extractor's GPU if it has one."""
     send = getattr(extractor, "send", None)
-    for t, frame in frames:
+    for t, frame, seconds in frames:
         if send is not None and frame is not None:
             send(frame)
-        yield t, frame
+        yield t, frame, seconds
 
 
 @contextmanager
@@ -237,65 +312,12 @@ def track_sequence(
     """Track a sequence with its public detections, as :func:`track` does.
 
     Raises:
-        FileNotFoundError: There are no frames, or a frame is missing.
-        ValueError: The detections or a frame are malformed, or ``max_gap`` is out of range.
+        FileNotFoundError: There are no frames.
+        ValueError: The detections are malformed, no frame can be read, or ``max_gap`` is out of
+            range.
         OSError: The output cannot be written.
     """
-    if appearance and not sequence.has_frames:
-        raise FileNotFoundError(
-            f"{sequence.name}: expected frames in {sequence.path / sequence.image_dir}, found "
-            "none; without frames track by motion only (--motion-only)"
-        )
-    size = sequence.width, sequence.height
-    frames = ((t, sequence.frame(t)) for t in range(1, sequence.length + 1))
-    return track(
-        Clip(sequence.name, sequence.frame_rate, size, source=str(sequence.path)),
-        frames if appearance or output.video else None,
-        sequence.detections(),
-        tracker,
-        output,
-        appearance=appearance,
-        length=sequence.length,
-        progress=progress,
-    )
-
-
-def track_video(
-    path: str | Path,
-    detections_path: str | Path,
-    tracker: Tracker,
-    output: Output,
-    *,
-    appearance: bool = True,
-    progress: bool = False,
-) -> Speed:
-    """Track a video up to the last frame with detections, as :func:`track` does.
-
-    Args:
-        path: The video.
-        detections_path: Its detections in the MOTChallenge format, frames from 1.
-        tracker: As for :func:`track`.
-        output: As for :func:`track`.
-        appearance: As for :func:`track`. If False, no frame is decoded.
-        progress: As for :func:`track`.
-
-    Warns:
-        UserWarning: The video ends before the last detections. Only with appearance.
-
-    Raises:
-        FileNotFoundError: A file is missing.
-        ValueError: A file is malformed, there are no detections, or ``max_gap`` is out of range.
-        OSError: The output cannot be written.
-    """
-    video, detections = Video(path), read_video_detections(detections_path)
-    frames = frames_with_detections(video, detections_path, len(detections))
-    return track(
-        Clip(video.path.stem, video.frame_rate, source=str(video.path.absolute())),
-        frames if appearance or output.video else None,
-        detections,
-        tracker,
-        output,
-        appearance=appearance,
-        length=len(detections),
-        progress=progress,
-    )
+    clip = Clip(sequence.name, sequence.frame_rate, sequence.size, source=str(sequence.path))
+    frames = SequenceFrames(sequence) if appearance or output.video else None
+    footage = Footage(clip, frames, sequence.detections(), sequence.length)
+    return track(footage, tracker, output, appearance=appearance, progress=progress)

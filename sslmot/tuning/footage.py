@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from sslmot.data.frames import SequenceFrames
+from sslmot.data.frames import SequenceFrames, Video
 from sslmot.data.mot import FrameResult, Sequence
-from sslmot.data.video import Video, frames_with_detections, read_video_detections
+from sslmot.data.video import frames_with_detections, read_video_detections
 from sslmot.inputs import to_numpy
 from sslmot.tracking.tracker import Tracker
 from sslmot.types import FeatureExtractor, Features, Frame
@@ -92,7 +92,8 @@ def embed_video(
         ValueError: A file is malformed, or there are no detections.
     """
     video, detections = Video(path), read_video_detections(detections_path)
-    frames = frames_with_detections(video, detections_path, len(detections))
+    read = frames_with_detections(video, detections_path, len(detections))
+    frames = ((t, frame) for t, frame, _ in read)
     return embed_clip(
         video.path.stem,
         frames,
