@@ -22,7 +22,7 @@ def interpolate(results: Iterable[FrameResult], max_gap: int = 30) -> list[Frame
     Returns:
         The original and the filled frames, in order. Each frame contains its original boxes, then
         the interpolated boxes ordered by id. The score of an interpolated box is the lower score of
-        the two ends of its gap.
+        the two ends of its gap, its class that of the first end.
 
     Raises:
         ValueError: ``max_gap`` is not an integer of 1 or more, a frame occurs twice, or an id
@@ -41,6 +41,11 @@ def interpolate(results: Iterable[FrameResult], max_gap: int = 30) -> list[Frame
     ids = np.concatenate([result.ids for result in results])
     boxes = np.concatenate([result.boxes for result in results])
     scores = np.concatenate([result.scores for result in results])
+    # -1 where there is no class, as in the files.
+    known = any(result.classes is not None for result in results)
+    classes = np.concatenate(
+        [np.full(len(r.ids), -1) if r.classes is None else r.classes for r in results]
+    )
 
     # Pairs of each box with the next box of its id.
     order = np.lexsort((frames, ids))
@@ -63,10 +68,13 @@ def interpolate(results: Iterable[FrameResult], max_gap: int = 30) -> list[Frame
     ids = np.concatenate([ids, ids[first]])
     boxes = np.concatenate([boxes, between.astype(boxes.dtype)])
     scores = np.concatenate([scores, np.minimum(scores[first], scores[second])])
+    classes = np.concatenate([classes, classes[first]])
     order = np.argsort(frames, kind="stable")
     filled = np.union1d(numbers, frames)
     parts = np.split(order, np.searchsorted(frames[order], filled[1:]))
     return [
-        FrameResult(int(frame), ids[rows], boxes[rows], scores[rows])
+        FrameResult(
+            int(frame), ids[rows], boxes[rows], scores[rows], classes[rows] if known else None
+        )
         for frame, rows in zip(filled, parts, strict=True)
     ]

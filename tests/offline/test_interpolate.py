@@ -28,7 +28,7 @@ def rows(results):
     found = {
         (r.frame, int(i)): (box.tolist(), float(score))
         for r in results
-        for i, box, score in zip(*r[1:], strict=True)
+        for i, box, score in zip(*r[1:4], strict=True)
     }
     assert len(found) == sum(len(r.ids) for r in results)
     return found
@@ -79,8 +79,8 @@ def test_boxes_are_those_of_the_loops(results, max_gap):
 @given(tracks(), gaps)
 def test_original_boxes_do_not_change(results, max_gap):
     filled = {r.frame: r for r in interpolate(results, max_gap)}
-    for frame_number, *before in results:
-        after = filled[frame_number][1:]
+    for frame_number, *before, _ in results:
+        after = filled[frame_number][1:4]
         for column, old in zip(after, before, strict=True):
             assert column.dtype == old.dtype
             np.testing.assert_array_equal(column[: len(old)], old)
@@ -120,6 +120,16 @@ def test_one_track():
     assert filled[2].scores.tolist() == [0.5]
 
 
+def test_classes_are_kept():
+    """A filled box has the class of the first end of its gap."""
+    results = [frame(1, {5: [0, 0, 1, 1]}), frame(4, {5: [3, 3, 4, 4], 6: [0, 0, 1, 1]})]
+    assert [r.classes for r in interpolate(results)] == [None] * 4
+    results[1] = results[1]._replace(classes=np.array([2, 7]))
+    results.append(frame(6, {5: [5, 5, 6, 6]})._replace(classes=np.array([3])))
+    filled = [r.classes.tolist() for r in interpolate(results)]
+    assert filled == [[-1], [-1], [-1], [2, 7], [2], [3]]
+
+
 def test_nothing():
     assert interpolate([]) == []
     empty = interpolate([frame(3, {})])
@@ -146,6 +156,6 @@ def test_a_frame_or_an_id_twice():
     one = frame(4, {7: [0, 0, 1, 1]})
     with pytest.raises(ValueError, match="results: expected each frame once, got frame 4 twice"):
         interpolate([one, frame(3, {}), one])
-    twice = FrameResult(4, *(np.concatenate([column, column]) for column in one[1:]))
+    twice = FrameResult(4, *(np.concatenate([column, column]) for column in one[1:4]))
     with pytest.raises(ValueError, match="results: expected an id once in frame 4, got 7"):
         interpolate([twice])
