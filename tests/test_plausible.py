@@ -11,7 +11,7 @@ from sslmot.plausible import doubt
 SIZE = (640, 480)
 # Boxes in all parts of the picture.
 CORNER = np.stack(np.meshgrid(np.arange(10, 600, 60), np.arange(10, 400, 60)), -1).reshape(-1, 2)
-BOXES = np.hstack([CORNER, CORNER + [40, 80]]).astype(np.float32)
+BOXES = np.hstack([CORNER, CORNER + np.array([40, 80])]).astype(np.float32)
 SCORES = np.linspace(0.1, 1, len(BOXES)).astype(np.float32)
 
 
