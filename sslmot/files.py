@@ -53,11 +53,8 @@ def keep_inputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
     """
     read = [path for path in inputs if path.exists()]
     for output in outputs:
-        for path in read:
-            if output.exists() and output.samefile(path):
-                raise ValueError(
-                    f"output: expected another file than the input {path}, got {output}"
-                )
+        if output.exists() and any(output.samefile(path) for path in read):
+            raise ValueError(f"output: expected another file than an input, got {output}")
 
 
 @contextmanager

@@ -100,11 +100,14 @@ def frames_with_detections(
         warnings.warn(_too_short(source, t, detections_path, last), stacklevel=2)
 
 
-def read_video_detections(path: str | Path, size: tuple[int, int] | None = None) -> EveryFrame:
+def read_video_detections(
+    detections_path: str | Path, size: tuple[int, int] | None = None
+) -> EveryFrame:
     """Read the detections of a clip.
 
     Args:
-        path: A file in the MOTChallenge format, or COCO's JSON if its name ends with ".json".
+        detections_path: A file in the MOTChallenge format, or COCO's JSON if its name ends with
+            ".json".
         size: Width and height of a frame, pixels, if known.
 
     Returns:
@@ -119,12 +122,12 @@ def read_video_detections(path: str | Path, size: tuple[int, int] | None = None)
         ValueError: The file is malformed or contains no detection.
     """
     found: Mapping[int, npt.NDArray[np.float32]]
-    if Path(path).suffix.lower() == ".json":
-        found = read_coco_detections(path, size)
+    if Path(detections_path).suffix.lower() == ".json":
+        found = read_coco_detections(detections_path, size)
     else:
-        found = read_detections(path, size=size)
+        found = read_detections(detections_path, size=size)
     if not found:
-        raise ValueError(f"{path}: expected detections, got none")
+        raise ValueError(f"{detections_path}: expected detections, got none")
     return EveryFrame(found, max(found))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy.typing as npt
 
 from sslmot import _core
 from sslmot.inputs import check_frame, read_detections, to_numpy
+from sslmot.plausible import doubt
 from sslmot.tracking import state
 from sslmot.tracking.camera import camera_motion, preprocess, zoom
 from sslmot.tracking.clock import LEAST_STEP, check_number, next_time, predicted_time
@@ -23,6 +25,8 @@ from sslmot.tracking.gallery import Gallery
 from sslmot.tracking.identities import assign_ids, expect_ids
 from sslmot.tracking.tracks import Tracks
 from sslmot.types import ArrayLike, FeatureExtractor
+
+_PROOFS = 30  # frames whose detections are checked to be pixels and scores of 0 to 1
 
 
 class Tracker:
@@ -82,6 +86,7 @@ class Tracker:
         config = config or TrackerConfig()
         self.config = config
         self.table = _core.TrackTable(native_settings(config))
+        self._unproven = _PROOFS
 
     @property
     def extractor(self) -> FeatureExtractor:
@@ -141,6 +146,10 @@ class Tracker:
 
         Returns:
             The confirmed tracks with a detection in this frame.
+
+        Warns:
+            UserWarning: The detections look as if they were no pixels, or no scores of 0 to 1. It
+                comes once.
 
         Raises:
             ValueError: An argument is not as described, or not of the same size as in the frames
@@ -209,6 +218,8 @@ class Tracker:
         if frame is not None:
             frame = check_frame(frame, size)
             size = (int(frame.shape[0]), int(frame.shape[1]))
+        if self._unproven and len(detections):
+            self._notice(detections, size)
         if self.gallery is not None:
             if frame is None and embeddings is None and len(detections):
                 raise ValueError("embeddings: expected them, or a frame, with a gallery, got none")
@@ -250,6 +261,15 @@ class Tracker:
         )
         history = History(size, grey, device, time, time)
         return Frame(self.table, step, device, history, gallery, embedded.model, width)
+
+    def _notice(self, detections: _core.Detections, size: tuple[int, int] | None) -> None:
+        """Warn once if the first detections look as if their numbers had another meaning."""
+        self._unproven -= 1
+        shape = None if size is None else size[::-1]
+        reason = doubt(detections.boxes, detections.scores, shape)
+        if reason is not None:
+            self._unproven = 0
+            warnings.warn(f"dets: {reason}", stacklevel=4)
 
     def commit(self, frame: Frame) -> Tracks:
         """Update the tracks by a frame that is associated: the last phase of a step.

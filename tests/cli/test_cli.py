@@ -221,32 +221,43 @@ class TestErrors:
     def test_no_such_path(self, tmp_path, capsys):
         path = tmp_path / "nowhere.mp4"
         message = fails(capsys, "track", path, "--detections", "nowhere.txt")
-        expected = f"path: expected a video or a folder, got {path}, which does not exist"
-        assert message == f"sslmot track: {expected}\n"
+        assert message.startswith("sslmot track: source: expected a video, a folder of images, a ")
+        assert message.endswith(f", got {path}, which does not exist\n")
 
     def test_clips_that_do_not_fit(self, crowd, video, tmp_path, capsys):
         detections = ["--detections", crowd.detections_path]
         empty = tmp_path / "empty.txt"
         empty.write_text("")
         for arguments, message in (
-            ([video], "--detections: expected a file with a video, got none"),
-            ([crowd.path, *detections], "--detections: expected none with a sequence, which has"),
-            ([crowd.path.parent, *detections], "--detections: expected none with a sequence"),
+            ([video], f"detections: expected a file of {video}, or a detector, got none"),
+            (
+                [video, crowd.path, *detections],
+                "detections: expected a file for each of 2 clips, got 1",
+            ),
             (
                 [video, *detections, "--sequences", "09"],
-                "--sequences, --detector: expected none with a video",
+                f"sequences: expected none with {video}, which has none",
             ),
             (
                 [video, *detections, "--detector", "DPM"],
-                "--sequences, --detector: expected none with a video",
+                f"sequences: expected none with {video}, which has none",
+            ),
+            (
+                [video, *detections, "--detector", "os:nothing"],
+                "--detector: expected a function of os, got 'nothing'",
+            ),
+            (
+                [video, *detections, "--detector", "os:fspath"],
+                "detections: expected none beside a detector",
             ),
             (
                 [video, "--detections", tmp_path / "none.txt"],
                 f"detections: expected a file {tmp_path / 'none.txt'}",
             ),
+            ([video, "--detections", empty], f"{empty}: expected detections, got none"),
             (
-                [video, "--detections", empty],
-                f"detections_path: expected detections, got none in {empty}",
+                [video, *detections, "--gallery", tmp_path / "new.npz"],
+                "--gallery: expected none with --motion-only",
             ),
         ):
             output = ["--output", tmp_path / "results", "--motion-only"]

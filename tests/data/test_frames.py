@@ -308,8 +308,9 @@ def test_frames_of_a_sequence_that_cannot_be_read(sequence):
 def test_a_sequence_without_frames(sequence):
     for path in sequence.image_dir.iterdir():
         path.rename(path.with_name(f"left-{path.name}"))
+    frames = open_frames(sequence.path)
     with pytest.raises(FileNotFoundError, match=r"found only files such as left-000001\.jpg"):
-        open_frames(sequence.path)
+        next(iter(frames))
 
 
 def test_real_frames(data_root):

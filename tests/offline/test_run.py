@@ -10,7 +10,7 @@ from sslmot import ColorHistogram, Tracker
 from sslmot.demo.crowd import Crowd, CrowdConfig
 from sslmot.demo.run import write_crowd
 from sslmot.offline.clips import open_clips
-from sslmot.offline.run import Footage, Output, track, track_sequence
+from sslmot.offline.run import Output, track, track_sequence
 
 
 class Sending(ColorHistogram):
