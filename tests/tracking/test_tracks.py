@@ -19,7 +19,7 @@ Z = np.eye(PEOPLE, dtype=np.float32)
 def people(seconds):
     """Boxes (PEOPLE, 4) of people who walk steadily, float64."""
     corner = START + SPEED * seconds
-    return np.hstack([corner, corner + [40.0, 100.0]])
+    return np.hstack([corner, corner + np.array([40.0, 100.0])])
 
 
 def step(tracker, seconds, present, timestamp=None, score=0.95):
