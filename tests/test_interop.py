@@ -258,7 +258,7 @@ def version(name):
     except importlib.metadata.PackageNotFoundError:
         if name != "torchvision":
             raise
-        return "0"
+        return "0.0"
 
 importlib.metadata.version = version
 from ultralytics.engine.results import Results
