@@ -10,14 +10,15 @@ outputs (their default). OpenCV runs the model, so sslmot is the only package ne
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+from tqdm import tqdm
 
-from sslmot.data.mot import Sequence, write_detections
+from sslmot.data.mot import Sequence
 from sslmot.data.video import Video
 from sslmot.types import Frame
 
@@ -63,13 +64,13 @@ class Yolox:
         return boxes[np.asarray(kept, int).ravel()].astype(np.float32)
 
 
-def frames(source: Path) -> Iterator[tuple[int, Frame]]:
-    """Yield frame numbers, from 1, and frames."""
-    if source.is_dir():
-        sequence = Sequence.open(source)
-        yield from ((t, sequence.frame(t)) for t in range(1, sequence.length + 1))
-    else:
-        yield from Video(source)
+def frames(source: Path) -> Iterable[tuple[int, Frame]]:
+    """Return frame numbers, from 1, and frames, with a progress bar."""
+    if not source.is_dir():
+        return tqdm(Video(source), unit=" frames")
+    sequence = Sequence.open(source)
+    numbers = tqdm(range(1, sequence.length + 1), unit=" frames")
+    return ((t, sequence.frame(t)) for t in numbers)
 
 
 def main() -> None:
@@ -80,7 +81,11 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=416, help="side of the model's square input")
     args = parser.parse_args()
     detect = Yolox(args.model, args.side)
-    write_detections(args.output, {t: detect(frame) for t, frame in frames(args.source)})
+    with args.output.open("w", buffering=1) as file:  # each line as it comes
+        for t, frame in frames(args.source):
+            for x1, y1, x2, y2, score in detect(frame):
+                box = f"{x1 + 1:.2f},{y1 + 1:.2f},{x2 - x1:.2f},{y2 - y1:.2f}"  # 1-based
+                print(f"{t},-1,{box},{score:.6g}", file=file)
 
 
 if __name__ == "__main__":
