@@ -74,7 +74,8 @@ def to_supervision(tracks: Tracks | LostTracks, detections: Detections = None) -
         import supervision
     except ImportError as error:
         raise ImportError("Detections need supervision: pip install sslmot[interop]") from error
-    confidence, data = None, {}
+    confidence: npt.NDArray[np.float32] | None = None
+    data: dict[str, npt.NDArray[Any]] = {}
     if isinstance(tracks, LostTracks):
         data = {"age": tracks.ages.copy(), "velocity": tracks.velocities.copy()}
     elif (tracks.detection_index >= 0).all():
