@@ -1,6 +1,6 @@
 """Track what a detector of your own finds, and print the tracks of each frame as it comes.
 
-python examples/own_detector.py my_video.mp4 > tracks.csv
+python examples/own_detector.py my_video.mp4 > tracks.csv    # or a camera: 0
 """
 
 import sys
@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from sslmot import Tracker
-from sslmot.data.video import Video
+from sslmot.data.frames import open_frames
 
 background = cv2.createBackgroundSubtractorMOG2(history=100)
 
@@ -23,8 +23,8 @@ def detect(frame):
     return [[x, y, x + w, y + h, 0.9] for x, y, w, h in boxes if h > w and h > 40]
 
 
-video = Video(sys.argv[1])
-tracker = Tracker(frame_rate=video.frame_rate)
-for t, frame in tqdm(video, unit=" frames"):
-    for track in tracker.step(frame, detect(frame)):
-        print(t, track.id, *track.box, track.score, sep=",", flush=True)
+source, tracker = open_frames(sys.argv[1]), Tracker()
+for t, frame, seconds in tqdm(source, total=source.length, unit=" frames"):
+    if frame is not None:  # it can be read
+        for track in tracker.step(frame, detect(frame), timestamp=seconds):
+            print(t, track.id, *track.box, track.score, sep=",", flush=True)

@@ -10,8 +10,8 @@ import numpy as np
 import pandas
 
 from sslmot import Tracker
+from sslmot.data.frames import open_frames
 from sslmot.data.mot import read_detections
-from sslmot.data.video import Video
 
 
 def embed(frame, boxes):
@@ -21,10 +21,10 @@ def embed(frame, boxes):
     return np.float32([cv2.resize(crop, (4, 12)).ravel() - 128.0 for crop in crops])
 
 
-video, dets = Video(sys.argv[1]), read_detections(sys.argv[2])
-tracker, tables = Tracker(frame_rate=video.frame_rate), {}
-for t, frame in video:
+dets, tracker, tables = read_detections(sys.argv[2]), Tracker(), {}
+for t, frame, seconds in open_frames(sys.argv[1]):
     found = dets.get(t, np.empty((0, 5)))
-    tables[t] = tracker.step(None, found, embeddings=embed(frame, found[:, :4])).to_pandas()
+    tracks = tracker.step(None, found, timestamp=seconds, embeddings=embed(frame, found[:, :4]))
+    tables[t] = tracks.to_pandas()
 frames = pandas.concat(tables, names=["frame"]).reset_index("frame").groupby("id")["frame"]
 print(frames.agg(["min", "max", "count"]))

@@ -7,14 +7,13 @@ import sys
 from pathlib import Path
 
 from sslmot import Tracker
+from sslmot.data.frames import Video
 from sslmot.data.mot import read_detections
-from sslmot.data.video import Video
 
-video, dets, saved = Video(sys.argv[1]), read_detections(sys.argv[2]), Path(sys.argv[3])
-tracker = Tracker.load(saved) if saved.exists() else Tracker(frame_rate=video.frame_rate)
+dets, saved = read_detections(sys.argv[2]), Path(sys.argv[3])
+tracker = Tracker.load(saved) if saved.exists() else Tracker()
 last = tracker.history.time  # of the frame that was tracked last, seconds
-for t, frame in video:
-    seconds = t / video.frame_rate
+for t, frame, seconds in Video(sys.argv[1]):
     if last is not None and seconds <= last:
         continue
     tracks = tracker.step(frame, dets.get(t, ()), timestamp=seconds)

@@ -75,7 +75,7 @@ def to_supervision(tracks: Tracks | LostTracks, detections: Detections = None) -
     except ImportError as error:
         raise ImportError("Detections need supervision: pip install sslmot[interop]") from error
     confidence: npt.NDArray[np.float32] | None = None
-    data: dict[str, npt.NDArray[Any]] = {}
+    data: dict[str, Any] = {}
     if isinstance(tracks, LostTracks):
         data = {"age": tracks.ages.copy(), "velocity": tracks.velocities.copy()}
     elif (tracks.detection_index >= 0).all():

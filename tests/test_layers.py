@@ -13,12 +13,13 @@ PACKAGE = Path(sslmot.__file__).parent
 USES = {
     "appearance": set(),
     "data": {"appearance"},
+    "detection": set(),
     "tracking": {"appearance"},
     "pose": {"appearance", "data"},
     "training": {"appearance", "data"},
     "pngan": {"appearance", "data", "pose", "training"},
     "evaluation": {"appearance", "data"},
-    "offline": {"data", "tracking"},
+    "offline": {"data", "detection", "tracking"},
     "tuning": {"appearance", "data", "evaluation", "tracking"},
     "demo": {"appearance", "data", "evaluation", "offline", "tracking"},
 }

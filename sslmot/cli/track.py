@@ -74,7 +74,7 @@ def add_commands(commands: Any) -> None:
 
 def _track(args: argparse.Namespace) -> None:
     from sslmot.data.mot import sequences
-    from sslmot.offline.run import Speed, track_sequence, track_video
+    from sslmot.offline.run import Output, Speed, track_sequence, track_video
     from sslmot.tracking.tracker import Tracker
 
     if args.motion_only and (args.weights is not None or args.histogram):
@@ -93,11 +93,8 @@ def _track(args: argparse.Namespace) -> None:
     else:
         config = dataclasses.replace(Tracker(extractor=extractor).config, **given)
     tracker = Tracker(config, extractor=extractor)
-    how: dict[str, Any] = {
-        "appearance": not args.motion_only,
-        "max_gap": args.interpolate,
-        "progress": True,
-    }
+    output = Output(args.output, max_gap=args.interpolate)
+    how: dict[str, Any] = {"appearance": not args.motion_only, "progress": True}
 
     def report(name: str, speed: Speed) -> None:
         print(
@@ -107,12 +104,12 @@ def _track(args: argparse.Namespace) -> None:
         )
 
     if video:
-        speed = track_video(args.path, args.detections, tracker, args.output, **how)
+        speed = track_video(args.path, args.detections, tracker, output, **how)
         report(args.path.stem, speed)
         return
     for sequence in sequences(args.path, args.sequences, args.detector):
         tracker.reset()
-        report(sequence.name, track_sequence(sequence, tracker, args.output, **how))
+        report(sequence.name, track_sequence(sequence, tracker, output, **how))
 
 
 def _evaluate(args: argparse.Namespace) -> None:

@@ -281,5 +281,5 @@ def test_a_sequence_without_frames(data_root):
     path = data_root / "MOT17" / "train" / "MOT17-02-FRCNN"
     if not path.is_dir():
         pytest.skip(f"no {path}")
-    with pytest.raises(FileNotFoundError, match=r"MOT17-02-FRCNN: expected frames in .*img1"):
+    with pytest.raises(FileNotFoundError, match=r"MOT17-02-FRCNN: expected frames such as .*img1"):
         read_sequence_crops(Sequence.open(path), SIZE)

@@ -113,9 +113,19 @@ def test_files_that_are_missing(sequence, video, tmp_path):
         embed_video(tmp_path / "none.avi", sequence.detections_path)
     with pytest.raises(FileNotFoundError, match=r"none\.txt"):
         embed_video(video, tmp_path / "none.txt")
-    next(sequence.image_dir.iterdir()).unlink()
-    with pytest.raises(FileNotFoundError, match="frame"):
-        embed_sequence(sequence, Brightness())
+    for path in sequence.image_dir.iterdir():
+        path.unlink()
+    with pytest.raises(FileNotFoundError, match="expected frames"):
+        embed_sequence(mot.Sequence.open(sequence.path), Brightness())
+
+
+def test_a_frame_that_is_missing_has_no_features(sequence):
+    expected = embed_sequence(sequence, Brightness())
+    (sequence.image_dir / "000001.jpg").unlink()
+    with pytest.warns(UserWarning, match="1 of 6 frames cannot be read, the first is frame 1"):
+        footage = embed_sequence(mot.Sequence.open(sequence.path), Brightness())
+    np.testing.assert_array_equal(footage.embeddings[0], 0 * expected.embeddings[0])
+    np.testing.assert_array_equal(footage.embeddings[1:], expected.embeddings[1:])
 
 
 def test_no_detections_at_all_is_motion_only():
