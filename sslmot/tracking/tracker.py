@@ -23,7 +23,7 @@ from sslmot.tracking.features import NO_EMBEDDINGS, DeviceTable, embed
 from sslmot.tracking.frame import Frame, History, associate
 from sslmot.tracking.gallery import Gallery
 from sslmot.tracking.identities import assign_ids, expect_ids
-from sslmot.tracking.tracks import Tracks
+from sslmot.tracking.tracks import LostTracks, Tracks
 from sslmot.types import ArrayLike, FeatureExtractor
 
 _PROOFS = 30  # frames whose detections are checked to be pixels and scores of 0 to 1
@@ -186,6 +186,36 @@ class Tracker:
             ids, boxes, classes = self.table.predict(elapsed)
         scores, rows = np.full(len(ids), np.nan, np.float32), np.full(len(ids), -1)
         return Tracks(ids, boxes, scores, classes, rows, None)
+
+    def lost_tracks(self) -> LostTracks:
+        """Return the confirmed tracks without a detection in the last step.
+
+        They are predicted for ``config.max_age`` seconds after their last detection, and some are
+        kept for ``config.reid_max_age`` to be re-identified. Nothing changes.
+
+        Returns:
+            Their boxes and ages in the last frame, which may be one of :meth:`predict`.
+
+        Raises:
+            RuntimeError: Another thread is in a step of this tracker.
+        """
+        with _core.Hold([self.table]):
+            history = self.history
+            elapsed = 0.0 if history.time is None else history.clock - history.time
+            parts = self.table.tracks, self.table.lost
+            predicted_ids, predicted_boxes, _ = self.table.predict(elapsed)
+        columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        since = columns["time_since_update"]
+        lost = ((columns["ids"] > 0) & (since > 0)).nonzero()[0]
+        lost = lost[np.argsort(since[lost], kind="stable")]
+        ids, boxes = columns["ids"][lost], columns["boxes"][lost]
+        expected = dict(zip(predicted_ids.tolist(), predicted_boxes, strict=True))
+        for box, identity in zip(boxes, ids.tolist(), strict=True):
+            box[:] = expected.get(identity, box)
+        velocities = np.zeros((len(lost), 2), np.float32)
+        if self.config.motion == "kalman":
+            velocities[:] = columns["state"][lost, 4:6]
+        return LostTracks(ids, boxes, columns["classes"][lost], since[lost] + elapsed, velocities)
 
     def prepare(
         self,
