@@ -91,7 +91,8 @@ def embed_video(
         FileNotFoundError: A file is missing.
         ValueError: A file is malformed, or there are no detections.
     """
-    video, detections = Video(path), read_video_detections(detections_path)
+    video = Video(path)
+    detections = read_video_detections(detections_path, video.size)
     frames = frames_with_detections(video, detections_path, len(detections))
     return embed_clip(
         video.path.stem,
