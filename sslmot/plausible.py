@@ -35,8 +35,12 @@ def doubt(
         low, high = float(np.min(scores)), float(np.max(scores))
         percent = ", are they percent?" if low >= 0 and 2 < high <= 100 else ""
         return f"scores of {low:.4g} to {high:.4g}: expected 0 to 1{percent}"
-    if (boxes >= 0).all() and (boxes <= 1).all() and (boxes % 1 > 0).any():
-        return f"all {len(boxes)} boxes lie within 0 to 1: expected pixels, are they normalised?"
+    low, high = float(boxes.min()), float(boxes.max())
+    if low > -0.5 and 0 < high < 1.5 and (boxes % 1 > 0).any():
+        return (
+            f"all {len(boxes)} boxes lie within {low:.3g} to {high:.3g}: expected pixels, are they "
+            "normalised?"
+        )
     if size is None or len(boxes) < _FEW:
         return None
     corner, end = boxes[:, :2], boxes[:, 2:]

@@ -38,8 +38,9 @@ def test_scores(scores, text):
 
 def test_normalised_boxes():
     boxes = BOXES / np.array([*SIZE, *SIZE])
-    text = "all 70 boxes lie within 0 to 1: expected pixels, are they normalised?"
+    text = "all 70 boxes lie within 0.0156 to 0.938: expected pixels, are they normalised?"
     assert doubt(boxes, SCORES) == doubt(boxes, None, SIZE) == text
+    assert str(doubt(1.1 * boxes - 0.05)).startswith("all 70 boxes lie within -0.0328 to 0.981: ")
     assert doubt(boxes[:1]) is not None
     assert doubt(np.concatenate([boxes, BOXES[:1]])) is None
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import glob
+import math
 import os
 import re
 import time
@@ -180,8 +181,8 @@ class Stream(FrameSource):
     """The frames of a camera or a network stream, as they come.
 
     A stream that drops is opened again after 1, 2, 4, ... 30 seconds, and so on until it is there.
-    The numbers of frames go on. Times are those of this computer, since the first frame. A video
-    file at an address ends at its end.
+    The numbers of frames go on. Times are those of this computer, since the iteration began. A
+    video file at an address ends at its end.
 
     Args:
         address: Number of a camera, its device file, or an address such as ``rtsp://host/path``.
@@ -209,14 +210,14 @@ class Stream(FrameSource):
     def _read(self) -> Generator[_Read, None, None]:
         # The first iteration continues with the capture that was opened to see the size.
         capture, self._next = self._next or self._open(), None
-        number, wait = 0, 1.0
+        number, seconds, wait = 0, None, 1.0
         try:
             if self.length is not None:
                 yield from _decoded(capture, self.frame_rate or 30.0)
                 return
             start = time.monotonic()
             while True:
-                live = _decoded(capture, self.frame_rate or 30.0, number, start)
+                live = _decoded(capture, self.frame_rate or 30.0, number, seconds, start)
                 for number, frame, seconds in live:
                     wait = 1.0
                     yield number, frame, seconds
@@ -302,9 +303,10 @@ class SequenceFrames(FrameSource):
             raise FileNotFoundError(f"{self.name}: {self.sequence.expected_frames}")
         for number in range(1, self.sequence.length + 1):
             try:
-                yield number, self.sequence.frame(number), None
+                frame: Frame | str = self.sequence.frame(number)
             except (OSError, ValueError) as error:
-                yield number, str(error), None
+                frame = str(error)
+            yield number, frame, None
 
 
 def open_frames(source: int | str | os.PathLike[str] | Sequence) -> FrameSource:
@@ -334,7 +336,7 @@ def open_frames(source: int | str | os.PathLike[str] | Sequence) -> FrameSource:
         if reading.is_file(path / "seqinfo.ini"):
             return SequenceFrames(Sequence.open(path))
         found = [each for each in path.iterdir() if not each.name.startswith(".")]
-        return _images(found, path.absolute().name, f"source: expected a video, images in {text}")
+        return _images(found, path.absolute().name, f"source: expected images in {text}")
     if path.is_char_device():
         return Stream(text)
     if text.isdecimal():
@@ -352,10 +354,11 @@ def open_frames(source: int | str | os.PathLike[str] | Sequence) -> FrameSource:
     )
 
 
-def _images(found: Iterable[Path], name: str, expected: str) -> Images:
+def _images(found: list[Path], name: str, expected: str) -> Images:
     paths = [path for path in found if path.suffix.lower() in SUFFIXES]
     if not paths:
-        raise ValueError(f"{expected} ({', '.join(SUFFIXES)}), found none")
+        got = f"only files such as {min(found)}" if found else "none"
+        raise ValueError(f"{expected} ({', '.join(SUFFIXES)}), found {got}")
 
     def natural(path: str | os.PathLike[str]) -> tuple[list[str | int], str]:
         parts = re.split(r"([0-9]+)", str(path).casefold())
@@ -368,6 +371,7 @@ def _decoded(
     capture: cv2.VideoCapture,
     frame_rate: float,
     number: int = 0,
+    before: float | None = None,
     start: float | None = None,
 ) -> Iterator[_Read]:
     """Decode frames until the end, or until a stream drops.
@@ -376,9 +380,9 @@ def _decoded(
         capture: An open capture.
         frame_rate: Frames a second, for frames without a time of their own.
         number: Number of the frame before.
+        before: Its time, or None if there is none.
         start: Time of the clock at second 0 of a stream, or None to use the times of a file.
     """
-    before: float | None = None
     failed, most = 0, _MOST_FAILED if start is None else _MOST_FAILED_LIVE
     while failed < most:
         good, frame = capture.read()
@@ -389,8 +393,9 @@ def _decoded(
             seconds = float(capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000
         else:
             seconds = time.monotonic() - start
-        if before is not None and not seconds > before + 1e-6 * (failed + 1):
-            seconds = before + (failed + 1) / frame_rate
+        least = seconds if before is None else before + 1e-6 * (failed + 1)
+        if not least <= seconds < math.inf:
+            seconds = (before or 0.0) + (failed + 1) / frame_rate
         # The frames that failed since are evenly between.
         gap = 1 / frame_rate if before is None else (seconds - before) / (failed + 1)
         for i in range(failed, 0, -1):

@@ -91,7 +91,8 @@ def embed_video(
         FileNotFoundError: A file is missing.
         ValueError: A file is malformed, or there are no detections.
     """
-    video, detections = Video(path), read_video_detections(detections_path)
+    video = Video(path)
+    detections = read_video_detections(detections_path, video.size)
     read = frames_with_detections(video, detections_path, len(detections))
     frames = ((t, frame) for t, frame, _ in read)
     return embed_clip(

@@ -129,7 +129,7 @@ def test_track_a_video(crowd, video, tmp_path, capsys):
 
 
 def test_a_video_with_motion_only_is_not_decoded(crowd, video, tmp_path, monkeypatch):
-    monkeypatch.delattr(Video, "__iter__")
+    monkeypatch.delattr(Video, "_read")
     flags = ["--output", str(tmp_path), "--motion-only", "--interpolate", "20"]
     main(["track", str(video), "--detections", str(crowd.detections_path), *flags])
     main(["track", str(crowd.path), *flags])

@@ -243,7 +243,10 @@ def test_one_image(tmp_path):
 
 
 def test_a_folder_without_images(tmp_path):
-    with pytest.raises(ValueError, match=r"expected a video, images in .* \(\.jpg, .*found none"):
+    with pytest.raises(ValueError, match=r"expected images in .* \(\.jpg, .*found none"):
+        open_frames(tmp_path)
+    (tmp_path / "a.tif").touch()
+    with pytest.raises(ValueError, match=r"found only files such as .*a\.tif"):
         open_frames(tmp_path)
 
 
@@ -414,6 +417,14 @@ def test_times_of_a_stream_go_on(monkeypatch):
     with pytest.warns(UserWarning, match="dropped after frame 2"):
         times = [seconds for _, _, seconds in open_frames(URL).frames(3)]
     assert times == [0.25, 0.5, 1.75]
+
+
+def test_times_of_failed_reads_after_a_drop(monkeypatch):
+    live = Live(monkeypatch, shots(1), shots(*[None] * 9, 11))
+    monkeypatch.setattr(module.time, "sleep", lambda s: setattr(live, "now", live.now + s))
+    with pytest.warns(UserWarning, match="dropped after|cannot be read"):
+        found = read(open_frames(URL), 11)
+    assert found == {1: 1, **dict.fromkeys(range(2, 11)), 11: 11}
 
 
 def test_a_stream_that_cannot_be_opened(monkeypatch):

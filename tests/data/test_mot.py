@@ -565,7 +565,7 @@ def one(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     ("text", "size", "message"),
     [
         ("1,-1,10,20,30,40,12\n1,-1,10,20,30,40,99\n", None, "scores of 12 to 99: expected 0 to 1"),
-        ("1,-1,.1,.2,.3,.4,.5\n", None, "all 1 boxes lie within 0 to 1: .* normalised"),
+        ("1,-1,.1,.2,.3,.4,.5\n", None, r"all 1 boxes lie within 0\.1 to 0\.6: .* normalised"),
         (
             "1,-1,400,200,500,300,.5\n" * 12,
             (640, 480),
