@@ -64,12 +64,12 @@ def read_images(
         one line for each of the other files.
 
     Warns:
-        UserWarning: Some images cannot be read.
+        UserWarning: Some images cannot be read, or most are wider than tall.
     """
     # Memory pages beyond the images that are read are never touched.
     images = np.empty((len(paths), *size, 3), np.uint8)
     readable = np.zeros(len(paths), np.bool_)
-    count = 0
+    count = wide = 0
     for i, path in enumerate(tqdm(paths, desc=name, unit=" images", disable=None)):
         try:
             image = read_image(path)
@@ -79,11 +79,18 @@ def read_images(
         images[count] = cut(image, [[0, 0, width, height]], size)[0]
         readable[i] = True
         count += 1
+        wide += width > height
     skipped = tuple(str(path) for path, good in zip(paths, readable, strict=True) if not good)
     if skipped:
         warnings.warn(
             f"{len(skipped)} of {len(paths)} images cannot be read and are skipped, "
             f"the first is {skipped[0]}",
+            stacklevel=3,
+        )
+    if wide > count / 2:
+        warnings.warn(
+            f"{name}: {wide} of {count} images are wider than tall: expected one person in each, "
+            "not whole frames",
             stacklevel=3,
         )
     return images[:count], readable, skipped

@@ -327,6 +327,37 @@ class TestErrors:
         message = fails(capsys, "train", "--resume", tmp_path)
         assert "resume: expected a run with" in message
 
+    def test_ctrl_c_in_a_training_says_how_to_go_on(self, crowd, tmp_path, capsys, monkeypatch):
+        pytest.importorskip("kornia")
+        import sslmot.training.trainer
+
+        def stop(_, __, output, **___):
+            output.mkdir()
+            (output / "config.yaml").write_text("")
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(sslmot.training.trainer, "train", stop)
+        with pytest.raises(SystemExit) as exit_:
+            main(["train", str(crowd.path), "--output", str(tmp_path / "run")])
+        assert exit_.value.code == 130
+        said = f"stopped; to go on: sslmot train --resume {tmp_path / 'run'}"
+        assert said in capsys.readouterr()[1]
+
+    def test_an_export_with_the_name_of_another_format(self, tmp_path, capsys):
+        pytest.importorskip("torch")
+        flags = ["--format", "torchscript", "--output", tmp_path / "encoder.onnx"]
+        message = fails(capsys, "export", *flags)
+        assert "--output: expected a name with .pt for torchscript, got " in message
+        assert not (tmp_path / "encoder.onnx").exists()
+
+    @pytest.mark.parametrize("text", ["a: b: c\n  x: [", "- " + "x" * 60000, "x" * 60000 + ": 1"])
+    def test_a_config_that_is_another_file(self, crowd, tmp_path, capsys, text):
+        (tmp_path / "config.yaml").write_text(text)
+        message = fails(capsys, "track", crowd.path, "--config", tmp_path / "config.yaml")
+        assert message.startswith(f"sslmot track: {tmp_path / 'config.yaml'}: expected ")
+        assert message.count("\n") == 1
+        assert len(message) < 1500
+
     def test_train_without_a_source(self, capsys):
         assert "paths: expected one source or more, got none" in fails(capsys, "train")
 

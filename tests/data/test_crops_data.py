@@ -235,7 +235,7 @@ def test_a_folder_of_images(tmp_path):
     root = tmp_path / "people"
     write(root / "b" / "2.PNG", (1, 2, 3))
     write(root / "b" / "1.bmp", (4, 5, 6), (24, 12))
-    write(root / "a.png", (7, 8, 9), (5, 9))
+    write(root / "a.png", (7, 8, 9), (9, 5))
     write(root / "b" / "deep" / "3.webp", (100, 100, 100))
     write(root / "c" / "4.jpeg", (50, 50, 50))
     (root / "notes.txt").write_text("not an image")
@@ -250,6 +250,13 @@ def test_a_folder_of_images(tmp_path):
     assert (crops.frames == -1).all()
     assert (crops.tracklets == -1).all()
     assert crops.skipped == ()
+
+
+def test_whole_frames_are_noticed(tmp_path):
+    for name, size in (("1.png", (12, 24)), ("2.png", (12, 24)), ("3.png", (24, 12))):
+        write(tmp_path / "shots" / name, size=size)
+    with pytest.warns(UserWarning, match="shots: 2 of 3 images are wider than tall: expected one"):
+        read_image_folder(tmp_path / "shots", (12, 6))
 
 
 def test_unreadable_images_are_skipped_counted_and_named(tmp_path):

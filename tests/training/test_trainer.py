@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -139,6 +140,38 @@ def test_a_resumed_run_goes_as_one_never_interrupted(run, crops, tmp_path, monke
     trainer.resume(tmp_path / "run", device="cpu")
     whole, resumed = (load_file(path / "encoder.safetensors") for path in (run, tmp_path / "run"))
     assert all(torch.equal(whole[k], resumed[k]) for k in whole)
+
+
+def test_a_run_goes_on_for_more_epochs(run, tmp_path):
+    longer = tmp_path / "longer"
+    shutil.copytree(run, longer)
+    with pytest.raises(ValueError, match="epochs: expected more than the 2 done, got 2"):
+        trainer.resume(longer, epochs=2, device="cpu")
+    trainer.resume(longer, epochs=3, device="cpu")
+    assert TrainConfig.load(longer / "config.yaml") == dataclasses.replace(TINY, epochs=3)
+    about = json.loads(Encoder.load(longer / "encoder.safetensors").metadata["sslmot.training"])
+    assert about["epochs"] == 3
+    assert len(scalars(longer)["loss"]) == 3 * len(scalars(run)["loss"]) // 2
+
+
+def test_a_checkpoint_of_other_settings_names_them(run, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    dataclasses.replace(TINY, seed=5).save(other / "config.yaml")
+    with pytest.raises(ValueError, match=r"got another seed: 0 for 5$"):
+        trainer.resume(other, device="cpu")
+
+
+def test_copies_of_one_picture_are_refused(crops, tmp_path):
+    copies = dataclasses.replace(crops, images=np.repeat(crops.images[:1], len(crops), axis=0))
+    with pytest.raises(
+        ValueError, match="crops: expected different pictures, got 64 copies of one"
+    ):
+        trainer.train(copies, TINY, tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
+    few = dataclasses.replace(crops, images=crops.images[np.arange(len(crops)) % 10])
+    with pytest.warns(UserWarning, match="of 64 crops only 10 differ; the others are copies"):
+        trainer._check_different(few)
 
 
 def test_a_finished_run_resumes_to_its_encoder(run):
