@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -35,10 +36,11 @@ def read_labelled(
         N crops, and (N,) int64 identities. They are unique over all clips.
 
     Warns:
-        UserWarning: Images cannot be read, or sequences have no frames. They are skipped.
+        UserWarning: Images or frames cannot be read, or sequences have no frames. They are
+            skipped.
 
     Raises:
-        FileNotFoundError: The data does not exist, or a frame is missing.
+        FileNotFoundError: The data does not exist.
         ValueError: A file is malformed, or a selection matches nothing.
     """
     if is_market1501(path):
@@ -64,13 +66,28 @@ def _of_sequence(
     order = np.argsort(frames, kind="stable")
     frames, ids, boxes = frames[order], ids[order], boxes[order]
     images = np.empty((len(frames), *size, 3), np.uint8)
+    readable, skipped = np.ones(len(frames), np.bool_), []
     for t in np.unique(frames):
-        images[frames == t] = cut(sequence.frame(int(t)), boxes[frames == t], size)
+        rows = frames == t
+        try:
+            frame = sequence.frame(int(t))
+        except (OSError, ValueError) as error:
+            readable[rows] = False
+            skipped.append(str(error))
+        else:
+            images[rows] = cut(frame, boxes[rows], size)
+    if skipped:
+        warnings.warn(
+            f"{len(skipped)} frames of {sequence.name} cannot be read, the first: {skipped[0]}",
+            stacklevel=3,
+        )
+        images, frames, ids = images[readable], frames[readable], ids[readable]
     crops = CropSet(
         images=images,
         clips=np.zeros(len(frames), np.int32),
         frames=frames,
         tracklets=np.full(len(frames), -1, np.int64),
         clip_names=(sequence.name,),
+        skipped=tuple(skipped),
     )
     return crops, ids

@@ -473,7 +473,7 @@ def read_results(path: str | os.PathLike[str], length: int | None = None) -> lis
     scores = _by_frame(rows[:, 0], known, frames)
     column = _classes(rows)
     # Programs for scoring ignore the column, so that it may hold anything.
-    if column is None or (column % 1 != 0).any():
+    if column is None or ((column % 1 != 0) | (column < -1)).any():
         return [FrameResult(t, ids[t], boxes[t], scores[t]) for t in frames]
     classes = _by_frame(rows[:, 0], column.astype(np.int32), frames)
     return [FrameResult(t, ids[t], boxes[t], scores[t], classes[t]) for t in frames]
@@ -568,11 +568,12 @@ def checked(result: tuple[Any, ...], seen: set[int]) -> FrameResult:
     whole = np.column_stack([ids, classes])
     right = np.isfinite(boxes).all(axis=1) & (boxes[:, :2] <= boxes[:, 2:]).all(axis=1)
     right &= ~np.isinf(scores) & (whole == whole.round()).all(axis=1)
-    right &= (whole >= 0).all(axis=1) & (whole < 2**31).all(axis=1)
+    right &= (ids >= 0) & (classes >= -1) & (whole < 2**31).all(axis=1)
     if not right.all():
         got = np.column_stack([ids, boxes, scores, classes])[~right][0].tolist()
         raise ValueError(
-            f"{where} whole ids and classes in [0, 2**31), finite xyxy and scores, got {got}"
+            f"{where} whole ids and classes below 2**31 (no class is -1), finite xyxy and scores, "
+            f"got {got}"
         )
     if len(np.unique(ids)) < len(ids):
         raise ValueError(f"{where} an id once, got {ids.astype(int).tolist()}")
@@ -613,7 +614,7 @@ def write_detections(path: str | os.PathLike[str], detections: Mapping[int, Arra
                 raise ValueError(f"{where} (N, {width}) as before, got {rows.shape}")
             right = (np.abs(rows) <= LARGEST_NUMBER).all(axis=1)
             right &= (rows[:, :2] <= rows[:, 2:4]).all(axis=1)
-            right &= (rows[:, 5:] % 1 == 0).all(axis=1)
+            right &= ((rows[:, 5:] % 1 == 0) & (rows[:, 5:] >= -1)).all(axis=1)
             if not right.all():
                 got = rows[~right][0].tolist()
                 raise ValueError(
@@ -734,7 +735,8 @@ def _read(
         limit = f"numbers up to {LARGEST_NUMBER:g}"
         require((np.abs(numbers) <= LARGEST_NUMBER).all(axis=1), limit)
         classes = _classes(rows)
-        require(classes is None or classes % 1 == 0, "a whole class")
+        whole = classes is None or (classes % 1 == 0) & (classes >= -1)
+        require(whole, "a whole class of -1 or more")
         return rows
     # TrackEval allocates tables with a row for each id up to the largest.
     require((rows[:, 1] % 1 == 0) & (rows[:, 1] >= 0) & (rows[:, 1] < 1e7), "a whole id below 1e7")

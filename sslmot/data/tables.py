@@ -33,7 +33,7 @@ def rows(result: FrameResult, clip: Clip) -> Iterator[dict[str, Any]]:
             "id": identity,
             **dict(zip(COLUMNS[3:7], (round(side, 2) for side in box), strict=True)),
             "score": None if math.isnan(score) else short(score),
-            "class": None if number is None else clip.class_name(number),
+            "class": None if number in (None, -1) else clip.class_name(number),
         }
 
 

@@ -157,7 +157,7 @@ def read_sequence_crops(
         for t in detections:
             try:
                 yield t, sequence.frame(t)
-            except (FileNotFoundError, ValueError) as error:
+            except (OSError, ValueError) as error:
                 skipped.append(str(error))
 
     crops = crops_of_frames(readable(), detections, size, _clip_name(sequence.name, frames))

@@ -1,5 +1,6 @@
 """Labelled crops: their identities and sources."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -23,6 +24,29 @@ def test_people_of_a_sequence(data_root):
         own = shown & (gt.frames == crops.frames[row]) & (gt.ids == identities[row])
         image = cut(sequence.frame(int(crops.frames[row])), gt.boxes[own], (64, 32))[0]
         np.testing.assert_array_equal(crops.images[row], image)
+
+
+def test_frames_that_cannot_be_read_are_left_out(tmp_path):
+    """They are the fields of a crop set, and a warning names the first."""
+    gt = mot.GroundTruth(
+        frames=np.array([2, 1, 3, 1, 4]),
+        ids=np.array([7, 7, 7, 8, 8]),
+        boxes=np.float32([[10, 8, 20, 38]] * 5),
+        considered=np.ones(5, np.bool_),
+        classes=np.ones(5, np.int64),
+        visibility=np.ones(5, np.float32),
+    )
+    empty = dict.fromkeys(range(1, 5), np.empty((0, 5)))
+    sequence = mot.write_sequence(tmp_path, "crowd", 30, (64, 48), empty, gt)
+    sequence.image_dir.mkdir()
+    for t in range(1, 4):
+        cv2.imwrite(str(sequence.image_dir / f"{t:06d}.png"), np.full((48, 64, 3), 20 * t, "u1"))
+    (sequence.image_dir / "000002.png").write_bytes(b"")
+    with pytest.warns(UserWarning, match="2 frames of crowd cannot be read, the first: .*000002"):
+        crops, identities = read_labelled(tmp_path, (16, 8))
+    assert (crops.frames.tolist(), identities.tolist()) == ([1, 1, 3], [7, 8, 7])
+    assert crops.images[:, 0, 0, 0].tolist() == [20, 20, 60]
+    assert [line.split("0000")[1][:2] for line in crops.skipped] == ["02", "04"]
 
 
 @pytest.mark.slow

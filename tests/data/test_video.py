@@ -150,7 +150,7 @@ def test_crops_of_a_damaged_video(tmp_path):
     np.testing.assert_allclose(red, 20.0 * crops.frames, atol=4)
     with pytest.warns(UserWarning, match=r"a\.avi: 1 of 5 frames cannot be read"):
         found = list(frames_with_detections(Video(path), det, 5))
-    assert [(t, image is None) for t, image in found] == [(t, t == 3) for t in range(1, 6)]
+    assert [(t, image is None) for t, image, _ in found] == [(t, t == 3) for t in range(1, 6)]
 
 
 # Crops of frames.
