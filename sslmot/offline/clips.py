@@ -82,6 +82,11 @@ def open_clips(
             raise ValueError(f"detections: expected a file of {source}, or a detector, got none")
         if not frames and detector is None:
             footage = replace(footage, frames=None)
+        elif isinstance(source, SequenceFrames) and not source.sequence.has_frames:
+            raise FileNotFoundError(
+                f"{source.name}: {source.sequence.expected_frames}; without frames track by motion "
+                "only (--motion-only)"
+            )
         elif frame_rate is not None and not isinstance(source, Stream):
             # The times in a file agree with its frame rate, not with this one.
             footage = replace(footage, frames=_without_times(footage.frames or ()))
