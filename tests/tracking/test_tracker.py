@@ -538,13 +538,13 @@ class TestProbation:
 
     def test_takes_no_detection_of_another(self):
         """The track beside takes what the confirmed one leaves, be it nearer."""
-        frames, features, start = couple(together=20)
+        frames, features, _ = couple(together=20)
         frames.append(frames[-1][1:]), features.append(features[0])
         assert run(Tracker(), frames, features)[-1] == [1]
 
     def test_ends_where_somebody_is_alone(self):
         """Away from the other a detection starts a track as everywhere."""
-        frames, features, start = couple(together=10)
+        frames, features, _ = couple(together=10)
         away = frames[-1] + np.float32([[0, 0, 0, 0, 0], [30, 0, 30, 0, 0]])
         ids = run(
             Tracker(TrackerConfig(instant_confirm_score=9)),
