@@ -33,8 +33,8 @@ py::tuple read_detections_of(const py::object& rows_) {
     return py::make_tuple(std::move(detections), refused);
 }
 
-py::array_t<float> largest_overlaps(const py::object& boxes_, const py::object& others_,
-                                    const py::object& classes_, const py::object& other_classes_) {
+py::tuple largest_overlaps(const py::object& boxes_, const py::object& others_,
+                           const py::object& classes_, const py::object& other_classes_) {
     const Tensor boxes(boxes_, "boxes"), others(others_, "others");
     boxes.expect("float32", {kAny, 4}).expect_on_cpu();
     others.expect("float32", {kAny, 4}).expect_on_cpu();
@@ -42,12 +42,17 @@ py::array_t<float> largest_overlaps(const py::object& boxes_, const py::object& 
     classes.expect("int32", {boxes.shape(0)}).expect_on_cpu();
     other_classes.expect("int32", {others.shape(0)}).expect_on_cpu();
     py::array_t<float> overlap(boxes.shape(0));
-    float* out = overlap.mutable_data();
-    const py::gil_scoped_release release;
-    find_overlaps(
-        {boxes.data<const float>(), classes.data<const int32_t>(), boxes.shape(0)},
-        {others.data<const float>(), other_classes.data<const int32_t>(), others.shape(0)}, out);
-    return overlap;
+    py::array_t<int32_t> other(boxes.shape(0));
+    float* const out = overlap.mutable_data();
+    int32_t* const which = other.mutable_data();
+    {
+        const py::gil_scoped_release release;
+        find_overlaps(
+            {boxes.data<const float>(), classes.data<const int32_t>(), boxes.shape(0)},
+            {others.data<const float>(), other_classes.data<const int32_t>(), others.shape(0)}, out,
+            which);
+    }
+    return py::make_tuple(std::move(overlap), std::move(other));
 }
 
 py::array_t<float> occluded_shares(const py::object& boxes_) {

@@ -274,6 +274,7 @@ py::dict columns_of(const TrackColumns& tracks, size_t numbers) {
     py::dict d;
     d["ids"] = to_array(tracks.ids), d["hits"] = to_array(tracks.hits);
     d["time_since_update"] = to_array(tracks.time_since_update);
+    d["probation"] = to_array(tracks.probation);
     d["feature_updates"] = to_array(tracks.feature_updates), d["slots"] = to_array(tracks.slots);
     d["classes"] = to_array(tracks.classes), d["boxes"] = to_array(tracks.boxes, 4);
     d["state"] = to_array(tracks.state, static_cast<int64_t>(numbers));
@@ -300,6 +301,7 @@ TrackColumns columns_from(const py::dict& d, size_t numbers, bool lost) {
     c.ids = column<int64_t>(d, "ids", "int64", n);
     c.hits = column<int64_t>(d, "hits", "int64", n);
     c.time_since_update = column<double>(d, "time_since_update", "float64", n);
+    c.probation = column<double>(d, "probation", "float64", n);
     c.feature_updates = column<int64_t>(d, "feature_updates", "int64", n);
     c.classes = column<int32_t>(d, "classes", "int32", n);
     c.boxes = column<float>(d, "boxes", "float32", n, 4);
@@ -319,6 +321,11 @@ TrackColumns columns_from(const py::dict& d, size_t numbers, bool lost) {
             throw py::value_error(std::string("time_since_update: expected ") +
                                   (lost ? "seconds above 0" : "0 or more seconds") + ", got " +
                                   std::to_string(seconds));
+    for (size_t i = 0; i < c.size(); ++i)
+        if (const double most_left = c.ids[i] == 0 ? kProbation : 0.0;
+            !(c.probation[i] >= 0.0 && c.probation[i] <= most_left))
+            throw py::value_error("probation: expected seconds, 0 to " + std::to_string(most_left) +
+                                  ", got " + std::to_string(c.probation[i]));
     expect("feature_updates", c.feature_updates, 0, most);
     for (const auto& [name, values] : {std::pair{"boxes", &c.boxes}, std::pair{"state", &c.state}})
         for (const float value : *values)

@@ -35,7 +35,8 @@ struct Candidates {
     void end_row(size_t found) { row_begin.push_back(static_cast<int32_t>(found)); }
 };
 
-// A class of no box: those of detections are integers up to 1e9. A detection of it matches nothing.
+// A class of no box: those of detections are integers up to 1e9. A track or detection of it matches
+// nothing.
 constexpr int32_t kNoClass = std::numeric_limits<int32_t>::min();
 
 struct BoxSet {

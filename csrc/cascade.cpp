@@ -59,8 +59,8 @@ bool any(const std::vector<uint8_t>& flags) {
     return std::find(flags.begin(), flags.end(), 1) != flags.end();
 }
 
-// A match is sure if its evidence by place is this and no other pair of its track or its detection
-// has any: odds of 20 to 1.
+// Evidence of this is sure: odds of 20 to 1. A match is sure if its evidence by place is, and no
+// other pair of its track or its detection has any.
 constexpr float kSure = 3.0F;
 // So many sure matches tell a change of the picture from one of an object.
 constexpr size_t kFewestToBlame = 3;
@@ -79,6 +79,7 @@ struct Job {
     std::vector<int64_t> slots;
     // By evidence: the costs of the pairs are its negative.
     bool by_evidence = false;
+    bool low_score = false;  // whether the detections are low-score ones
     std::vector<ExpectedDetection> expected;
     ClipMotion clip;
     AppearanceEvidence appearance;
@@ -202,6 +203,12 @@ class Cascade {
 
   private:
     Innovations innovations(const std::vector<int32_t>& match) const;
+    bool clear_track(int64_t row) const;
+    bool clear_detection(int64_t row) const;
+    std::vector<int64_t> unlike(const std::vector<int64_t>& detections,
+                                const std::vector<int64_t>& tracks) const;
+    void probation_round(const std::vector<int64_t>& detections);
+    void match_part(Job& job);
     Round match_again(const Job& job, double scale) const;
     void move_tracks(float dx, float dy);
     void set_costs(Job& job, bool whole_frame) const;
@@ -225,6 +232,9 @@ void Cascade::begin_high_score_round(Job& job) const {
     job.classes = table_.compared(step_.classes);
     for (size_t j = 0; j < job.classes.size(); ++j)
         if (step_.low_score[j]) job.classes[j] = kNoClass;
+    // Tracks on probation take what all others leave.
+    for (size_t i = 0; i < tracks_.size(); ++i)
+        if (tracks_.probation[i] > 0.0) job.track_classes[i] = kNoClass;
     job.comparison.tracks = {step_.predicted.data(), job.track_classes.data(),
                              static_cast<int64_t>(job.round.tracks.size())};
     job.comparison.detections = {step_.boxes.data(), job.classes.data(), step_.count()};
@@ -268,6 +278,7 @@ Innovations Cascade::innovations(const std::vector<int32_t>& match) const {
     for (size_t i = 0; i < tracks_.size(); i += every) {
         // A track's velocity is known from its second detection on.
         if (tracks_.time_since_update[i] > 0.0 || tracks_.hits[i] == 0) continue;
+        if (tracks_.probation[i] > 0.0) continue;
         ++all.tracks;
         if (match[i] < 0) continue;
         all.rows.push_back(i);
@@ -314,13 +325,38 @@ void Cascade::end_high_score_round(Job& job) {
 void Cascade::low_score_round() {
     if (step_.pause || !any(step_.low_score)) return;
     Job job;
+    job.low_score = true;
     Round& round = job.round;
     round.cue = step_.rounds.front().cue;
     for (size_t i = 0; i < tracks_.size(); ++i)
-        if (step_.match[i] < 0 && (settings_.kalman || tracks_.time_since_update[i] <= 0.0))
+        if (step_.match[i] < 0 && tracks_.probation[i] <= 0.0 &&
+            (settings_.kalman || tracks_.time_since_update[i] <= 0.0))
             round.tracks.push_back(static_cast<int64_t>(i));
     for (size_t j = 0; j < unmatched_.size(); ++j)
         if (step_.low_score[j]) round.detections.push_back(static_cast<int64_t>(j));
+    match_part(job);
+}
+
+// Match the tracks on probation with detections that surely look unlike the track that they
+// overlap. Those that are left start tracks on probation.
+void Cascade::probation_round(const std::vector<int64_t>& detections) {
+    Job job;
+    job.round.cue = Cue::appearance;
+    job.round.detections = detections;
+    for (size_t i = 0; i < tracks_.size(); ++i)
+        if (tracks_.probation[i] > 0.0) job.round.tracks.push_back(static_cast<int64_t>(i));
+    try {
+        match_part(job);
+    } catch (const std::length_error&) {
+        return;  // too dense a crowd to tell
+    }
+    for (const int64_t j : detections)
+        if (unmatched_[static_cast<size_t>(j)]) step_.on_probation.push_back(j);
+}
+
+// Run a round of some tracks and some detections.
+void Cascade::match_part(Job& job) {
+    Round& round = job.round;
     if (round.tracks.empty()) return;
     job.track_boxes = take(step_.predicted, round.tracks, 4);
     job.track_classes = table_.compared(take(tracks_.classes, round.tracks));
@@ -369,6 +405,15 @@ void Cascade::set_features(Job& job, bool whole_frame) const {
                                          step_.embeddings.dim};
 }
 
+bool Cascade::clear_track(int64_t row) const {
+    const auto i = static_cast<size_t>(row);
+    return tracks_.feature_updates[i] > 0 && table_.has_feature(step_, tracks_.slots[i]);
+}
+
+bool Cascade::clear_detection(int64_t row) const {
+    return step_.visible[static_cast<size_t>(row)] && !step_.picture_changed;
+}
+
 // Find the pairs that have evidence by place, or may have enough with that of appearance.
 void Cascade::weigh(Job& job, bool whole_frame) const {
     const Round& round = job.round;
@@ -381,38 +426,72 @@ void Cascade::weigh(Job& job, bool whole_frame) const {
         job.comparison.cosines = &job.cosines;
         job.appearance = table_.appearance();
         slack = job.appearance.most();
-        for (size_t i = 0; i < round.tracks.size(); ++i)
-            job.clear_tracks.push_back(
-                tracks_.feature_updates[static_cast<size_t>(round.tracks[i])] > 0 &&
-                table_.has_feature(step_, job.slots[i]));
-        for (const int64_t j : round.detections)
-            job.clear_detections.push_back(step_.visible[static_cast<size_t>(j)] &&
-                                           !step_.picture_changed);
+        for (const int64_t i : round.tracks) job.clear_tracks.push_back(clear_track(i));
+        for (const int64_t j : round.detections) job.clear_detections.push_back(clear_detection(j));
     }
-    const double odds = whole_frame ? high_score_odds(job.clip) : low_score_odds(job.clip);
+    const double odds = job.low_score ? low_score_odds(job.clip) : high_score_odds(job.clip);
     find_evidence(job.expected, job.clip.scale, odds, job.comparison, slack);
 }
 
-// Unmatched high-score detections start tracks, unless they overlap a confirmed track's detection.
+// Return those of some detections that surely look unlike a track each: tracks[k] for
+// detections[k].
+std::vector<int64_t> Cascade::unlike(const std::vector<int64_t>& detections,
+                                     const std::vector<int64_t>& tracks) const {
+    std::vector<int64_t> compared, slots;
+    if (!settings_.kalman || !step_.has_embeddings()) return compared;
+    for (size_t k = 0; k < detections.size(); ++k)
+        if (clear_track(tracks[k]) && clear_detection(detections[k]))
+            compared.push_back(detections[k]),
+                slots.push_back(tracks_.slots[static_cast<size_t>(tracks[k])]);
+    if (compared.empty()) return compared;
+    const auto count = static_cast<int64_t>(compared.size());
+    Candidates pairs;
+    pairs.clear(count);
+    for (int64_t k = 0; k < count; ++k)
+        pairs.columns.push_back(static_cast<int32_t>(k)), pairs.end_row();
+    std::vector<float> cosines;
+    Comparison c{};
+    c.tracks.count = count, c.detections.count = count;
+    c.track_features = table_.features(step_, slots.data());
+    c.detection_features = {step_.embeddings.values, step_.embeddings.norms, compared.data(),
+                            step_.embeddings.dim};
+    c.pairs = &pairs, c.cosines = &cosines;
+    table_.compare(c, step_);
+    const AppearanceEvidence evidence = table_.appearance();
+    std::vector<int64_t> found;
+    for (size_t k = 0; k < compared.size(); ++k)
+        if (evidence(cosines[k]) < -kSure) found.push_back(compared[k]);
+    return found;
+}
+
+// Unmatched high-score detections start tracks, those that overlap a confirmed track's detection
+// none or one on probation.
 void Cascade::find_new_tracks() {
     std::vector<int64_t>& found = step_.new_tracks;
     for (size_t j = 0; j < unmatched_.size(); ++j)
         if (unmatched_[j] && !step_.low_score[j]) found.push_back(static_cast<int64_t>(j));
     if (found.empty() || settings_.new_track_max_iou >= 1.0F) return;
-    std::vector<int64_t> confirmed;  // detections
+    std::vector<int64_t> rows, confirmed;  // tracks, and their detections
     for (size_t i = 0; i < tracks_.size(); ++i)
-        if (step_.match[i] >= 0 && tracks_.ids[i] > 0) confirmed.push_back(step_.match[i]);
+        if (step_.match[i] >= 0 && tracks_.ids[i] > 0)
+            rows.push_back(static_cast<int64_t>(i)), confirmed.push_back(step_.match[i]);
     const auto boxes = take(step_.boxes, found, 4), others = take(step_.boxes, confirmed, 4);
     const auto classes = table_.compared(take(step_.classes, found));
     const auto their_classes = table_.compared(take(step_.classes, confirmed));
     std::vector<float> overlap(found.size());
+    std::vector<int32_t> other(found.size());
     find_overlaps({boxes.data(), classes.data(), static_cast<int64_t>(classes.size())},
                   {others.data(), their_classes.data(), static_cast<int64_t>(confirmed.size())},
-                  overlap.data());
+                  overlap.data(), other.data());
+    std::vector<int64_t> beside, beside_track;
     size_t kept = 0;
     for (size_t k = 0; k < found.size(); ++k)
-        if (overlap[k] <= settings_.new_track_max_iou) found[kept++] = found[k];
+        if (overlap[k] <= settings_.new_track_max_iou)
+            found[kept++] = found[k];
+        else
+            beside.push_back(found[k]), beside_track.push_back(rows[static_cast<size_t>(other[k])]);
     found.resize(kept);
+    if (!beside.empty()) probation_round(unlike(beside, beside_track));
 }
 
 // Run the first rounds: on CUDA as many as possible of one device and stream in one call, in the

@@ -13,8 +13,10 @@ namespace sslmot {
 //        with all tracks moved by the camera, where that explains more;
 //     2. low-score round: unmatched tracks with low-score detections; without a Kalman filter only
 //        tracks that were seen in the frame before;
-//     3. high-score detections that are unmatched start tracks.
-// Rounds 1 and 2 match by evidence of place and appearance (motion_evidence.h,
+//     3. high-score detections that are unmatched start tracks. Where one overlaps a confirmed
+//        track's detection it starts none; if it surely looks unlike that track, it continues or
+//        starts a track on probation (track_table.h).
+// All rounds match by evidence of place and appearance (motion_evidence.h,
 // appearance_evidence.h), or without a Kalman filter by eq. 7.
 //
 // First rounds whose features are on one CUDA device run as one comparison. Throws

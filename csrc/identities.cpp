@@ -42,7 +42,8 @@ void find_confirmations(const TrackTable& table, Step& step) {
         step.confirmations.push_back({track, detection, 0, IdSource::started, NAN});
     };
     for (size_t i = 0; i < tracks.size(); ++i)
-        if (tracks.ids[i] == 0 && step.match[i] >= 0 && tracks.hits[i] + 1 >= s.min_hits)
+        if (tracks.ids[i] == 0 && step.match[i] >= 0 && tracks.hits[i] + 1 >= s.min_hits &&
+            table.probation_after(step, i) <= 0.0)
             confirm(static_cast<int64_t>(i), step.match[i]);
     step.tentative = step.confirmations.size();
     for (const int64_t j : step.new_tracks)

@@ -96,7 +96,7 @@ void find_evidence(const std::vector<ExpectedDetection>& tracks, double clip_sca
         const float even =
             std::sqrt(std::sqrt(track.peak * odds * per_square_scale * track.returns));
         const float most = even * wider;
-        if (!(most <= 1.0F)) {
+        if (!(most <= 1.0F) && c.tracks.classes[i] != kNoClass) {
             const float var = 1.0F / std::min(track.per_var[0], track.per_var[1]);
             // A little more covers rounding.
             const float radius = 1.0001F * scale * std::sqrt(4.0F * (most - 1.0F) * var);

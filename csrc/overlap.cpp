@@ -34,29 +34,30 @@ float iou(const Corners& a, const Corners& b) {
 
 }  // namespace
 
-void find_overlaps(const BoxSet& boxes, const BoxSet& others, float* overlap) {
+void find_overlaps(const BoxSet& boxes, const BoxSet& others, float* overlap, int32_t* other) {
     thread_local Grid<Corners> grid;  // keeps its memory for the next frame
     float widest = 0, highest = 0;
     grid.build(others.count, [&](int64_t j) {
-        const Corners other(others.boxes + 4 * j);
-        widest = std::max(widest, other.x2 - other.x1);
-        highest = std::max(highest, other.y2 - other.y1);
-        return other;
+        const Corners corners(others.boxes + 4 * j);
+        widest = std::max(widest, corners.x2 - corners.x1);
+        highest = std::max(highest, corners.y2 - corners.y1);
+        return corners;
     });
     // A box that begins farther left ends before this one begins; the factor covers rounding.
     widest *= 1.0001F, highest *= 1.0001F;
     for (int64_t i = 0; i < boxes.count; ++i) {
         const Corners box(boxes.boxes + 4 * i);
-        float most = 0;
+        overlap[i] = 0.0F, other[i] = -1;
         const Point low{box.x1 - widest, box.y1 - highest}, high{box.x2, box.y2};
         grid.search(low, high, [&](size_t first, size_t last) {
             for (size_t k = first; k < last; ++k) {
                 const int32_t j = grid.order[k];
                 if (boxes.classes && boxes.classes[i] != others.classes[j]) continue;
-                most = std::max(most, iou(box, grid.sorted[k]));
+                const float share = iou(box, grid.sorted[k]);
+                if (share > overlap[i] || (share == overlap[i] && j < other[i]))
+                    overlap[i] = share, other[i] = j;
             }
         });
-        overlap[i] = most;
     }
 }
 

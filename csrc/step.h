@@ -73,6 +73,7 @@ struct Step : Detections {
     std::vector<Round> rounds;
     std::vector<int32_t> match;             // (T), the detection of each track, -1 for none
     std::vector<int64_t> new_tracks;        // detections that start tracks
+    std::vector<int64_t> on_probation;      // detections that start tracks on probation
     std::vector<PossibleGenuine> genuines;  // to be learned from
 
     // Written by reidentify and assign_ids.

@@ -31,19 +31,21 @@ bool clearly_seen(const Step& step, size_t detection) {
 }  // namespace
 
 void TrackColumns::clear() {
-    ids.clear(), hits.clear(), time_since_update.clear(), feature_updates.clear(), slots.clear();
+    ids.clear(), hits.clear(), time_since_update.clear(), probation.clear();
+    feature_updates.clear(), slots.clear();
     classes.clear(), boxes.clear(), state.clear();
 }
 
 void TrackColumns::reserve(size_t tracks, size_t numbers) {
     ids.reserve(tracks), hits.reserve(tracks), time_since_update.reserve(tracks);
-    feature_updates.reserve(tracks), slots.reserve(tracks), classes.reserve(tracks);
-    boxes.reserve(4 * tracks), state.reserve(numbers * tracks);
+    probation.reserve(tracks), feature_updates.reserve(tracks), slots.reserve(tracks);
+    classes.reserve(tracks), boxes.reserve(4 * tracks), state.reserve(numbers * tracks);
 }
 
 void TrackColumns::append(const TrackColumns& from, size_t i, size_t numbers) {
     ids.push_back(from.ids[i]), hits.push_back(from.hits[i]);
     time_since_update.push_back(from.time_since_update[i]);
+    probation.push_back(from.probation[i]);
     feature_updates.push_back(from.feature_updates[i]), slots.push_back(from.slots[i]);
     classes.push_back(from.classes[i]);
     boxes.insert(boxes.end(), &from.boxes[4 * i], &from.boxes[4 * i] + 4);
@@ -166,6 +168,11 @@ void TrackTable::compare(const Comparison& c, const Step& step) const {
     }
 }
 
+double TrackTable::probation_after(const Step& step, size_t i) const {
+    const double left = tracks_.probation[i] - (step.match[i] >= 0 ? step.elapsed : 0.0);
+    return within(left, 0.0) ? 0.0 : left;
+}
+
 std::vector<ExpectedDetection> TrackTable::expected(const Step& step,
                                                     const std::vector<int64_t>& rows) const {
     std::vector<ExpectedDetection> all;
@@ -184,7 +191,8 @@ ClipMotion TrackTable::learned_clip(const Step& step) const {
     if (!settings_.kalman) return clip;
     // A track's velocity is known from its second detection on.
     const auto known = [&](size_t i) {
-        return step.match[i] >= 0 && tracks_.time_since_update[i] <= 0.0 && tracks_.hits[i] > 0;
+        return step.match[i] >= 0 && tracks_.time_since_update[i] <= 0.0 && tracks_.hits[i] > 0 &&
+               tracks_.probation[i] <= 0.0;
     };
     size_t count = 0;
     for (size_t i = 0; i < tracks_.size(); ++i) count += known(i);
@@ -216,9 +224,10 @@ Report TrackTable::commit(Step& step) {
     expect_current(step, true);
     // Everything that can fail comes first: it allocates memory, and changes nothing that is kept.
     const int64_t dim = dim_ > 0 || !step.has_embeddings() ? dim_ : step.embeddings.dim;
-    reserve_slots(step.new_tracks.size(), step.device ? 0 : dim);
+    const size_t started = step.new_tracks.size() + step.on_probation.size();
+    reserve_slots(started, step.device ? 0 : dim);
     spare_tracks_.clear(), spare_lost_.clear();
-    spare_tracks_.reserve(tracks_.size() + step.new_tracks.size(), state_numbers());
+    spare_tracks_.reserve(tracks_.size() + started, state_numbers());
     spare_lost_.reserve(lost_.size() + tracks_.size(), state_numbers());
     Next next{spare_tracks_, spare_lost_, step.state, tracks_.boxes, {}, {}, {}, {}};
     next.id_of.assign(step.scores.size(), 0);
@@ -348,6 +357,7 @@ void TrackTable::keep_tracks(const Step& step, Next& next) const {
         std::copy_n(&next.state[numbers * i], numbers, &to.state[to.state.size() - numbers]);
         std::copy_n(&next.boxes[4 * i], 4, &to.boxes[to.boxes.size() - 4]);
         if (!matched) continue;
+        to.probation.back() = probation_after(step, i);
         ++to.hits.back(), to.feature_updates.back() += clearly_seen(step, j);
         to.classes.back() = step.classes[j];
     }
@@ -357,26 +367,34 @@ void TrackTable::start_tracks(const Step& step, Next& next) const {
     // Confirmations of new tracks are in the order of new_tracks.
     size_t k = step.tentative;
     for (const int64_t detection : step.new_tracks) {
-        const auto j = static_cast<size_t>(detection);
         int64_t id = 0;
         if (k < step.confirmations.size() && step.confirmations[k].detection == detection)
             id = step.confirmations[k++].id;
-        const int64_t slot = free_slots_[free_slots_.size() - 1 - next.allocated.size()];
-        float state[20];
-        settings_.kalman ? start(&step.boxes[4 * j], settings_.noise, state)
-                         : to_centre(&step.boxes[4 * j], state);
-        TrackColumns& to = next.tracks;
-        to.ids.push_back(id), to.hits.push_back(0), to.time_since_update.push_back(0.0);
-        to.feature_updates.push_back(clearly_seen(step, j)), to.slots.push_back(slot);
-        to.classes.push_back(step.classes[j]);
-        to.boxes.insert(to.boxes.end(), &step.boxes[4 * j], &step.boxes[4 * j] + 4);
-        to.state.insert(to.state.end(), state, state + state_numbers());
-        next.id_of[j] = id;
-        next.allocated.push_back(slot);
-        if (!step.has_embeddings()) continue;
-        next.features.slots.push_back(slot), next.features.columns.push_back(detection);
-        next.features.shares.push_back(0.0F);
+        start_track(step, detection, id, 0.0, next);
     }
+    for (const int64_t detection : step.on_probation)
+        start_track(step, detection, 0, kProbation, next);
+}
+
+void TrackTable::start_track(const Step& step, int64_t detection, int64_t id, double probation,
+                             Next& next) const {
+    const auto j = static_cast<size_t>(detection);
+    const int64_t slot = free_slots_[free_slots_.size() - 1 - next.allocated.size()];
+    float state[20];
+    settings_.kalman ? start(&step.boxes[4 * j], settings_.noise, state)
+                     : to_centre(&step.boxes[4 * j], state);
+    TrackColumns& to = next.tracks;
+    to.ids.push_back(id), to.hits.push_back(0), to.time_since_update.push_back(0.0);
+    to.probation.push_back(probation);
+    to.feature_updates.push_back(clearly_seen(step, j)), to.slots.push_back(slot);
+    to.classes.push_back(step.classes[j]);
+    to.boxes.insert(to.boxes.end(), &step.boxes[4 * j], &step.boxes[4 * j] + 4);
+    to.state.insert(to.state.end(), state, state + state_numbers());
+    next.id_of[j] = id;
+    next.allocated.push_back(slot);
+    if (!step.has_embeddings()) return;
+    next.features.slots.push_back(slot), next.features.columns.push_back(detection);
+    next.features.shares.push_back(0.0F);
 }
 
 void TrackTable::restore(TrackColumns tracks, TrackColumns lost, std::vector<float> features,

@@ -44,11 +44,17 @@ struct TrackSettings {
 // are rounded.
 inline bool within(double age, double limit) { return age <= limit + 1e-6; }
 
+// A detection that overlaps a confirmed track, and surely looks like another object, starts a track
+// on probation: it can be confirmed once it was seen like that for so many seconds. Detectors find
+// some objects twice, but seldom for long with different looks.
+constexpr double kProbation = 1.0;
+
 // One row per track, oldest first.
 struct TrackColumns {
     std::vector<int64_t> ids;               // 0 while a track is tentative
     std::vector<int64_t> hits;              // matched detections after the first
     std::vector<double> time_since_update;  // seconds from the last detection to the last frame
+    std::vector<double> probation;          // seconds that are left of it
     std::vector<int64_t> feature_updates;   // detections that updated the feature
     std::vector<int64_t> slots;             // row of the feature table, fixed for a track's life
     std::vector<int32_t> classes;           // of the last detection
@@ -115,6 +121,8 @@ class TrackTable {
     bool updates_feature(const Step& step, size_t track, int64_t detection) const;
     // Weight of the old feature in an update.
     float old_feature_weight(size_t track) const;
+    // Seconds of probation that a track has left after a step.
+    double probation_after(const Step& step, size_t track) const;
     // Where tracks are expected in the frame of a step. Needs `kalman`.
     std::vector<ExpectedDetection> expected(const Step& step,
                                             const std::vector<int64_t>& rows) const;
@@ -135,6 +143,8 @@ class TrackTable {
     void keep_lost_tracks(const Step& step, Next& next) const;
     void keep_tracks(const Step& step, Next& next) const;
     void start_tracks(const Step& step, Next& next) const;
+    void start_track(const Step& step, int64_t detection, int64_t id, double probation,
+                     Next& next) const;
     enum class Fate { tracked, lost, expired };
     Fate fate_of(const Step& step, size_t track) const;
     void reserve_slots(size_t more, int64_t dim);

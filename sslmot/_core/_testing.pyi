@@ -150,11 +150,11 @@ def associate_cuda(
 
 def largest_overlaps(
     boxes: Floats, others: Floats, classes: Int32s, other_classes: Int32s
-) -> Floats:
+) -> tuple[Floats, Int32s]:
     """Compute for each box (N, 4) the largest IoU with one of ``others`` (M, 4) of its class.
 
     Returns:
-        (N,), 0 where none touches it.
+        (N,), 0 where none touches it, and the first of the others with this IoU, -1 for none.
     """
 
 def occluded_shares(boxes: Floats) -> Floats:

@@ -58,7 +58,9 @@ class TrackerConfig(Settings):
             (where ``motion`` is "none", tracks of the frame before only), and start no tracks; -inf
             for none. The default fits scores in 0..1.
         new_track_max_iou: Detections that overlap one of a confirmed track of their class by more
-            (IoU) start no tracks; 1 for no limit.
+            (IoU) start no tracks; 1 for no limit. With embeddings, and where ``motion`` is
+            "kalman", such a detection does start a track, which is confirmed when for a second its
+            detections have looked like another object (odds of 20 to 1).
         instant_confirm_score: Detections that score as much are confirmed in their first frame,
             unless they resemble a lost track; may be inf.
         min_hits: Matches after the first detection that confirm any other tentative track.

@@ -25,7 +25,10 @@ cosines of different objects; ``clip`` (15,) float64, what is learned of the cli
 ``times`` (2,) float64, of the last step and of the last frame,
 seconds; ``frame_size``, ``camera.*``."""
 
-_COLUMNS = ("ids", "hits", "time_since_update", "feature_updates", "classes", "boxes", "state")
+_COLUMNS = (
+    *("ids", "hits", "time_since_update", "probation"),
+    *("feature_updates", "classes", "boxes", "state"),
+)
 _KEY, _RATE = "sslmot.tracker", "sslmot.frame_rate"
 _MOST = 2**33  # bytes of a file
 

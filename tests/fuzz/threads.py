@@ -52,7 +52,7 @@ def calls(seed: int) -> list[Any]:
         boxes = np.hstack([corner, corner + rng.uniform(1, 60, (n, 2))]).astype(np.float32)
         kinds = rng.integers(0, 2, n).astype(np.int32)
         found.append(_testing.occluded_shares(boxes))
-        found.append(_testing.largest_overlaps(boxes, boxes[::2].copy(), kinds, kinds[::2].copy()))
+        found += _testing.largest_overlaps(boxes, boxes[::2].copy(), kinds, kinds[::2].copy())
         picture = rng.integers(0, 256, (60, 90, 3), dtype=np.uint8)
         out = np.empty((n, 3, 16, 8), np.float32)
         _core.crop(picture, boxes, out, (0.5,) * 3, (0.2,) * 3, True)

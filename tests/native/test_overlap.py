@@ -11,8 +11,11 @@ from sslmot.assignment import iou
 
 def check(boxes, others, classes, other_classes):
     overlap = iou(boxes, others) * (classes[:, None] == other_classes)
-    got = _testing.largest_overlaps(boxes, others, classes, other_classes)
-    np.testing.assert_array_equal(got, overlap.max(axis=1, initial=0))
+    got, which = _testing.largest_overlaps(boxes, others, classes, other_classes)
+    most = overlap.max(axis=1, initial=0)
+    first = overlap.argmax(axis=1) if len(others) else np.full(len(boxes), -1)
+    np.testing.assert_array_equal(got, most)
+    np.testing.assert_array_equal(which, np.where(most > 0, first, -1))
 
 
 def scattered(rng, n, spread, sizes):

@@ -123,6 +123,7 @@ class Before:
         """Move all tracks with the camera, where enough of them show it."""
         table = self.tracks
         recent = {i for i in everyone if table["time_since_update"][i] == 0 < table["hits"][i]}
+        recent = {i for i in recent if table["probation"][i] == 0}
         still, match, why, scale = self.boxes, self.match, self.why, self.clip[0]
         far = scale < 1 and 2 * len(recent & match.keys()) < len(recent)
         if far:
@@ -169,6 +170,8 @@ class Before:
         return self.evidence(i, j) + of
 
     def evidence(self, i, j):
+        if self.tracks["probation"][i] > 0:  # takes what all others leave, and has no identity
+            return -np.inf
         state, age = self.tracks["state"][i].reshape(5, 4), self.tracks["time_since_update"][i]
         noise = VALUE_NOISE, VELOCITY_NOISE, SIZE_NOISE, MEASUREMENT_NOISE
         track = reference.expected_detection(state, self.boxes[i], age + 1 / 30, noise)

@@ -122,6 +122,10 @@ def spoiled():
         "shape": (lambda s: {**s, "tracks.boxes": s["tracks.boxes"][:, :3]}, "boxes: expected"),
         "type": (lambda s: {**s, "tracks.hits": s["tracks.hits"].astype(float)}, "hits: expected"),
         "below": (lambda s: {**s, "tracks.hits": s["tracks.hits"] - 9**9}, "hits: expected 0 to"),
+        "probation": (
+            lambda s: {**s, "tracks.probation": s["tracks.probation"] + 1},
+            "probation: expected seconds, 0 to 0.000000, got 1.000000",
+        ),
         "NaN": (lambda s: {**s, "tracks.state": s["tracks.state"] * np.nan}, "state: expected fin"),
         "length": (lambda s: {**s, "features": 2 * s["features"]}, "features: expected rows of"),
         "rows": (lambda s: {**s, "features": s["features"][1:]}, "features: expected"),

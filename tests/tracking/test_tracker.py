@@ -438,7 +438,7 @@ class TestBirthOverlap:
         for shift, new in ((10, 0), (20, 2)):
             tracker, frames = Tracker(config), [at(0), *[at(0, shift)] * 3]
             assert run(tracker, frames, beside(frames, looks))[1:] == [[1, new]] * 3
-            assert len(tracker.table) == (1 if new == 0 else 2)
+            assert len(tracker.table) == (2 if new or looks else 1)  # one is on probation
 
     @LOOKS
     def test_one_allows_all(self, looks):
@@ -473,6 +473,112 @@ class TestBirthOverlap:
     def test_where_somebody_was_lost_is_free(self):
         frames, features = [at(0), at(0), at(), at(0)], [Z[:1], Z[:1], Z[:0], Z[1:2]]
         assert run(Tracker(TrackerConfig(max_age=0)), frames, features)[-1] == [2]
+
+
+def couple(fps=30, shift=(24, 0), alone=5, together=60, seed=0, same=False, noise=0.3):
+    """Somebody, and then somebody else beside; with noise, or one person who is found twice.
+
+    A shift of 24 pixels of 80 is an IoU of .54.
+
+    Returns:
+        Frames, features, and the first frame of the second box.
+    """
+    rng = np.random.default_rng(seed)
+    looks = np.linalg.qr(rng.normal(size=(64, 2)))[0].T
+    looks = looks[[0, 0]] if same else looks
+    box = np.float64([100, 100, 180, 340])
+    boxes = np.array([box, box + np.tile(shift, 2)])
+    frames, features = [], []
+    for t in range(alone + together):
+        n = 1 + (t >= alone)
+        seen = boxes[:n] + rng.normal(0, 1, (n, 4))
+        frames.append(np.column_stack([seen, np.full(n, 0.95)]).astype(np.float32))
+        features.append((looks[:n] + rng.normal(0, noise / 8, (n, 64))).astype(np.float32))
+    return frames, features, alone
+
+
+class TestProbation:
+    """Of tracks beside a confirmed one."""
+
+    @pytest.mark.parametrize("seed", range(3))
+    @pytest.mark.parametrize("fps", [3, 10, 30, 60])
+    @pytest.mark.parametrize("shift", [(24, 0), (20, 20), (20, -20)], ids=["side", "front", "back"])
+    def test_somebody_else_is_reported_after_a_second(self, shift, fps, seed):
+        frames, features, start = couple(fps, shift, together=2 * fps + 2, seed=seed)
+        ids = run(Tracker(frame_rate=fps), frames, features)
+        reported = [t for t, (_, second) in enumerate(ids[start:]) if second]
+        assert fps <= reported[0] <= fps + 2
+        assert ids[start + reported[0] :] == [[1, 2]] * (len(frames) - start - reported[0])
+
+    @pytest.mark.parametrize("seed", range(3))
+    @pytest.mark.parametrize("noise", [0, 0.3, 0.8])
+    def test_who_is_found_twice_is_one(self, noise, seed):
+        frames, features, start = couple(same=True, noise=noise, together=300, seed=seed)
+        for seen, z in ((frames, features), (frames, None)):
+            assert all(sorted(ids) == [0, 1] for ids in run(Tracker(), seen, z)[start:])
+
+    def test_without_evidence_of_appearance_nobody_is_on_probation(self):
+        frames, features, _ = couple()
+        still, unknown = {"motion": "none"}, [0 * z for z in features]
+        for config, z in (({}, None), ({}, unknown), (still, None), (still, features)):
+            tracker = Tracker(TrackerConfig(**config))
+            assert max(ids[-1] for ids in run(tracker, frames, z)[6:]) <= 1
+            assert len(tracker.table) == 1
+
+    def test_a_second_like_the_first_begins_anew(self):
+        """Half a second of another look, twice, is no second."""
+        frames, features, start = couple(together=48)
+        for t in (start + 20, start + 21, start + 22, start + 23, start + 24):
+            features[t][1] = features[t][0]
+        assert run(Tracker(), frames, features)[-1] == [1, 0]
+        # A frame in which the looks say little is bridged.
+        frames, features, start = couple(together=48)
+        features[start + 20][1] = features[start + 20][0]
+        assert run(Tracker(), frames, features)[-1] == [1, 2]
+
+    def test_takes_no_detection_of_another(self):
+        """The track beside takes what the confirmed one leaves, be it nearer."""
+        frames, features, _ = couple(together=20)
+        frames.append(frames[-1][1:]), features.append(features[0])
+        assert run(Tracker(), frames, features)[-1] == [1]
+
+    def test_ends_where_somebody_is_alone(self):
+        """Away from the other a detection starts a track as everywhere."""
+        frames, features, _ = couple(together=10)
+        away = frames[-1] + np.float32([[0, 0, 0, 0, 0], [30, 0, 30, 0, 0]])
+        ids = run(
+            Tracker(TrackerConfig(instant_confirm_score=9)),
+            [*frames, away, away, away],
+            [*features, *[features[-1]] * 3],
+        )
+        assert ids[-3:] == [[1, 0], [1, 2], [1, 2]]
+
+    def test_takes_the_identity_of_who_was_lost(self):
+        frames, features, start = couple(together=80)
+        far = frames[-1] + np.float32([[0, 0, 0, 0, 0], [200, 0, 200, 0, 0]])
+        film = [*[far] * 60, *[far[:1]] * 10, *frames[start:]]
+        looks = [*[features[-1]] * 60, *[features[-1][:1]] * 10, *features[start:]]
+        config = TrackerConfig(max_age=0.1, reid_false_alarms=np.inf)
+        assert run(Tracker(config), film, looks)[-1] == [1, 2]
+
+    def test_goes_on_in_a_copy_of_any_frame(self):
+        frames, features, _ = couple(together=40)
+        whole, cut = Tracker(), Tracker()
+        for dets, z in zip(frames, features, strict=True):
+            state = cut.state_dict()
+            cut = Tracker()
+            cut.load_state_dict(state)
+            for tracker in (whole, cut):
+                tracker.step(None, dets, embeddings=z)
+            for name, values in whole.state_dict().items():
+                np.testing.assert_array_equal(cut.state_dict()[name], values, name)
+        assert whole.table.tracks["ids"].tolist() == [1, 2]
+
+    def test_a_dense_crowd_is_left_alone(self):
+        """More pairs than are compared are no error where nobody is confirmed by them."""
+        frames = [at(0), at(0), *[at(*np.zeros(3000))] * 2]
+        features = [Z[:1], Z[:1], *[Z[[0] + [1] * 2999]] * 2]
+        assert max(run(Tracker(), frames, features)[-1]) == 1
 
 
 class PaperTracker:
