@@ -21,6 +21,7 @@ USES = {
     "offline": {"data", "tracking"},
     "tuning": {"appearance", "data", "evaluation", "tracking"},
     "demo": {"appearance", "data", "evaluation", "offline", "tracking"},
+    "report": {"appearance", "data", "evaluation", "tracking"},
 }
 """The other rooms that each room uses. `cli` uses all. All rooms use the top-level modules."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,7 +98,7 @@ class Clip:
         """
         numbers = None if wanted is None else set(wanted)
         if isinstance(self.source, Sequence):
-            for t in sorted(numbers or range(1, self.source.length + 1)):
+            for t in sorted(numbers) if numbers is not None else range(1, self.source.length + 1):
                 yield t, self.source.frame(t)
         elif self.source is not None:
             last = math.inf if numbers is None else max(numbers, default=0)
@@ -179,7 +179,7 @@ def _read_record(path: Path) -> Mapping[str, Any]:
     if not reading.is_file(path):
         return {}
     record = reading.read_json(path)
-    checks = {
+    checks: dict[str, tuple[str, Callable[[Any], bool]]] = {
         "frames": ("a number of frames", lambda v: type(v) is int and 0 <= v < 2**31),
         "frame_rate": ("a positive number", lambda v: _is_number(v) and 0 < v < 1e6),
         "seconds": ("a number of seconds", lambda v: _is_number(v) and v >= 0),

@@ -74,9 +74,7 @@ def match(clip: Clip) -> Matching:
         person, track = _assign(overlap, overlap + 1000 * (old[:, None] == clip.ids[tracks]))
         found[everyone[person]] = tracks[track]
         before = dict(
-            zip(
-                truth.ids[everyone[person]].tolist(), clip.ids[tracks[track]].tolist(), strict=True
-            )
+            zip(truth.ids[everyone[person]].tolist(), clip.ids[tracks[track]].tolist(), strict=True)
         )
     rows = np.flatnonzero(scored)
     rows = rows[np.argsort(truth.frames[rows], kind="stable")]
@@ -85,7 +83,7 @@ def match(clip: Clip) -> Matching:
 
 def _overlap(a: Boxes, b: Boxes) -> npt.NDArray[np.float64]:
     """Return the IoU in float64, as TrackEval computes it."""
-    exact: npt.NDArray[np.float64] = iou(a.astype(np.float64), b.astype(np.float64))  # type: ignore[arg-type, assignment]
+    exact: npt.NDArray[np.float64] = iou(a.astype(np.float64), b.astype(np.float64))  # type: ignore[assignment]
     return exact
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from sslmot.report.clip import Clip
 from sslmot.report.matching import Matching
+from sslmot.types import Rows
 
 MOST_SECONDS = 2.0
 """Without ground truth: an identity that ends so long before another begins may be the same."""
@@ -20,37 +21,53 @@ _UNKNOWN_RATE = 30.0
 
 @dataclass(frozen=True)
 class Switch:
-    """A change of identity.
+    """A change of identity: a person gets another one, or an identity passes to another person.
 
     Attributes:
-        person: The person of the ground truth. None where the switch is only possible.
-        before: Row of the last result with the old identity.
-        after: Row of the first result with the new identity.
-        frames: Number of frames under the shorter of both identities: how much it matters.
+        before: Row of the last result before the change.
+        after: Row of the first result after it.
+        frames: Length of the shorter part, before or after, in frames: how much it matters.
+        people: The people of the ground truth in both rows. None where the switch is only possible.
     """
 
-    person: int | None
     before: int
     after: int
     frames: int
+    people: tuple[int, int] | None = None
 
 
 def switches(clip: Clip, matching: Matching) -> list[Switch]:
-    """Find the switches of CLEAR, sorted by frame: a person is matched to another identity."""
-    assert clip.truth is not None
+    """Find the switches of CLEAR, sorted by frame: a person gets another identity."""
+    people, rows = _matched(clip, matching)
     found = []
-    matched = matching.match >= 0
-    people, rows = clip.truth.ids[matching.rows[matched]], matching.match[matched]
     for person in np.unique(people).tolist():
         mine = rows[people == person]
-        ids = clip.ids[mine]
-        starts = np.flatnonzero(np.r_[True, ids[1:] != ids[:-1]])
-        runs = np.diff(np.r_[starts, len(ids)])
         found += [
-            Switch(person, int(mine[at - 1]), int(mine[at]), int(min(runs[i], runs[i + 1])))
-            for i, at in enumerate(starts[1:].tolist())
+            Switch(before, after, frames, (person, person))
+            for before, after, frames in _changes(mine, clip.ids[mine])
         ]
-    return sorted(found, key=lambda s: (clip.frames[s.after], s.person))
+    return _sorted(clip, found)
+
+
+def transfers(clip: Clip, matching: Matching) -> list[Switch]:
+    """Find where an identity passes to a person who had none before, sorted by frame.
+
+    CLEAR does not count these. A person who had another identity is one of `switches`.
+    """
+    people, rows = _matched(clip, matching)
+    order = np.argsort(rows, kind="stable")
+    people, rows = people[order], rows[order]
+    first = {int(person): int(rows[at]) for person, at in zip(*_first(people), strict=True)}
+    found = []
+    for identity in np.unique(clip.ids[rows]).tolist():
+        mine = clip.ids[rows] == identity
+        person = dict(zip(rows[mine].tolist(), people[mine].tolist(), strict=True))
+        found += [
+            Switch(before, after, frames, (person[before], person[after]))
+            for before, after, frames in _changes(rows[mine], people[mine])
+            if first[person[after]] == after
+        ]
+    return _sorted(clip, found)
 
 
 def possible_switches(clip: Clip) -> list[Switch]:
@@ -59,7 +76,7 @@ def possible_switches(clip: Clip) -> list[Switch]:
     Each identity ends once and begins once. The nearest pairs are taken first.
     """
     order = np.lexsort((clip.frames, clip.ids))
-    ids, starts, runs = np.unique(clip.ids[order], return_index=True, return_counts=True)
+    _, starts, runs = np.unique(clip.ids[order], return_index=True, return_counts=True)
     first, last = order[starts], order[starts + runs - 1]
     window = MOST_SECONDS * (clip.frame_rate or _UNKNOWN_RATE)
     begins = clip.frames[first]
@@ -78,13 +95,41 @@ def possible_switches(clip: Clip) -> list[Switch]:
             ended.add(i)
             begun.add(j)
             length = int(min(runs[i], runs[j]))
-            found.append(Switch(None, int(last[i]), int(first[j]), length))
-    return sorted(found, key=lambda s: (clip.frames[s.after], s.after))
+            found.append(Switch(int(last[i]), int(first[j]), length))
+    return _sorted(clip, found)
 
 
 def worst(found: list[Switch], most: int) -> list[Switch]:
     """Return the switches that matter most: those between two long identities."""
     return sorted(found, key=lambda s: (-s.frames, s.after))[:most]
+
+
+def _matched(clip: Clip, matching: Matching) -> tuple[Rows, Rows]:
+    """Return the person and the result row of each matched pair, by frame."""
+    if clip.truth is None:
+        raise ValueError(f"{clip.path}: expected ground truth, got none")
+    matched = matching.match >= 0
+    return clip.truth.ids[matching.rows[matched]], matching.match[matched]
+
+
+def _changes(rows: Rows, values: Rows) -> list[tuple[int, int, int]]:
+    """Return the rows before and after each change of a value, and the shorter part's length."""
+    starts = np.flatnonzero(np.r_[True, values[1:] != values[:-1]])
+    runs = np.diff(np.r_[starts, len(values)])
+    return [
+        (int(rows[at - 1]), int(rows[at]), int(min(runs[i], runs[i + 1])))
+        for i, at in enumerate(starts[1:].tolist())
+    ]
+
+
+def _first(values: Rows) -> tuple[Rows, Rows]:
+    """Return the distinct values, and where each occurs first."""
+    distinct, at = np.unique(values, return_index=True)
+    return distinct, at.astype(np.int64)
+
+
+def _sorted(clip: Clip, found: list[Switch]) -> list[Switch]:
+    return sorted(found, key=lambda s: (clip.frames[s.after], s.after))
 
 
 def _distance(clip: Clip, one: int, other: int) -> float:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 MINUS = "\N{MINUS SIGN}"
+DASH = "\N{EN DASH}"
+"""What stands for no value."""
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:
