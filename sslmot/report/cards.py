@@ -13,7 +13,7 @@ from sslmot.report.markup import Markup, element
 from sslmot.report.matching import Matching
 from sslmot.report.pictures import CROP
 from sslmot.report.switches import Switch
-from sslmot.report.words import count, moment
+from sslmot.report.words import count, duration, moment
 from sslmot.tracking.explain import Explanation
 
 
@@ -50,6 +50,7 @@ def card(
     switch: Switch,
     pictures: dict[int, str],
     explanation: Explanation | None,
+    anchor: str,
 ) -> Markup:
     """Make the card of a switch.
 
@@ -59,6 +60,7 @@ def card(
         switch: The switch.
         pictures: Data URIs of crops by result row. Missing ones are left out.
         explanation: Why the tracker gave the identity after the switch, if that is known.
+        anchor: Its id in the page.
     """
     figure = [
         element(
@@ -80,6 +82,8 @@ def card(
         element("p", *_story(clip, matching, switch)),
         None if explanation is None else _explained(explanation),
         class_="card",
+        id=anchor,
+        tabindex=-1,
     )
 
 
@@ -101,15 +105,14 @@ def _story(clip: Clip, matching: Matching | None, switch: Switch) -> list[str]:
     told = []
     between = after - before - clip.stride
     if between > 0:
-        time = "" if clip.frame_rate is None else f" ({between / clip.frame_rate:.1f} s)"
+        time = "" if clip.frame_rate is None else f" ({duration(between / clip.frame_rate)})"
         what = "Not tracked" if old != new else "Not reported"
         told.append(f"{what} for {count(between, 'frame')}{time} in between. ")
     if old != new:
-        earlier = clip.frames[clip.ids == new].min(initial=after) < after
-        if not earlier:
+        if clip.frames[clip.ids == new].min(initial=after) == after:
             told.append(f"Identity {new} is new. ")
-        elif (other := _former(clip, matching, switch)) is not None:
-            told.append(f"Identity {new} was person {other[1]} before. ")
+        elif (former := _former(clip, matching, switch)) is not None:
+            told.append(f"Identity {new} was person {former[1]} before. ")
         elif matching is not None:
             told.append(f"Identity {new} was used before. ")
         here = np.flatnonzero((clip.frames == after) & (clip.ids == old))
@@ -117,7 +120,12 @@ def _story(clip: Clip, matching: Matching | None, switch: Switch) -> list[str]:
             person = _person(clip, matching, int(here[0]))
             on = "elsewhere" if person is None else f"on person {person}"
             told.append(f"Identity {old} is {on} in this frame. ")
-    told.append(f"The shorter part lasts {count(switch.frames, 'frame')}.")
+    earlier, later = (count(length, "frame") for length in switch.lengths)
+    if old == new and switch.people is not None:
+        one, other = (f"on person {person}" for person in switch.people)
+    else:
+        one, other = (f"under identity {identity}" for identity in (old, new))
+    told.append(f"{earlier} {one}, then {later} {other}.")
     return told
 
 

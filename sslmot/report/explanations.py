@@ -84,7 +84,7 @@ def sentence(explanation: Explanation) -> str:
     e = explanation
     match e.stage:
         case "new":
-            return f"Matched no track, and resembled no lost one enough: {e.id} is a new identity."
+            return f"Matched no track, and resembles no lost track: {e.id} is a new identity."
         case "reidentified":
             return f"Matched no track, but was re-identified as the lost identity {e.id}."
         case "gallery":
@@ -94,7 +94,7 @@ def sentence(explanation: Explanation) -> str:
         case "appearance":
             text = f"Matched to the track of identity {e.id} by appearance and motion"
     if e.runner_up is None:
-        return f"{text}; no other track came into question."
+        return f"{text}; no other track could match."
     identity, cost = e.runner_up
     other = f"identity {identity}" if identity else "a tentative track"
     margin = "" if e.cost is None else f", {number(cost - e.cost)} worse"

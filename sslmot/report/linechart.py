@@ -7,18 +7,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sslmot.report.axes import ticks
+from sslmot.report.axes import labels, ticks
 from sslmot.report.markup import Markup, element
 from sslmot.report.words import number
 
 MOST_SERIES = 8
 """Number of line styles."""
 
-_MOST_POINTS = 400
+_MOST_POINTS = 600
 """Limit of the points of a line. Of more, neighbours are averaged."""
 
-_LEFT, _BOTTOM, _TOP, _HEIGHT = 46, 22, 8, 180
-"""Margins and height of a chart, pixels."""
+_HEIGHT = 150
+"""Height of a chart without its margins, pixels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,9 +46,10 @@ def line_chart(series: list[Series], name: str, *, zero: bool = False) -> Markup
         name: Accessible name of the chart.
         zero: Whether the y axis begins at 0.
     """
-    drawn = [_thinned(s) for s in series]
-    xs = np.concatenate([s.x for s in drawn] or [np.zeros(0)])
-    ys = np.concatenate([s.y for s in drawn] or [np.zeros(0)])
+    series = [_finite(s) for s in series]
+    xs, ys = (
+        np.concatenate(v or [np.zeros(0)]) for v in zip(*((s.x, s.y) for s in series), strict=True)
+    )
     if not len(xs):
         return element("p", "There is nothing to draw.", class_="note")
     left, right = float(xs.min()), float(xs.max())
@@ -60,15 +61,17 @@ def line_chart(series: list[Series], name: str, *, zero: bool = False) -> Markup
     margin = 0.04 * (high - low)
     low, high = low if zero else low - margin, high + margin
     parts = []
-    for tick in ticks(low, high, 5):
+    marks = ticks(low, high, 5)
+    for tick, text in zip(marks, labels(marks), strict=True):
         y = f"{100 * (high - tick) / (high - low):.2f}%"
         parts += [
             element("line", x1=0, x2="100%", y1=y, y2=y, class_="grid"),
-            element("text", number(tick), x=0, dx=-6, y=y, class_="tick end"),
+            element("text", text, x=0, dx=-6, y=y, class_="tick end"),
         ]
-    for tick in ticks(left, right, 5):
+    marks = ticks(left, right, 5)
+    for tick, text in zip(marks, labels(marks), strict=True):
         x = f"{100 * (tick - left) / (right - left):.2f}%"
-        parts.append(element("text", f"{tick:,.0f}", x=x, y="100%", dy=15, class_="tick middle"))
+        parts.append(element("text", text, x=x, y="100%", dy=16, class_="tick middle"))
     lines = [
         element(
             "path",
@@ -81,21 +84,13 @@ def line_chart(series: list[Series], name: str, *, zero: bool = False) -> Markup
             + ("" if len(s.x) > 1 else "h0"),
             class_=f"line style{s.style % MOST_SERIES}",
         )
-        for s in drawn
+        for s in map(_thinned, series)
         if len(s.x)
     ]
     return element(
         "svg",
-        element(
-            "svg",
-            *parts,
-            element("svg", *lines, viewBox="0 0 1000 1000", preserveAspectRatio="none"),
-            x=_LEFT,
-            y=_TOP,
-            style=f"width:calc(100% - {_LEFT + 10}px)",
-            height=_HEIGHT - _TOP - _BOTTOM,
-            overflow="visible",
-        ),
+        *parts,
+        element("svg", *lines, viewBox="0 0 1000 1000", preserveAspectRatio="none"),
         class_="linechart",
         height=_HEIGHT,
         role="img",
@@ -125,10 +120,15 @@ def legend(series: list[tuple[str, int]]) -> Markup:
     )
 
 
-def _thinned(series: Series) -> Series:
-    """Leave out what is not finite, and average neighbours where there are too many points."""
+def _finite(series: Series) -> Series:
+    """Leave out what is not finite."""
     finite = np.isfinite(series.y) & np.isfinite(series.x)
-    x, y = series.x[finite], series.y[finite]
+    return Series(series.name, series.x[finite], series.y[finite], series.style)
+
+
+def _thinned(series: Series) -> Series:
+    """Average neighbours where there are too many points."""
+    x, y = series.x, series.y
     every = -(-len(x) // _MOST_POINTS)
     if every > 1:
         starts = np.arange(0, len(x), every)

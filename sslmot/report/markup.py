@@ -24,8 +24,8 @@ def element(name: str, /, *children: Child, **attributes: Child) -> Markup:
     Args:
         name: Tag name.
         children: Text is escaped, `Markup` is inserted as it is, None is left out.
-        attributes: ``class_`` becomes ``class``, ``aria_label`` becomes ``aria-label``. None is left
-            out, True is an attribute without a value. Numbers get at most two decimals.
+        attributes: ``class_`` becomes ``class``, ``aria_label`` becomes ``aria-label``. None is
+            left out, True is an attribute without a value. Numbers get at most two decimals.
     """
     given = "".join(
         f" {key.rstrip('_').replace('_', '-')}" + ("" if value is True else f'="{_text(value)}"')

@@ -76,7 +76,7 @@ def page(
         notes: What holds for the whole report.
     """
     names = [s.clip.name for s in shown]
-    title = names[0] if len(names) == 1 else count(len(names), "clip")
+    title = f"Tracking report: {names[0]}" if len(names) == 1 else "Tracking report"
     links = [element("a", name, href=f"#clip-{i}") for i, name in enumerate(names)]
     if trainings:
         links.append(element("a", "Trainings", href="#trainings"))
@@ -91,8 +91,8 @@ def page(
         items = (element("li", link) for link in links)
         navigation = element("nav", element("ul", *items), aria_label="Sections")
     parts = {
-        "title": element("title", f"{title}: tracking report"),
-        "heading": element("h1", element("small", "Tracking report"), title),
+        "title": element("title", title),
+        "heading": element("h1", "Tracking report"),
         "navigation": navigation or "",
         "body": body,
         "style": (_HERE / "style.css").read_text(encoding="utf-8"),
@@ -103,6 +103,7 @@ def page(
 
 def _clip(i: int, s: Shown) -> Markup:
     clip = s.clip
+    links = {switch: f"#clip-{i}-change-{k}" for k, switch in enumerate(s.worst)}
     return element(
         "section",
         element("h2", clip.name),
@@ -110,8 +111,8 @@ def _clip(i: int, s: Shown) -> Markup:
         _tiles(s),
         _notes(s.notes),
         _highlighter(i, clip),
-        *_timelines(s),
-        _cards(s),
+        *_timelines(s, links),
+        _cards(s, links),
         _trajectories(s),
         _counts(s),
         _identities(clip),
@@ -202,32 +203,34 @@ def _highlighter(i: int, clip: Clip) -> Markup:
     )
 
 
-def _timelines(s: Shown) -> list[Markup]:
+def _timelines(s: Shown, links: Mapping[Switch, str]) -> list[Markup]:
     clip = s.clip
     key = [("view", "in view, not tracked"), ("tracked", "tracked; the number is the identity")]
     figures = []
     if s.matching is not None:
-        rows, left = of_people(clip, s.matching, [*s.switches, *s.transfers])
+        rows, left = of_people(clip, s.matching, [*s.switches, *s.transfers], links)
         what = "Each row is a person of the ground truth, each colour an identity."
         figures.append(
-            _timeline(s, "Identities of each person", "person", rows, left, what, [*key, _SWITCH])
+            _timeline(
+                s, "Identities of each person", "person", rows, left, what, [*key, _SWITCH, _PASSED]
+            )
         )
-        rows, left = of_identities(clip, s.matching, s.transfers)
+        rows, left = of_identities(clip, s.matching, s.transfers, links)
         what = "Each row is an identity. The number on a bar is the person."
         key = [("tracked", "matched to a person"), ("faint", "matched to no person"), _PASSED]
         inner = _timeline(s, "People of each identity", "identity", rows, left, what, key)
         summary = element("summary", "The same by identity")
         figures.append(element("details", summary, inner))
     else:
-        rows, left = of_identities(clip, None, s.switches)
+        rows, left = of_identities(clip, None, s.switches, links)
         what = "Each row is an identity. There is no ground truth to compare it with."
         key = [("tracked", "tracked"), ("gap-key", "not tracked"), _POSSIBLE]
         figures.append(_timeline(s, "Identities over time", "identity", rows, left, what, key))
     return figures
 
 
-_SWITCH = ("mark-key", "identity switch")
-_PASSED = ("mark-key", "passes to a person without an identity")
+_SWITCH = ("mark-key", "another identity: a switch")
+_PASSED = ("mark-key hollow", "an identity that was another person's")
 _POSSIBLE = ("mark-key", "begins where another identity ended: perhaps the same")
 
 
@@ -247,12 +250,13 @@ def _timeline(
         element("li", element("i", class_=f"key {name}", aria_hidden="true"), text)
         for name, text in key
     )
+    hint = element("span", " It scrolls sideways.", class_="hint")
     chart = timeline(rows, s.clip.length, s.clip.frame_rate, kind, title)
-    caption = element("figcaption", f"{what}{note}", element("ul", *items, class_="legend"))
+    caption = element("figcaption", f"{what}{note}", hint, element("ul", *items, class_="legend"))
     return join(element("h3", title), element("figure", caption, chart))
 
 
-def _cards(s: Shown) -> Markup | None:
+def _cards(s: Shown, links: Mapping[Switch, str]) -> Markup:
     known = s.matching is not None
     title = "Worst switches" if known else "Possible switches"
     if not s.worst:
@@ -260,7 +264,7 @@ def _cards(s: Shown) -> Markup | None:
         return join(element("h3", title), element("p", text, class_="note"))
     total = len(s.switches) + len(s.transfers)
     what = "of all switches and passed identities, those" if known else "of all, those"
-    text = f"{len(s.worst)} of {total}: {what} that cut the longest parts."
+    text = f"{len(s.worst)} of {total}: {what} with the most frames both before and after."
     if not known:
         text += (
             " An identity ends, and soon and near it another begins. Look whether it is the "
@@ -272,7 +276,10 @@ def _cards(s: Shown) -> Markup | None:
         missing = element(
             "p", f"Without the tracker's explanations: {s.explanations}.", class_="note"
         )
-    cards = (card(s.clip, s.matching, w, s.crops, explanations.get(w.after)) for w in s.worst)
+    cards = (
+        card(s.clip, s.matching, w, s.crops, explanations.get(w.after), links[w].lstrip("#"))
+        for w in s.worst
+    )
     return join(
         element("h3", title), element("p", text), missing, element("div", *cards, class_="cards")
     )
@@ -289,7 +296,8 @@ def _trajectories(s: Shown) -> Markup | None:
         size = max(1, math.ceil(right)), max(1, math.ceil(bottom))
     title = "Trajectories"
     chart, left = trajectories(clip, size, s.picture, f"{title} of the identities")
-    text = "Where each identity walked: the middle of the lower edge of its boxes, dashed over gaps"
+    text = "Where each identity walked: the middle of the lower edge of its boxes, smoothed, "
+    text += "dashed over gaps"
     text += f", on frame {s.picture_frame:,}." if s.picture else "; in pixels of the picture."
     if left:
         text += f" {count(left, 'shorter one')} not drawn."

@@ -70,8 +70,9 @@ def crop(frame: Frame, box: npt.NDArray[np.float32], colour: str) -> Frame:
     height, width = CROP
     x1, y1, x2, y2 = box.astype(np.float64).tolist()
     scale = height / (_AROUND * max(y2 - y1, (x2 - x1) * height / width, 1.0))
-    # From pixels of the frame to pixels of the crop, centre to centre.
-    dx, dy = width / 2 - scale * (x1 + x2) / 2, height / 2 - scale * (y1 + y2) / 2
+    # The box in the middle, but nothing from outside of the frame where that can be avoided.
+    dx = _offset((x1 + x2) / 2, frame.shape[1], scale, width)
+    dy = _offset((y1 + y2) / 2, frame.shape[0], scale, height)
     move = np.array([[scale, 0, dx + (scale - 1) / 2], [0, scale, dy + (scale - 1) / 2]])
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     if scale < 0.5:
@@ -87,3 +88,10 @@ def crop(frame: Frame, box: npt.NDArray[np.float32], colour: str) -> Frame:
     cv2.rectangle(cut, corner, end, (0, 0, 0), 4, cv2.LINE_AA)
     cv2.rectangle(cut, corner, end, (blue, green, red), 2, cv2.LINE_AA)
     return np.asarray(cut, np.uint8)
+
+
+def _offset(middle: float, whole: int, scale: float, size: int) -> float:
+    """Return where the frame begins in a crop, along one axis, in pixels of the crop."""
+    centred = size / 2 - scale * middle
+    low, high = size - scale * whole, 0.0
+    return min(max(centred, low), high) if low <= high else (low + high) / 2

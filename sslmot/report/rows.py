@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -21,8 +21,16 @@ _FINEST = 1000
 """A gap below this part of a clip is not drawn."""
 
 
-def of_people(clip: Clip, matching: Matching, found: list[Switch]) -> tuple[list[Row], int]:
+def of_people(
+    clip: Clip, matching: Matching, found: list[Switch], links: Mapping[Switch, str]
+) -> tuple[list[Row], int]:
     """Make a row for each person of the ground truth: where in view, and under which identities.
+
+    Args:
+        clip: The clip.
+        matching: Its matches with the ground truth.
+        found: Switches to mark.
+        links: Where the marks of some of them lead.
 
     Returns:
         Rows, sorted by the first frame, and how many are left out. Those with switches are kept
@@ -42,15 +50,21 @@ def of_people(clip: Clip, matching: Matching, found: list[Switch]) -> tuple[list
         for identity, first, last in _runs(clip.ids[matching.match[seen]], frames[seen], most):
             title = f"identity {identity}, {_span(clip, first, last)}"
             row.bars.append(Bar(first, last, identity, str(identity), title))
-        row.marks += [_mark(clip, s) for s in found if s.people and s.people[1] == person]
+        row.marks += [_mark(clip, s, links) for s in found if s.people and s.people[1] == person]
         rows.append(row)
     return rows, left
 
 
 def of_identities(
-    clip: Clip, matching: Matching | None, found: list[Switch]
+    clip: Clip, matching: Matching | None, found: list[Switch], links: Mapping[Switch, str]
 ) -> tuple[list[Row], int]:
     """Make a row for each identity: where reported, and of which person if that is known.
+
+    Args:
+        clip: The clip.
+        matching: Its matches with the ground truth, None without.
+        found: Switches to mark.
+        links: Where the marks of some of them lead.
 
     Returns:
         As `of_people`.
@@ -74,7 +88,7 @@ def of_identities(
             title = f"{what}, {_span(clip, first, last)}"
             faint = matching is not None and who < 0
             row.bars.append(Bar(first, last, identity, text, title, faint))
-        row.marks += [_mark(clip, s) for s in found if clip.ids[s.after] == identity]
+        row.marks += [_mark(clip, s, links) for s in found if clip.ids[s.after] == identity]
         rows.append(row)
     return rows, left
 
@@ -90,9 +104,11 @@ def change(clip: Clip, switch: Switch) -> str:
     return f"person {after}: identity {old} becomes {new}"
 
 
-def _mark(clip: Clip, switch: Switch) -> Mark:
+def _mark(clip: Clip, switch: Switch, links: Mapping[Switch, str]) -> Mark:
     frame = int(clip.frames[switch.after])
-    return Mark(frame, f"{change(clip, switch)}, {moment(frame, clip.frame_rate)}")
+    title = f"{change(clip, switch)}, {moment(frame, clip.frame_rate)}"
+    passed = switch.people is not None and clip.ids[switch.before] == clip.ids[switch.after]
+    return Mark(frame, title, links.get(switch), hollow=passed)
 
 
 def _most(clip: Clip) -> int:

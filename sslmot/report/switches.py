@@ -26,13 +26,14 @@ class Switch:
     Attributes:
         before: Row of the last result before the change.
         after: Row of the first result after it.
-        frames: Length of the shorter part, before or after, in frames: how much it matters.
+        lengths: Number of frames before and after it: of the person under each identity, or of the
+            identity on each person.
         people: The people of the ground truth in both rows. None where the switch is only possible.
     """
 
     before: int
     after: int
-    frames: int
+    lengths: tuple[int, int]
     people: tuple[int, int] | None = None
 
 
@@ -43,8 +44,8 @@ def switches(clip: Clip, matching: Matching) -> list[Switch]:
     for person in np.unique(people).tolist():
         mine = rows[people == person]
         found += [
-            Switch(before, after, frames, (person, person))
-            for before, after, frames in _changes(mine, clip.ids[mine])
+            Switch(before, after, lengths, (person, person))
+            for before, after, lengths in _changes(mine, clip.ids[mine])
         ]
     return _sorted(clip, found)
 
@@ -63,8 +64,8 @@ def transfers(clip: Clip, matching: Matching) -> list[Switch]:
         mine = clip.ids[rows] == identity
         person = dict(zip(rows[mine].tolist(), people[mine].tolist(), strict=True))
         found += [
-            Switch(before, after, frames, (person[before], person[after]))
-            for before, after, frames in _changes(rows[mine], people[mine])
+            Switch(before, after, lengths, (person[before], person[after]))
+            for before, after, lengths in _changes(rows[mine], people[mine])
             if first[person[after]] == after
         ]
     return _sorted(clip, found)
@@ -94,14 +95,14 @@ def possible_switches(clip: Clip) -> list[Switch]:
         if i not in ended and j not in begun:
             ended.add(i)
             begun.add(j)
-            length = int(min(runs[i], runs[j]))
-            found.append(Switch(int(last[i]), int(first[j]), length))
+            lengths = int(runs[i]), int(runs[j])
+            found.append(Switch(int(last[i]), int(first[j]), lengths))
     return _sorted(clip, found)
 
 
 def worst(found: list[Switch], most: int) -> list[Switch]:
-    """Return the switches that matter most: those between two long identities."""
-    return sorted(found, key=lambda s: (-s.frames, s.after))[:most]
+    """Return the switches that matter most: those with many frames both before and after."""
+    return sorted(found, key=lambda s: (-min(s.lengths), s.after))[:most]
 
 
 def _matched(clip: Clip, matching: Matching) -> tuple[Rows, Rows]:
@@ -112,12 +113,12 @@ def _matched(clip: Clip, matching: Matching) -> tuple[Rows, Rows]:
     return clip.truth.ids[matching.rows[matched]], matching.match[matched]
 
 
-def _changes(rows: Rows, values: Rows) -> list[tuple[int, int, int]]:
-    """Return the rows before and after each change of a value, and the shorter part's length."""
+def _changes(rows: Rows, values: Rows) -> list[tuple[int, int, tuple[int, int]]]:
+    """Return the rows before and after each change of a value, and the lengths of both parts."""
     starts = np.flatnonzero(np.r_[True, values[1:] != values[:-1]])
     runs = np.diff(np.r_[starts, len(values)])
     return [
-        (int(rows[at - 1]), int(rows[at]), int(min(runs[i], runs[i + 1])))
+        (int(rows[at - 1]), int(rows[at]), (int(runs[i]), int(runs[i + 1])))
         for i, at in enumerate(starts[1:].tolist())
     ]
 

@@ -53,10 +53,14 @@ class Mark:
     Attributes:
         frame: Frame.
         title: Its description.
+        link: Where it leads, None for nowhere.
+        hollow: Whether it is drawn hollow.
     """
 
     frame: int
     title: str
+    link: str | None = None
+    hollow: bool = False
 
 
 @dataclass
@@ -187,17 +191,19 @@ def _row(i: int, row: Row, kind: str, length: int, least: int) -> Markup:
     for mark in row.marks:
         x = f"{100 * (mark.frame - 1) / length:.2f}%"
         # A nested svg puts a path, whose numbers are pixels, at a percentage.
-        parts.append(
-            element(
-                "svg",
-                element("title", mark.title),
-                element("path", d=f"M-5 -3H5L0 4Z M0 0V{BAR + 3}"),
-                x=x,
-                y=top - 2,
-                class_="mark",
-                overflow="visible",
-            )
+        shape = element(
+            "svg",
+            element("title", mark.title),
+            element("path", d=f"M0 4V{BAR + 3}"),
+            element("path", d="M-5 -3H5L0 5Z", class_="head"),
+            x=x,
+            y=top - 2,
+            class_="mark hollow" if mark.hollow else "mark",
+            overflow="visible",
         )
+        if mark.link is not None:
+            shape = element("a", shape, href=mark.link, aria_label=mark.title)
+        parts.append(shape)
     return element("g", *parts, class_="row", role="group", aria_label=f"{kind} {row.label}")
 
 

@@ -13,8 +13,11 @@ from sslmot.report.timeline import join_frames
 MOST_LINES = 60
 """Limit of the trajectories."""
 
-_TOLERANCE = 1.5
+_TOLERANCE = 1.0
 """A simplified line is at most so far from its points, in thousandths of the picture's width."""
+
+_NEAR = 4
+"""A point is averaged with so many before and after it."""
 
 
 def trajectories(
@@ -40,15 +43,17 @@ def trajectories(
         boxes = clip.boxes[mine].astype(np.float64)
         points = np.column_stack([(boxes[:, 0] + boxes[:, 2]) / 2, boxes[:, 3]])
         points = points.clip(0, size) * (1000 / width)
+        end = points[-1]
         frames = clip.frames[mine]
         parts, joints = [], []
         spans = join_frames(frames.tolist(), clip.stride)
         for i, (first, last) in enumerate(spans):
             inside = (frames >= first) & (frames <= last)
-            parts.append(_path(simplify(points[inside], _TOLERANCE)))
+            smooth = _smoothed(points[inside])
+            parts.append(_path(simplify(smooth, _TOLERANCE)))
             if i:
-                ends = np.flatnonzero(np.isin(frames, (spans[i - 1][1], first)))
-                joints.append(_path(points[ends]))
+                joints.append(_path(np.array([end, smooth[0]])))
+            end = smooth[-1]
         tint = colour(identity)
         title = element("title", f"identity {identity}, {len(frames):,} frames")
         lines.append(
@@ -62,14 +67,14 @@ def trajectories(
                 data_id=identity,
             )
         )
-        x, y = points[-1] / (10, 10 * height / width)
+        x, y = end / (10, 10 * height / width)
         texts.append(
             element(
                 "text",
                 str(identity),
                 x=f"{min(max(x, 1), 97):.1f}%",
                 y=f"{min(max(y, 3), 99):.1f}%",
-                fill=tint,
+                style=f"fill:{tint}",
                 data_id=identity,
             )
         )
@@ -121,6 +126,16 @@ def simplify(points: npt.NDArray[np.float64], tolerance: float) -> npt.NDArray[n
             kept[middle] = True
             parts += [(first, middle), (middle, last)]
     return points[kept]
+
+
+def _smoothed(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Average each point with its neighbours: boxes shake."""
+    padded = np.concatenate([points[:1].repeat(_NEAR, 0), points, points[-1:].repeat(_NEAR, 0)])
+    sums = np.cumsum(np.concatenate([np.zeros((1, 2)), padded]), axis=0)
+    means: npt.NDArray[np.float64] = (sums[2 * _NEAR + 1 :] - sums[: -2 * _NEAR - 1]) / (
+        2 * _NEAR + 1
+    )
+    return means
 
 
 def _path(points: npt.NDArray[np.float64]) -> str:

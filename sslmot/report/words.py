@@ -14,7 +14,9 @@ def count(number: int, noun: str, plural: str | None = None) -> str:
 
 def duration(seconds: float) -> str:
     """Return a time, such as "17.5 s", "2:05 min" or "1:02:05 h"."""
-    if seconds < 60:
+    if 0 < seconds < 0.95:
+        return f"{seconds:.2f} s"
+    if seconds < 59.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
