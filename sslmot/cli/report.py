@@ -52,6 +52,7 @@ def add_commands(commands: Any) -> None:
 
 
 def _report(args: argparse.Namespace) -> None:
+    from sslmot.report.words import count
     from sslmot.report.write import write_report
 
     written = write_report(
@@ -62,4 +63,4 @@ def _report(args: argparse.Namespace) -> None:
         weights=args.weights,
         runs=args.runs,
     )
-    print(f"{args.output}: {written.clips} clips, {written.size / 1e6:.1f} MB")
+    print(f"{args.output}: {count(written.clips, 'clip')}, {written.size / 1e6:.1f} MB")
