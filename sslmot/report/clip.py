@@ -137,6 +137,17 @@ def read_clips(
     return clips
 
 
+def rows_by_frame(frames: Rows) -> dict[int, Rows]:
+    """Return the rows of each frame, in their order."""
+    order = np.argsort(frames, kind="stable")
+    numbers, starts = np.unique(frames[order], return_index=True)
+    ends = [*starts[1:].tolist(), len(order)]
+    return {
+        int(t): order[start:end]
+        for t, start, end in zip(numbers, starts, ends[: len(starts)], strict=True)
+    }
+
+
 def _sources(
     source: str | Path | None, detections: str | Path | None
 ) -> dict[str, Sequence | Video]:

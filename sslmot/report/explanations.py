@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from sslmot.report.clip import Clip
+from sslmot.report.clip import Clip, rows_by_frame
 from sslmot.report.words import number
 from sslmot.tracking.config import TrackerConfig
 from sslmot.tracking.explain import Explanation
@@ -58,21 +58,14 @@ def explain(clip: Clip, rows: Iterable[int], weights: Path | None) -> dict[int, 
     if frame_rate is not None:
         tracker.frame_rate = frame_rate
     found = {}
-    starts = {
-        int(t): rows_of
-        for t, rows_of in zip(
-            np.unique(clip.frames),
-            np.split(np.arange(len(clip.frames)), np.unique(clip.frames, return_index=True)[1][1:]),
-            strict=True,
-        )
-    }
+    rows_of = rows_by_frame(clip.frames)
     last = max(wanted)
     frames = tqdm(
         _frames(clip, last), desc=f"explain {clip.name}", total=last, unit=" frames", disable=None
     )
     for t, frame in frames:
         tracks = tracker.step(frame, detections.get(t, ()))
-        _compare(clip, t, starts.get(t, np.empty(0, np.int64)), tracks.ids, tracks.boxes)
+        _compare(clip, t, rows_of.get(t, np.empty(0, np.int64)), tracks.ids, tracks.boxes)
         for row in wanted.get(t, ()):
             if clip.ids[row] in tracks.ids:
                 found[row] = tracks.explain(int(clip.ids[row]))

@@ -47,9 +47,8 @@ def line_chart(series: list[Series], name: str, *, zero: bool = False) -> Markup
         zero: Whether the y axis begins at 0.
     """
     series = [_finite(s) for s in series]
-    xs, ys = (
-        np.concatenate(v or [np.zeros(0)]) for v in zip(*((s.x, s.y) for s in series), strict=True)
-    )
+    xs = np.concatenate([np.zeros(0), *(s.x for s in series)])
+    ys = np.concatenate([np.zeros(0), *(s.y for s in series)])
     if not len(xs):
         return element("p", "There is nothing to draw.", class_="note")
     left, right = float(xs.min()), float(xs.max())

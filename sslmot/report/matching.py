@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from sslmot.assignment import assign, iou
 from sslmot.data.mot import PEDESTRIAN
-from sslmot.report.clip import Clip
+from sslmot.report.clip import Clip, rows_by_frame
 from sslmot.types import Boxes, Rows
 
 MIN_IOU = 0.5
@@ -56,8 +56,8 @@ def match(clip: Clip) -> Matching:
     ignored = np.zeros(len(clip.frames), np.bool_)
     found = np.full(len(truth), -1)
     before: dict[int, int] = {}  # the identity of each person in the frame before
-    people_of = _by_frame(truth.frames)
-    tracks_of = _by_frame(clip.frames)
+    people_of = rows_by_frame(truth.frames)
+    tracks_of = rows_by_frame(clip.frames)
     nothing = np.empty(0, np.int64)
     for t in sorted(people_of):
         everyone, tracks = people_of[t], tracks_of.get(t, nothing)
@@ -90,10 +90,3 @@ def _overlap(a: Boxes, b: Boxes) -> npt.NDArray[np.float64]:
 def _assign(overlap: npt.NDArray[np.float64], score: npt.NDArray[np.float64]) -> tuple[Rows, Rows]:
     """Match rows and columns of enough overlap at the largest sum of scores."""
     return assign(np.where(overlap < MIN_IOU - _EPSILON, np.inf, -score), 0.0)
-
-
-def _by_frame(frames: Rows) -> dict[int, Rows]:
-    """Return the rows of each frame."""
-    order = np.argsort(frames, kind="stable")
-    numbers, starts = np.unique(frames[order], return_index=True)
-    return dict(zip(numbers.tolist(), np.split(order, starts[1:]), strict=True))

@@ -5,27 +5,18 @@ import json
 import cv2
 import numpy as np
 import pytest
+from browser import CHROMIUM, browser
 
-from sslmot.appearance.histogram import ColorHistogram
-from sslmot.demo.crowd import Crowd, CrowdConfig
-from sslmot.demo.run import write_crowd
-from sslmot.offline.run import track_sequence
 from sslmot.report.write import write_report
-from sslmot.tracking.tracker import Tracker
-
-from .browser import CHROMIUM, browser
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (apt install chromium)")
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("report")
-    config = CrowdConfig(people=8, frames=60, width=640, height=360, seed=3)
-    crowd = write_crowd(Crowd(config), folder / "crowd")
-    track_sequence(crowd, Tracker(extractor=ColorHistogram()), folder / "results")
-    write_report(folder / "results", folder / "report.html", source=crowd.path)
-    return folder / "report.html"
+def report(folder, tmp_path_factory):
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    write_report(folder / "results", path, source=folder / "data/crowd")
+    return path
 
 
 @pytest.fixture(scope="module")

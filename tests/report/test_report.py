@@ -4,16 +4,13 @@ import json
 import re
 from html.parser import HTMLParser
 
-import cv2
 import numpy as np
 import pytest
 
 from sslmot.appearance.histogram import ColorHistogram
 from sslmot.cli import main
-from sslmot.data.mot import FrameResult, write_results, write_sequence
-from sslmot.demo.crowd import Crowd, CrowdConfig
-from sslmot.demo.run import write_crowd
-from sslmot.offline.run import track_sequence, track_video
+from sslmot.data.mot import FrameResult, Sequence, write_results, write_sequence
+from sslmot.offline.run import track_sequence
 from sslmot.report import page
 from sslmot.report.axes import labels, ticks
 from sslmot.report.linechart import Series, line_chart
@@ -23,7 +20,7 @@ from sslmot.report.words import duration, moment, number
 from sslmot.report.write import write_report
 from sslmot.tracking.tracker import Tracker
 
-FIELDS = "IDF1 HOTA MOTA Found Identities Switches".split()
+FIELDS = ("IDF1", "HOTA", "MOTA", "Found", "Identities", "Switches")
 
 
 class Checked(HTMLParser):
@@ -65,25 +62,6 @@ def checked(path):
     return parsed
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Write a generated sequence with frames, of 2 seconds, its video, and results of both."""
-    folder = tmp_path_factory.mktemp("report")
-    config = CrowdConfig(people=8, frames=60, width=640, height=360, seed=3)
-    crowd = write_crowd(Crowd(config), folder / "data" / "crowd")
-    writer = cv2.VideoWriter("", 0, 0, (0, 0))
-    code = cv2.VideoWriter_fourcc(*"mp4v")
-    assert writer.open(str(folder / "video.mp4"), code, 30, (640, 360))
-    for t in range(1, 61):
-        writer.write(crowd.frame(t))
-    writer.release()
-    tracker = Tracker(extractor=ColorHistogram())
-    track_sequence(crowd, tracker, folder / "results")
-    tracker.reset()
-    track_video(folder / "video.mp4", crowd.detections_path, tracker, folder / "of_video")
-    return folder
-
-
 def test_a_sequence_with_ground_truth(folder, tmp_path):
     pytest.importorskip("trackeval")
     written = write_report(
@@ -98,8 +76,7 @@ def test_a_sequence_with_ground_truth(folder, tmp_path):
     assert "The tracker's explanation" in parsed.text
     assert "Without the tracker's explanations" not in parsed.text
     names = [(tag, a.get("class")) for tag, a in parsed.tags]
-    people = 8
-    assert names.count(("g", "row")) > people
+    assert names.count(("g", "row")) > 24
     assert ("svg", "trajectories") in names
     assert ("svg", "linechart") in names
     cards = names.count(("article", "card"))
@@ -166,8 +143,6 @@ def test_a_run_that_cannot_be_repeated(folder, tmp_path):
 
 
 def test_interpolated_results_are_repeated(folder, tmp_path):
-    from sslmot.data.mot import Sequence
-
     tracker = Tracker(extractor=ColorHistogram())
     sequence = Sequence.open(folder / "data/crowd")
     track_sequence(sequence, tracker, tmp_path, max_gap=10)
@@ -181,7 +156,7 @@ HOSTILE = "<script>alert(1)</script>\"'&$x--></style>"
 
 
 def test_hostile_names_and_settings_are_escaped(folder, tmp_path):
-    name = HOSTILE.replace("/", "∕")  # a slash cannot be in a name
+    name = HOSTILE.replace("/", ":")  # a slash cannot be in a name
     record = json.loads((folder / "results/crowd.json").read_text())
     record["config"][HOSTILE] = HOSTILE
     record["appearance"] = HOSTILE
@@ -346,7 +321,7 @@ def test_numbers_for_people():
     assert moment(31, None) == "frame 31"
 
 
-def test_simplified_lines_stay_near(rng=None):
+def test_simplified_lines_stay_near():
     rng = np.random.default_rng(0)
     points = rng.normal(size=(300, 2)).cumsum(axis=0)
     kept = simplify(points, 2.0)
