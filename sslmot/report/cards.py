@@ -40,7 +40,7 @@ def views(clip: Clip, matching: Matching | None, switch: Switch) -> list[View]:
     other = _former(clip, matching, switch)
     if other is not None:
         row, person = other
-        shown.append(View(row, f"Identity {new} was person {person}"))
+        shown.append(View(row, f"Earlier, on person {person}"))
     return shown
 
 

@@ -77,7 +77,7 @@ def sentence(explanation: Explanation) -> str:
     e = explanation
     match e.stage:
         case "new":
-            return f"Matched no track, and resembles no lost track: {e.id} is a new identity."
+            return f"Matched no track and no lost identity: {e.id} is a new one."
         case "reidentified":
             return f"Matched no track, but was re-identified as the lost identity {e.id}."
         case "gallery":

@@ -263,8 +263,11 @@ def _cards(s: Shown, links: Mapping[Switch, str]) -> Markup:
         text = "There is none." if known else "No identity begins where another ended."
         return join(element("h3", title), element("p", text, class_="note"))
     total = len(s.switches) + len(s.transfers)
-    what = "of all switches and passed identities, those" if known else "of all, those"
-    text = f"{len(s.worst)} of {total}: {what} with the most frames both before and after."
+    what = "switches and passed identities" if known else "possible switches"
+    if len(s.worst) < total:
+        text = f"{len(s.worst)} of {total:,} {what}: those with the most frames before and after."
+    else:
+        text = f"All {what}, by the number of frames before and after."
     if not known:
         text += (
             " An identity ends, and soon and near it another begins. Look whether it is the "
