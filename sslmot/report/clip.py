@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sslmot import reading
-from sslmot.data.mot import GroundTruth, Sequence, read_results, sequences
+from sslmot.data.mot import MOST_FRAMES, GroundTruth, Sequence, read_results, sequences
 from sslmot.data.video import Video, read_video_detections
 from sslmot.types import Boxes, Frame, Rows
 
@@ -191,7 +191,7 @@ def _read_record(path: Path) -> Mapping[str, Any]:
         return {}
     record = reading.read_json(path)
     checks: dict[str, tuple[str, Callable[[Any], bool]]] = {
-        "frames": ("a number of frames", lambda v: type(v) is int and 0 <= v < 2**31),
+        "frames": ("a number of frames", lambda v: type(v) is int and 0 <= v <= MOST_FRAMES),
         "frame_rate": ("a positive number", lambda v: _is_number(v) and 0 < v < 1e6),
         "seconds": ("a number of seconds", lambda v: _is_number(v) and v >= 0),
         "config": ("an object", lambda v: isinstance(v, dict)),

@@ -29,6 +29,12 @@ from sslmot.types import Rows
 
 _HERE = Path(__file__).parent
 
+_MOST_LISTED = 200
+"""Limit of the rows of a table, and of the identities to choose from."""
+
+_LONGEST = 200
+"""Limit of the characters of a setting."""
+
 
 @dataclass(frozen=True, eq=False)
 class Shown:
@@ -191,8 +197,10 @@ def _tiles(s: Shown) -> Markup:
 
 def _highlighter(i: int, clip: Clip) -> Markup:
     """Choose an identity to highlight in all charts of a clip. The script shows it."""
+    ids, lengths = np.unique(clip.ids, return_counts=True)
+    longest = ids[np.argsort(-lengths, kind="stable")[:_MOST_LISTED]]
     options = [element("option", "all", value="")]
-    options += [element("option", str(k), value=str(k)) for k in np.unique(clip.ids).tolist()]
+    options += [element("option", str(k), value=str(k)) for k in sorted(longest.tolist())]
     return element(
         "p",
         element("label", "Highlight identity ", for_=f"highlight-{i}"),
@@ -335,9 +343,6 @@ def _counts(s: Shown) -> Markup | None:
     )
 
 
-_MOST_LISTED = 200
-
-
 def _identities(clip: Clip) -> Markup | None:
     """List the identities: the timeline as a table."""
     if not len(clip.frames):
@@ -368,7 +373,7 @@ def _settings(clip: Clip) -> Markup | None:
         return None
     config = clip.record.get("config", {})
     values = {k: v for k, v in clip.record.items() if k != "config"} | dict(config)
-    rows = [[str(k), DASH if v is None else str(v)] for k, v in values.items()]
+    rows = [[k[:_LONGEST], _short(v)] for k, v in [*values.items()][:_MOST_LISTED]]
     return element(
         "details",
         element("summary", "Settings of the run"),
@@ -441,7 +446,7 @@ def _trainings(trainings: list[Training]) -> Markup:
         for key in dict.fromkeys(key for t in trainings for key in t.config)
         if len({repr(t.config.get(key)) for t in trainings}) > 1
     ]
-    rows += [[key, *(str(t.config.get(key, DASH)) for t in trainings)] for key in differing]
+    rows += [[key, *(_short(t.config.get(key)) for t in trainings)] for key in differing]
     what = "Last values" + (", and the settings that differ" if differing else "")
     return element(
         "section",
@@ -458,6 +463,11 @@ def _notes(notes: list[str]) -> Markup | None:
     if not notes:
         return None
     return element("ul", *(element("li", note) for note in notes), class_="note")
+
+
+def _short(value: object) -> str:
+    """Return the value of a setting; a dash for None."""
+    return DASH if value is None else str(value)[:_LONGEST]
 
 
 def _percent(value: float) -> str:

@@ -169,6 +169,14 @@ def test_hostile_names_and_settings_are_escaped(folder, tmp_path):
     assert [tag for tag, _ in parsed.tags].count("script") == 1
 
 
+def test_a_huge_record_is_cut(folder, tmp_path):
+    config = {f"{i}" + "k" * 500: "v" * 5000 for i in range(1000)}
+    (tmp_path / "crowd.txt").write_text((folder / "results/crowd.txt").read_text())
+    (tmp_path / "crowd.json").write_text(json.dumps({"config": config, "frames": 10**7}))
+    assert write_report(tmp_path, tmp_path / "report.html").size < 1e6
+    checked(tmp_path / "report.html")
+
+
 def test_a_name_that_is_not_text(folder, tmp_path):
     path = tmp_path / "b\udcffd.txt"
     path.write_text((folder / "results/crowd.txt").read_text())
