@@ -90,7 +90,10 @@ def sentence(explanation: Explanation) -> str:
         return f"{text}; no other track could match."
     identity, cost = e.runner_up
     other = f"identity {identity}" if identity else "a tentative track"
-    margin = "" if e.cost is None else f", {number(cost - e.cost)} worse"
+    if e.cost is not None and cost < e.cost:
+        text += f". The cost of {other} is lower ({number(cost)}), but all matches of the frame "
+        return text + "together cost least this way."
+    margin = "" if e.cost is None else f", {number(cost - e.cost)} more"
     return f"{text}. The runner-up was {other} at a cost of {number(cost)}{margin}."
 
 

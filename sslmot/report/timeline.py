@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from sslmot.report.axes import ticks
 from sslmot.report.colours import colour
 from sslmot.report.markup import Markup, element
-from sslmot.report.words import duration
+from sslmot.report.words import SPACE, duration
 
 ROW = 24
 BAR = 16
@@ -140,7 +140,7 @@ def _axis(length: int, frame_rate: float | None, height: int) -> Markup:
     rate = frame_rate or 1.0
     for tick in ticks(0, length / rate, 8):
         x = f"{min(100 * tick * rate / length, 100):.2f}%"
-        text = duration(tick).replace(".0 s", " s") if frame_rate else f"{tick:,.0f}"
+        text = duration(tick).replace(f".0{SPACE}", SPACE) if frame_rate else f"{tick:,.0f}"
         parts.append(element("line", x1=x, x2=x, y1=AXIS - 6, y2=height, class_="grid"))
         if tick * rate <= 0.96 * length:
             parts.append(element("text", text, x=x, dx=3, y=14, class_="tick"))

@@ -6,6 +6,9 @@ MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EN DASH}"
 """What stands for no value."""
 
+SPACE = "\N{NO-BREAK SPACE}"
+"""Between a number and its unit."""
+
 
 def count(number: int, noun: str, plural: str | None = None) -> str:
     """Return a number with its noun, such as "1 frame" or "1,200 frames"."""
@@ -15,12 +18,12 @@ def count(number: int, noun: str, plural: str | None = None) -> str:
 def duration(seconds: float) -> str:
     """Return a time, such as "17.5 s", "2:05 min" or "1:02:05 h"."""
     if 0 < seconds < 0.95:
-        return f"{seconds:.2f} s"
+        return f"{seconds:.2f}{SPACE}s"
     if seconds < 59.95:
-        return f"{seconds:.1f} s"
+        return f"{seconds:.1f}{SPACE}s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02} h" if hours else f"{minutes}:{rest:02} min"
+    return f"{hours}:{minutes:02}:{rest:02}{SPACE}h" if hours else f"{minutes}:{rest:02}{SPACE}min"
 
 
 def number(value: float) -> str:

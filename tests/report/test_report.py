@@ -13,11 +13,13 @@ from sslmot.data.mot import FrameResult, Sequence, write_results, write_sequence
 from sslmot.offline.run import track_sequence
 from sslmot.report import page
 from sslmot.report.axes import labels, ticks
+from sslmot.report.explanations import figures, sentence
 from sslmot.report.linechart import Series, line_chart
 from sslmot.report.markup import VOID, element
 from sslmot.report.trajectories import simplify
-from sslmot.report.words import duration, moment, number
+from sslmot.report.words import MINUS, duration, moment, number
 from sslmot.report.write import write_report
+from sslmot.tracking.explain import Explanation
 from sslmot.tracking.tracker import Tracker
 
 FIELDS = ("IDF1", "HOTA", "MOTA", "Found", "Identities", "Switches")
@@ -318,15 +320,33 @@ def test_ticks_are_round_and_inside(low, high):
 
 
 def test_numbers_for_people():
-    assert duration(0.033) == "0.03 s"
-    assert duration(17.5) == "17.5 s"
-    assert duration(59.97) == "1:00 min"
-    assert duration(3725) == "1:02:05 h"
+    assert duration(0.033) == "0.03\N{NO-BREAK SPACE}s"
+    assert duration(17.5) == "17.5\N{NO-BREAK SPACE}s"
+    assert duration(59.97) == "1:00\N{NO-BREAK SPACE}min"
+    assert duration(3725) == "1:02:05\N{NO-BREAK SPACE}h"
     assert number(-0.0371) == "\N{MINUS SIGN}0.037"
     assert number(1234.5) == "1,234"
     assert number(1e-5) == "1.00e\N{MINUS SIGN}05"
-    assert moment(31, 30) == "frame 31 (1.0 s)"
+    assert moment(31, 30) == "frame 31 (1.0\N{NO-BREAK SPACE}s)"
     assert moment(31, None) == "frame 31"
+
+
+def test_explanations_in_words():
+    at = {"id": 7, "detection": 0, "affinity": 0.5, "distance": 0.1}
+    for stage, cost, runner_up, expected in (
+        ("new", None, None, "no lost identity: 7 is a new one."),
+        ("reidentified", None, None, "re-identified as the lost identity 7."),
+        ("gallery", None, None, "the gallery knew it as identity 7."),
+        ("motion", -3.0, None, "by motion alone; no other track could match."),
+        ("appearance", -3.0, (0, -1.0), "a tentative track at a cost of -1.00, 2.00 more."),
+        ("appearance", -3.0, (9, -4.0), "The cost of identity 9 is lower (-4.00), but all"),
+    ):
+        explanation = Explanation(stage=stage, cost=cost, runner_up=runner_up, **at)
+        assert expected.replace("-1", MINUS + "1").replace("-4", MINUS + "4") in sentence(
+            explanation
+        )
+    names = [name for name, _ in figures(explanation)]
+    assert [name.split()[0] for name in names] == ["Affinity", "Distance", "Cost"]
 
 
 def test_simplified_lines_stay_near():
