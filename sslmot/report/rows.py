@@ -11,7 +11,7 @@ from sslmot.report.clip import Clip
 from sslmot.report.matching import Matching
 from sslmot.report.switches import Switch
 from sslmot.report.timeline import Bar, Mark, Row, join_frames
-from sslmot.report.words import count, moment
+from sslmot.report.words import count, duration, moment
 from sslmot.types import Rows
 
 MOST_ROWS = 60
@@ -138,5 +138,5 @@ def _runs(keys: Rows, frames: Rows, most: int) -> Iterator[tuple[int, int, int]]
 def _span(clip: Clip, first: int, last: int) -> str:
     if first == last:
         return moment(first, clip.frame_rate)
-    size = "" if clip.frame_rate is None else f", {(last - first + 1) / clip.frame_rate:.1f} s"
+    size = "" if clip.frame_rate is None else f", {duration((last - first + 1) / clip.frame_rate)}"
     return f"frames {first:,} to {last:,} ({count(last - first + 1, 'frame')}{size})"
