@@ -22,6 +22,7 @@ USES = {
     "offline": {"data", "detection", "tracking"},
     "tuning": {"appearance", "data", "evaluation", "tracking"},
     "demo": {"appearance", "data", "evaluation", "offline", "tracking"},
+    "report": {"appearance", "data", "evaluation", "tracking"},
 }
 """The other rooms that each room uses. `cli` uses all. All rooms use the top-level modules."""
 

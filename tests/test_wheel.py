@@ -39,7 +39,8 @@ def test_wheel_in_a_new_environment(tmp_path):
     names = zipfile.ZipFile(wheel).namelist()
     assert any(name.startswith("sslmot/_core.") and name.endswith(".so") for name in names)
     stubs = {"sslmot/_core/__init__.pyi", "sslmot/_core/_testing.pyi", "sslmot/py.typed"}
-    assert {*stubs, "sslmot/tracking/tracker.py"} <= set(names)
+    page = {f"sslmot/report/{name}" for name in ("template.html", "style.css", "script.js")}
+    assert {*stubs, *page, "sslmot/tracking/tracker.py"} <= set(names)
     assert any(
         n.startswith("sslmot/appearance/weights/") and n.endswith(".safetensors") for n in names
     )

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Sequence as Arguments
 from importlib.metadata import version
 
-from sslmot.cli import export, learn, poses, track, tune
+from sslmot.cli import export, learn, poses, report, track, tune
 
 
 def main(arguments: Arguments[str] | None = None) -> None:
@@ -39,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     track.add_commands(commands)
+    report.add_commands(commands)
     tune.add_commands(commands)
     learn.add_commands(commands)
     poses.add_commands(commands)

@@ -59,6 +59,7 @@ def demo(output: str | Path, people: int = 14, frames: int = 300, seed: int = 0)
     video, picture = output / "demo.mp4", output / "demo.jpg"
     draw(sequence, results, video, picture)
     print(f"\nvideo    {video}\npicture  {picture}\nsequence {output / 'crowd'}")
+    print(f"report   sslmot report {output / 'appearance'} --source {output / 'crowd'}")
 
 
 def write_crowd(crowd: Crowd, path: Path) -> Sequence:

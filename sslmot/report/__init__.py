@@ -1,0 +1,1 @@
+"""Reports: one HTML file that shows results, their errors, and trainings."""
