@@ -18,7 +18,7 @@ def config_of(**changes):
 
 
 CONFIG = config_of(
-    tau=0.2, min_affinity=0.39, max_age=2 / 30, reid_max_age=10 / 30, instant_confirm_score=9
+    tau=0.2, min_affinity=0.39, max_age=2 / 30, reid_max_age=10 / 30, instant_confirm_score=1
 )
 A, B, C = np.eye(3, dtype=np.float32)
 
@@ -74,7 +74,7 @@ class TestTheLost:
         assert (
             back(
                 seen_and_lost(
-                    3, config_of(max_age=2 / 30, reid_max_age=0.0, instant_confirm_score=9)
+                    3, config_of(max_age=2 / 30, reid_max_age=0.0, instant_confirm_score=1)
                 )
             )
             == 2
@@ -85,7 +85,7 @@ class TestTheLost:
         config = config_of(
             max_age=20 / 30,
             reid_max_speed=15.0,
-            instant_confirm_score=9,
+            instant_confirm_score=1,
         )
         tracker = seen_and_lost(3, config)
         assert tracker.table.tracks["ids"].tolist() == [1]
@@ -98,7 +98,7 @@ class TestTheLost:
         config = config_of(
             max_age=1 / 30,
             reid_max_speed=15.0,
-            instant_confirm_score=9,
+            instant_confirm_score=1,
         )
         tracker = seen_and_lost(3, config)
         assert back(tracker, 40 * boxes) == (1 if same else 2)
@@ -151,7 +151,7 @@ class TestTheLost:
 
     def test_were_seen_where_they_were_seen_last(self):
         tracker = seen_and_lost(
-            0, config_of(max_age=1 / 30, reid_max_speed=0.0, instant_confirm_score=9)
+            0, config_of(max_age=1 / 30, reid_max_speed=0.0, instant_confirm_score=1)
         )
         for shift in range(0, 800, 20):
             assert step(tracker, at(shift), A) == [1]
@@ -170,7 +170,7 @@ class TestTheLost:
     def test_were_seen_more_than_once(self):
         """A false detection that looked sure must not lend its identity to somebody."""
         tracker = Tracker(CONFIG)
-        assert step(tracker, at(0, score=9), A) == [1]
+        assert step(tracker, at(0, score=1), A) == [1]
         for _ in range(4):
             step(tracker)
         assert tracker.table.lost_count == 0
@@ -188,7 +188,7 @@ class TestTheLost:
         tracker = seen_and_lost(4)
         tracker.reset()
         assert back(tracker) == 1  # the first of another video
-        assert step(tracker, at(20, 90, score=9), A, B) == [1, 2]
+        assert step(tracker, at(20, 90, score=1), A, B) == [1, 2]
 
 
 class TestSureDetections:
@@ -349,7 +349,7 @@ def test_nobody_leaks_over_many_frames(described, confirm):
     for _ in range(2000 if described == 1 and confirm else 300):
         seen = rng.permutation(12)[: rng.integers(0, 7)]
         dets = at(*80 * seen)
-        dets[:, 4], dets[:, 5] = rng.uniform(0, 1.2, len(seen)), seen % 2
+        dets[:, 4], dets[:, 5] = rng.uniform(0, 1, len(seen)), seen % 2
         features = looks[seen] + rng.normal(0, 0.1, (len(seen), 3))
         features = features if rng.random() < described else None
         tracks = tracker.step(None, dets, embeddings=features)
@@ -366,7 +366,7 @@ def test_nobody_leaks_over_many_frames(described, confirm):
 
 def test_a_slot_that_was_somebodys_says_nothing(device):
     """Who is born without a feature does not look like whoever had its slot before."""
-    tracker = Tracker(config_of(max_age=1 / 30, tentative_max_age=0.0, instant_confirm_score=9))
+    tracker = Tracker(config_of(max_age=1 / 30, tentative_max_age=0.0, instant_confirm_score=1))
 
     def see(*shifts, looks=None):
         dets = at(*shifts)
