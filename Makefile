@@ -62,7 +62,7 @@ lint: $(VENV)/lint.installed
 	  cmake csrc sslmot tests benchmarks examples
 
 docs: $(VENV)/docs.installed
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: $(VENV)/benchmark.installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest benchmarks \
