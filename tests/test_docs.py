@@ -16,7 +16,7 @@ from sslmot.offline.draw import VideoWriter
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
-FRAMES = 24
+FRAMES = 20
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -31,7 +31,7 @@ def name(page: Path) -> str:
 def clip(tmp_path_factory):
     """What the pages suppose: the demo's crowd, and a video with detections."""
     folder = tmp_path_factory.mktemp("docs")
-    crowd = Crowd(CrowdConfig(people=4, frames=FRAMES, width=640, height=360))
+    crowd = Crowd(CrowdConfig(people=4, frames=FRAMES, width=480, height=270))
     write_crowd(crowd, folder / "demo" / "crowd")
     with VideoWriter(folder / "my_video.mp4", crowd.config.frame_rate) as writer:
         for t in range(FRAMES):
