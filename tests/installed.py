@@ -15,9 +15,9 @@ import numpy as np
 
 import sslmot
 from sslmot.cli import main
+from sslmot.data.mot import read_results
 from sslmot.demo.crowd import Crowd, CrowdConfig
 from sslmot.demo.run import write_crowd
-from sslmot.data.mot import read_results
 
 
 def check(folder: Path) -> None:

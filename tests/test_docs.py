@@ -73,7 +73,9 @@ def test_settings_beside_those_of_others_are_ours():
 
     from sslmot import TrackerConfig
 
-    rows = re.findall(r"^\| [^|]+ \| `(\w+)` \(([^)]*)\)", (DOCS / "coming-from.md").read_text(), re.M)
+    rows = re.findall(
+        r"^\| [^|]+ \| `(\w+)` \(([^)]*)\)", (DOCS / "coming-from.md").read_text(), re.M
+    )
     assert len(rows) >= 8
     for field, value in rows:
         default = getattr(TrackerConfig(), field)
