@@ -58,8 +58,8 @@ lint: $(VENV)/lint.installed
 	$(BIN)/mypy
 	$(BIN)/clang-format --dry-run -Werror csrc/* $(wildcard tests/cuda_on_cpu/*.cpp \
 	  tests/cuda_on_cpu/*.h tests/cuda_on_cpu/*.cu tests/cuda_on_cpu/include/*)
-	$(BIN)/codespell *.md docs/*.md Makefile CMakeLists.txt pyproject.toml .ci/run \
-	  cmake csrc sslmot tests benchmarks examples
+	$(BIN)/codespell *.md docs mkdocs.yml CITATION.cff Makefile CMakeLists.txt pyproject.toml \
+	  .ci/run .github cmake csrc sslmot tests benchmarks examples
 
 docs: $(VENV)/docs.installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
