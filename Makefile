@@ -82,6 +82,11 @@ $(VENV)/demo.installed: $(VENV)/tools.installed $(SOURCES)
 	  "needs; on Debian: apt install libgl1 libglib2.0-0" >&2; exit 1; }
 	@touch $@
 
+$(VENV)/test.installed: $(VENV)/demo.installed
+	$(INSTALL) -e ".[test]"
+	$(PIP) install --no-deps "ultralytics>=8.4" # its results alone, which need no torchvision
+	@touch $@
+
 $(VENV)/%.installed: $(VENV)/demo.installed
 	$(INSTALL) -e ".[$*]"
 	@touch $@

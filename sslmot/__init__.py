@@ -10,7 +10,7 @@ from sslmot.tracking.config import TrackerConfig
 from sslmot.tracking.gallery import Gallery
 from sslmot.tracking.group import TrackerGroup
 from sslmot.tracking.tracker import Tracker
-from sslmot.tracking.tracks import Tracks
+from sslmot.tracking.tracks import LostTrack, LostTracks, Track, Tracks
 from sslmot.types import FeatureExtractor
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ __all__ = [
     "Encoder",
     "FeatureExtractor",
     "Gallery",
+    "LostTrack",
+    "LostTracks",
+    "Track",
     "Tracker",
     "TrackerConfig",
     "TrackerGroup",

@@ -14,7 +14,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
@@ -43,6 +43,18 @@ def write(path: str | Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())  # without it, a power cut could leave an empty file
         part.replace(path)
+
+
+def keep_inputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
+    """Check that no output would replace an input.
+
+    Raises:
+        ValueError: An output is an input, also by another name.
+    """
+    read = [path for path in inputs if path.exists()]
+    for output in outputs:
+        if output.exists() and any(output.samefile(path) for path in read):
+            raise ValueError(f"output: expected another file than an input, got {output}")
 
 
 @contextmanager

@@ -120,10 +120,20 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
         FileNotFoundError: The file does not exist.
         ValueError: The file is not JSON, not an object, nested too deeply or too long.
     """
-    content = _of(path, from_json, read_text(path, MOST_JSON))
+    content = read_any_json(path, MOST_JSON)
     if not isinstance(content, dict):
         raise ValueError(f"{path}: expected a JSON object, got {content!r:.200}")
     return content
+
+
+def read_any_json(path: str | os.PathLike[str], most: int) -> Any:
+    """Read a JSON file of at most ``most`` bytes.
+
+    Raises:
+        FileNotFoundError: The file does not exist.
+        ValueError: The file is not JSON, nested too deeply or too long.
+    """
+    return _of(path, from_json, read_text(path, most))
 
 
 def from_json(text: str) -> Any:
@@ -162,15 +172,24 @@ def _from_yaml(text: str) -> Any:
     try:
         for event in yaml.parse(text, yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent) or getattr(event, "tag", None) is not None:
-                raise ValueError(f"an alias or a tag,{event.start_mark}")
+                raise ValueError(f"an alias or a tag{_place(event.start_mark)}")
             depth += isinstance(event, yaml.CollectionStartEvent)
             depth -= isinstance(event, yaml.CollectionEndEvent)
             if depth > DEEPEST:
-                raise ValueError(f"more than {DEEPEST} levels,{event.start_mark}")
+                raise ValueError(f"more than {DEEPEST} levels{_place(event.start_mark)}")
         return yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        raise ValueError(
+            f"expected YAML, got {error.problem}{_place(error.problem_mark)}"
+        ) from error
     # Invalid numbers and dates raise ValueError and OverflowError instead of YAMLError.
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         raise ValueError(f"expected YAML, got {error}") from error
+
+
+def _place(mark: Any) -> str:
+    """Return where in a YAML text a mark is."""
+    return "" if mark is None else f" in line {mark.line + 1}, column {mark.column + 1}"
 
 
 def read_array(path: str | os.PathLike[str]) -> npt.NDArray[Any]:

@@ -84,9 +84,9 @@ class Settings:
         hints = _hints(cls)
         try:
             if not isinstance(fields, dict):
-                raise ValueError(f"expected a mapping of {', '.join(hints)}, got {fields!r}")
+                raise ValueError(f"expected a mapping of {', '.join(hints)}, got {fields!r:.200}")
             if unknown := [name for name in fields if name not in hints]:
-                raise ValueError(f"expected some of {', '.join(hints)}, got {unknown[0]!r}")
+                raise ValueError(f"expected some of {', '.join(hints)}, got {unknown[0]!r:.200}")
             return cls(**{name: _value(hints[name], value) for name, value in fields.items()})
         except ValueError as error:
             raise ValueError(f"{source}: {error}") from error

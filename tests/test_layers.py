@@ -13,12 +13,13 @@ PACKAGE = Path(sslmot.__file__).parent
 USES = {
     "appearance": set(),
     "data": {"appearance"},
+    "detection": set(),
     "tracking": {"appearance"},
     "pose": {"appearance", "data"},
     "training": {"appearance", "data"},
     "pngan": {"appearance", "data", "pose", "training"},
     "evaluation": {"appearance", "data"},
-    "offline": {"data", "tracking"},
+    "offline": {"data", "detection", "tracking"},
     "tuning": {"appearance", "data", "evaluation", "tracking"},
     "demo": {"appearance", "data", "evaluation", "offline", "tracking"},
 }
@@ -61,7 +62,7 @@ def test_a_room_uses_only_rooms_below_it(name):
 
 
 def test_top_level_modules_use_no_room():
-    public = {"__init__", "__main__"}
+    public = {"__init__", "__main__", "interop"}
     arrows = {
         (module, other)
         for module, used in modules().items()

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from sslmot import files
+
 _SUFFIXES = {"onnx": ".onnx", "torchscript": ".pt"}
 
 
@@ -40,7 +42,11 @@ def _export(args: argparse.Namespace) -> None:
     from sslmot.appearance.encoder import Encoder
     from sslmot.appearance.export import export
 
-    output = args.output or Path("encoder").with_suffix(_SUFFIXES[args.format])
+    suffix = _SUFFIXES[args.format]
+    output = args.output or Path("encoder").with_suffix(suffix)
+    if output.suffix in {*_SUFFIXES.values()} - {suffix}:
+        raise ValueError(f"--output: expected a name with {suffix} for {args.format}, got {output}")
+    files.keep_inputs([output], [] if args.weights is None else [args.weights])
     encoder = Encoder.load(args.weights, "cpu")
     output.parent.mkdir(parents=True, exist_ok=True)
     export(encoder, output, args.format)

@@ -6,6 +6,9 @@ import argparse
 import dataclasses
 import inspect
 import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
@@ -112,6 +115,17 @@ def frame_numbers(text: str) -> range:
     if not (first.isdecimal() and last.isdecimal() and 1 <= int(first) <= int(last)):
         raise argparse.ArgumentTypeError(f"expected frames A-B, such as 1-262, got {text}")
     return range(int(first), int(last) + 1)
+
+
+@contextmanager
+def hint_to_resume(output: Path, command: str) -> Iterator[None]:
+    """After Ctrl-C, print the command that goes on with the run in the folder ``output``."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if (output / "config.yaml").exists():
+            print(f"\nstopped; to go on: sslmot {command} --resume {output}", file=sys.stderr)
+        raise
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:

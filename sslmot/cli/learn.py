@@ -17,6 +17,7 @@ from sslmot.cli.flags import (
     add_sources,
     changes,
     frame_numbers,
+    hint_to_resume,
     is_video,
     make_extractor,
 )
@@ -40,7 +41,10 @@ def add_commands(commands: Any) -> None:
         "--output", type=Path, help="folder of the run (default: runs/ and the first path's name)"
     )
     train.add_argument(
-        "--resume", type=Path, metavar="RUN", help="continue a run after its last complete epoch"
+        "--resume",
+        type=Path,
+        metavar="RUN",
+        help="continue a run after its last complete epoch; with --epochs, up to that number",
     )
     add_device(train)
     train.add_argument("--config", type=Path, metavar="FILE", help="settings in YAML")
@@ -119,9 +123,12 @@ def _train(args: argparse.Namespace) -> None:
     given = changes(args, TrainConfig)
     if args.resume is not None:
         others = ("paths", "output", "config", "paper", "sequences", "detector", "detections")
-        if given or any(getattr(args, name) for name in others):
-            raise ValueError("--resume: expected no sources and no settings; the run has them")
-        resume(args.resume, device=args.device, progress=True)
+        if {*given} - {"epochs"} or any(getattr(args, name) for name in others):
+            raise ValueError(
+                "--resume: expected no sources and no settings but --epochs; the run has them"
+            )
+        with hint_to_resume(args.resume, "train"):
+            resume(args.resume, epochs=given.get("epochs"), device=args.device, progress=True)
         print(f"{args.resume / 'encoder.safetensors'}")
         return
     if args.paper and args.config is not None:
@@ -142,7 +149,8 @@ def _train(args: argparse.Namespace) -> None:
             detector=args.detector,
             detections=args.detections,
         )
-    train(crops, config, output, device=args.device, progress=True)
+    with hint_to_resume(output, "train"):
+        train(crops, config, output, device=args.device, progress=True)
     print(f"{output / 'encoder.safetensors'}")
 
 
@@ -163,9 +171,10 @@ def _adapt(args: argparse.Namespace) -> None:
         detections=detections,
         frames=args.frames,
     )
-    adapted = adapt(
-        crops, args.output, args.weights, epochs=args.epochs, device=args.device, progress=True
-    )
+    with hint_to_resume(args.output, "train"):
+        adapted = adapt(
+            crops, args.output, args.weights, epochs=args.epochs, device=args.device, progress=True
+        )
     print(adapted)
     print(
         f'to use it: sslmot track ... --weights {adapted}, or sslmot.Tracker(weights="{adapted}")'

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from sslmot.cli.flags import add_config, add_device, add_sources, changes
+from sslmot.cli.flags import add_config, add_device, add_sources, changes, hint_to_resume
 from sslmot.pngan.config import PairsName, PnganConfig
 
 if TYPE_CHECKING:
@@ -109,7 +109,8 @@ def _train_pngan(args: argparse.Namespace) -> None:
                   "joints")  # fmt: skip
         if given or any(getattr(args, name) for name in others):
             raise ValueError("--resume: expected no sources and no settings; the run has them")
-        resume_pngan(args.resume, device=device, progress=True)
+        with hint_to_resume(args.resume, "train-pngan"):
+            resume_pngan(args.resume, device=device, progress=True)
         print(args.resume / "generator.safetensors")
         return
     config = PnganConfig.load(args.config) if args.config is not None else PnganConfig()
@@ -121,7 +122,8 @@ def _train_pngan(args: argparse.Namespace) -> None:
     crops, identities = _crops(args, config.crop_size, labelled=config.pairs == "identity")
     joints = estimate(crops, model, args.joints or _JOINTS, progress=True)
     pairs = _pairs(config.pairs, crops, joints, identities, device)
-    train_pngan(crops, joints, pairs, config, output, device=device, progress=True)
+    with hint_to_resume(output, "train-pngan"):
+        train_pngan(crops, joints, pairs, config, output, device=device, progress=True)
     print(output / "generator.safetensors")
 
 

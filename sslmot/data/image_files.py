@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -20,13 +21,17 @@ MOST_PIXELS = 2**26
 """Limit of pixels per image. Phones make 50 million pixels, 8K video 33 million."""
 
 _MOST_BYTES = 2**28
-_MOST_MARKERS = 2**16  # limit of markers before the frame header of a JPEG
-_FILLED = re.compile(rb"\xff+[^\xff]", re.DOTALL)  # a marker, with fill bytes before it
+_MOST_MARKERS = 2**16  # limit of markers of a JPEG
+# A marker of a JPEG with a segment, or its end. 00 and the restart markers are parts of the data.
+_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd8]", re.DOTALL)
 _NO_SIZE = (0xC4, 0xC8, 0xCC)  # the JPEG markers in C0 to CF that are not frame headers
+_END = 0xD9
 
 
 def read_image(path: str | os.PathLike[str]) -> Frame:
     """Read a JPEG, PNG, BMP or WebP file.
+
+    Bytes after the image are ignored: phones append a short video to a JPEG.
 
     Returns:
         (H, W, 3) uint8, BGR.
@@ -44,8 +49,8 @@ def read_image(path: str | os.PathLike[str]) -> Frame:
         raise ValueError(
             f"{path}: expected a JPEG, PNG, BMP or WebP of at most {MOST_PIXELS} pixels, got {got}"
         )
-    # A JPEG without its end marker is truncated. OpenCV would fill the rest with grey.
-    if data.startswith(b"\xff\xd8") and b"\xff\xd9" not in data[len(data) // 2 :]:
+    # OpenCV would fill the rest of a truncated JPEG with grey.
+    if data.startswith(b"\xff\xd8") and all(code != _END for code, _ in _jpeg_markers(data)):
         raise ValueError(f"{path}: expected a whole JPEG, got one without its end")
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
@@ -92,23 +97,29 @@ def _png_size(data: bytes) -> tuple[int, int]:
 
 def _jpeg_size(data: bytes) -> tuple[int, int]:
     """Return the size from the frame header of a JPEG."""
+    for code, place in _jpeg_markers(data):
+        if 0xC0 <= code <= 0xCF and code not in _NO_SIZE:
+            height, width = struct.unpack_from(">HH", data, place + 3)
+            return width, height
+    return 0, 0
+
+
+def _jpeg_markers(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield each marker of a JPEG up to its end, and the place of its segment.
+
+    The segments are skipped, since a thumbnail in one of them has markers of its own. Some cameras
+    write other bytes between segments.
+    """
     place = 2
     for _ in range(_MOST_MARKERS):
-        # Some cameras write other bytes between markers. A marker may have several FF fill bytes.
-        place = data.find(b"\xff", place)
-        if place < 0:
-            break
-        filled = _FILLED.match(data, place)
-        if filled is None:
-            break
-        place = filled.end() - 2
-        _, marker, length = struct.unpack_from(">BBH", data, place)
-        if 0xC0 <= marker <= 0xCF and marker not in _NO_SIZE:
-            height, width = struct.unpack_from(">HH", data, place + 5)
-            return width, height
-        # 00 and the restart markers have no segment, so no length.
-        place += 2 if marker == 0 or 0xD0 <= marker <= 0xD8 else 2 + length
-    return 0, 0
+        found = _MARKER.search(data, place)
+        if found is None:
+            return
+        place = found.end()
+        yield data[place - 1], place
+        if data[place - 1] == _END or place + 2 > len(data):
+            return
+        place += int.from_bytes(data[place : place + 2], "big")
 
 
 def _webp_size(data: bytes) -> tuple[int, int]:

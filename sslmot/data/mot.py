@@ -5,23 +5,39 @@ A sequence is a folder with ``seqinfo.ini``, detections in ``det/det.txt``, grou
 left, top, width, height. In this module, frames count from 1 and boxes are 0-based xyxy:
 ``x1 = left - 1`` and ``x2 = x1 + width``. Two decimals are exact after conversion to float32 and
 back, up to 65,536 pixels.
+
+The columns of the text files:
+
+- Detections: ``frame,-1,left,top,width,height,score``, then nothing, ``class``,
+  ``class,visibility``, ``class,-1,-1`` or ``x,y,z``. A class of -1 in all lines means no class.
+- Results: the same, with an id as the second column.
+- Ground truth: ``frame,id,left,top,width,height,considered,class,visibility``, or
+  ``frame,id,left,top,width,height,considered,x,y,z`` in MOT15.
+
+``x,y,z`` is a position in the world, which is ignored. The ninth and tenth columns tell it from a
+class: they are -1 in all lines beside a class. All lines of a file have the same number of columns.
+A byte order mark, blank lines and a comma at the end of a line are accepted. A box may have no
+width or no height, as a box that a detector clips to the picture, but no negative one.
 """
 
 from __future__ import annotations
 
 import configparser
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeAlias, get_args
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from sslmot import files, reading
-from sslmot.data.image_files import read_image
+from sslmot.data.image_files import SUFFIXES, read_image
+from sslmot.plausible import doubt
 from sslmot.types import ArrayLike, Boxes, Frame
 
 Detector: TypeAlias = Literal["DPM", "FRCNN", "SDP"]
@@ -32,6 +48,11 @@ PEDESTRIAN = 1
 
 MOST_FRAMES = 10**7
 """Limit of frames per clip: four days at 30 frames a second. Tracking and scoring visit each."""
+
+LARGEST_NUMBER = 1e9
+"""Limit of the numbers of a detection, which is that of `Tracker.step`."""
+
+T = TypeVar("T")
 
 _MOST_INI = 2**16  # limit of bytes of seqinfo.ini
 
@@ -67,13 +88,29 @@ class FrameResult(NamedTuple):
         frame: Frame number, from 1.
         ids: (N,) int64.
         boxes: (N, 4) float32, xyxy pixels, 0-based.
-        scores: (N,) float32.
+        scores: (N,) float32, NaN for boxes that no detection confirms.
+        classes: (N,) int32; None where detections have none.
     """
 
     frame: int
     ids: npt.NDArray[np.int64]
     boxes: Boxes
     scores: npt.NDArray[np.float32]
+    classes: npt.NDArray[np.int32] | None = None
+
+
+class Stated(NamedTuple):
+    """The lines of ``seqinfo.ini`` that scoring does not need. None for a missing line.
+
+    Attributes:
+        frame_rate: Frames per second.
+        width: Width of a frame, pixels.
+        height: Height of a frame, pixels.
+    """
+
+    frame_rate: float | None
+    width: int | None
+    height: int | None
 
 
 @dataclass(frozen=True)
@@ -83,20 +120,16 @@ class Sequence:
     Attributes:
         path: Folder of the sequence.
         name: Name of the folder, also used for result files.
-        frame_rate: Frames per second.
         length: Number of frames, which are numbered 1 to ``length``.
-        width: Width of a frame, pixels.
-        height: Height of a frame, pixels.
+        stated: Frame rate and size, where the file says them.
         image_dir: Folder of the frames.
         image_ext: Suffix of a frame's file, with the dot.
     """
 
     path: Path
     name: str
-    frame_rate: float
     length: int
-    width: int
-    height: int
+    stated: Stated
     image_dir: Path
     image_ext: str
 
@@ -104,15 +137,17 @@ class Sequence:
     def open(cls, path: str | os.PathLike[str]) -> Sequence:
         """Read ``seqinfo.ini``. The methods read the other files.
 
+        Only ``seqLength`` is required.
+
         Raises:
             FileNotFoundError: ``path`` has no ``seqinfo.ini``.
-            ValueError: A field is missing or is not a positive number.
+            ValueError: The length is missing, or a field is not a positive number.
         """
         path = Path(path).absolute()
         ini = _existing(path / "seqinfo.ini", "a sequence")
         parser = configparser.ConfigParser(interpolation=None)
         try:
-            parser.read_string(reading.read_text(ini, _MOST_INI))
+            parser.read_string(reading.read_text(ini, _MOST_INI).removeprefix("\ufeff"))
             fields = parser["Sequence"]
         except (configparser.Error, KeyError) as error:
             raise ValueError(f"{ini}: expected a section [Sequence], got {error}") from error
@@ -129,16 +164,52 @@ class Sequence:
                 raise ValueError(f"{ini}: {key}: expected a positive number{limit}, got {text}")
             return value
 
+        extension = fields.get("imExt", ".jpg")
         return cls(
             path=path,
             name=path.name,
-            frame_rate=positive("frameRate"),
             length=int(positive("seqLength", MOST_FRAMES)),
-            width=int(positive("imWidth")),
-            height=int(positive("imHeight")),
+            stated=Stated(
+                frame_rate=positive("frameRate") if "frameRate" in fields else None,
+                width=int(positive("imWidth")) if "imWidth" in fields else None,
+                height=int(positive("imHeight")) if "imHeight" in fields else None,
+            ),
             image_dir=path / fields.get("imDir", "img1"),
-            image_ext=fields.get("imExt", ".jpg"),
+            image_ext=extension if extension.startswith(".") else f".{extension}",
         )
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames per second.
+
+        Raises:
+            ValueError: ``seqinfo.ini`` does not say it.
+        """
+        return self._required("frameRate", self.stated.frame_rate)
+
+    @property
+    def width(self) -> int:
+        """Width of a frame, pixels.
+
+        Raises:
+            ValueError: ``seqinfo.ini`` does not say it.
+        """
+        return self._required("imWidth", self.stated.width)
+
+    @property
+    def height(self) -> int:
+        """Height of a frame, pixels.
+
+        Raises:
+            ValueError: ``seqinfo.ini`` does not say it.
+        """
+        return self._required("imHeight", self.stated.height)
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Width and height of a frame, pixels, or None if ``seqinfo.ini`` does not say them."""
+        _, width, height = self.stated
+        return None if width is None or height is None else (width, height)
 
     @property
     def detections_path(self) -> Path:
@@ -152,12 +223,21 @@ class Sequence:
 
     @property
     def has_frames(self) -> bool:
-        """Whether the first frame exists."""
-        return reading.is_file(self._frame_path(1))
+        """Whether the file of a frame exists."""
+        return bool(self._frame_files)
+
+    @property
+    def expected_frames(self) -> str:
+        """Text for an error about missing frames: an expected file, and a file that was found."""
+        names = sorted(_files_in(self.image_dir))
+        names = [name for name in names if name.lower().endswith(SUFFIXES)] or names
+        found = f"only files such as {names[0]}" if names else "none"
+        return f"expected frames such as {self._usual_path(1)}, found {found}"
 
     def detections(self) -> EveryFrame:
         """Read the public detections of frames 1 to ``length``, see `read_detections`."""
-        return EveryFrame(_read_found(self.detections_path, self.length), self.length)
+        found = _read_found(self.detections_path, self.length, self.size)
+        return EveryFrame(found, self.length)
 
     def ground_truth(self) -> GroundTruth:
         """Read the annotations.
@@ -166,8 +246,7 @@ class Sequence:
             FileNotFoundError: ``gt/gt.txt`` does not exist.
             ValueError: A line is malformed (``path:line: expected ..., got ...``).
         """
-        path = _existing(self.ground_truth_path, f"the ground truth of {self.name}")
-        rows = _read(path, (9, 10), self.length, ids=True)
+        rows = self.ground_truth_rows()
         # Ten columns mean MOT15, which has a world position but no class and no visibility.
         classes, visibility = (
             (rows[:, 7], rows[:, 8]) if rows.shape[1] == 9 else np.ones((2, len(rows)))
@@ -182,8 +261,21 @@ class Sequence:
             visibility=visibility.astype(np.float32),
         )
 
+    def ground_truth_rows(self) -> npt.NDArray[np.float64]:
+        """Read the annotations as they are in the file: (G, 9) float64, or (G, 10) in MOT15.
+
+        Raises:
+            FileNotFoundError: ``gt/gt.txt`` does not exist.
+            ValueError: A line is malformed (``path:line: expected ..., got ...``).
+        """
+        path = _existing(self.ground_truth_path, f"the ground truth of {self.name}")
+        return _read(path, (9, 10), self.length, ids=True)
+
     def frame(self, t: int) -> Frame:
         """Read frame ``t``.
+
+        Its file is named by its number. The number of digits, and upper case in the suffix, do not
+        matter: MOTChallenge has six digits, SportsMOT too, DanceTrack eight.
 
         Args:
             t: 1 to ``length``.
@@ -193,22 +285,43 @@ class Sequence:
 
         Raises:
             FileNotFoundError: The file is missing.
-            ValueError: ``t`` is out of range, the file is not a readable image, or its size differs
-                from ``seqinfo.ini``.
+            ValueError: ``t`` is out of range, the file is not a whole readable image, or its size
+                differs from ``seqinfo.ini``.
         """
         if not 1 <= t <= self.length:
             raise ValueError(f"t: expected a frame of {self.name}, 1 to {self.length}, got {t}")
-        path = _existing(self._frame_path(t), f"frame {t} of {self.name}")
-        image = read_image(path)
-        expected = (self.height, self.width, 3)
-        if image.shape != expected:
+        path = self._frame_files.get(t) or self._usual_path(t)
+        image = read_image(_existing(path, f"frame {t} of {self.name}"))
+        height, width = image.shape[:2]
+        if self.size not in (None, (width, height)):
             raise ValueError(
-                f"{path}: expected an image {expected} as seqinfo.ini says, got {image.shape}"
+                f"{path}: expected an image {(self.height, self.width, 3)} as seqinfo.ini says, "
+                f"got {image.shape}"
             )
         return image
 
-    def _frame_path(self, t: int) -> Path:
+    @cached_property
+    def _frame_files(self) -> dict[int, Path]:
+        """The files of the frames that exist."""
+        files: dict[int, Path] = {}
+        for name in _files_in(self.image_dir):
+            stem, suffix = os.path.splitext(name)  # noqa: PTH122
+            if not (stem.isascii() and stem.isdecimal() and suffix.lower() in SUFFIXES):
+                continue
+            path, t = self.image_dir / name, int(stem[-18:])
+            if 1 <= t <= self.length and (t not in files or path == self._usual_path(t)):
+                files[t] = path
+        return files
+
+    def _usual_path(self, t: int) -> Path:
         return self.image_dir / f"{t:06d}{self.image_ext}"
+
+    def _required(self, key: str, value: T | None) -> T:
+        if value is None:
+            raise ValueError(
+                f"{self.path / 'seqinfo.ini'}: {key}: expected a positive number, got nothing"
+            )
+        return value
 
 
 class EveryFrame(Mapping[int, npt.NDArray[np.float32]]):
@@ -285,40 +398,52 @@ def sequences(
 
 
 def read_detections(
-    path: str | os.PathLike[str], length: int | None = None
+    path: str | os.PathLike[str],
+    length: int | None = None,
+    size: tuple[int, int] | None = None,
 ) -> Mapping[int, npt.NDArray[np.float32]]:
     """Read detections in the MOTChallenge format: ``frame,-1,left,top,width,height,score``.
 
-    With eight or nine columns, the eighth is the class. If it is -1 in all lines, there is no
-    class. Files of MOT15, MOT16 and MOT20 have ten columns. The last three are a world position or
-    -1, and are ignored. If all scores are -1 (unknown), they are read as 1.
+    The module describes the columns after the score: nothing, a class, or a position in the world.
+    If all scores are -1 (unknown), they are read as 1.
 
     Args:
         path: The file. An empty file means no detections.
         length: Number of frames of the sequence, if known.
+        size: Width and height of a frame, pixels, if known.
 
     Returns:
         (N, 5) float32 ``x1, y1, x2, y2, score`` for each frame, or (N, 6) with the class, in the
         order of the file; pixels, 0-based. The frames are 1 to ``length``, or those with
         detections if ``length`` is None.
 
+    Warns:
+        UserWarning: The numbers look as if they had another meaning, see
+            :func:`sslmot.plausible.doubt`.
+
     Raises:
         FileNotFoundError: The file does not exist.
         ValueError: A line is malformed (``path:line: expected ..., got ...``).
     """
-    found = _read_found(Path(path), length)
+    found = _read_found(Path(path), length, size)
     return found if length is None else EveryFrame(found, length)
 
 
-def _read_found(path: Path, length: int | None) -> dict[int, npt.NDArray[np.float32]]:
+def _read_found(
+    path: Path, length: int | None, size: tuple[int, int] | None
+) -> dict[int, npt.NDArray[np.float32]]:
     """Read the detections of the frames that have some."""
     rows = _read(_existing(path, "detections"), (7, 8, 9, 10), length, ids=False)
     scores = rows[:, 6:7]
     if (scores == -1).all():
         scores = np.ones_like(scores)
-    columns: list[npt.NDArray[Any]] = [_to_xyxy(rows), scores]
-    if rows.shape[1] in (8, 9) and (rows[:, 7] != -1).any():
-        columns.append(rows[:, 7:8])
+    boxes, classes = _to_xyxy(rows), _classes(rows)
+    # One pixel back: normalised boxes are not 1-based.
+    if (reason := doubt(boxes + 1, scores[:, 0], size)) is not None:
+        warnings.warn(f"{path}: {reason}", stacklevel=3)
+    columns: list[npt.NDArray[Any]] = [boxes, scores]
+    if classes is not None:
+        columns.append(classes[:, None])
     frames = np.unique(rows[:, 0]).astype(int).tolist()
     return _by_frame(rows[:, 0], np.hstack(columns).astype(np.float32), frames)
 
@@ -327,8 +452,9 @@ def read_results(path: str | os.PathLike[str], length: int | None = None) -> lis
     """Read tracking results in the MOTChallenge format.
 
     Args:
-        path: A file with lines ``frame,id,left,top,width,height,score``. Up to three more columns
-            are ignored.
+        path: A file with lines ``frame,id,left,top,width,height,score``. The module describes the
+            columns after the score: nothing, a class, or a position in the world. A score of -1 is
+            read as NaN.
         length: Number of frames of the sequence, if known.
 
     Returns:
@@ -339,57 +465,125 @@ def read_results(path: str | os.PathLike[str], length: int | None = None) -> lis
         ValueError: A line is malformed, or an id occurs twice in a frame
             (``path:line: expected ..., got ...``).
     """
-    path = _existing(Path(path), "results")
-    rows = _read(path, (7, 8, 9, 10), length, ids=True)
+    rows = results_rows(path, length)
     frames = np.unique(rows[:, 0]).astype(int).tolist()
     ids = _by_frame(rows[:, 0], rows[:, 1].astype(np.int64), frames)
     boxes = _by_frame(rows[:, 0], _to_xyxy(rows), frames)
-    scores = _by_frame(rows[:, 0], rows[:, 6].astype(np.float32), frames)
-    return [FrameResult(frame, ids[frame], boxes[frame], scores[frame]) for frame in frames]
+    known = np.where(rows[:, 6] == -1, np.nan, rows[:, 6]).astype(np.float32)
+    scores = _by_frame(rows[:, 0], known, frames)
+    column = _classes(rows)
+    # Programs for scoring ignore the column, so that it may hold anything.
+    if column is None or (column % 1 != 0).any():
+        return [FrameResult(t, ids[t], boxes[t], scores[t]) for t in frames]
+    classes = _by_frame(rows[:, 0], column.astype(np.int32), frames)
+    return [FrameResult(t, ids[t], boxes[t], scores[t], classes[t]) for t in frames]
+
+
+def results_rows(
+    path: str | os.PathLike[str], length: int | None = None
+) -> npt.NDArray[np.float64]:
+    """Read results as they are in the file: (R, 7 to 10) float64.
+
+    Args:
+        path: As for `read_results`.
+        length: As for `read_results`.
+
+    Raises:
+        FileNotFoundError: As for `read_results`.
+        ValueError: As for `read_results`.
+    """
+    return _read(_existing(Path(path), "results"), (7, 8, 9, 10), length, ids=True)
 
 
 def write_results(
     path: str | os.PathLike[str],
-    results: Iterable[tuple[int, ArrayLike, ArrayLike, ArrayLike]],
+    results: Iterable[tuple[Any, ...]],
 ) -> None:
-    """Write tracking results as ``frame,id,left,top,width,height,score,-1,-1,-1``.
+    """Write tracking results in the MOTChallenge format, see `results_file`.
 
     The write is atomic: after an error, also in the iterator, an old file is unchanged.
 
     Args:
         path: The file.
-        results: For each frame its number (from 1), (N,) ids, (N, 4) boxes (xyxy pixels, 0-based)
-            and (N,) scores, such as `FrameResult`. May be a generator.
+        results: For each frame what `FrameResult` has. May be a generator.
 
     Raises:
-        ValueError: Shapes disagree, a number is not finite or out of range, or a frame or an id
-            occurs twice.
+        ValueError: As :func:`checked`.
     """
     seen: set[int] = set()
+    with results_file(path) as add:
+        for result in results:
+            add(checked(result, seen))
+
+
+@contextmanager
+def results_file(path: str | os.PathLike[str]) -> Iterator[Callable[[FrameResult], Any]]:
+    """Open a file of results in the MOTChallenge format, which replaces the target at the end.
+
+    Lines are ``frame,id,left,top,width,height,score,class,-1,-1``; frames and pixels count from 1.
+    The class is -1 where detections have none, and the score is where it is NaN.
+
+    Args:
+        path: The file.
+
+    Yields:
+        A function that writes the tracks of a frame, which are :func:`checked`.
+    """
+
+    def lines(result: FrameResult) -> Iterator[str]:
+        scores = np.where(np.isnan(result.scores), -1, result.scores).tolist()
+        classes = [-1] * len(result.ids) if result.classes is None else result.classes.tolist()
+        for identity, box, score, kind in zip(
+            result.ids.tolist(), _formatted(result.boxes), scores, classes, strict=True
+        ):
+            yield f"{result.frame},{identity},{box},{score:.6g},{kind},-1,-1\n"
+
     with files.replacing(path) as file:
-        for frame, *columns in results:
-            if frame < 1 or frame in seen:
-                raise ValueError(f"results: expected frames from 1, each once, got {frame}")
-            seen.add(frame)
-            where = f"results, frame {frame}: expected"
-            ids, boxes, scores = (np.asarray(column, np.float64) for column in columns)
-            if boxes.shape != (len(boxes), 4) or not ids.shape == scores.shape == (len(boxes),):
-                got = f"{ids.shape}, {boxes.shape}, {scores.shape}"
-                raise ValueError(f"{where} ids (N,), boxes (N, 4), scores (N,), got {got}")
-            rows = np.column_stack([ids, boxes, scores])
-            right = np.isfinite(rows).all(axis=1) & (boxes[:, :2] <= boxes[:, 2:]).all(axis=1)
-            right &= (ids >= 0) & (ids < 2**31) & (ids == ids.round())
-            if not right.all():
-                got = rows[~right][0].tolist()
-                raise ValueError(
-                    f"{where} whole ids in [0, 2**31), finite xyxy and scores, got {got}"
-                )
-            if len(np.unique(ids)) < len(ids):
-                raise ValueError(f"{where} an id once, got {ids.tolist()}")
-            file.writelines(
-                f"{frame:d},{i:.0f},{box},{score:.6g},-1,-1,-1\n"
-                for i, box, score in zip(ids, _formatted(boxes), scores, strict=True)
-            )
+        # In one piece, so that Ctrl-C leaves no part of a frame.
+        yield lambda result: file.write("".join(lines(result)))
+
+
+def checked(result: tuple[Any, ...], seen: set[int]) -> FrameResult:
+    """Check the tracks of a frame before they are written.
+
+    Args:
+        result: What `FrameResult` has; the columns may be lists.
+        seen: The frames before. The frame is added to it.
+
+    Raises:
+        ValueError: Shapes disagree, a number is not finite (scores may be NaN) or out of range, or
+            a frame or an id occurs twice.
+    """
+    frame, *given = FrameResult(*result)
+    if frame < 1 or frame in seen:
+        raise ValueError(f"results: expected frames from 1, each once, got {frame}")
+    where = f"results, frame {frame}: expected"
+    columns: list[npt.NDArray[Any]] = [np.asarray(column, np.float64) for column in given[:3]]
+    ids, boxes, scores = columns
+    classes = np.zeros(len(ids)) if given[3] is None else np.asarray(given[3], np.float64)
+    shapes = {ids.shape, scores.shape, classes.shape}
+    if boxes.shape != (len(boxes), 4) or shapes != {(len(boxes),)}:
+        got = f"{ids.shape}, {boxes.shape}, {scores.shape}, {classes.shape}"
+        raise ValueError(f"{where} ids (N,), boxes (N, 4), scores (N,), classes (N,), got {got}")
+    whole = np.column_stack([ids, classes])
+    right = np.isfinite(boxes).all(axis=1) & (boxes[:, :2] <= boxes[:, 2:]).all(axis=1)
+    right &= ~np.isinf(scores) & (whole == whole.round()).all(axis=1)
+    right &= (whole >= 0).all(axis=1) & (whole < 2**31).all(axis=1)
+    if not right.all():
+        got = np.column_stack([ids, boxes, scores, classes])[~right][0].tolist()
+        raise ValueError(
+            f"{where} whole ids and classes in [0, 2**31), finite xyxy and scores, got {got}"
+        )
+    if len(np.unique(ids)) < len(ids):
+        raise ValueError(f"{where} an id once, got {ids.astype(int).tolist()}")
+    seen.add(frame)
+    return FrameResult(
+        frame,
+        ids.astype(np.int64),
+        boxes,
+        scores.astype(np.float32),
+        None if given[3] is None else classes.astype(np.int32),
+    )
 
 
 def write_detections(path: str | os.PathLike[str], detections: Mapping[int, ArrayLike]) -> None:
@@ -401,18 +595,33 @@ def write_detections(path: str | os.PathLike[str], detections: Mapping[int, Arra
             (from 1); pixels, 0-based.
 
     Raises:
-        ValueError: A shape is wrong.
+        ValueError: `read_detections` would refuse the file: a shape differs, or a number is not
+            finite or out of range.
     """
+    width = None
     with files.replacing(path) as file:
         for frame in sorted(detections):
-            rows = np.asarray(detections[frame], np.float64)
-            if rows.ndim != 2 or rows.shape[1] not in (5, 6):
+            if not 1 <= frame <= MOST_FRAMES:
                 raise ValueError(
-                    f"detections, frame {frame}: expected (N, 5) or (N, 6), got {rows.shape}"
+                    f"detections: expected frames from 1 to {MOST_FRAMES}, got {frame}"
+                )
+            rows = np.asarray(detections[frame], np.float64)
+            where = f"detections, frame {frame}: expected"
+            if rows.ndim != 2 or rows.shape[1] not in (5, 6):
+                raise ValueError(f"{where} (N, 5) or (N, 6), got {rows.shape}")
+            if len(rows) and rows.shape[1] != (width := width or rows.shape[1]):
+                raise ValueError(f"{where} (N, {width}) as before, got {rows.shape}")
+            right = (np.abs(rows) <= LARGEST_NUMBER).all(axis=1)
+            right &= (rows[:, :2] <= rows[:, 2:4]).all(axis=1)
+            right &= (rows[:, 5:] % 1 == 0).all(axis=1)
+            if not right.all():
+                got = rows[~right][0].tolist()
+                raise ValueError(
+                    f"{where} numbers up to {LARGEST_NUMBER:g}, xyxy and whole classes, got {got}"
                 )
             file.writelines(
-                f"{frame},-1,{box},{','.join(f'{value:.6g}' for value in rest)}\n"
-                for box, rest in zip(_formatted(rows), rows[:, 4:], strict=True)
+                f"{frame},-1,{box},{row[4]:.6g}{''.join(f',{c:.0f}' for c in row[5:])}\n"
+                for box, row in zip(_formatted(rows), rows, strict=True)
             )
 
 
@@ -465,6 +674,13 @@ def write_sequence(
     return sequence
 
 
+def _files_in(folder: Path) -> Iterator[str]:
+    """Yield the names of the regular files of a folder. There are none if it cannot be read."""
+    # An invalid name is a ValueError.
+    with suppress(OSError, ValueError), os.scandir(folder) as entries:
+        yield from (entry.name for entry in entries if entry.is_file())
+
+
 def _existing(path: Path, what: str) -> Path:
     if not reading.is_file(path):
         raise FileNotFoundError(f"{what}: expected a file {path}")
@@ -490,37 +706,36 @@ def _read(
         path: The file.
         columns: Allowed numbers of columns. All lines must have the same number.
         length: Number of the last allowed frame, None for `MOST_FRAMES`.
-        ids: Whether the second column is an id, unique in its frame. Boxes with ids may have no
-            area, since scoring ignores such boxes. Detections must have an area.
+        ids: Whether the second column is an id, unique in its frame.
 
     Returns:
         (R, C) float64, as in the file.
     """
     # Invalid UTF-8 is replaced, so it fails as a number, in an error with its line.
-    with path.open(encoding="utf-8", errors="replace") as file:
-        lines = list(file)
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        lines = {number: line for number, line in enumerate(file, 1) if line.strip()}
     if not lines:
         return np.empty((0, columns[0]))
     rows = _parse(path, lines, columns)
 
     def require(right: npt.ArrayLike, expected: str) -> None:
         if not np.all(right):
-            line = int(np.argmin(right))
-            raise ValueError(f"{path}:{line + 1}: expected {expected}, got {lines[line].strip()!r}")
+            number, line = list(lines.items())[int(np.argmin(right))]
+            raise ValueError(f"{path}:{number}: expected {expected}, got {line.strip()!r}")
 
     require((np.abs(rows) < 1e30).all(axis=1), "finite numbers")
     # Columns after the box may be converted to integers, also by TrackEval.
     require((np.abs(rows[:, 6:]) < 2**31).all(axis=1), "numbers below 2**31 after the box")
     frames, last = rows[:, 0], MOST_FRAMES if length is None else length
     require((frames % 1 == 0) & (frames >= 1) & (frames <= last), f"a frame from 1 to {last}")
-    if not ids:
-        boxes = _to_xyxy(rows)
-        require((boxes[:, :2] < boxes[:, 2:]).all(axis=1), "a positive width and height")
-        # The limit of Tracker.step.
-        numbers = np.hstack([boxes, rows[:, 6:]])
-        require((np.abs(numbers) <= 1e9).all(axis=1), "numbers up to 1e9")
-        return rows
     require((rows[:, 4:6] >= 0).all(axis=1), "no negative width or height")
+    if not ids:
+        numbers = np.hstack([_to_xyxy(rows), rows[:, 6:]])
+        limit = f"numbers up to {LARGEST_NUMBER:g}"
+        require((np.abs(numbers) <= LARGEST_NUMBER).all(axis=1), limit)
+        classes = _classes(rows)
+        require(classes is None or classes % 1 == 0, "a whole class")
+        return rows
     # TrackEval allocates tables with a row for each id up to the largest.
     require((rows[:, 1] % 1 == 0) & (rows[:, 1] >= 0) & (rows[:, 1] < 1e7), "a whole id below 1e7")
     order = np.lexsort((rows[:, 1], frames))
@@ -530,18 +745,19 @@ def _read(
     return rows
 
 
-def _parse(path: Path, lines: list[str], columns: tuple[int, ...]) -> npt.NDArray[np.float64]:
-    # loadtxt is fast, but it skips blank lines, so that rows would not match line numbers.
-    if all(map(str.strip, lines)):
-        with suppress(ValueError):
-            rows = np.loadtxt(lines, delimiter=",", comments=None, ndmin=2)
-            if rows.shape[1] in columns:
-                return rows
-    # Something is wrong. Parse line by line to find the line.
+def _parse(
+    path: Path, lines: Mapping[int, str], columns: tuple[int, ...]
+) -> npt.NDArray[np.float64]:
+    """Parse lines, given by their numbers."""
+    with suppress(ValueError):  # fast
+        rows = np.loadtxt(list(lines.values()), delimiter=",", comments=None, ndmin=2)
+        if rows.shape[1] in columns:
+            return rows
+    # A comma at the end, or something is wrong. Parse line by line to find the line.
     parsed = []
-    for number, line in enumerate(lines, 1):
+    for number, line in lines.items():
         where, got = f"{path}:{number}: expected", line.strip()
-        fields = line.split(",")
+        fields = got.removesuffix(",").split(",")
         if len(fields) not in columns:
             raise ValueError(f"{where} {' or '.join(map(str, columns))} columns, got {got!r}")
         columns = (len(fields),)  # the next lines must have the same number
@@ -550,6 +766,14 @@ def _parse(path: Path, lines: list[str], columns: tuple[int, ...]) -> npt.NDArra
         except ValueError as error:
             raise ValueError(f"{where} numbers, got {got!r}") from error
     return np.array(parsed)
+
+
+def _classes(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
+    """Return the class column of detections or results, None if the file has no classes."""
+    position = rows[:, 8:].shape[1] == 2 and (rows[:, 8:] != -1).any()
+    if rows.shape[1] < 8 or position or (rows[:, 7] == -1).all():
+        return None
+    return rows[:, 7]
 
 
 def _to_xyxy(rows: npt.NDArray[np.float64]) -> Boxes:

@@ -1,4 +1,7 @@
-"""Read videos and sequences with detections, and cut out person crops with tracklets."""
+"""Read videos and sequences with detections, and cut out person crops with tracklets.
+
+Frames that cannot be read are left out, see `sslmot.data.frames`.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from sslmot import reading
+from sslmot.data.coco import read_coco_detections
 from sslmot.data.crops import CropSet, cut
-from sslmot.data.image_files import MOST_PIXELS
+from sslmot.data.frames import FrameSource, NumberedFrame, Video
 from sslmot.data.mot import EveryFrame, Sequence, read_detections
 from sslmot.data.tracklets import link
 from sslmot.types import Boxes, Frame
@@ -27,73 +29,6 @@ MOST_CROPS = 200_000
 
 MIN_INSIDE = 0.5
 """Minimum share of a box inside the frame. Otherwise the crop shows only a part of a person."""
-
-
-class Video:
-    """The frames of a video file. Each iteration starts at the first frame.
-
-    Args:
-        path: A video file that OpenCV can read.
-
-    Attributes:
-        path: As given.
-        frame_rate: Frames a second, 30 where the container does not store it.
-
-    Raises:
-        FileNotFoundError: The file does not exist.
-        ValueError: OpenCV cannot open the file. A damaged video raises it on iteration.
-    """
-
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        if not reading.is_file(self.path):
-            raise FileNotFoundError(f"path: expected a video file, got {path}")
-        capture = self._open()
-        # Below 1 if the container does not store it.
-        self._length = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        frame_rate = float(capture.get(cv2.CAP_PROP_FPS))
-        self.frame_rate = frame_rate if 1e-3 < frame_rate < 1e6 else 30.0
-        capture.release()
-
-    def __len__(self) -> int:
-        """Return the number of frames in the container's header, which may be slightly wrong.
-
-        Raises:
-            TypeError: The container does not store it.
-        """
-        if self._length < 1:
-            raise TypeError(f"{self.path} does not say how many frames it has")
-        return self._length
-
-    def __iter__(self) -> Iterator[tuple[int, Frame]]:
-        """Decode the frames, and yield the number of each, from 1, and (H, W, 3) uint8, BGR."""
-        capture, t = self._open(), 0
-        try:
-            while True:
-                decoded, frame = capture.read()
-                if not decoded:
-                    break
-                t += 1
-                yield t, np.asarray(frame, np.uint8)
-        finally:
-            capture.release()
-        if t == 0:
-            raise ValueError(f"path: expected a video, got {self.path}: no frame can be decoded")
-
-    def _open(self) -> cv2.VideoCapture:
-        capture = cv2.VideoCapture(str(self.path))
-        if not capture.isOpened():
-            raise ValueError(f"path: expected a video, got {self.path}: OpenCV cannot open it")
-        width, height = (
-            capture.get(p) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
-        )
-        if width * height > MOST_PIXELS:
-            capture.release()
-            raise ValueError(
-                f"path: expected a video of at most {MOST_PIXELS} pixels, got {self.path} of "
-                f"{width:.0f}x{height:.0f}"
-            )
-        return capture
 
 
 def read_video_crops(
@@ -119,16 +54,16 @@ def read_video_crops(
         ValueError: A file is malformed, or no frame has a detection.
     """
     video = video if isinstance(video, Video) else Video(video)
-    detections = _within(read_detections(detections_path), frames, detections_path)
+    found = read_detections(detections_path, size=video.size)
+    detections = _within(found, frames, detections_path)
     count = 0
 
     def counted() -> Iterator[tuple[int, Frame]]:
         nonlocal count
-        for t, frame in video:
+        for t, frame, _ in video.frames(None if frames is None else frames[-1]):
             count = t
-            yield t, frame
-            if frames is not None and t == frames[-1]:
-                break
+            if frame is not None:
+                yield t, frame
 
     crops = crops_of_frames(counted(), detections, size, _clip_name(video.path.name, frames))
     if not any(t <= count for t in detections):
@@ -143,43 +78,56 @@ def read_video_crops(
 
 
 def frames_with_detections(
-    video: Video, detections_path: str | Path, last: int
-) -> Iterator[tuple[int, Frame]]:
-    """Decode a video up to the last frame with detections.
+    source: FrameSource, detections_path: str | Path, last: int
+) -> Iterator[NumberedFrame]:
+    """Read frames up to the last frame with detections.
 
     Args:
-        video: The video.
+        source: The frames.
         detections_path: File of the detections, for the warning.
         last: Number of the last frame with detections.
 
     Yields:
-        The number of a frame, from 1, and (H, W, 3) uint8, BGR.
+        As an iteration of the source.
 
     Warns:
-        UserWarning: The video ends before that frame.
+        UserWarning: The source ends before that frame, or frames cannot be read.
     """
     t = 0
-    for t, frame in video:
-        yield t, frame
-        if t == last:
-            return
-    warnings.warn(_too_short(video, t, detections_path, last), stacklevel=2)
+    for t, frame, seconds in source.frames(last):
+        yield t, frame, seconds
+    if t != last:
+        warnings.warn(_too_short(source, t, detections_path, last), stacklevel=2)
 
 
-def read_video_detections(detections_path: str | Path) -> EveryFrame:
-    """Read the detections of a video.
+def read_video_detections(
+    detections_path: str | Path, size: tuple[int, int] | None = None
+) -> EveryFrame:
+    """Read the detections of a clip.
+
+    Args:
+        detections_path: A file in the MOTChallenge format, or COCO's JSON if its name ends with
+            ".json".
+        size: Width and height of a frame, pixels, if known.
 
     Returns:
-        The detections of frames 1 to the last frame with detections, in the format of
-        `sslmot.data.mot.read_detections`.
+        The detections of frames 1 to the last frame with detections, as
+        `sslmot.data.mot.read_detections` or `sslmot.data.coco.read_coco_detections` returns them.
+
+    Warns:
+        UserWarning: The numbers look as if they had another meaning.
 
     Raises:
         FileNotFoundError: The file does not exist.
         ValueError: The file is malformed or contains no detection.
     """
-    found = read_detections(detections_path)
+    found: Mapping[int, npt.NDArray[np.float32]]
+    if Path(detections_path).suffix.lower() == ".json":
+        found = read_coco_detections(detections_path, size)
+    else:
+        found = read_detections(detections_path, size=size)
     if not found:
-        raise ValueError(f"detections_path: expected detections, got none in {detections_path}")
+        raise ValueError(f"{detections_path}: expected detections, got none")
     return EveryFrame(found, max(found))
 
 
@@ -201,9 +149,7 @@ def read_sequence_crops(
         ValueError: The detections are malformed, or the chosen frames have none.
     """
     if not sequence.has_frames:
-        raise FileNotFoundError(
-            f"{sequence.name}: expected frames in {sequence.image_dir}, found none"
-        )
+        raise FileNotFoundError(f"{sequence.name}: {sequence.expected_frames}")
     detections = _within(sequence.detections().found, frames, sequence.detections_path)
     skipped = []
 
@@ -281,9 +227,9 @@ def _within(
     return within
 
 
-def _too_short(video: Video, count: int, detections_path: str | Path, last: int) -> str:
+def _too_short(source: FrameSource, count: int, detections_path: str | Path, last: int) -> str:
     return (
-        f"{video.path} has {count} frames, {detections_path} detections up to frame {last}: "
+        f"{source} has {count} frames, {detections_path} detections up to frame {last}: "
         "do they belong together?"
     )
 

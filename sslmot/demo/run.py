@@ -22,7 +22,7 @@ from sslmot.data.mot import (
 from sslmot.demo.crowd import Crowd, CrowdConfig
 from sslmot.evaluation.tracks import evaluate, table
 from sslmot.offline.draw import Annotator, VideoWriter, contact_sheet
-from sslmot.offline.run import track_sequence
+from sslmot.offline.run import Output, track_sequence
 from sslmot.tracking.tracker import Tracker
 
 
@@ -49,7 +49,9 @@ def demo(output: str | Path, people: int = 14, frames: int = 300, seed: int = 0)
     tracker, scores = Tracker(extractor=ColorHistogram()), {}
     for name, appearance in (("appearance", True), ("motion", False)):
         tracker.reset()
-        track_sequence(sequence, tracker, output / name, appearance=appearance, progress=True)
+        track_sequence(
+            sequence, tracker, Output(output / name), appearance=appearance, progress=True
+        )
         scores[name] = evaluate(sequence.path, output / name)[sequence.name]
     print(table(scores))
 

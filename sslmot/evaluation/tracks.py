@@ -3,12 +3,17 @@
 TrackEval computes the scores, with its own reader and preprocessing of MOTChallenge. The
 preprocessing removes results that match a distractor, and ground truth that is not a considered
 pedestrian. motmetrics can score the preprocessed data too, to check the scores.
+
+All tracks are scored as pedestrians, whatever their class: the class numbers of a detector are not
+those of MOTChallenge. TrackEval reads copies of the files in its own format, so that names, byte
+order marks and blank lines do not matter.
 """
 
 from __future__ import annotations
 
 import importlib
 import os
+import tempfile
 import warnings
 from collections import ChainMap
 from collections.abc import Iterable, Mapping
@@ -17,9 +22,10 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from sslmot import reading
-from sslmot.data.mot import Detector, Sequence, read_results, sequences
+from sslmot.data.mot import Detector, Sequence, read_results, results_rows, sequences
 
 MOST_SCORED = 10**6
 """Limit of frames up to the last box. TrackEval uses 3 kB per frame, even without a box."""
@@ -84,7 +90,8 @@ def evaluate(
         The scores of each sequence, and `COMBINED` if there are several.
 
     Warns:
-        UserWarning: Some sequences have no results. They are left out.
+        UserWarning: Some sequences have no results. They are left out. Or tracks have several
+            classes.
 
     Raises:
         FileNotFoundError: No sequence has results, or a sequence lacks ground truth.
@@ -248,44 +255,57 @@ def _with_results(
         warnings.warn(f"no results in {results} for {missing}: left out", stacklevel=3)
     for sequence in found:
         sequence.ground_truth()
-        read_results(Path(results) / f"{sequence.name}.txt", sequence.length)
+        path = Path(results) / f"{sequence.name}.txt"
+        tracks = read_results(path, sequence.length)
+        classes = {c for frame in tracks if frame.classes is not None for c in frame.classes}
+        if len(classes) > 1:
+            got = ", ".join(map(str, sorted(classes)))
+            warnings.warn(
+                f"{path}: tracks of classes {got} are all scored as pedestrians", stacklevel=3
+            )
     return found
 
 
 def _preprocessed(sequence: Sequence, results: Path) -> dict[str, Any]:
     """Read and preprocess a sequence with TrackEval: ids and IoU of each frame."""
     trackeval = _import("trackeval")
-    # MOT20 has other distractors than MOT16 and MOT17. MOT15 has ten columns without a class, and
-    # is not preprocessed.
+    rows = results_rows(results / f"{sequence.name}.txt", sequence.length)
+    truth = sequence.ground_truth_rows()
     # Frames after the last box do not change the scores.
-    found = read_results(results / f"{sequence.name}.txt", sequence.length)
-    frames = [*sequence.ground_truth().frames.tolist(), *(frame for frame, *_ in found)]
-    last = max(frames, default=1)
+    last = int(max(rows[:, 0].max(initial=1), truth[:, 0].max(initial=1)))
     if last > MOST_SCORED:
         raise ValueError(
             f"{sequence.path}: expected boxes in frames up to {MOST_SCORED}, got frame {last}"
         )
-    with sequence.ground_truth_path.open(errors="replace") as file:
-        columns = file.readline().count(",") + 1
+    # MOT20 has other distractors than MOT16 and MOT17. MOT15 has ten columns without a class, and
+    # is not preprocessed.
     benchmark = "MOT20" if sequence.name.startswith("MOT20-") else "MOT17"
-    dataset = trackeval.datasets.MotChallenge2DBox(
-        {
+    with tempfile.TemporaryDirectory() as folder:
+        _write(Path(folder) / "clip" / "gt" / "gt.txt", truth)
+        _write(Path(folder) / "results" / "clip.txt", rows[:, :7])
+        config = {
             "PRINT_CONFIG": False,
-            "BENCHMARK": "MOT15" if columns == 10 else benchmark,
-            "GT_FOLDER": str(sequence.path.parent),
-            "TRACKERS_FOLDER": str(results),
+            "BENCHMARK": "MOT15" if truth.shape[1] == 10 else benchmark,
+            "GT_FOLDER": folder,
+            "TRACKERS_FOLDER": str(Path(folder) / "results"),
             "TRACKERS_TO_EVAL": [""],
             "TRACKER_SUB_FOLDER": "",
             "SKIP_SPLIT_FOL": True,
-            "SEQ_INFO": {sequence.name: last},
+            "SEQ_INFO": {"clip": last},
         }
-    )
-    try:
-        raw = dataset.get_raw_seq_data("", sequence.name)
-        data: dict[str, Any] = dataset.get_preprocessed_seq_data(raw, "pedestrian")
-    except trackeval.utils.TrackEvalException as error:
-        raise ValueError(f"{sequence.path}: {error}") from error
+        try:
+            dataset = trackeval.datasets.MotChallenge2DBox(config)
+            raw = dataset.get_raw_seq_data("", "clip")
+            data: dict[str, Any] = dataset.get_preprocessed_seq_data(raw, "pedestrian")
+        except trackeval.utils.TrackEvalException as error:
+            raise ValueError(f"{sequence.path}: {error}") from error
     return data
+
+
+def _write(path: Path, rows: npt.NDArray[np.float64]) -> None:
+    """Write rows for TrackEval, without rounding."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savetxt(path, rows, fmt="%.17g", delimiter=",")
 
 
 def _time(path: Path) -> tuple[float, float] | None:

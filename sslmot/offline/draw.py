@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import colorsys
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
@@ -181,6 +182,37 @@ class VideoWriter:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+@contextmanager
+def window(title: str) -> Iterator[Callable[[Frame, npt.ArrayLike, npt.ArrayLike], bool]]:
+    """Open a window for the tracks of a clip.
+
+    Args:
+        title: Title of the window.
+
+    Yields:
+        A function that shows a frame with ids and boxes, as `Annotator` takes them. It returns
+        False once Q or Escape was pressed, or the window was closed.
+
+    Raises:
+        OSError: There is no display, or OpenCV was built without windows.
+    """
+    draw = Annotator()
+
+    def show(frame: Frame, ids: npt.ArrayLike, boxes: npt.ArrayLike) -> bool:
+        cv2.imshow(title, draw(frame, ids, boxes))
+        closed = cv2.waitKey(1) & 0xFF in (ord("q"), 27)
+        return not closed and cv2.getWindowProperty(title, cv2.WND_PROP_VISIBLE) >= 1
+
+    try:
+        cv2.namedWindow(title, cv2.WINDOW_NORMAL)
+    except cv2.error as error:
+        raise OSError(f"cannot open a window: {error.err or error}") from None
+    try:
+        yield show
+    finally:
+        cv2.destroyWindow(title)
 
 
 def contact_sheet(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
+import numpy.typing as npt
 
 from sslmot.data.mot import FrameResult
 
@@ -21,8 +22,8 @@ def interpolate(results: Iterable[FrameResult], max_gap: int = 30) -> list[Frame
 
     Returns:
         The original and the filled frames, in order. Each frame contains its original boxes, then
-        the interpolated boxes ordered by id. The score of an interpolated box is the lower score of
-        the two ends of its gap.
+        the interpolated boxes ordered by id. Interpolated boxes have the score NaN, and the class
+        of the box before the gap.
 
     Raises:
         ValueError: ``max_gap`` is not an integer of 1 or more, a frame occurs twice, or an id
@@ -41,6 +42,7 @@ def interpolate(results: Iterable[FrameResult], max_gap: int = 30) -> list[Frame
     ids = np.concatenate([result.ids for result in results])
     boxes = np.concatenate([result.boxes for result in results])
     scores = np.concatenate([result.scores for result in results])
+    classes = np.concatenate([_classes(result) for result in results])
 
     # Pairs of each box with the next box of its id.
     order = np.lexsort((frames, ids))
@@ -62,11 +64,19 @@ def interpolate(results: Iterable[FrameResult], max_gap: int = 30) -> list[Frame
     frames = np.concatenate([frames, frames[first] + step])
     ids = np.concatenate([ids, ids[first]])
     boxes = np.concatenate([boxes, between.astype(boxes.dtype)])
-    scores = np.concatenate([scores, np.minimum(scores[first], scores[second])])
+    scores = np.concatenate([scores, np.full(len(first), np.nan, scores.dtype)])
+    classes = np.concatenate([classes, classes[first]])
+    known = all(result.classes is not None for result in results)
     order = np.argsort(frames, kind="stable")
     filled = np.union1d(numbers, frames)
     parts = np.split(order, np.searchsorted(frames[order], filled[1:]))
     return [
-        FrameResult(int(frame), ids[rows], boxes[rows], scores[rows])
+        FrameResult(
+            int(frame), ids[rows], boxes[rows], scores[rows], classes[rows] if known else None
+        )
         for frame, rows in zip(filled, parts, strict=True)
     ]
+
+
+def _classes(result: FrameResult) -> npt.NDArray[np.int32]:
+    return np.zeros(len(result.ids), np.int32) if result.classes is None else result.classes

@@ -1,4 +1,4 @@
-"""Track a sequence or a video from disk, and write results in the MOTChallenge format."""
+"""Track a clip, and write its tracks while they are made."""
 
 from __future__ import annotations
 
@@ -6,22 +6,36 @@ import dataclasses
 import json
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 from tqdm import tqdm
 
-from sslmot import files
-from sslmot.data.mot import FrameResult, Sequence, write_results
-from sslmot.data.video import Video, frames_with_detections, read_video_detections
+from sslmot import files, reading
+from sslmot.data import mot
+from sslmot.data.clip import Clip
+from sslmot.data.frames import NumberedFrame, SequenceFrames
+from sslmot.data.mot import FrameResult
+from sslmot.data.results import FORMATS, open_results
+from sslmot.offline.draw import Annotator, VideoWriter
 from sslmot.offline.interpolate import interpolate
 from sslmot.offline.prefetch import prefetch
 from sslmot.tracking.tracker import Tracker
-from sslmot.types import FeatureExtractor, Frame
+from sslmot.tracking.tracks import Tracks
+from sslmot.types import ArrayLike, FeatureExtractor, Frame
+
+Detections: TypeAlias = Mapping[int, ArrayLike] | Callable[[Frame], ArrayLike]
+"""The detections of each frame by number, or a detector: (N, 5) or (N, 6), as ``Tracker.step``
+takes."""
+
+
+_NOTHING = np.empty((0, 5), np.float32)
 
 
 class Speed(NamedTuple):
@@ -30,7 +44,7 @@ class Speed(NamedTuple):
     Attributes:
         frames: Number of frames.
         tracking: Seconds in ``Tracker.step``, including appearance.
-        total: Seconds including the reading of frames, which runs mostly in parallel.
+        total: Seconds including reading and detection, which run mostly in parallel.
     """
 
     frames: int
@@ -38,156 +52,140 @@ class Speed(NamedTuple):
     total: float
 
 
-def track_sequence(
-    sequence: Sequence,
+@dataclass(frozen=True)
+class Output:
+    """What is written of a clip.
+
+    Attributes:
+        folder: Where. It is created if missing.
+        formats: Keys of `sslmot.data.results.FORMATS`.
+        video: Whether to write NAME.mp4, with the tracks drawn.
+        max_gap: Gaps of up to so many frames are filled after the last frame, see
+            :func:`~sslmot.offline.interpolate.interpolate`. None for the online results.
+    """
+
+    folder: Path
+    formats: Sequence[str] = ("mot",)
+    video: bool = False
+    max_gap: int | None = None
+
+    def paths(self, name: str) -> dict[str, Path]:
+        """Return the files of a clip: of each format, the "record", and the "video"."""
+        suffixes = {key: FORMATS[key].suffix for key in self.formats} | {"record": ".json"}
+        if self.video:
+            suffixes["video"] = ".mp4"
+        return {key: self.folder / f"{name}{suffix}" for key, suffix in suffixes.items()}
+
+    def check(self, clip: Clip, inputs: Iterable[Path]) -> None:
+        """Check that nothing is lost when the files of a clip are written.
+
+        Args:
+            clip: The clip.
+            inputs: Files that are read.
+
+        Raises:
+            ValueError: A file is an input, or holds the results of another clip.
+        """
+        paths = self.paths(clip.name)
+        files.keep_inputs(paths.values(), inputs)
+        record = reading.read_json(paths["record"]) if paths["record"].exists() else {}
+        if record.get("source", clip.source) != clip.source:
+            raise ValueError(
+                f"output: expected a folder without results of another {clip.name}, got "
+                f"{self.folder} with those of {record['source']}"
+            )
+
+
+@dataclass(frozen=True)
+class Footage:
+    """A clip to track.
+
+    Attributes:
+        clip: What is known of it.
+        frames: Its frames, see `sslmot.data.frames.FrameSource`; None if nothing needs them.
+        detections: Its detections, or a detector.
+        length: Number of frames, if known.
+        inputs: The files that it is read from.
+    """
+
+    clip: Clip
+    frames: Iterable[NumberedFrame] | None
+    detections: Detections
+    length: int | None = None
+    inputs: Sequence[Path] = ()
+
+
+def track(
+    footage: Footage,
     tracker: Tracker,
-    output: Path,
+    output: Output,
     *,
     appearance: bool = True,
-    max_gap: int | None = None,
+    watch: Callable[[Frame, ArrayLike, ArrayLike], bool] | None = None,
     progress: bool = False,
 ) -> Speed:
-    """Track a sequence with its public detections.
+    """Track a clip. Write its tracks, and NAME.json with the time taken and the settings.
 
-    Write ``<sequence>.txt`` (MOTChallenge) and ``<sequence>.json``: the number of frames, the
-    seconds in ``Tracker.step`` and the settings.
+    Frames are read, and objects detected, in threads beside the tracker. After Ctrl-C, or an error
+    in the middle, the files hold the frames before. If the process is killed, files of an earlier
+    run are unchanged. In a frame that cannot be read, tracks are not missed.
 
     Args:
-        sequence: The sequence.
-        tracker: A new or reset tracker. It gets the frame rate of the sequence.
-        output: Output folder. It is created if missing.
-        appearance: Whether to read the frames and embed the boxes with the tracker's extractor. If
-            False, track by motion only.
-        max_gap: Maximum gap that is filled after the last frame, see
-            :func:`~sslmot.offline.interpolate.interpolate`. None to write the online results.
+        footage: The clip.
+        tracker: A new or reset tracker. It gets the frame rate of the clip.
+        output: What to write.
+        appearance: Whether to embed boxes with the tracker's extractor. If False, track by motion
+            only.
+        watch: Called with each frame, ids and boxes, such as :func:`sslmot.offline.draw.window`.
+            Tracking ends when it returns False.
         progress: Whether to show a progress bar.
 
     Raises:
-        FileNotFoundError: There are no frames, or a frame is missing.
-        ValueError: The detections or a frame are malformed, or ``max_gap`` is out of range.
-        OSError: The output cannot be written.
+        ValueError: ``max_gap`` is out of range, or detections are malformed.
+        OSError: A file cannot be read or written.
     """
-    if appearance and not sequence.has_frames:
-        raise FileNotFoundError(
-            f"{sequence.name}: expected frames in {sequence.path / sequence.image_dir}, found "
-            "none; without frames track by motion only (--motion-only)"
-        )
-    frames = ((t, sequence.frame(t) if appearance else None) for t in range(1, sequence.length + 1))
-    tracker.frame_rate = sequence.frame_rate
-    return _track(
-        sequence.name,
-        frames,
-        sequence.detections(),
-        tracker,
-        output,
-        appearance=appearance,
-        max_gap=max_gap,
-        progress=progress,
-    )
-
-
-def track_video(
-    path: str | Path,
-    detections_path: str | Path,
-    tracker: Tracker,
-    output: Path,
-    *,
-    appearance: bool = True,
-    max_gap: int | None = None,
-    progress: bool = False,
-) -> Speed:
-    """Track a video up to the last frame with detections.
-
-    Write ``<stem>.txt`` and ``<stem>.json``, as :func:`track_sequence`.
-
-    Args:
-        path: The video.
-        detections_path: Its detections in the MOTChallenge format, frames from 1.
-        tracker: A new or reset tracker. It gets the frame rate of the video.
-        output: Output folder. It is created if missing.
-        appearance: As for :func:`track_sequence`. If False, no frame is decoded.
-        max_gap: As for :func:`track_sequence`.
-        progress: Whether to show a progress bar.
-
-    Warns:
-        UserWarning: The video ends before the last detections. Only with appearance.
-
-    Raises:
-        FileNotFoundError: A file is missing.
-        ValueError: A file is malformed, there are no detections, or ``max_gap`` is out of range.
-        OSError: The output cannot be written.
-    """
-    video, detections = Video(path), read_video_detections(detections_path)
-    frames: Iterable[tuple[int, Frame | None]] = (
-        frames_with_detections(video, detections_path, len(detections))
-        if appearance
-        else ((t, None) for t in detections)
-    )
-    tracker.frame_rate = video.frame_rate
-    return _track(
-        video.path.stem,
-        frames,
-        detections,
-        tracker,
-        output,
-        appearance=appearance,
-        max_gap=max_gap,
-        progress=progress,
-    )
-
-
-def _sent(
-    frames: Iterable[tuple[int, Frame | None]], extractor: FeatureExtractor
-) -> Iterator[tuple[int, Frame | None]]:
-    """Yield frames, and start to send each to the extractor's GPU if it has one."""
-    send = getattr(extractor, "send", None)
-    for t, frame in frames:
-        if send is not None and frame is not None:
-            send(frame)
-        yield t, frame
-
-
-def _track(
-    name: str,
-    frames: Iterable[tuple[int, Frame | None]],
-    detections: Mapping[int, npt.NDArray[np.float32]],
-    tracker: Tracker,
-    output: Path,
-    *,
-    appearance: bool,
-    max_gap: int | None,
-    progress: bool,
-) -> Speed:
-    """Track a clip, given as numbered frames and the detections of all frames."""
-    if appearance:
-        frames = prefetch(_sent(frames, tracker.extractor))
-    # Fail now, not after the last frame.
-    output.mkdir(parents=True, exist_ok=True)
-    if max_gap is not None:
-        interpolate([], max_gap)
-    results, tracking = [], 0.0
+    clip = footage.clip
+    tracker.frame_rate = clip.frame_rate
+    paths = output.paths(clip.name)
+    extractor = tracker.extractor if appearance else None
+    count, tracking = 0, 0.0
+    summary = _Summary()
+    stopped: BaseException | None = None
     start = time.perf_counter()
-    for t, frame in tqdm(
-        frames,
-        desc=name,
-        total=len(detections),
-        unit=" frames",
-        disable=None if progress else True,
-    ):
-        begin = time.perf_counter()
-        tracks = tracker.step(frame, detections[t])
-        tracking += time.perf_counter() - begin
-        results.append(FrameResult(t, tracks.ids, tracks.boxes, tracks.scores))
-    speed = Speed(len(results), tracking, time.perf_counter() - start)
-    if max_gap is not None:
-        results = interpolate(results, max_gap)
-    write_results(output / f"{name}.txt", results)
+    with _writing(clip, output, paths) as add:
+        try:
+            for t, frame, seconds, found in tqdm(
+                _detected(footage, extractor),
+                desc=clip.name,
+                total=footage.length,
+                unit=" frames",
+                disable=None if progress else True,
+            ):
+                begin = time.perf_counter()
+                if found is None:
+                    tracker.predict(seconds)
+                    continue
+                tracks = tracker.step(frame if appearance else None, found, timestamp=seconds)
+                tracking += time.perf_counter() - begin
+                classes = tracks.classes if np.shape(found)[-1] == 6 else None
+                add(frame, FrameResult(t, tracks.ids, tracks.boxes, tracks.scores, classes))
+                summary.add(found, tracks)
+                count += 1
+                if watch and frame is not None and not watch(frame, tracks.ids, tracks.boxes):
+                    break
+        except BaseException as error:
+            if count == 0:
+                raise
+            stopped = error
+    speed = Speed(count, tracking, time.perf_counter() - start)
     record = {
+        "source": clip.source,
+        "complete": stopped is None,
         "frames": speed.frames,
         "seconds": round(speed.tracking, 6),
         "seconds_with_reading": round(speed.total, 6),
-        "appearance": type(tracker.extractor).__name__ if appearance else None,
-        "interpolated": max_gap,
+        "appearance": type(extractor).__name__ if appearance else None,
+        "interpolated": output.max_gap,
         "frame_rate": tracker.frame_rate,
         "config": {
             # JSON has no infinity.
@@ -196,6 +194,130 @@ def _track(
         },
         "version": version("sslmot"),
     }
-    text = json.dumps(record, indent=1) + "\n"
-    files.write(output / f"{name}.json", text.encode())
+    files.write(paths["record"], (json.dumps(record, indent=1) + "\n").encode())
+    if stopped is not None:
+        raise stopped
+    summary.warn(clip.name, tracker)
     return speed
+
+
+class _Summary:
+    """Counts what goes in and comes out, to notice that nothing comes out."""
+
+    _FEW = 10  # detections may be false, and give no track
+
+    def __init__(self) -> None:
+        self.detections, self.tracks, self.best = 0, 0, -math.inf
+
+    def add(self, found: ArrayLike, tracks: Tracks) -> None:
+        self.detections += len(found)
+        self.tracks += len(tracks)
+        if not self.tracks and len(found) and np.shape(found)[1] > 4:
+            self.best = max(self.best, float(np.max(np.asarray(found)[:, 4])))
+
+    def warn(self, name: str, tracker: Tracker) -> None:
+        """Warn if there are detections but no tracks."""
+        if self.tracks or self.detections < self._FEW:
+            return
+        reason, needed = "", tracker.config.high_score
+        if self.best < needed:
+            reason = f": no score is {needed:g} or more (high_score), the best is {self.best:.3g}"
+        warnings.warn(f"{name}: no tracks of {self.detections} detections{reason}", stacklevel=3)
+
+
+def _detected(
+    footage: Footage, extractor: FeatureExtractor | None
+) -> Iterator[tuple[int, Frame | None, float | None, ArrayLike | None]]:
+    """Yield frames with their detections, made in advance. None for a frame that is not there."""
+    frames, detections = footage.frames, footage.detections
+    if frames is None:
+        if callable(detections):
+            raise ValueError("frames: expected them with a detector, got None")
+        yield from ((t, None, None, found) for t, found in detections.items())
+        return
+    read = prefetch(_sent(frames, extractor))
+    if callable(detections):
+        yield from prefetch(
+            (t, frame, seconds, None if frame is None else detections(frame))
+            for t, frame, seconds in read
+        )
+    else:
+        yield from (
+            (t, frame, seconds, None if frame is None else detections.get(t, _NOTHING))
+            for t, frame, seconds in read
+        )
+
+
+def _sent(
+    frames: Iterable[NumberedFrame], extractor: FeatureExtractor | None
+) -> Iterator[NumberedFrame]:
+    """Yield frames, and start to send each to the extractor's GPU if it has one."""
+    send = getattr(extractor, "send", None)
+    for t, frame, seconds in frames:
+        if send is not None and frame is not None:
+            send(frame)
+        yield t, frame, seconds
+
+
+@contextmanager
+def _writing(
+    clip: Clip, output: Output, paths: Mapping[str, Path]
+) -> Iterator[Callable[[Frame | None, FrameResult], None]]:
+    """Open the files of a clip, and give a function that takes a frame and its tracks."""
+    kept: list[FrameResult] = []
+    with ExitStack() as stack:
+        if output.max_gap is not None:
+            interpolate([], output.max_gap)  # fail now, not after the last frame
+        writers = [stack.enter_context(open_results(paths[f], f, clip)) for f in output.formats]
+        draw = stack.enter_context(_drawing(paths["video"], clip)) if output.video else None
+
+        def write(result: FrameResult) -> None:
+            for writer in writers:
+                writer(result)
+
+        def add(frame: Frame | None, result: FrameResult) -> None:
+            if output.max_gap is None:
+                write(result)
+            else:
+                kept.append(result)
+            if draw is not None and frame is not None:
+                draw(frame, result)
+
+        yield add
+        if output.max_gap is not None:
+            for result in interpolate(kept, output.max_gap):
+                write(result)
+
+
+@contextmanager
+def _drawing(path: Path, clip: Clip) -> Iterator[Callable[[Frame, FrameResult], None]]:
+    """Open a video that replaces the target at the end."""
+    annotate = Annotator()
+    with files.workplace(path) as folder:
+        part = folder / "part.mp4"
+        with VideoWriter(part, clip.frame_rate) as video:
+            yield lambda frame, result: video.write(annotate(frame, result.ids, result.boxes))
+        if part.exists():
+            part.replace(path)
+
+
+def track_sequence(
+    sequence: mot.Sequence,
+    tracker: Tracker,
+    output: Output,
+    *,
+    appearance: bool = True,
+    progress: bool = False,
+) -> Speed:
+    """Track a sequence with its public detections, as :func:`track` does.
+
+    Raises:
+        FileNotFoundError: There are no frames.
+        ValueError: The detections are malformed, no frame can be read, or ``max_gap`` is out of
+            range.
+        OSError: The output cannot be written.
+    """
+    clip = Clip(sequence.name, sequence.frame_rate, sequence.size, source=str(sequence.path))
+    frames = SequenceFrames(sequence) if appearance or output.video else None
+    footage = Footage(clip, frames, sequence.detections(), sequence.length)
+    return track(footage, tracker, output, appearance=appearance, progress=progress)

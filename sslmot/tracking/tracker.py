@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy.typing as npt
 
 from sslmot import _core
 from sslmot.inputs import check_frame, read_detections, to_numpy
+from sslmot.plausible import doubt
 from sslmot.tracking import state
 from sslmot.tracking.camera import camera_motion, preprocess, zoom
 from sslmot.tracking.clock import LEAST_STEP, check_number, next_time, predicted_time
@@ -21,8 +23,10 @@ from sslmot.tracking.features import NO_EMBEDDINGS, DeviceTable, embed
 from sslmot.tracking.frame import Frame, History, associate
 from sslmot.tracking.gallery import Gallery
 from sslmot.tracking.identities import assign_ids, expect_ids
-from sslmot.tracking.tracks import Tracks
+from sslmot.tracking.tracks import LostTracks, Tracks
 from sslmot.types import ArrayLike, FeatureExtractor
+
+_PROOFS = 30  # frames whose detections are checked to be pixels and scores of 0 to 1
 
 
 class Tracker:
@@ -82,6 +86,7 @@ class Tracker:
         config = config or TrackerConfig()
         self.config = config
         self.table = _core.TrackTable(native_settings(config))
+        self._unproven = _PROOFS
 
     @property
     def extractor(self) -> FeatureExtractor:
@@ -142,6 +147,10 @@ class Tracker:
         Returns:
             The confirmed tracks with a detection in this frame.
 
+        Warns:
+            UserWarning: The detections look as if they were no pixels, or no scores of 0 to 1. It
+                comes once.
+
         Raises:
             ValueError: An argument is not as described, or not of the same size as in the frames
                 before; nothing has changed then.
@@ -178,6 +187,36 @@ class Tracker:
         scores, rows = np.full(len(ids), np.nan, np.float32), np.full(len(ids), -1)
         return Tracks(ids, boxes, scores, classes, rows, None)
 
+    def lost_tracks(self) -> LostTracks:
+        """Return the confirmed tracks without a detection in the last step.
+
+        They are predicted for ``config.max_age`` seconds after their last detection, and some are
+        kept for ``config.reid_max_age`` to be re-identified. Nothing changes.
+
+        Returns:
+            Their boxes and ages in the last frame, which may be one of :meth:`predict`.
+
+        Raises:
+            RuntimeError: Another thread is in a step of this tracker.
+        """
+        with _core.Hold([self.table]):
+            history = self.history
+            elapsed = 0.0 if history.time is None else history.clock - history.time
+            parts = self.table.tracks, self.table.lost
+            predicted_ids, predicted_boxes, _ = self.table.predict(elapsed)
+        columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        since = columns["time_since_update"]
+        lost = ((columns["ids"] > 0) & (since > 0)).nonzero()[0]
+        lost = lost[np.argsort(since[lost], kind="stable")]
+        ids, boxes = columns["ids"][lost], columns["boxes"][lost]
+        expected = dict(zip(predicted_ids.tolist(), predicted_boxes, strict=True))
+        for box, identity in zip(boxes, ids.tolist(), strict=True):
+            box[:] = expected.get(identity, box)
+        velocities = np.zeros((len(lost), 2), np.float32)
+        if self.config.motion == "kalman":
+            velocities[:] = columns["state"][lost, 4:6]
+        return LostTracks(ids, boxes, columns["classes"][lost], since[lost] + elapsed, velocities)
+
     def prepare(
         self,
         frame: ArrayLike | None,
@@ -209,6 +248,8 @@ class Tracker:
         if frame is not None:
             frame = check_frame(frame, size)
             size = (int(frame.shape[0]), int(frame.shape[1]))
+        if self._unproven and len(detections):
+            self._notice(detections, size)
         if self.gallery is not None:
             if frame is None and embeddings is None and len(detections):
                 raise ValueError("embeddings: expected them, or a frame, with a gallery, got none")
@@ -250,6 +291,15 @@ class Tracker:
         )
         history = History(size, grey, device, time, time)
         return Frame(self.table, step, device, history, gallery, embedded.model, width)
+
+    def _notice(self, detections: _core.Detections, size: tuple[int, int] | None) -> None:
+        """Warn once if the first detections look as if their numbers had another meaning."""
+        self._unproven -= 1
+        shape = None if size is None else size[::-1]
+        reason = doubt(detections.boxes, detections.scores, shape)
+        if reason is not None:
+            self._unproven = 0
+            warnings.warn(f"dets: {reason}", stacklevel=4)
 
     def commit(self, frame: Frame) -> Tracks:
         """Update the tracks by a frame that is associated: the last phase of a step.

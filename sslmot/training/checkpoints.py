@@ -52,7 +52,7 @@ class Checkpoint:
 
         Args:
             path: The file.
-            config: Settings of the run; the checkpoint must have the same.
+            config: Settings of the run; those of the checkpoint may differ in ``epochs`` only.
 
         Raises:
             FileNotFoundError: There is no such file.
@@ -69,9 +69,12 @@ class Checkpoint:
         if not isinstance(notes, dict) or not set(expected) <= notes.keys():
             raise ValueError(f"{path}: expected {', '.join(expected)} in it, got others")
         saved = type(config).from_dict(notes["config"], f"{path}: config")
-        if saved != config:
+        ours, theirs = config.to_dict(), saved.to_dict()
+        # A run may go on for more epochs than it was started with.
+        if other := [k for k in ours if ours[k] != theirs[k] and k != "epochs"]:
             raise ValueError(
-                f"{path}: expected a checkpoint of the run's config.yaml, got one of {saved}"
+                f"{path}: expected a checkpoint of the run's config.yaml, got another "
+                + ", ".join(f"{k}: {theirs[k]!r} for {ours[k]!r}" for k in other)
             )
         for name, kinds in (("epoch", (int,)), ("step", (int,)), ("seconds", (int, float))):
             number = notes[name]

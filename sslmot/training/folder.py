@@ -14,7 +14,7 @@ from sslmot.training.checkpoints import Checkpoint
 
 CHECKPOINT = "checkpoint.safetensors"
 ENCODER = "encoder.safetensors"
-_CONFIG = "config.yaml"
+CONFIG = "config.yaml"
 _CROPS = "crops"
 
 _Config = TypeVar("_Config", bound=Settings)
@@ -34,7 +34,7 @@ def check_output(output: Path, command: str = "sslmot train") -> None:
         hint = f" ({command} --resume {output} goes on with it)"
         raise FileExistsError(
             f"output: expected a new or empty folder, got {output}"
-            + (hint if (output / _CONFIG).exists() else "")
+            + (hint if (output / CONFIG).exists() else "")
         )
 
 
@@ -53,7 +53,7 @@ def new_run(output: Path, config: Settings, crops: CropSet) -> Iterator[Path]:
     with new_folder(output) as part:
         crops.save(part / _CROPS)
         yield part
-        config.save(part / _CONFIG)
+        config.save(part / CONFIG)
 
 
 def open_run(output: Path, kind: type[_Config]) -> tuple[_Config, CropSet, Checkpoint | None]:
@@ -70,9 +70,9 @@ def open_run(output: Path, kind: type[_Config]) -> tuple[_Config, CropSet, Check
         FileNotFoundError: There is no run in the folder.
         ValueError: A file is damaged, or the checkpoint is of other settings.
     """
-    if not (output / _CONFIG).is_file():
-        raise FileNotFoundError(f"resume: expected a run with {output / _CONFIG}")
-    config = kind.load(output / _CONFIG, whole=True)
+    if not (output / CONFIG).is_file():
+        raise FileNotFoundError(f"resume: expected a run with {output / CONFIG}")
+    config = kind.load(output / CONFIG, whole=True)
     crops = CropSet.load(output / _CROPS)
     path = output / CHECKPOINT
     return config, crops, Checkpoint.load(path, config) if path.exists() else None

@@ -7,6 +7,8 @@ encoder after the last whole epoch, or of the best one where tracklets are held 
 from __future__ import annotations
 
 import math
+import warnings
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +28,7 @@ from sslmot.training.checkpoints import Checkpoint
 from sslmot.training.collapse import check, health
 from sslmot.training.config import TrainConfig
 from sslmot.training.embed import by_encoder, by_histogram
-from sslmot.training.folder import ENCODER, check_output, new_run, open_run
+from sslmot.training.folder import CONFIG, ENCODER, check_output, new_run, open_run
 from sslmot.training.identities import pseudo_identities
 from sslmot.training.methods import Method, Step, make_method
 from sslmot.training.pose_views import PoseViews
@@ -85,8 +87,8 @@ def train(
     Raises:
         FileExistsError: The folder holds something.
         FileNotFoundError: The config's initial weights, teacher or poses are missing.
-        ValueError: The crops are too few for a batch, the initial weights or the poses do not fit,
-            or there is no such device.
+        ValueError: The crops are too few for a batch or all the same, the initial weights or the
+            poses do not fit, or there is no such device.
         CollapseError: The encoder collapsed; the last checkpoint is from before.
         FloatingPointError: A weight is not finite; the last checkpoint is from before.
     """
@@ -96,6 +98,7 @@ def train(
             if crops is None:
                 raise ValueError("crops: expected a CropSet in the first process, got None")
             check_output(output)
+            _check_different(crops)
             config = _resolved(config, crops)
             # All is checked before anything is written.
             trainer = _Trainer(crops, config, output, device, progress)
@@ -110,24 +113,33 @@ def train(
 
 
 def resume(
-    output: str | Path, *, device: str | torch.device | None = None, progress: bool = False
+    output: str | Path,
+    *,
+    epochs: int | None = None,
+    device: str | torch.device | None = None,
+    progress: bool = False,
 ) -> Encoder:
     """Go on with a run after its last whole epoch.
 
     Args:
         output: Folder of the run.
+        epochs: Another number of epochs in all, above those done. The learning rate follows the
+            schedule of that number. None for the run's own.
         device: As for :func:`train`.
         progress: As for :func:`train`.
 
     Raises:
         FileNotFoundError: There is no run in the folder.
-        ValueError: Its config, crops or checkpoint are damaged or do not fit together.
+        ValueError: As many epochs are done, or its config, crops or checkpoint are
+            damaged or do not fit together.
         CollapseError: As :func:`train`.
         FloatingPointError: As :func:`train`.
     """
     output = Path(output)
     with process_group(pick_device(device)):
         config, crops, saved = open_run(output, TrainConfig)
+        if epochs is not None:
+            config = _longer(config, epochs, 0 if saved is None else saved.epoch, output)
         trainer = _Trainer(crops, config, output, device, progress)
         if saved is None:
             trainer.start()
@@ -135,6 +147,35 @@ def resume(
             trainer.restore(saved)
         trainer.run()
         return trainer.result()
+
+
+def _longer(config: TrainConfig, epochs: int, done: int, output: Path) -> TrainConfig:
+    """Give a run another number of epochs.
+
+    Raises:
+        ValueError: As many are done.
+    """
+    if epochs <= done:
+        raise ValueError(f"epochs: expected more than the {done} done, got {epochs}")
+    config = replace(config, epochs=epochs)
+    if rank() == 0:
+        config.save(output / CONFIG)
+    return config
+
+
+def _check_different(crops: CropSet) -> None:
+    """Reject copies of one picture, from which nothing can be learned. Warn of many copies.
+
+    Raises:
+        ValueError: All crops are the same.
+    """
+    different = len({zlib.crc32(image.tobytes()) for image in crops.images})
+    if different == 1 < len(crops):
+        raise ValueError(f"crops: expected different pictures, got {len(crops)} copies of one")
+    if different < len(crops) / 2:
+        warnings.warn(
+            f"of {len(crops)} crops only {different} differ; the others are copies", stacklevel=3
+        )
 
 
 def _resolved(config: TrainConfig, crops: CropSet) -> TrainConfig:

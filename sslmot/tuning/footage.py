@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from sslmot.data.frames import SequenceFrames, Video
 from sslmot.data.mot import FrameResult, Sequence
-from sslmot.data.video import Video, frames_with_detections, read_video_detections
+from sslmot.data.video import frames_with_detections, read_video_detections
 from sslmot.inputs import to_numpy
 from sslmot.tracking.tracker import Tracker
 from sslmot.types import FeatureExtractor, Features, Frame
@@ -56,7 +57,7 @@ def embed_sequence(
         FileNotFoundError: A file is missing.
         ValueError: A file is malformed.
     """
-    frames = ((t, sequence.frame(t)) for t in range(1, sequence.length + 1)) if extractor else ()
+    frames = ((t, frame) for t, frame, _ in SequenceFrames(sequence)) if extractor else ()
     detections = sequence.detections()
     return embed_clip(
         sequence.name,
@@ -90,8 +91,10 @@ def embed_video(
         FileNotFoundError: A file is missing.
         ValueError: A file is malformed, or there are no detections.
     """
-    video, detections = Video(path), read_video_detections(detections_path)
-    frames = frames_with_detections(video, detections_path, len(detections))
+    video = Video(path)
+    detections = read_video_detections(detections_path, video.size)
+    read = frames_with_detections(video, detections_path, len(detections))
+    frames = ((t, frame) for t, frame, _ in read)
     return embed_clip(
         video.path.stem,
         frames,
@@ -104,7 +107,7 @@ def embed_video(
 
 def embed_clip(
     name: str,
-    frames: Iterable[tuple[int, Frame]],
+    frames: Iterable[tuple[int, Frame | None]],
     detections: Mapping[int, npt.NDArray[np.float32]],
     extractor: FeatureExtractor | None,
     *,
@@ -116,6 +119,7 @@ def embed_clip(
     Args:
         name: Name of the clip.
         frames: Numbers and (H, W, 3) uint8 BGR frames, in order. Read only with an extractor.
+            None for a frame that cannot be read: its embeddings are zeros.
         detections: (N, 5) or (N, 6) float32 for frames 1 to the last.
         extractor: Extractor of features. None for motion only.
         frame_rate: Frames a second.
@@ -129,7 +133,7 @@ def embed_clip(
         frames, desc=name, unit=" frames", total=len(rows), disable=None if progress else True
     )
     for t, frame in bar:
-        if t in detections and len(detections[t]):
+        if frame is not None and t in detections and len(detections[t]):
             features = to_numpy(extractor(frame, detections[t][:, :4].copy()), "features")
             found[t] = np.asarray(features, np.float32)
     if not found:

@@ -106,6 +106,46 @@ def test_an_image_that_was_cut_off(tmp_path, suffix):
             read_image(path)
 
 
+JPEGS = {
+    "baseline": [],
+    "progressive": [cv2.IMWRITE_JPEG_PROGRESSIVE, 1],
+    "restarts": [cv2.IMWRITE_JPEG_RST_INTERVAL, 1],
+}
+
+
+@pytest.mark.parametrize("kind", JPEGS)
+def test_a_jpeg_with_a_tail(tmp_path, kind):
+    """Phones append a video to a photo, which may be longer than the photo."""
+    data = cv2.imencode(".jpg", IMAGE, JPEGS[kind])[1].tobytes()
+    path = tmp_path / "MVIMG.jpg"
+    for tail in (b"\0", b"\0\0\0\x18ftypmp42" + bytes(5 * len(data)), data[: len(data) // 2]):
+        path.write_bytes(data + tail)
+        np.testing.assert_array_equal(read_image(path), cv2.imdecode(np.frombuffer(data, "u1"), 1))
+
+
+@pytest.mark.parametrize("kind", JPEGS)
+def test_a_jpeg_that_was_cut_off_behind_its_thumbnail(tmp_path, kind):
+    """The end of the thumbnail is not the end of the image."""
+    data = cv2.imencode(".jpg", IMAGE, JPEGS[kind])[1].tobytes()
+    thumbnail = cv2.imencode(".jpg", np.repeat(IMAGE, 8, axis=0))[1].tobytes()
+    exif = b"\xff\xe1" + struct.pack(">H", len(thumbnail) + 2) + thumbnail
+    path = tmp_path / "a.jpg"
+    path.write_bytes(data[:2] + exif + data[2:])
+    assert read_image(path).shape == IMAGE.shape
+    for cut in (1, 2, 10, len(data) // 2):
+        path.write_bytes(data[:2] + exif + data[2:-cut])
+        with pytest.raises(ValueError, match=r"a\.jpg: expected a whole JPEG"):
+            read_image(path)
+
+
+def test_a_jpeg_of_markers_only_takes_no_time(tmp_path):
+    path = tmp_path / "a.jpg"
+    for filler in (b"\xff", b"\xff\x01\x00\x02", b"\xff\xd0"):
+        path.write_bytes(b"\xff\xd8" + filler * 2_000_000 + b"\x00")
+        with pytest.raises(ValueError, match=r"a\.jpg: expected a JPEG, PNG, BMP or WebP"):
+            read_image(path)
+
+
 def test_a_folder_with_a_pipe_and_a_device(tmp_path):
     cv2.imwrite(str(tmp_path / "image.png"), IMAGE)
     os.mkfifo(tmp_path / "pipe.jpg")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tracemalloc
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,17 +14,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sslmot import ColorHistogram, Tracker
 from sslmot.data.mot import (
     MOST_FRAMES,
+    FrameResult,
     GroundTruth,
     Sequence,
     read_detections,
     read_results,
     sequences,
+    write_detections,
     write_results,
     write_sequence,
 )
-from sslmot.data.video import read_video_detections
+from sslmot.data.video import read_sequence_crops, read_video_detections
 
 NAMES = [f"MOT17-{number}-FRCNN" for number in ("02", "05", "09", "10", "11")]
 
@@ -108,7 +112,8 @@ def test_mot15_shape(tmp_path: Path) -> None:
         gt="1,4,11,21,30,40,1,-1,-1,-1\n2,4,11,21,30,40,0,4.5,5.5,0\n",
     )
     sequence = Sequence.open(path)
-    detections, gt = sequence.detections(), sequence.ground_truth()
+    with pytest.warns(UserWarning, match=r"det\.txt: scores of -0\.3 to 67\.57: expected 0 to 1$"):
+        detections, gt = sequence.detections(), sequence.ground_truth()
     np.testing.assert_array_equal(detections[1], np.array([[0, 0, 5, 5, -0.3]], np.float32))
     np.testing.assert_array_equal(
         detections[2], np.array([[10, 20, 40.125, 60, 67.567]], np.float32)
@@ -141,6 +146,10 @@ def test_mot16_and_mot20_shape(tmp_path: Path, name: str) -> None:
         ("1,-1,1,1,5,5,.5,3\n", 6),
         ("1,-1,1,1,5,5,.5,3,1\n", 6),
         ("1,-1,1,1,5,5,.5,-1\n", 5),
+        ("1,-1,1,1,5,5,.5,3,-1,-1\n", 6),  # as results have it
+        ("1,-1,1,1,5,5,.5,-1,-1,-1\n", 5),
+        ("1,-1,1,1,5,5,.5,3,2.5,0\n", 5),  # a position in the world
+        ("1,-1,1,1,5,5,.5,3,\n", 6),
         ("1, -1, 1, 1, 5, 5, .5\r\n", 5),
         ("", 5),
     ],
@@ -224,7 +233,85 @@ def test_frames(tmp_path: Path) -> None:
             sequence.frame(t)
 
 
+# The names of frames
+
+
+@pytest.mark.parametrize(
+    ("name", "extension"),
+    [
+        ("00000001.jpg", ".jpg"),
+        ("0000001.jpg", ".jpg"),
+        ("1.jpg", ".jpg"),
+        ("000001.JPG", ".jpg"),
+        ("000001.jpg", "jpg"),
+        ("000001.jpeg", ".jpg"),
+        ("000001.png", ".jpg"),
+    ],
+)
+def test_names_of_frames(tmp_path: Path, name: str, extension: str) -> None:
+    path = folder(tmp_path, "crowd")
+    ini = path / "seqinfo.ini"
+    ini.write_text(ini.read_text().replace("imExt=.jpg", f"imExt={extension}"))
+    (path / "img1").mkdir()
+    image = np.full((48, 64, 3), 90, np.uint8)
+    cv2.imwrite(str(path / "img1" / name), image)
+    sequence = Sequence.open(path)
+    assert sequence.has_frames
+    np.testing.assert_array_equal(sequence.frame(1), image)
+    with pytest.raises(FileNotFoundError, match=r"frame 2 of crowd: .*000002\.jpg"):
+        sequence.frame(2)
+
+
+def test_the_usual_name_comes_first(tmp_path: Path) -> None:
+    path = folder(tmp_path, "crowd")
+    (path / "img1").mkdir()
+    for i, name in enumerate(["00000001.jpg", "000001.jpg", "000001.png", "1.jpg"]):
+        cv2.imwrite(str(path / "img1" / name), np.full((48, 64, 3), 50 * i, np.uint8))
+    assert Sequence.open(path).frame(1).mean() == 50
+
+
+def test_frames_of_other_names_are_in_the_error(tmp_path: Path) -> None:
+    path = folder(tmp_path, "crowd", det="1,-1,1,1,5,5,.5\n")
+    sequence = Sequence.open(path)
+    assert sequence.expected_frames.endswith("img1/000001.jpg, found none")
+    (path / "img1").mkdir()
+    (path / "img1" / "Thumbs.db").touch()
+    (path / "img1" / "left_7.jpg").touch()
+    (path / "img1" / "4.jpg").touch()  # the clip has three frames
+    assert not Sequence.open(path).has_frames
+    expected = r"crowd: expected frames such as .*img1/000001\.jpg, found only files such as 4\.jpg"
+    with pytest.raises(FileNotFoundError, match=expected):
+        read_sequence_crops(Sequence.open(path), (16, 8))
+
+
+def test_a_cut_off_frame_is_an_error(tmp_path: Path) -> None:
+    path = folder(tmp_path, "crowd")
+    (path / "img1").mkdir()
+    noise = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    data = cv2.imencode(".jpg", noise)[1].tobytes()
+    (path / "img1" / "000001.jpg").write_bytes(data[: len(data) // 2])
+    (path / "img1" / "000002.jpg").write_bytes(data + bytes(4 * len(data)))  # a motion photo
+    sequence = Sequence.open(path)
+    with pytest.raises(ValueError, match=r"000001\.jpg: expected a whole JPEG"):
+        sequence.frame(1)
+    assert sequence.frame(2).shape == (48, 64, 3)
+
+
 # Errors
+
+
+def test_name_and_length_are_enough_for_scoring(tmp_path: Path) -> None:
+    path = folder(tmp_path, "crowd", gt="1,1,1,1,5,5,1,1,1\n", det="1,-1,1,1,5,5,1\n")
+    (path / "seqinfo.ini").write_text("\ufeff[Sequence]\nname=crowd\nseqLength=3\n", "utf-8")
+    sequence = Sequence.open(path)
+    assert (sequence.name, sequence.length, sequence.size) == ("crowd", 3, None)
+    assert len(sequence.ground_truth()) == len(sequence.detections()[1]) == 1
+    for key, field in (("frameRate", "frame_rate"), ("imWidth", "width"), ("imHeight", "height")):
+        with pytest.raises(ValueError, match=rf"seqinfo\.ini: {key}: expected a pos.* got nothing"):
+            getattr(sequence, field)
+    (path / "img1").mkdir()
+    cv2.imwrite(str(path / "img1" / "000001.jpg"), np.zeros((20, 30, 3), np.uint8))
+    assert Sequence.open(path).frame(1).shape == (20, 30, 3)
 
 
 @pytest.mark.parametrize(
@@ -259,7 +346,8 @@ BAD_LINES = [
     ("1,3,1,1,5,5", "7 columns"),
     ("1,3,1,1,5,5,0.5,-1,-1,-1,-1", "7 columns"),
     ("1,3,1,1,5,5,0.5,-1,-1,-1", "7 columns"),
-    ("", "7 columns, got ''"),
+    ("1,3,1,1,5,5,", "7 columns"),
+    ("1,3,1,1,5,5,0.5,,", "7 columns"),
     ("1,3,1,x,5,5,0.5", "numbers"),
     ("1,3,1,,5,5,0.5", "numbers"),
     ("1,3,1,\ufffd,5,5,0.5", "numbers"),
@@ -276,8 +364,8 @@ BAD_LINES = [
     ("bad", "expected"),
     [
         *BAD_LINES,
-        ("1,-1,1,1,0,5,0.5", "a positive width and height"),
-        ("1,-1,1,1,5,-5,0.5", "a positive width and height"),
+        ("1,-1,1,1,-0.1,5,0.5", "no negative width or height"),
+        ("1,-1,1,1,5,-5,0.5", "no negative width or height"),
     ],
 )
 def test_malformed_detections(tmp_path: Path, bad: str, expected: str) -> None:
@@ -355,6 +443,149 @@ def test_large_files(tmp_path: Path) -> None:
     path.write_text("".join([*lines, "1,-1,x,1,1,1,1\n"]))
     with pytest.raises(ValueError, match=r":20001: expected numbers"):
         read_detections(path, 500)
+
+
+# What programs write in these files
+
+
+LINES = "1,-1,10,20,30,40,0.5{end}\n2,-1,10,20,30,40,0.5{end}\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeff" + LINES.format(end=""),
+        LINES.format(end=","),
+        LINES.format(end=", \r"),
+        "\n" + LINES.format(end="\n \t\r\n") + "\n\n",
+        "\ufeff\n" + LINES.format(end=",\n"),
+    ],
+)
+def test_marks_blank_lines_and_a_last_comma(tmp_path: Path, text: str) -> None:
+    path = folder(tmp_path, "crowd", length=2) / "det" / "det.txt"
+    path.write_text(text, encoding="utf-8")
+    for detections in (read_detections(path), Sequence.open(tmp_path / "crowd").detections()):
+        for t in (1, 2):
+            np.testing.assert_array_equal(detections[t], [[9, 19, 39, 59, 0.5]])
+    for name in ("gt", "results"):
+        end = ",1,1" if name == "gt" else ""
+        lines = text.replace("-1,10", "7,10").replace("0.5", "1" + end)
+        (path.parent / "gt.txt").write_text(lines, encoding="utf-8")
+        (tmp_path / "crowd" / "gt").mkdir(exist_ok=True)
+        (path.parent / "gt.txt").replace(tmp_path / "crowd" / "gt" / "gt.txt")
+        if name == "gt":
+            assert Sequence.open(tmp_path / "crowd").ground_truth().ids.tolist() == [7, 7]
+        else:
+            found = read_results(tmp_path / "crowd" / "gt" / "gt.txt")
+            assert [r.ids.tolist() for r in found] == [[7], [7]]
+
+
+def test_blank_lines_count_in_the_number_of_a_line(tmp_path: Path) -> None:
+    (tmp_path / "det.txt").write_text(f"\n{GOOD}\n\n1,-1,1,x,5,5,0.5\n")
+    with pytest.raises(ValueError, match=r"det\.txt:4: expected numbers"):
+        read_detections(tmp_path / "det.txt")
+    (tmp_path / "det.txt").write_text(f"\n{GOOD}\n\n1,-1,1,1,5,-5,0.5\n")
+    with pytest.raises(ValueError, match=r"det\.txt:4: expected no negative width"):
+        read_detections(tmp_path / "det.txt")
+
+
+def test_a_flat_box_is_kept(tmp_path: Path) -> None:
+    """Detectors clip boxes to the picture. The tracker takes them."""
+    (tmp_path / "det.txt").write_text("1,-1,1,1,5,5,.5\n1,-1,641,1,0,5,.5\n2,-1,1,1,5,0,.5\n")
+    detections = read_detections(tmp_path / "det.txt")
+    np.testing.assert_array_equal(detections[1], [[0, 0, 5, 5, 0.5], [640, 0, 640, 5, 0.5]])
+    np.testing.assert_array_equal(detections[2], [[0, 0, 5, 0, 0.5]])
+    tracker = Tracker(extractor=ColorHistogram())
+    tracks = tracker.step(np.zeros((48, 64, 3), np.uint8), detections[1])
+    assert np.isfinite(tracks.boxes).all()
+
+
+@pytest.mark.parametrize("bad", ["1,-1,1,1,5,5,.5,1.5", "1,-1,1,1,5,5,.5,1.5,-1,-1"])
+def test_a_class_is_whole(tmp_path: Path, bad: str) -> None:
+    (tmp_path / "det.txt").write_text(f"{bad}\n")
+    with pytest.raises(ValueError, match=r"det\.txt:1: expected a whole class, got"):
+        read_detections(tmp_path / "det.txt")
+
+
+edge = st.floats(-1000, 1000, width=32)
+side = st.sampled_from([0.0, 0.003, 0.005, 1.0, 37.25]) | st.floats(0, 500, width=32)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    boxes=st.lists(st.tuples(edge, edge, side, side, st.floats(-1, 1, width=32)), max_size=6),
+    category=st.none() | st.integers(-5, 2**24),
+)
+def test_written_detections_are_read(
+    tmp_path_factory: pytest.TempPathFactory,
+    boxes: list[tuple[float, ...]],
+    category: int | None,
+) -> None:
+    rows = np.array([(x, y, x + w, y + h, s) for x, y, w, h, s in boxes]).reshape(-1, 5)
+    if category is not None:
+        rows = np.column_stack([rows, np.full(len(rows), category)])
+    path = tmp_path_factory.mktemp("written") / "det.txt"
+    write_detections(path, {3: rows})
+    with warnings.catch_warnings():  # of boxes that look normalised
+        warnings.simplefilter("ignore")
+        found = read_detections(path, 3)[3]
+    assert len(found) == len(rows)
+    np.testing.assert_allclose(found[:, :4], rows[:, :4], atol=0.02)
+    if category not in (None, -1) and len(rows):
+        assert found[:, 5].tolist() == [category] * len(rows)
+
+
+def test_results_keep_their_classes(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    classes = np.array([2, 0])
+    write_results(path, [FrameResult(1, *one(2), classes), FrameResult(2, *one(1))])
+    assert [line.split(",")[7] for line in path.read_text().split()] == ["2", "0", "-1"]
+    first, second = read_results(path)
+    assert first.classes is not None
+    assert second.classes is not None
+    assert (first.classes.tolist(), second.classes.tolist()) == ([2, 0], [-1])
+    assert first.classes.dtype == np.int32
+    write_results(path, [FrameResult(1, *one(2))])
+    assert [r.classes for r in read_results(path)] == [None]
+    for text in ("1,3,1,1,5,5,.5,2.5,3,0\n", "1,3,1,1,5,5,.5,0.5\n"):
+        path.write_text(text)
+        assert [r.classes for r in read_results(path)] == [None]
+    with pytest.raises(ValueError, match=r"frame 1: expected whole ids .* whole classes"):
+        write_results(path, [FrameResult(1, *one(1), np.array([0.5]))])
+    with pytest.raises(ValueError, match=r"frame 1: expected ids .*\(2,\)"):
+        write_results(path, [FrameResult(1, *one(1), np.array([1, 2]))])
+
+
+def one(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    boxes = np.arange(4 * n, dtype=np.float32).reshape(n, 4)
+    return np.arange(n) + 1, boxes, np.ones(n, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("text", "size", "message"),
+    [
+        ("1,-1,10,20,30,40,12\n1,-1,10,20,30,40,99\n", None, "scores of 12 to 99: expected 0 to 1"),
+        ("1,-1,.1,.2,.3,.4,.5\n", None, r"all 1 boxes lie within 0\.1 to 0\.6: .* normalised"),
+        (
+            "1,-1,400,200,500,300,.5\n" * 12,
+            (640, 480),
+            "100% of 12 boxes reach far beyond .* 640x480",
+        ),
+    ],
+)
+def test_doubtful_detections_give_a_warning(
+    tmp_path: Path, text: str, size: tuple[int, int] | None, message: str
+) -> None:
+    path = tmp_path / "det.txt"
+    path.write_text(text)
+    with pytest.warns(UserWarning, match=rf"det\.txt: {message}") as caught:
+        read_detections(path, size=size)
+    assert len(caught) == 1
+    path = folder(tmp_path, "crowd", det=text)
+    ini = path / "seqinfo.ini"
+    ini.write_text(ini.read_text().replace("=64", "=640").replace("=48", "=480"))
+    with pytest.warns(UserWarning, match=rf"det\.txt: {message}"):
+        Sequence.open(path).detections()
 
 
 # Writing
@@ -462,9 +693,15 @@ def test_written_sequence_reads_back(tmp_path: Path) -> None:
         ({}, "detections: expected consecutive frames from 1"),
         ({2: np.empty((0, 5))}, r"detections: expected consecutive frames from 1, got \[2\]"),
         ({1: np.ones((2, 4))}, r"detections, frame 1: expected \(N, 5\) or \(N, 6\), got \(2, 4\)"),
-        ({1: [[0, 0, 1, np.nan, 1]]}, r"det\.txt:1: expected finite numbers"),
-        ({1: [[0, 0, 0.001, 1, 1]]}, r"det\.txt:1: expected a positive width"),
-        ({1: [[0, 0, 1, 1, 1]], 2: [[0, 0, 1, 1, 1, 3]]}, r"det\.txt:2: expected 7 columns"),
+        ({1: [[0, 0, 1, np.nan, 1]]}, r"frame 1: expected numbers up to 1e\+09"),
+        ({1: [[0, 0, 2e9, 1, 1]]}, r"frame 1: expected numbers up to 1e\+09"),
+        ({1: [[0, 0, 1, 1, np.inf]]}, r"frame 1: expected numbers up to 1e\+09"),
+        ({1: [[0, 2, 1, 1, 1]]}, r"frame 1: expected numbers .*, xyxy"),
+        ({1: [[0, 0, 1, 1, 1, 0.5]]}, r"frame 1: expected numbers .* and whole classes"),
+        (
+            {1: [[0, 0, 1, 1, 1]], 2: [[0, 0, 1, 1, 1, 3]]},
+            r"detections, frame 2: expected \(N, 5\) as before, got \(1, 6\)",
+        ),
     ],
 )
 def test_a_sequence_that_cannot_be_read_back(

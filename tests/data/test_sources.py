@@ -128,9 +128,9 @@ def test_some_frames_of_footage(video, mot):
 def test_a_video_is_decoded_up_to_the_last_chosen_frame(video, monkeypatch):
     path, text = video
     decoded = []
-    frames = Video.__iter__
+    read = Video._read
     monkeypatch.setattr(
-        Video, "__iter__", lambda self: ((decoded.append(t), (t, f))[1] for t, f in frames(self))
+        Video, "_read", lambda self: ((decoded.append(each[0]), each)[1] for each in read(self))
     )
     read_sources([path], SIZE, detections=[text], frames=range(1, 2))
     assert decoded == [1]

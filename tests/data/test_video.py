@@ -1,4 +1,4 @@
-"""Videos, and crops of videos and sequences."""
+"""Crops of videos and sequences."""
 
 import cv2
 import numpy as np
@@ -13,6 +13,7 @@ from sslmot.data.video import (
     MIN_HEIGHT,
     Video,
     crops_of_frames,
+    frames_with_detections,
     read_sequence_crops,
     read_video_crops,
 )
@@ -36,6 +37,18 @@ def write_video(path, frames, codec="FFV1"):  # FFV1 is lossless
     return path
 
 
+def damaged_picture(path, t):
+    """Overwrite picture ``t`` of an AVI with JPEGs by zeros."""
+    data = bytearray(path.read_bytes())
+    place = data.index(b"movi")
+    for _ in range(t):
+        place = data.index(b"00dc", place) + 8
+    length = int.from_bytes(data[place - 4 : place], "little")
+    data[place : place + length] = bytes(length)
+    path.write_bytes(data)
+    return path
+
+
 @pytest.fixture
 def video(tmp_path):
     return write_video(tmp_path / "street.avi", [frame(t) for t in range(1, 5)])
@@ -46,65 +59,6 @@ def detections(path, *lines):
     rows = [f"{t},-1,{left},{top},{width},{height},0.9\n" for t, left, top, width, height in lines]
     path.write_text("".join(rows))
     return path
-
-
-# The video.
-
-
-def test_frames_are_numbered_from_1_and_bgr(video):
-    opened = Video(str(video))
-    assert len(opened) == 4
-    assert opened.frame_rate == 10
-    for _ in range(2):  # each iteration starts at the first frame
-        seen = list(opened)
-        assert [t for t, _ in seen] == [1, 2, 3, 4]
-        for t, image in seen:
-            assert image.dtype == np.uint8
-            assert np.abs(image.astype(int) - frame(t)).max() <= 2  # error of YUV
-    assert seen[0][1] is not seen[1][1]
-
-
-def test_a_compressed_video(tmp_path):
-    path = write_video(tmp_path / "a.mp4", [frame(t) for t in (1, 2, 3)], "mp4v")
-    assert [t for t, _ in Video(path)] == [1, 2, 3]
-
-
-def test_a_container_without_its_length(video, monkeypatch):
-    capture = cv2.VideoCapture
-
-    class Silent:  # contains a capture, since subclasses of OpenCV's types crash
-        def __init__(self, path):
-            self.capture = capture(path)
-
-        def __getattr__(self, name):
-            return getattr(self.capture, name)
-
-        def get(self, prop):
-            return -1.0
-
-    monkeypatch.setattr(cv2, "VideoCapture", Silent)
-    opened = Video(video)
-    with pytest.raises(TypeError, match=r"street\.avi does not say how many frames"):
-        len(opened)
-    assert len(list(opened)) == 4
-    path = detections(video.with_suffix(".txt"), (4, 1, 1, 20, 40))
-    assert read_video_crops(opened, path, SIZE).frames.tolist() == [4]
-
-
-def test_no_video(tmp_path):
-    for missing in (tmp_path / "none.mp4", tmp_path):
-        with pytest.raises(FileNotFoundError, match="path: expected a video file, got "):
-            Video(missing)
-    (tmp_path / "notes.txt").write_text("not a video")
-    with pytest.raises(ValueError, match=r"expected a video, got .*notes\.txt"):
-        Video(tmp_path / "notes.txt")
-
-
-def test_a_damaged_video(tmp_path):
-    path = tmp_path / "broken.jpg"  # OpenCV opens it because of its suffix
-    path.write_bytes(b"no image")
-    with pytest.raises(ValueError, match=r"expected a video, got .*broken\.jpg"):
-        list(Video(path))
 
 
 # Crops of a video.
@@ -123,7 +77,7 @@ def test_crops_are_cut_from_their_frames(video, tmp_path):
     assert crops.clip_names == ("street.avi",)
     assert crops.clips.tolist() == [0] * 4
     assert crops.tracklets.tolist() == [0, -1, 0, -1]
-    decoded = dict(Video(video))
+    decoded = {t: image for t, image, _ in Video(video)}
     boxes = {1: [[10, 2, 30, 42], [60, 10, 76.5, 43.25]], 2: [[11, 2, 31, 42]]}
     boxes[3] = [[40, 4, 60, 44]]
     expected = np.concatenate([cut(decoded[t], b, SIZE) for t, b in boxes.items()])
@@ -138,7 +92,7 @@ def test_long_footage_uses_only_some_frames(video, tmp_path, monkeypatch):
     crops = read_video_crops(video, path, SIZE)
     assert crops.frames.tolist() == [2, 4]
     assert crops.tracklets.tolist() == [0, 0]  # linked through the frames between
-    expected = cut(dict(Video(video))[4], [[13, 2, 33, 42]], SIZE)
+    expected = cut({t: image for t, image, _ in Video(video)}[4], [[13, 2, 33, 42]], SIZE)
     np.testing.assert_array_equal(crops.images[1:], expected)
 
 
@@ -182,6 +136,21 @@ def test_malformed_detections(video, tmp_path, text, message):
 def test_missing_detections(video, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"detections: expected a file .*none\.txt"):
         read_video_crops(video, tmp_path / "none.txt", SIZE)
+
+
+def test_crops_of_a_damaged_video(tmp_path):
+    """The frames after a damaged one keep their numbers."""
+    images = [frame(t) for t in range(1, 9)]
+    path = damaged_picture(write_video(tmp_path / "a.avi", images, "MJPG"), 3)
+    det = detections(tmp_path / "det.txt", *((t, 11, 3, 20, 40) for t in range(1, 9)))
+    with pytest.warns(UserWarning, match=r"a\.avi: 1 of 8 frames cannot be read, .* frame 3"):
+        crops = read_video_crops(path, det, SIZE)
+    assert crops.frames.tolist() == [1, 2, 4, 5, 6, 7, 8]
+    red = crops.images[..., 0].mean(axis=(1, 2))
+    np.testing.assert_allclose(red, 20.0 * crops.frames, atol=4)
+    with pytest.warns(UserWarning, match=r"a\.avi: 1 of 5 frames cannot be read"):
+        found = list(frames_with_detections(Video(path), det, 5))
+    assert [(t, image is None) for t, image in found] == [(t, t == 3) for t in range(1, 6)]
 
 
 # Crops of frames.
@@ -281,5 +250,5 @@ def test_a_sequence_without_frames(data_root):
     path = data_root / "MOT17" / "train" / "MOT17-02-FRCNN"
     if not path.is_dir():
         pytest.skip(f"no {path}")
-    with pytest.raises(FileNotFoundError, match=r"MOT17-02-FRCNN: expected frames in .*img1"):
+    with pytest.raises(FileNotFoundError, match=r"MOT17-02-FRCNN: expected frames such as .*img1"):
         read_sequence_crops(Sequence.open(path), SIZE)

@@ -251,12 +251,46 @@ def test_errors_name_the_line(tmp_path: Path) -> None:
     path.write_text("1,1,1,1,5,5,1,-1,-1,-1\n11,1,1,1,5,5,1,-1,-1,-1\n")
     with pytest.raises(ValueError, match=r"crowd\.txt:2: expected a frame from 1 to 10"):
         evaluate(tmp_path, tmp_path)
-    path.write_text("1,1,1,1,5,5,1,7,-1,-1\n")
-    with pytest.raises(ValueError, match=r"crowd: Evaluation is only valid for pedestrian class"):
-        evaluate(tmp_path, tmp_path)
     sequence.ground_truth_path.unlink()
     with pytest.raises(FileNotFoundError, match=r"the ground truth of crowd: .*gt\.txt"):
         evaluate(tmp_path, tmp_path)
+
+
+def test_tracks_of_other_classes_are_scored(tmp_path: Path) -> None:
+    """All of them, as pedestrians. A warning says so if there are several classes."""
+    sequence = crowd(tmp_path)
+    results = considered(sequence.ground_truth())
+    path = tmp_path / "crowd.txt"
+    write_results(path, results)
+    expected = evaluate(tmp_path, tmp_path)
+    write_results(path, [r._replace(classes=np.full(len(r.ids), 2)) for r in results])
+    assert evaluate(tmp_path, tmp_path) == expected
+    write_results(path, [r._replace(classes=r.ids) for r in results])
+    with pytest.warns(UserWarning, match=r"crowd\.txt: tracks of classes 1, 2 are all scored"):
+        assert evaluate(tmp_path, tmp_path) == expected
+    with pytest.warns(UserWarning, match=r"crowd\.txt: tracks of classes 1, 2 are all scored"):
+        second = motmetrics_scores(tmp_path, tmp_path)
+    assert second["crowd"]["mota"] == expected["crowd"].mota
+
+
+@pytest.mark.parametrize("name", ["a, b", "street; 2", "caf\u00e9 'x'", "50 % [new] {seq}", "#1"])
+def test_any_name_of_a_sequence(tmp_path: Path, name: str) -> None:
+    sequence = crowd(tmp_path, name)
+    write_results(tmp_path / f"{name}.txt", considered(sequence.ground_truth()))
+    scores = assert_agreement(tmp_path, tmp_path)
+    assert {n: s.mota for n, s in scores.items()} == {name: 100}
+
+
+def test_marks_blank_lines_and_a_last_comma(tmp_path: Path) -> None:
+    sequence = crowd(tmp_path)
+    path = tmp_path / "crowd.txt"
+    write_results(path, considered(sequence.ground_truth())[:7])
+    expected = evaluate(tmp_path, tmp_path)
+    for file in (path, sequence.ground_truth_path):
+        lines = file.read_text().splitlines()
+        file.write_text("\ufeff\n" + "".join(f"{line},\n\n" for line in lines), "utf-8")
+    (sequence.path / "seqinfo.ini").write_text("[Sequence]\nname=crowd\nseqLength=10\n")
+    assert evaluate(tmp_path, tmp_path) == expected
 
 
 def test_scoring_is_silent(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

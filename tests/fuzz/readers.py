@@ -725,6 +725,25 @@ def _read_video_detections(root: Path) -> None:
     assert len(found[len(found)])
 
 
+def coco(rng: Rng) -> None:
+    """Read detections in COCO's JSON: a list, or with images."""
+    from sslmot.data.coco import read_coco_detections
+
+    rows = [
+        {"image_id": t, "category_id": t % 3, "bbox": [5 * t, 2, 30.5, 60], "score": 0.5}
+        for t in range(1, 5)
+    ]
+    images = [{"id": t, "frame_id": t - 1} for t in range(1, 5)]
+    content = rows if rng.integers(2) else {"images": images, "annotations": rows}
+    with _case_folder() as folder:
+        path = folder / "found.json"
+        _damaged(rng, path, damage_json(rng, content).encode("utf-8", "surrogatepass"))
+        with _refusals(path, missing=not path.is_file()):
+            for found in read_coco_detections(path).values():
+                assert found.shape[1:] == (6,)
+                assert np.isfinite(found).all()
+
+
 def _read_truth(root: Path) -> None:
     from sslmot.data.labelled import read_labelled
 
@@ -972,6 +991,7 @@ TARGETS: dict[str, Callable[[Rng], None]] = {
     "frame": _mot_file("clip/img1/000003.jpg", _read_sequence),
     "detections": _mot_file("clip/det/det.txt", _read_detections),
     "video detections": _mot_file("clip/det/det.txt", _read_video_detections),
+    "coco detections": coco,
     "ground truth": _mot_file("clip/gt/gt.txt", _read_truth),
     "results": _mot_file("results/clip.txt", _read_results),
     "evaluation": evaluation,

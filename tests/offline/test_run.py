@@ -9,7 +9,8 @@ import numpy as np
 from sslmot import ColorHistogram, Tracker
 from sslmot.demo.crowd import Crowd, CrowdConfig
 from sslmot.demo.run import write_crowd
-from sslmot.offline.run import track_sequence, track_video
+from sslmot.offline.clips import open_clips
+from sslmot.offline.run import Output, track, track_sequence
 
 
 class Sending(ColorHistogram):
@@ -28,7 +29,7 @@ class Sending(ColorHistogram):
 def test_frames_are_sent_before_they_are_embedded(tmp_path):
     crowd = Crowd(CrowdConfig(people=4, frames=12, width=320, height=240))
     sequence, extractor = write_crowd(crowd, tmp_path / "crowd"), Sending()
-    track_sequence(sequence, Tracker(extractor=extractor), tmp_path / "sent")
+    track_sequence(sequence, Tracker(extractor=extractor), Output(tmp_path / "sent"))
     sent = [frame for what, frame, _ in extractor.events if what == "sent"]
     assert len(sent) == 12
     waiting = []
@@ -41,7 +42,7 @@ def test_frames_are_sent_before_they_are_embedded(tmp_path):
             assert frame in waiting
             del waiting[: waiting.index(frame) + 1]
             assert thread == threading.get_ident()
-    track_sequence(sequence, Tracker(extractor=ColorHistogram()), tmp_path / "plain")
+    track_sequence(sequence, Tracker(extractor=ColorHistogram()), Output(tmp_path / "plain"))
     results = [np.loadtxt(tmp_path / way / "crowd.txt", delimiter=",") for way in ("sent", "plain")]
     np.testing.assert_array_equal(*results)
 
@@ -50,12 +51,12 @@ def test_a_kill_leaves_no_partial_record(tmp_path):
     crowd = Crowd(CrowdConfig(people=2, frames=3, width=160, height=120))
     sequence = write_crowd(crowd, tmp_path / "crowd")
     output = tmp_path / "results"
-    track_sequence(sequence, Tracker(), output, appearance=False)
+    track_sequence(sequence, Tracker(), Output(output), appearance=False)
     record = output / f"{sequence.name}.json"
     before = record.read_bytes()
     # A new record is another file until it is complete.
     held = record.open("rb")
-    track_sequence(sequence, Tracker(), output, appearance=False)
+    track_sequence(sequence, Tracker(), Output(output), appearance=False)
     assert held.read() == before
     held.close()
     assert sorted(path.suffix for path in output.iterdir()) == [".json", ".txt"]
@@ -66,7 +67,7 @@ def test_trackers_get_the_frame_rate(tmp_path):
     tracker = Tracker()
     crowd = Crowd(CrowdConfig(people=2, frames=3, width=160, height=120, frame_rate=12.5))
     sequence = write_crowd(crowd, tmp_path / "crowd")
-    track_sequence(sequence, tracker, tmp_path, appearance=False)
+    track_sequence(sequence, tracker, Output(tmp_path), appearance=False)
     assert tracker.frame_rate == 12.5
     assert json.loads((tmp_path / "crowd.json").read_text())["frame_rate"] == 12.5
     video = tmp_path / "clip.avi"
@@ -74,5 +75,6 @@ def test_trackers_get_the_frame_rate(tmp_path):
     writer.write(np.zeros((120, 160, 3), np.uint8))
     writer.release()
     tracker.reset()
-    track_video(video, sequence.detections_path, tracker, tmp_path, appearance=False)
+    [footage] = open_clips([str(video)], [sequence.detections_path], frames=False)
+    track(footage, tracker, Output(tmp_path), appearance=False)
     assert tracker.frame_rate == 20

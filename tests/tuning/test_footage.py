@@ -104,7 +104,7 @@ def test_motion_only_reads_no_frame(sequence, video):
 
 def test_a_video_without_detections(video, tmp_path):
     (tmp_path / "det.txt").write_text("")
-    with pytest.raises(ValueError, match=r"detections_path: expected .*, got none in .*det\.txt"):
+    with pytest.raises(ValueError, match=r"det\.txt: expected detections, got none"):
         embed_video(video, tmp_path / "det.txt", Brightness())
 
 
@@ -113,9 +113,20 @@ def test_files_that_are_missing(sequence, video, tmp_path):
         embed_video(tmp_path / "none.avi", sequence.detections_path)
     with pytest.raises(FileNotFoundError, match=r"none\.txt"):
         embed_video(video, tmp_path / "none.txt")
-    next(sequence.image_dir.iterdir()).unlink()
-    with pytest.raises(FileNotFoundError, match="frame"):
-        embed_sequence(sequence, Brightness())
+    for path in sequence.image_dir.iterdir():
+        path.unlink()
+    with pytest.raises(FileNotFoundError, match="expected frames"):
+        embed_sequence(mot.Sequence.open(sequence.path), Brightness())
+
+
+def test_a_frame_that_is_missing_has_no_features(sequence):
+    expected = embed_sequence(sequence, Brightness())
+    (sequence.image_dir / "000001.jpg").unlink()
+    with pytest.warns(UserWarning, match="1 of 6 frames cannot be read, the first is frame 1"):
+        footage = embed_sequence(mot.Sequence.open(sequence.path), Brightness())
+    expected.embeddings[0] *= 0
+    for found, features in zip(footage.embeddings, expected.embeddings, strict=True):
+        np.testing.assert_array_equal(found, features)
 
 
 def test_no_detections_at_all_is_motion_only():

@@ -15,7 +15,7 @@ from sslmot.data.mot import Sequence, sequences  # noqa: E402
 from sslmot.demo.crowd import Crowd, CrowdConfig  # noqa: E402
 from sslmot.demo.run import write_crowd  # noqa: E402
 from sslmot.evaluation.tracks import COMBINED, evaluate  # noqa: E402
-from sslmot.offline.run import track_sequence  # noqa: E402
+from sslmot.offline.run import Output, track_sequence  # noqa: E402
 from sslmot.tracking.config import TrackerConfig  # noqa: E402
 from sslmot.tracking.tracker import Tracker  # noqa: E402
 from sslmot.tuning import search as module  # noqa: E402
@@ -77,7 +77,9 @@ def test_the_best_is_no_worse_than_the_defaults_and_tracks_as_it_says(root, tmp_
     assert TrackerConfig(**fields) == found.config
     for config, score in ((found.config, found.score), (TrackerConfig(), found.default)):
         for sequence in sequences(root):
-            track_sequence(sequence, Tracker(config), tmp_path / "results", appearance=False)
+            track_sequence(
+                sequence, Tracker(config), Output(tmp_path / "results"), appearance=False
+            )
         scores = evaluate(root, tmp_path / "results")
         assert scores[COMBINED].idf1 == pytest.approx(score)
     # Settings of appearance were not searched.
