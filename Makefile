@@ -6,6 +6,7 @@
 # make compare          identities beside those of another commit, on this machine: BASE
 # make mutants          faults put into the CUDA kernels: the tests must see each
 # make lint             ruff, mypy, clang-format, codespell
+# make docs             the site, in build/site; a warning is an error
 # make bench            benchmarks
 #
 # COVERAGE="--cov=sslmot", given to `make test`, measures coverage.
@@ -23,7 +24,7 @@ PYTEST = OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n au
 # What torch may use of the processor, and oneDNN under it. Only a processor with AVX-512 runs that.
 PROCESSORS := default avx2 $(shell grep -qs avx512bw /proc/cpuinfo && echo avx512)
 
-.PHONY: demo test test-slow test-processors fuzz compare mutants lint bench clean
+.PHONY: demo test test-slow test-processors fuzz compare mutants lint docs bench clean
 
 demo: $(VENV)/demo.installed
 	$(BIN)/sslmot demo --output demo
@@ -57,18 +58,22 @@ lint: $(VENV)/lint.installed
 	$(BIN)/mypy
 	$(BIN)/clang-format --dry-run -Werror csrc/* $(wildcard tests/cuda_on_cpu/*.cpp \
 	  tests/cuda_on_cpu/*.h tests/cuda_on_cpu/*.cu tests/cuda_on_cpu/include/*)
-	$(BIN)/codespell *.md docs/*.md Makefile CMakeLists.txt pyproject.toml .ci/run \
-	  cmake csrc sslmot tests benchmarks examples
+	$(BIN)/codespell *.md docs mkdocs.yml CITATION.cff Makefile CMakeLists.txt pyproject.toml \
+	  .ci/run .github cmake csrc sslmot tests benchmarks examples
+
+docs: $(VENV)/docs.installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: $(VENV)/benchmark.installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest benchmarks \
 	  --benchmark-columns=median,iqr,rounds --benchmark-sort=fullname
 
-$(VENV)/tools.installed:
+$(VENV)/tools.installed: pyproject.toml
 	@$(PYTHON) -m venv $(VENV) || { \
 	  echo "make: expected a Python with venv; on Debian: apt install python3-venv" >&2; exit 1; }
 	$(PIP) install "pip>=23.1"
-	$(PIP) install "scikit-build-core>=0.11" "pybind11>=2.13" "cmake>=3.22" ninja
+	$(PIP) install "scikit-build-core>=0.11" "pybind11>=2.13" "hatch-fancy-pypi-readme>=23.2" \
+	  "cmake>=3.22" ninja
 	@touch $@
 
 $(VENV)/demo.installed: $(VENV)/tools.installed $(SOURCES)
