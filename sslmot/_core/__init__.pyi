@@ -402,7 +402,8 @@ class TrackTable:
         ``ids`` (0 for tentative), ``hits``, ``feature_updates``, ``slots`` (T,) int64;
         ``time_since_update`` (T,) float64, seconds from the last detection to the last frame;
         ``probation`` (T,) float64, seconds that a track beside a confirmed one has to be seen
-        before it can be confirmed; ``classes`` (T,) int32; ``boxes`` (T, 4), ``state`` (T, 20 or 4) float32.
+        before it can be confirmed; ``classes`` (T,) int32; ``boxes`` (T, 4), ``state`` (T, 20 or 4)
+        float32.
         """
     @property
     def lost(self) -> dict[str, npt.NDArray[Any]]:

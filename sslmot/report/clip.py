@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sslmot import reading
+from sslmot.data.frames import FrameSource, open_frames
 from sslmot.data.mot import MOST_FRAMES, GroundTruth, Sequence, read_results, sequences
-from sslmot.data.video import Video, read_video_detections
+from sslmot.data.video import read_video_detections
 from sslmot.types import Boxes, Frame, Rows
 
 
@@ -28,7 +30,7 @@ class Clip:
         boxes: (R, 4) float32, xyxy pixels, 0-based.
         scores: (R,) float32.
         record: What ``sslmot track`` wrote beside the results; empty if the file is missing.
-        source: The sequence or the video, None if it is not given.
+        source: The sequence, or the frames of a video or of images, None if it is not given.
         truth: Ground truth of a sequence, None if there is none.
         detections_path: Detections of a video, None if they are not given.
     """
@@ -39,7 +41,7 @@ class Clip:
     boxes: Boxes
     scores: npt.NDArray[np.float32]
     record: Mapping[str, Any]
-    source: Sequence | Video | None
+    source: Sequence | FrameSource | None
     truth: GroundTruth | None
     detections_path: Path | None
 
@@ -60,9 +62,9 @@ class Clip:
     @property
     def frame_rate(self) -> float | None:
         """Frames per second, None if unknown."""
-        if self.source is not None:
-            return self.source.frame_rate
-        return self.record.get("frame_rate")
+        stated = self.source.stated if isinstance(self.source, Sequence) else self.source
+        given = None if stated is None else stated.frame_rate
+        return self.record.get("frame_rate") if given is None else given
 
     @property
     def stride(self) -> int:
@@ -76,8 +78,8 @@ class Clip:
     @property
     def has_frames(self) -> bool:
         """Whether the source has pictures."""
-        return isinstance(self.source, Video) or (
-            isinstance(self.source, Sequence) and self.source.has_frames
+        return self.source is not None and (
+            not isinstance(self.source, Sequence) or self.source.has_frames
         )
 
     def detections(self) -> Mapping[int, npt.NDArray[np.float32]] | None:
@@ -88,7 +90,7 @@ class Clip:
         return None if self.detections_path is None else read_video_detections(self.detections_path)
 
     def pictures(self, wanted: Iterable[int] | None = None) -> Iterator[tuple[int, Frame]]:
-        """Read frames of the source in order.
+        """Read frames of the source in order. Those that cannot be read are left out.
 
         Args:
             wanted: Their numbers, from 1. None for all.
@@ -99,14 +101,13 @@ class Clip:
         numbers = None if wanted is None else set(wanted)
         if isinstance(self.source, Sequence):
             for t in sorted(numbers) if numbers is not None else range(1, self.source.length + 1):
-                yield t, self.source.frame(t)
-        elif self.source is not None:
-            last = math.inf if numbers is None else max(numbers, default=0)
-            for t, frame in self.source:
-                if numbers is None or t in numbers:
+                with suppress(OSError, ValueError):
+                    frame = self.source.frame(t)
                     yield t, frame
-                if t >= last:
-                    return
+        elif self.source is not None:
+            for t, read, _ in self.source.frames(None if numbers is None else max(numbers)):
+                if read is not None and (numbers is None or t in numbers):
+                    yield t, read
 
 
 def read_clips(
@@ -150,21 +151,23 @@ def rows_by_frame(frames: Rows) -> dict[int, Rows]:
 
 def _sources(
     source: str | Path | None, detections: str | Path | None
-) -> dict[str, Sequence | Video]:
-    """Open the sequences, or the video, by name."""
-    if source is not None and not Path(source).exists():
-        raise FileNotFoundError(f"source: expected a video or a folder, got {source}: no such path")
-    video = source is not None and not Path(source).is_dir()
-    if detections is not None and not video:
-        raise ValueError("detections: expected none without a video")
-    if source is None:
-        return {}
-    if video:
-        return {Path(source).stem: Video(source)}
-    return {sequence.name: sequence for sequence in sequences(source)}
+) -> dict[str, Sequence | FrameSource]:
+    """Open the sequences, or the frames, by name."""
+    found: dict[str, Sequence | FrameSource] = {}
+    if source is not None and any(
+        reading.is_file(ini)
+        for ini in (Path(source) / "seqinfo.ini", *Path(source).glob("*/seqinfo.ini"))
+    ):
+        found = {sequence.name: sequence for sequence in sequences(source)}
+    elif source is not None:
+        frames = open_frames(source)
+        found = {frames.name: frames}
+    if detections is not None and not any(isinstance(f, FrameSource) for f in found.values()):
+        raise ValueError("detections: expected none without a video or images")
+    return found
 
 
-def _read(path: Path, source: Sequence | Video | None, detections: str | Path | None) -> Clip:
+def _read(path: Path, source: Sequence | FrameSource | None, detections: str | Path | None) -> Clip:
     length = source.length if isinstance(source, Sequence) else None
     results = read_results(path, length)
     truth = None
@@ -181,7 +184,9 @@ def _read(path: Path, source: Sequence | Video | None, detections: str | Path | 
         record=_read_record(path.with_suffix(".json")),
         source=source,
         truth=truth,
-        detections_path=Path(detections) if detections and isinstance(source, Video) else None,
+        detections_path=Path(detections)
+        if detections and isinstance(source, FrameSource)
+        else None,
     )
 
 

@@ -273,7 +273,7 @@ def test_tracks_of_other_classes_are_scored(tmp_path: Path) -> None:
     assert second["crowd"]["mota"] == expected["crowd"].mota
 
 
-@pytest.mark.parametrize("name", ["a, b", "street; 2", "caf\u00e9 'x'", "50 % [new] {seq}", "#1"])
+@pytest.mark.parametrize("name", ["a, b", "street; 2", "Stra\u00dfe 'x'", "50 % [new] {seq}", "#1"])
 def test_any_name_of_a_sequence(tmp_path: Path, name: str) -> None:
     sequence = crowd(tmp_path, name)
     write_results(tmp_path / f"{name}.txt", considered(sequence.ground_truth()))

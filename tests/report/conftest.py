@@ -6,7 +6,8 @@ import pytest
 from sslmot.appearance.histogram import ColorHistogram
 from sslmot.demo.crowd import Crowd, CrowdConfig
 from sslmot.demo.run import write_crowd
-from sslmot.offline.run import track_sequence, track_video
+from sslmot.offline.clips import open_clips
+from sslmot.offline.run import Output, track, track_sequence
 from sslmot.tracking.tracker import Tracker
 
 
@@ -23,7 +24,8 @@ def folder(tmp_path_factory):
         writer.write(crowd.frame(t))
     writer.release()
     tracker = Tracker(extractor=ColorHistogram())
-    track_sequence(crowd, tracker, folder / "results")
+    track_sequence(crowd, tracker, Output(folder / "results"))
     tracker.reset()
-    track_video(folder / "video.mp4", crowd.detections_path, tracker, folder / "of_video")
+    [video] = open_clips([str(folder / "video.mp4")], [crowd.detections_path])
+    track(video, tracker, Output(folder / "of_video"))
     return folder

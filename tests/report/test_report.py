@@ -10,7 +10,7 @@ import pytest
 from sslmot.appearance.histogram import ColorHistogram
 from sslmot.cli import main
 from sslmot.data.mot import FrameResult, Sequence, write_results, write_sequence
-from sslmot.offline.run import track_sequence
+from sslmot.offline.run import Output, track_sequence
 from sslmot.report import page
 from sslmot.report.axes import labels, ticks
 from sslmot.report.explanations import figures, sentence
@@ -147,7 +147,7 @@ def test_a_run_that_cannot_be_repeated(folder, tmp_path):
 def test_interpolated_results_are_repeated(folder, tmp_path):
     tracker = Tracker(extractor=ColorHistogram())
     sequence = Sequence.open(folder / "data/crowd")
-    track_sequence(sequence, tracker, tmp_path, max_gap=10)
+    track_sequence(sequence, tracker, Output(tmp_path, max_gap=10))
     write_report(tmp_path, tmp_path / "r.html", source=sequence.path)
     parsed = checked(tmp_path / "r.html")
     assert "The tracker's explanation" in parsed.text
@@ -286,7 +286,7 @@ class TestCommand:
         for arguments, message in (
             ([tmp_path / "empty"], "results: expected files NAME.txt in"),
             ([tmp_path / "none.txt"], "results: expected a file"),
-            ([results, "--source", tmp_path / "none"], "source: expected a video or a folder"),
+            ([results, "--source", tmp_path / "none"], "source: expected a video, a folder of images"),
             ([results, "--source", other.path], "source: expected the source of crowd, got other"),
             ([results, "--detections", bad], "detections: expected none without a video"),
             ([bad], f"{bad}:1: expected"),
