@@ -53,7 +53,8 @@ def make_extractor(args: argparse.Namespace) -> FeatureExtractor:
         return ColorHistogram()
     from sslmot.appearance.encoder import Encoder
 
-    return Encoder.load(args.weights, feature=getattr(args, "feature", None))
+    device, feature = (getattr(args, name, None) for name in ("device", "feature"))
+    return Encoder.load(args.weights, device, feature=feature)
 
 
 def add_sources(parser: argparse.ArgumentParser) -> None:

@@ -194,7 +194,6 @@ def _track(args: argparse.Namespace) -> None:
         gallery = Gallery.load(args.gallery) if args.gallery.exists() else Gallery()
     tracker = Tracker(config, extractor=extractor, gallery=gallery)
     for clip in clips:
-        tracker.reset()
         try:
             with window(clip.clip.name) if args.show else nullcontext() as watch:
                 speed = track(
@@ -204,13 +203,14 @@ def _track(args: argparse.Namespace) -> None:
             print("stopped; the files hold the frames before", file=sys.stderr)
             raise
         finally:
+            tracker.reset()
             if gallery is not None:
                 gallery.save(args.gallery)
         first = output.paths(clip.clip.name)[output.formats[0]]
         print(
             f"{first}: {speed.frames} frames, "
-            f"{speed.frames / speed.tracking:.3g} frames/s tracking, "
-            f"{speed.frames / speed.total:.3g} frames/s with reading"
+            f"{speed.frames / max(speed.tracking, 1e-9):.3g} frames/s tracking, "
+            f"{speed.frames / max(speed.total, 1e-9):.3g} frames/s with reading"
         )
 
 

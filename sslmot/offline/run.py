@@ -23,6 +23,7 @@ from sslmot.data.clip import Clip
 from sslmot.data.frames import NumberedFrame, SequenceFrames
 from sslmot.data.mot import FrameResult
 from sslmot.data.results import FORMATS, open_results
+from sslmot.inputs import to_numpy
 from sslmot.offline.draw import Annotator, VideoWriter
 from sslmot.offline.interpolate import interpolate
 from sslmot.offline.prefetch import prefetch
@@ -33,7 +34,6 @@ from sslmot.types import ArrayLike, FeatureExtractor, Frame
 Detections: TypeAlias = Mapping[int, ArrayLike] | Callable[[Frame], ArrayLike]
 """The detections of each frame by number, or a detector: (N, 5) or (N, 6), as ``Tracker.step``
 takes."""
-
 
 _NOTHING = np.empty((0, 5), np.float32)
 
@@ -141,10 +141,12 @@ def track(
         progress: Whether to show a progress bar.
 
     Raises:
-        ValueError: ``max_gap`` is out of range, or detections are malformed.
+        ValueError: ``max_gap`` is out of range, detections are malformed, or a file would replace
+            an input or the results of another clip.
         OSError: A file cannot be read or written.
     """
     clip = footage.clip
+    output.check(clip, footage.inputs)
     tracker.frame_rate = clip.frame_rate
     paths = output.paths(clip.name)
     extractor = tracker.extractor if appearance else None
@@ -213,7 +215,7 @@ class _Summary:
         self.detections += len(found)
         self.tracks += len(tracks)
         if not self.tracks and len(found) and np.shape(found)[1] > 4:
-            self.best = max(self.best, float(np.max(np.asarray(found)[:, 4])))
+            self.best = max(self.best, float(to_numpy(found, "dets")[:, 4].max()))
 
     def warn(self, name: str, tracker: Tracker) -> None:
         """Warn if there are detections but no tracks."""
@@ -319,5 +321,6 @@ def track_sequence(
     """
     clip = Clip(sequence.name, sequence.frame_rate, sequence.size, source=str(sequence.path))
     frames = SequenceFrames(sequence) if appearance or output.video else None
-    footage = Footage(clip, frames, sequence.detections(), sequence.length)
+    inputs = [sequence.path, sequence.detections_path]
+    footage = Footage(clip, frames, sequence.detections(), sequence.length, inputs)
     return track(footage, tracker, output, appearance=appearance, progress=progress)
