@@ -221,13 +221,10 @@ def _detect(sequence: Sequence, model: Path, cache: Path) -> list[Floats]:
     """Detect people by YOLOX; cached as of the model's file."""
 
     def detect() -> list[Floats]:
-        examples = str(PROJECT / "examples")
-        if examples not in sys.path:
-            sys.path.append(examples)
-        from detect import Yolox
+        from sslmot.detection.onnx import Detector
 
-        find = Yolox(model)
-        return [find(sequence.frame(t)) for t in range(1, sequence.length + 1)]
+        find = Detector(model)
+        return [find(sequence.frame(t))[:, :5] for t in range(1, sequence.length + 1)]
 
     key = hashlib.sha256(model.read_bytes()).hexdigest()[:16]
     return _cached(cache / f"detections-{sequence.name}-{key}.npz", detect)

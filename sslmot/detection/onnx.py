@@ -18,8 +18,8 @@ from sslmot.types import Frame
 LOWEST_SCORE = 0.1
 """Detections that score less are dropped. The tracker makes use of low scores."""
 
-MOST_OVERLAP = 0.7
-"""IoU above which two boxes of a class show one object, as in ByteTrack and ultralytics."""
+MOST_OVERLAP = 0.65
+"""IoU above which two boxes of a class show one object, as in YOLOX (ultralytics has .7)."""
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 _GREY = 114  # of the input around the frame, in both families
