@@ -82,8 +82,8 @@ class Gallery:
         samples: int = 8,
         encoder: str = "",
     ) -> None:
-        _expect_number("min_similarity", min_similarity, -1, 1)
-        _expect_number("margin", margin, 0, 2)
+        expect_number("min_similarity", min_similarity, -1, 1)
+        expect_number("margin", margin, 0, 2)
         _expect_count("capacity", capacity)
         _expect_count("samples", samples)
         _expect_text("encoder", encoder)
@@ -115,6 +115,15 @@ class Gallery:
     def next_id(self) -> int:
         """The id after the largest that was ever added."""
         return self._next_id
+
+    def reserve(self, count: int, least: int = 1) -> int:
+        """Return the first of ``count`` ids in a row that are free, at least ``least``.
+
+        Args:
+            count: Number of ids.
+            least: The first one that the caller can use.
+        """
+        return max(self.next_id, least)
 
     def __len__(self) -> int:
         """Number of identities."""
@@ -256,13 +265,12 @@ class Gallery:
         try:
             if members.keys() != {f"{name}.npy" for name in _ARRAYS}:
                 raise ValueError(f"arrays {', '.join(members)}")
-            return cls._restored(*(reading.array_from(members[f"{name}.npy"]) for name in _ARRAYS))
+            return Gallery._restored(*(reading.array_from(members[f"{name}.npy"]) for name in _ARRAYS))
         except ValueError as error:
             raise ValueError(f"{path}: expected a gallery, got {error}") from error
 
-    @classmethod
+    @staticmethod
     def _restored(
-        cls,
         settings: npt.NDArray[Any],
         next_id: npt.NDArray[Any],
         ids: npt.NDArray[Any],
@@ -273,7 +281,7 @@ class Gallery:
         fields = reading.from_json(str(settings))
         if not isinstance(fields, dict) or fields.keys() != set(_SETTINGS):
             raise ValueError(f"expected settings {', '.join(_SETTINGS)}, got others")
-        gallery = cls(**fields)
+        gallery = Gallery(**fields)
         n = ids.size
         integers = (next_id, ids, rows, counts)
         if not (
@@ -408,7 +416,12 @@ def _most_redundant(samples: Features) -> int:
     return int(pair[third.argmax()])
 
 
-def _expect_number(name: str, value: Any, low: float, high: float) -> None:
+def expect_number(name: str, value: Any, low: float, high: float) -> None:
+    """Check an argument.
+
+    Raises:
+        ValueError: It is no number of ``low`` to ``high``.
+    """
     if isinstance(value, bool) or not (isinstance(value, (int, float)) and low <= value <= high):
         raise ValueError(f"{name}: expected a number of {low} to {high}, got {value!r}")
 
