@@ -5,12 +5,22 @@
 
 namespace sslmot {
 
-constexpr int64_t kCodeLength = 128;  // numbers of a code
+constexpr int64_t kCodeHalf = 64;   // numbers of a half: a cache line
+constexpr int kCodeZero = 128;      // what stands for 0 in a stored code
+constexpr int kLargestQuery = 63;   // of a query's numbers: sums of two products fit 16 bits
 
-// For each of `n_queries` codes, find the `size` of `n` codes whose dot products with it are largest:
-// found (n_queries, size), in no order. Of codes with the same dot product, any may be found.
-// Expects 0 < size <= n.
-void nearest_codes(const int8_t* codes, int64_t n, const int8_t* queries, int64_t n_queries,
-                   int64_t size, int64_t* found);
+// Codes of 2 * kCodeHalf numbers, as two tables. Most codes are settled by their first half.
+struct Codes {
+    const uint8_t* head;      // (n, kCodeHalf), kCodeZero stands for 0
+    const uint8_t* tail;      // (n, kCodeHalf), alike
+    const float* tail_norms;  // (n), of the tails, zero being 0; or more
+    int64_t n;
+};
+
+// For each of `n_queries` queries, (n_queries, 2 * kCodeHalf), find the `size` codes whose dot
+// products with it are largest: found (n_queries, size), in no order. Of codes with the same dot
+// product, any may be found. Expects 0 < size <= codes.n.
+void nearest_codes(const Codes& codes, const int8_t* queries, int64_t n_queries, int64_t size,
+                   int64_t* found);
 
 }  // namespace sslmot

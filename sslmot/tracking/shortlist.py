@@ -1,71 +1,111 @@
-"""Short codes of identities, to compare a feature with the most similar of many identities only."""
+"""Short codes of samples, to compare a feature with the most similar of very many only."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
+from sslmot import _core
 from sslmot.types import Features
 
-_CODE = 64  # numbers of a code
-_FITTED = 4096  # identities whose means choose the axes
-_CHUNK = 1024  # identities whose samples are averaged at once
+_HALF = 64  # numbers of a half of a code
+_ZERO = 128  # stands for 0 in a code
+_MOST, _MOST_QUERIED = 127, 63  # of a code's and a query's numbers
+_FITTED = 4096  # samples that choose the axes
+_CHUNK = 1024  # rows coded at once
+
+Rows = npt.NDArray[np.int64]
 
 
 class Shortlist:
-    """Find the rows of a gallery whose mean samples are most similar to features.
+    """Find the samples of a gallery that are most similar to features.
 
-    The mean of a row's samples, at unit length, is projected to the principal axes of the means,
-    about the origin. The axes are chosen anew when the number of rows has doubled.
+    A code is a sample's projection to the 128 principal axes of the samples, about the origin, as
+    one byte each. The axes are chosen anew when the number of rows has doubled.
     """
 
     def __init__(self) -> None:
-        self._axes = np.zeros((0, 0), np.float32)  # (D, numbers of a code)
-        self._codes = np.zeros((0, 0), np.float32)  # (rows, numbers of a code)
-        self._rows_then = 0  # number of rows when the axes were chosen
+        self._axes = np.zeros((0, 2 * _HALF), np.float32)  # (D, numbers of a code)
+        self._scale = 0.0  # from projections to codes
+        self._fitted_rows = 0  # when the axes were chosen
+        self._forget()
 
-    def update(self, samples: Features, counts: npt.NDArray[np.int64], stale: set[int]) -> None:
-        """Compute the codes of rows that have changed.
+    def _forget(self, size: int = 0) -> None:
+        """Drop all codes, and make room for some."""
+        self._used = 0
+        self._head = np.full((size, _HALF), _ZERO, np.uint8)
+        self._tail = np.full((size, _HALF), _ZERO, np.uint8)
+        self._tail_norms = np.zeros(size, np.float32)
+        self._rows = np.full(size, -1, np.int64)  # of each code; -1: its row has newer ones
+        self._slots = np.zeros(size, np.int64)  # which sample of the row
+
+    def update(self, samples: Features, counts: Rows, stale: set[int]) -> None:
+        """Code the samples of rows that have changed.
 
         Args:
             samples: (rows, S, D), of unit length.
             counts: (rows,) the number of samples of each row.
-            stale: The rows that have changed; those whose codes are new are taken out.
+            stale: The rows that have changed; those that are coded are taken out.
         """
         n = len(counts)
-        if not 0 < self._rows_then <= n < 2 * self._rows_then or self._axes.shape[0] != (
-            samples.shape[2]
-        ):
-            some = np.linspace(0, n - 1, min(n, _FITTED)).astype(np.int64)
-            means = _means(samples, counts, some)
-            _, vectors = np.linalg.eigh(means.T @ means)
-            self._axes = np.ascontiguousarray(vectors[:, ::-1][:, :_CODE])
-            self._codes = np.zeros((2 * n, self._axes.shape[1]), np.float32)
-            self._rows_then = n
+        if not self._fitted_rows <= n < 2 * self._fitted_rows:
+            self._fit(samples, counts)
+            self._fitted_rows = n
+            self._used = len(self._rows)  # all codes are of other axes
+            self._rows[:] = -1
             stale.update(range(n))
-        rows = np.fromiter(stale, np.int64, len(stale))
-        rows.sort()
+        if not stale:
+            return
+        rows = np.sort(np.fromiter(stale, np.int64, len(stale)))
+        needed = int(counts[rows].sum())
+        if self._used + needed > len(self._rows):
+            self._forget(2 * int(counts.sum()))
+            rows = np.arange(n)
+            stale.update(range(n))
+        else:
+            old = np.isin(self._rows[: self._used], rows).nonzero()[0]
+            self._rows[old] = -1
+            self._head[old] = _ZERO
+            self._tail_norms[old] = 0
         for i in range(0, len(rows), _CHUNK):
             part = rows[i : i + _CHUNK]
-            self._codes[part] = _means(samples, counts, part) @ self._axes
+            self._append(samples[part], counts[part], part)
             stale.difference_update(part.tolist())
 
-    def find(self, unit: Features, rows: int, size: int) -> npt.NDArray[np.int64]:
-        """Return the rows of the codes most similar to features: (N, size).
+    def find(self, unit: Features, size: int) -> tuple[Rows, Rows]:
+        """Return rows and slots of the samples most similar to features: (N, size) each.
 
         Args:
             unit: (N, D), of unit length.
-            rows: Number of rows.
-            size: Length of the list.
+            size: Length of the list, if there are as many codes.
         """
-        scores = (unit @ self._axes) @ self._codes[:rows].T
-        return np.argpartition(scores, rows - size, axis=1)[:, rows - size :]
+        projected = unit @ self._axes
+        longest = np.maximum(abs(projected).max(axis=1, keepdims=True), 1e-9)
+        queries = np.rint(projected * (_MOST_QUERIED / longest)).astype(np.int8)
+        used = self._used
+        found = _core.nearest_codes(
+            self._head[:used], self._tail[:used], self._tail_norms[:used], queries, min(size, used)
+        )
+        return self._rows[found], self._slots[found]
 
+    def _fit(self, samples: Features, counts: Rows) -> None:
+        n, dim = len(counts), samples.shape[2]
+        rows = np.linspace(0, n - 1, min(n, _FITTED)).astype(np.int64)
+        some = samples[rows, np.arange(len(rows)) % np.maximum(counts[rows], 1)]
+        _, vectors = np.linalg.eigh(some.T @ some)
+        kept = min(dim, 2 * _HALF)
+        self._axes = np.zeros((dim, 2 * _HALF), np.float32)
+        self._axes[:, :kept] = vectors[:, ::-1][:, :kept]
+        # Beyond the largest of these, which a few samples exceed, numbers are cut.
+        self._scale = _MOST / max(float(abs(some @ self._axes).max()), 1e-9)
 
-def _means(
-    samples: Features, counts: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]
-) -> Features:
-    """Return the mean samples of rows at unit length; zeros of a row without samples."""
-    filled = np.arange(samples.shape[1]) < counts[rows, None]
-    sums = np.einsum("rsd,rs->rd", samples[rows], filled.astype(np.float32))
-    return sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-9)
+    def _append(self, samples: Features, counts: Rows, rows: Rows) -> None:
+        at, slots = (np.arange(samples.shape[1]) < counts[:, None]).nonzero()
+        codes = np.rint(samples[at, slots] @ self._axes * self._scale).clip(-_MOST, _MOST)
+        new = slice(self._used, self._used + len(at))
+        self._head[new] = (codes[:, :_HALF] + _ZERO).astype(np.uint8)
+        self._tail[new] = (codes[:, _HALF:] + _ZERO).astype(np.uint8)
+        self._tail_norms[new] = np.linalg.norm(codes[:, _HALF:], axis=1)
+        self._rows[new] = rows[at]
+        self._slots[new] = slots
+        self._used += len(at)
