@@ -56,16 +56,16 @@ py::array_t<int64_t> find_nearest_codes(const py::object& head_, const py::objec
                                         int64_t size) {
     const Tensor head(head_, "head"), tail(tail_, "tail"), tail_norms(tail_norms_, "tail_norms");
     const Tensor queries(queries_, "queries");
-    head.expect("uint8", {kAny, kCodeHalf}).expect_on_cpu();
-    tail.expect("uint8", {head.shape(0), kCodeHalf}).expect_on_cpu();
+    head.expect("uint8", {kAny, kHead}).expect_on_cpu();
+    tail.expect("uint8", {head.shape(0), kTail}).expect_on_cpu();
     tail_norms.expect("float32", {head.shape(0)}).expect_on_cpu();
-    queries.expect("int8", {kAny, 2 * kCodeHalf}).expect_on_cpu();
+    queries.expect("int8", {kAny, kHead + kTail}).expect_on_cpu();
     if (size < 1 || size > head.shape(0))
         throw py::value_error("size: expected 1 to " + std::to_string(head.shape(0)) + ", got " +
                               std::to_string(size));
     const int64_t n = queries.shape(0);
     const auto* numbers = queries.data<const int8_t>();
-    for (int64_t i = 0; i < n * 2 * kCodeHalf; ++i)
+    for (int64_t i = 0; i < n * (kHead + kTail); ++i)
         if (numbers[i] < -kLargestQuery || numbers[i] > kLargestQuery)
             throw py::value_error("queries: expected numbers of -63 to 63, got " +
                                   std::to_string(numbers[i]));

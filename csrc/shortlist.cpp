@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <numeric>
 #include <vector>
 
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -31,31 +32,31 @@ struct Query {
     int32_t least = std::numeric_limits<int32_t>::min();  // a score that does not suffice
 };
 
-// Dot products of halves of codes, as they are stored, and of a query.
+// Dot products of parts of codes, as they are stored, and of a query.
+template <int64_t kNumbers>
 void plain_dots(const uint8_t* codes, int64_t n, const int8_t* query, int32_t* out) {
     for (int64_t i = 0; i < n; ++i) {
         int32_t sum = 0;
-        for (int64_t k = 0; k < kCodeHalf; ++k) sum += codes[i * kCodeHalf + k] * query[k];
+        for (int64_t k = 0; k < kNumbers; ++k) sum += codes[i * kNumbers + k] * query[k];
         out[i] = sum;
     }
 }
 
 #ifdef SSLMOT_AVX2
-#define SSLMOT_TARGET __attribute__((target("avx2")))
-
-// A lambda in the function below would be compiled without AVX2.
-SSLMOT_TARGET inline __m256i products(const uint8_t* code, __m256i query) {
-    const __m256i stored = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(code));
-    return _mm256_madd_epi16(_mm256_maddubs_epi16(stored, query), _mm256_set1_epi16(1));
-}
-
 // Compilers find no use for vpmaddubsw, which makes this three times as fast.
-SSLMOT_TARGET void avx2_dots(const uint8_t* codes, int64_t n, const int8_t* query, int32_t* out) {
-    const __m256i first = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(query));
-    const __m256i second = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(query + 32));
+template <int64_t kNumbers>
+__attribute__((target("avx2"))) void avx2_dots(const uint8_t* codes, int64_t n, const int8_t* query,
+                                               int32_t* out) {
+    const __m256i ones = _mm256_set1_epi16(1);
     for (int64_t i = 0; i < n; ++i) {
-        const uint8_t* code = codes + i * kCodeHalf;
-        const __m256i sums = _mm256_add_epi32(products(code, first), products(code + 32, second));
+        const uint8_t* code = codes + i * kNumbers;
+        __m256i sums = _mm256_setzero_si256();
+        for (int64_t k = 0; k < kNumbers; k += 32) {
+            const __m256i stored = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(code + k));
+            const __m256i asked = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(query + k));
+            const __m256i pairs = _mm256_maddubs_epi16(stored, asked);
+            sums = _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, ones));
+        }
         __m128i four =
             _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
         four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
@@ -67,11 +68,12 @@ SSLMOT_TARGET void avx2_dots(const uint8_t* codes, int64_t n, const int8_t* quer
 
 using Dots = void (*)(const uint8_t*, int64_t, const int8_t*, int32_t*);
 
+template <int64_t kNumbers>
 Dots dots_of_this_machine() {
 #ifdef SSLMOT_AVX2
-    if (__builtin_cpu_supports("avx2")) return avx2_dots;
+    if (__builtin_cpu_supports("avx2")) return avx2_dots<kNumbers>;
 #endif
-    return plain_dots;
+    return plain_dots<kNumbers>;
 }
 
 // Keep the best `size`; return the least score of these.
@@ -83,34 +85,30 @@ int32_t keep_best(std::vector<Found>& found, size_t size) {
     return found.back().score;
 }
 
-int32_t sum(const int8_t* numbers) {
-    int32_t total = 0;
-    for (int64_t k = 0; k < kCodeHalf; ++k) total += numbers[k];
-    return total;
-}
+int32_t sum(const int8_t* numbers, int64_t n) { return std::accumulate(numbers, numbers + n, 0); }
 
-float norm(const int8_t* numbers) {
-    int32_t squares = 0;
-    for (int64_t k = 0; k < kCodeHalf; ++k) squares += numbers[k] * numbers[k];
-    return std::sqrt(static_cast<float>(squares));
+float norm(const int8_t* numbers, int64_t n) {
+    return std::sqrt(static_cast<float>(std::inner_product(numbers, numbers + n, numbers, 0)));
 }
 
 }  // namespace
 
 void nearest_codes(const Codes& codes, const int8_t* queries, int64_t n_queries, int64_t size,
                    int64_t* found) {
-    static const Dots dots = dots_of_this_machine();
+    static const Dots head_dots = dots_of_this_machine<kHead>();
+    static const Dots tail_dots = dots_of_this_machine<kTail>();
     const auto most = static_cast<size_t>(size);
     std::vector<Query> all;
     for (int64_t q = 0; q < n_queries; ++q) {
-        const int8_t *head = queries + 2 * q * kCodeHalf, *tail = head + kCodeHalf;
-        all.push_back({head, tail, kCodeZero * sum(head), kCodeZero * sum(tail), norm(tail)});
+        const int8_t *head = queries + q * (kHead + kTail), *tail = head + kHead;
+        all.push_back({head, tail, kCodeZero * sum(head, kHead), kCodeZero * sum(tail, kTail),
+                       norm(tail, kTail)});
     }
     std::vector<int32_t> scores(static_cast<size_t>(kBlock));
     for (int64_t begin = 0; begin < codes.n; begin += kBlock) {
         const int64_t block = std::min(kBlock, codes.n - begin);
         for (Query& query : all) {
-            dots(codes.head + begin * kCodeHalf, block, query.head, scores.data());
+            head_dots(codes.head + begin * kHead, block, query.head, scores.data());
             for (int64_t i = 0; i < block; ++i) {
                 const int64_t code = begin + i;
                 int32_t score = scores[static_cast<size_t>(i)] - query.head_zero;
@@ -118,7 +116,7 @@ void nearest_codes(const Codes& codes, const int8_t* queries, int64_t n_queries,
                 const float rest = query.tail_norm * codes.tail_norms[code] + 1.0F;
                 if (static_cast<float>(score) + rest <= static_cast<float>(query.least)) continue;
                 int32_t more = 0;
-                dots(codes.tail + code * kCodeHalf, 1, query.tail, &more);
+                tail_dots(codes.tail + code * kTail, 1, query.tail, &more);
                 score += more - query.tail_zero;
                 if (score <= query.least) continue;
                 query.best.push_back({score, code});

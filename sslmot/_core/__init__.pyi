@@ -119,7 +119,7 @@ def nearest_codes(
 ) -> npt.NDArray[np.int64]:
     """Find the codes with the largest dot products: (Q, size) rows, in no order.
 
-    A code is a row of ``head`` and the same row of ``tail``, (N, 64) each, where 128 stands for 0.
+    A code is a row of ``head`` (N, 64) and the same row of ``tail`` (N, 64); 128 stands for 0.
     ``tail_norms`` (N,) has the norms of the tails, or more. ``queries`` (Q, 128) has numbers of -63
     to 63. Of codes with the same dot product, any may be found.
 

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from sslmot import _core
 from sslmot.types import Features
 
-_HALF = 64  # numbers of a half of a code
+_HEAD, _TAIL = 64, 64  # numbers of the two parts of a code
 _ZERO = 128  # stands for 0 in a code
 _MOST, _MOST_QUERIED = 127, 63  # of a code's and a query's numbers
 _FITTED = 4096  # samples that choose the axes
@@ -25,7 +25,7 @@ class Shortlist:
     """
 
     def __init__(self) -> None:
-        self._axes = np.zeros((0, 2 * _HALF), np.float32)  # (D, numbers of a code)
+        self._axes = np.zeros((0, _HEAD + _TAIL), np.float32)  # (D, numbers of a code)
         self._scale = 0.0  # from projections to codes
         self._fitted_rows = 0  # when the axes were chosen
         self._forget()
@@ -33,8 +33,8 @@ class Shortlist:
     def _forget(self, size: int = 0) -> None:
         """Drop all codes, and make room for some."""
         self._used = 0
-        self._head = np.full((size, _HALF), _ZERO, np.uint8)
-        self._tail = np.full((size, _HALF), _ZERO, np.uint8)
+        self._head = np.full((size, _HEAD), _ZERO, np.uint8)
+        self._tail = np.full((size, _TAIL), _ZERO, np.uint8)
         self._tail_norms = np.zeros(size, np.float32)
         self._rows = np.full(size, -1, np.int64)  # of each code; -1: its row has newer ones
         self._slots = np.zeros(size, np.int64)  # which sample of the row
@@ -93,8 +93,8 @@ class Shortlist:
         rows = np.linspace(0, n - 1, min(n, _FITTED)).astype(np.int64)
         some = samples[rows, np.arange(len(rows)) % np.maximum(counts[rows], 1)]
         _, vectors = np.linalg.eigh(some.T @ some)
-        kept = min(dim, 2 * _HALF)
-        self._axes = np.zeros((dim, 2 * _HALF), np.float32)
+        kept = min(dim, _HEAD + _TAIL)
+        self._axes = np.zeros((dim, _HEAD + _TAIL), np.float32)
         self._axes[:, :kept] = vectors[:, ::-1][:, :kept]
         # Beyond the largest of these, which a few samples exceed, numbers are cut.
         self._scale = _MOST / max(float(abs(some @ self._axes).max()), 1e-9)
@@ -103,9 +103,9 @@ class Shortlist:
         at, slots = (np.arange(samples.shape[1]) < counts[:, None]).nonzero()
         codes = np.rint(samples[at, slots] @ self._axes * self._scale).clip(-_MOST, _MOST)
         new = slice(self._used, self._used + len(at))
-        self._head[new] = (codes[:, :_HALF] + _ZERO).astype(np.uint8)
-        self._tail[new] = (codes[:, _HALF:] + _ZERO).astype(np.uint8)
-        self._tail_norms[new] = np.linalg.norm(codes[:, _HALF:], axis=1)
+        self._head[new] = (codes[:, :_HEAD] + _ZERO).astype(np.uint8)
+        self._tail[new] = (codes[:, _HEAD:] + _ZERO).astype(np.uint8)
+        self._tail_norms[new] = np.linalg.norm(codes[:, _HEAD:], axis=1)
         self._rows[new] = rows[at]
         self._slots[new] = slots
         self._used += len(at)
