@@ -265,7 +265,9 @@ class Gallery:
         try:
             if members.keys() != {f"{name}.npy" for name in _ARRAYS}:
                 raise ValueError(f"arrays {', '.join(members)}")
-            return Gallery._restored(*(reading.array_from(members[f"{name}.npy"]) for name in _ARRAYS))
+            return Gallery._restored(
+                *(reading.array_from(members[f"{name}.npy"]) for name in _ARRAYS)
+            )
         except ValueError as error:
             raise ValueError(f"{path}: expected a gallery, got {error}") from error
 

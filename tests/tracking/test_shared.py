@@ -165,20 +165,29 @@ def test_a_tracker_with_an_id_of_another_process_can_be_restored(path):
 
 def test_ids_are_reserved_in_blocks(path):
     with SharedGallery(path) as one, SharedGallery(path) as two:
-        assert [one.reserve(3), two.reserve(1000), one.reserve(1000), two.next_id] == [1, 1001, 1, 1001]
+        assert [one.reserve(3), two.reserve(1000), one.reserve(1000), two.next_id] == [
+            1,
+            1001,
+            1,
+            1001,
+        ]
         assert one.reserve(1001) == 2001
         assert one.reserve(4004) == one.next_id == 2001
         assert one.reserve(1, least=9000) == 9000
         assert two.reserve(1) == 1001
         assert two.reserve(2000) > 9000
-        with pytest.raises(ValueError, match=r"people.lance: expected .* ids up to 2147483647, got"):
+        with pytest.raises(
+            ValueError, match=r"people.lance: expected .* ids up to 2147483647, got"
+        ):
             two.reserve(1, least=_core.LARGEST_ID)
         assert two.reserve(1) > 9000
 
 
 def test_ids_that_nobody_reserved_are_refused(path):
     with SharedGallery(path) as one, SharedGallery(path) as two:
-        with pytest.raises(ValueError, match="ids: expected ids that were reserved, up to 0, got 1"):
+        with pytest.raises(
+            ValueError, match="ids: expected ids that were reserved, up to 0, got 1"
+        ):
             one.add([1], PEOPLE[:1])
         assert len(one) == 0
         two.reserve(1)
@@ -192,7 +201,9 @@ def test_features_of_another_encoder_or_width_are_refused(path):
         gallery.bind(encoder, width)
         gallery.add([gallery.reserve(1)], PEOPLE[:1, :width])
     one.flush()
-    with pytest.raises(ValueError, match=r"people.lance: expected features of encoder 'b', got 'a'"):
+    with pytest.raises(
+        ValueError, match=r"people.lance: expected features of encoder 'b', got 'a'"
+    ):
         two.flush()
     with pytest.raises(ValueError, match=r"people.lance: expected features of width 3, got 16"):
         three.flush()
