@@ -400,8 +400,8 @@ class Gallery:
             blank = np.zeros((size - n, *old.shape[1:]), np.float32)
             self._samples = np.concatenate([old, blank])
             none = np.zeros(size - n, np.int64)
-            self._counts = np.concatenate([self._counts[:n], none])
             self._identities = np.concatenate([self._identities[:n], none])
+            self._counts = np.concatenate([self._counts[:n], none])
         self._rows[identity] = n
 
 

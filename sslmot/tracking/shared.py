@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 import uuid
 from types import TracebackType
@@ -90,9 +89,9 @@ class SharedGallery(Gallery):
                 "a shared gallery needs LanceDB: pip install sslmot[gallery]"
             ) from error
         self._arrow = pyarrow
-        self._store = lancedb.connect(self.uri)
+        self._store: Any = lancedb.connect(self.uri)
         schema = pyarrow.schema([("key", pyarrow.string()), ("ids", pyarrow.int64())])
-        self._claims = self._store.create_table(_CLAIMS, schema=schema, exist_ok=True)
+        self._claims: Any = self._store.create_table(_CLAIMS, schema=schema, exist_ok=True)
         self._samples_table: Any = None
         self._writer = uuid.uuid4().hex
         self._waiting: list[tuple[int, Features]] = []

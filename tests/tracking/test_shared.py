@@ -14,7 +14,7 @@ from sslmot.tracking.gallery import Gallery
 
 pytest.importorskip("lancedb", reason="LanceDB is not installed: pip install sslmot[gallery]")
 
-from sslmot.tracking.shared import SharedGallery  # noqa: E402
+from sslmot.tracking.shared import SharedGallery
 
 D = 16
 PEOPLE = np.random.default_rng(0).normal(size=(500, D)).astype(np.float32)
@@ -165,22 +165,15 @@ def test_a_tracker_with_an_id_of_another_process_can_be_restored(path):
 
 def test_ids_are_reserved_in_blocks(path):
     with SharedGallery(path) as one, SharedGallery(path) as two:
-        assert [one.reserve(3), two.reserve(1000), one.reserve(1000), two.next_id] == [
-            1,
-            1001,
-            1,
-            1001,
-        ]
-        assert one.reserve(1001) == 2001
-        assert one.reserve(4004) == one.next_id == 2001
-        assert one.reserve(1, least=9000) == 9000
-        assert two.reserve(1) == 1001
-        assert two.reserve(2000) > 9000
-        with pytest.raises(
-            ValueError, match=r"people.lance: expected .* ids up to 2147483647, got"
-        ):
+        assert [one.reserve(3), two.reserve(1000), one.reserve(1000)] == [1, 1001, 1]
+        assert one.reserve(1001) == 5001  # 1001 to 5000 are the other's
+        assert one.reserve(4004) == one.next_id == 5001
+        assert one.reserve(1, least=9100) == 9100
+        assert two.reserve(1) == two.next_id == 1001
+        assert two.reserve(5000) > 9100
+        with pytest.raises(ValueError, match=r"lance: expected .* ids up to 2147483647, got"):
             two.reserve(1, least=_core.LARGEST_ID)
-        assert two.reserve(1) > 9000
+        assert two.reserve(1) > 9100
 
 
 def test_ids_that_nobody_reserved_are_refused(path):
