@@ -49,19 +49,18 @@ class Shortlist:
         """
         n = len(counts)
         if not self._fitted_rows <= n < 2 * self._fitted_rows:
+            stale.update(range(n))  # first: an interrupt may come at any line
             self._fit(samples, counts)
+            self._forget()
             self._fitted_rows = n
-            self._used = len(self._rows)  # all codes are of other axes
-            self._rows[:] = -1
-            stale.update(range(n))
         if not stale:
             return
         rows = np.sort(np.fromiter(stale, np.int64, len(stale)))
         needed = int(counts[rows].sum())
         if self._used + needed > len(self._rows):
-            self._forget(2 * int(counts.sum()))
             rows = np.arange(n)
             stale.update(range(n))
+            self._forget(2 * int(counts.sum()))
         else:
             old = np.isin(self._rows[: self._used], rows).nonzero()[0]
             self._rows[old] = -1
