@@ -9,6 +9,7 @@ from sslmot.assignment import assign
 from sslmot.tracking.config import TrackerConfig
 from sslmot.tracking.gallery import Gallery
 from sslmot.tracking.group import TrackerGroup
+from sslmot.tracking.shared import SharedGallery
 from sslmot.tracking.tracker import Tracker
 from sslmot.tracking.tracks import LostTrack, LostTracks, Track, Tracks
 from sslmot.types import FeatureExtractor
@@ -24,6 +25,7 @@ __all__ = [
     "Gallery",
     "LostTrack",
     "LostTracks",
+    "SharedGallery",
     "Track",
     "Tracker",
     "TrackerConfig",

@@ -110,6 +110,23 @@ def row_norms(embeddings: Floats, name: str = "embeddings") -> Floats:
             calls the argument ``name`` and names the first such row.
     """
 
+def nearest_codes(
+    head: npt.NDArray[np.uint8],
+    tail: npt.NDArray[np.uint8],
+    tail_norms: Floats,
+    queries: npt.NDArray[np.int8],
+    size: int,
+) -> npt.NDArray[np.int64]:
+    """Find the codes with the largest dot products: (Q, size) rows, in no order.
+
+    A code is a row of ``head`` (N, 64) and the same row of ``tail`` (N, 64); 128 stands for 0.
+    ``tail_norms`` (N,) has the norms of the tails, or more. ``queries`` (Q, 128) has numbers of -63
+    to 63. Of codes with the same dot product, any may be found.
+
+    Raises:
+        ValueError: A shape, a dtype, a query or the size, which is at most N, is not as described.
+    """
+
 def assign(cost: npt.NDArray[np.float32] | npt.NDArray[np.float64], max_cost: float) -> Int32s:
     """Match rows and columns of (T, N) at minimum cost.
 

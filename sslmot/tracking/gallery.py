@@ -17,10 +17,13 @@ import numpy.typing as npt
 from sslmot import _core, files, reading
 from sslmot.assignment import assign
 from sslmot.inputs import check_embeddings, describe, to_numpy
+from sslmot.tracking.shortlist import Shortlist
 from sslmot.types import ArrayLike, Features
 
 _MAX_COSINES = 2**22  # of features and samples in one product
 _NO_COSINE = -4.0  # of an identity without samples: below -1 by more than any margin
+_FEW = 4096  # identities that are all compared
+_LISTED = 512  # samples that are compared if there are more identities
 _LENGTH_ERROR = 1e-3  # of unit vectors in a file
 _SETTINGS = ("min_similarity", "margin", "capacity", "samples", "encoder")
 _ARRAYS = ("settings", "next_id", "ids", "rows", "counts", "features")  # in a file
@@ -38,6 +41,10 @@ class Gallery:
     A full gallery drops the identity that was added to least recently. An identity with all its
     samples drops one of the two most similar ones, the new one included: the one that is also more
     similar to a third. So the largest cosine within a full set of samples never grows.
+
+    Up to 4,096 identities are all compared with a feature. If there are more, codes of 128 bytes
+    choose the 512 most similar samples, and only these are compared; docs/scale.md has how seldom
+    that assigns differently.
 
     The defaults prefer a new id to a wrong one. With the encoder that comes with the package and
     single crops of MOT17-09, 90 frames apart, 70 % of the known persons get their identity, and 4 %
@@ -75,8 +82,8 @@ class Gallery:
         samples: int = 8,
         encoder: str = "",
     ) -> None:
-        _expect_number("min_similarity", min_similarity, -1, 1)
-        _expect_number("margin", margin, 0, 2)
+        expect_number("min_similarity", min_similarity, -1, 1)
+        expect_number("margin", margin, 0, 2)
         _expect_count("capacity", capacity)
         _expect_count("samples", samples)
         _expect_text("encoder", encoder)
@@ -93,6 +100,9 @@ class Gallery:
         # (rows, samples so far, D): the first ``counts`` of a row are set, oldest first, and have
         # unit length.
         self._samples = np.zeros((0, 1, 0), np.float32)
+        self._identities = np.zeros(0, np.int64)  # of each row
+        self._shortlist = Shortlist()
+        self._stale: set[int] = set()  # rows that the shortlist does not know as they are
 
     def __getstate__(self) -> dict[str, Any]:
         with self.lock:
@@ -105,6 +115,15 @@ class Gallery:
     def next_id(self) -> int:
         """The id after the largest that was ever added."""
         return self._next_id
+
+    def reserve(self, count: int, least: int = 1) -> int:
+        """Return the first of ``count`` ids in a row that are free, at least ``least``.
+
+        Args:
+            count: Number of ids.
+            least: The first one that the caller can use.
+        """
+        return max(self.next_id, least)
 
     def __len__(self) -> int:
         """Number of identities."""
@@ -170,8 +189,11 @@ class Gallery:
             at = known.nonzero()[0]
             if not len(at) or not self._rows:
                 return found
-            similarity = self._similarity(unit[at])
-            identities = self._identities()
+            if len(self) <= _FEW:
+                identities = self._identities[: len(self)].copy()
+                similarity = self._similarity(unit[at])
+            else:
+                identities, similarity = self._listed_similarity(unit[at])
         allowed = similarity >= self.min_similarity
         if len(identities) > 1:
             second, first = np.partition(similarity, -2, axis=1)[:, -2:, None].transpose(1, 0, 2)
@@ -243,13 +265,14 @@ class Gallery:
         try:
             if members.keys() != {f"{name}.npy" for name in _ARRAYS}:
                 raise ValueError(f"arrays {', '.join(members)}")
-            return cls._restored(*(reading.array_from(members[f"{name}.npy"]) for name in _ARRAYS))
+            return Gallery._restored(
+                *(reading.array_from(members[f"{name}.npy"]) for name in _ARRAYS)
+            )
         except ValueError as error:
             raise ValueError(f"{path}: expected a gallery, got {error}") from error
 
-    @classmethod
+    @staticmethod
     def _restored(
-        cls,
         settings: npt.NDArray[Any],
         next_id: npt.NDArray[Any],
         ids: npt.NDArray[Any],
@@ -260,7 +283,7 @@ class Gallery:
         fields = reading.from_json(str(settings))
         if not isinstance(fields, dict) or fields.keys() != set(_SETTINGS):
             raise ValueError(f"expected settings {', '.join(_SETTINGS)}, got others")
-        gallery = cls(**fields)
+        gallery = Gallery(**fields)
         n = ids.size
         integers = (next_id, ids, rows, counts)
         if not (
@@ -283,6 +306,9 @@ class Gallery:
         gallery._next_id = int(next_id)
         gallery._rows = OrderedDict(zip(ids.tolist(), rows.tolist(), strict=True))
         gallery._counts = counts
+        gallery._identities = np.zeros(n, np.int64)
+        gallery._identities[rows] = ids
+        gallery._stale = set(range(n))
         most = int(counts.max(initial=1))
         gallery._samples = np.zeros((n, most, features.shape[1]), np.float32)
         gallery._samples[gallery._filled()] = features
@@ -302,12 +328,6 @@ class Gallery:
         known = norms >= _core.SMALLEST_NORM
         return checked / np.where(known, norms, 1)[:, None], known
 
-    def _identities(self) -> npt.NDArray[np.int64]:
-        """Return the identity of each row."""
-        identities = np.empty(len(self), np.int64)
-        identities[list(self._rows.values())] = list(self._rows)
-        return identities
-
     def _filled(self) -> npt.NDArray[np.bool_]:
         """Return which samples are set: (identities, samples)."""
         return np.arange(self._samples.shape[1]) < self._counts[: len(self), None]
@@ -324,6 +344,23 @@ class Gallery:
             best[i : i + step] = np.where(filled, cosines, _NO_COSINE).max(axis=2)
         return best
 
+    def _listed_similarity(
+        self, unit: Features
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+        """Return the identities on the shortlists of N features, and the similarities to them.
+
+        A feature is compared with the samples on its own list only.
+        """
+        n = len(self)
+        self._shortlist.update(self._samples[:n], self._counts[:n], self._stale)
+        listed, slots = self._shortlist.find(unit, _LISTED)
+        rows = np.unique(listed[listed >= 0])
+        similarity = np.full((len(unit), len(rows)), _NO_COSINE, np.float32)
+        for values, feature, row, slot in zip(similarity, unit, listed, slots, strict=True):
+            row, slot = row[row >= 0], slot[row >= 0]
+            np.maximum.at(values, np.searchsorted(rows, row), self._samples[row, slot] @ feature)
+        return self._identities[rows], similarity
+
     def _add_sample(self, identity: int, feature: Features) -> None:
         """Add a sample of unit length to an identity, new or known."""
         if identity not in self._rows:
@@ -333,6 +370,8 @@ class Gallery:
         if count == self._samples.shape[1] < self.samples:
             more = np.zeros_like(self._samples[:, : self.samples - count])  # twice as many
             self._samples = np.concatenate([self._samples, more], axis=1)
+        self._identities[row] = identity
+        self._stale.add(row)
         samples = self._samples[row]
         if count < self.samples:
             samples[count] = feature
@@ -360,7 +399,9 @@ class Gallery:
             old = self._samples[:n] if n else np.zeros((0, 1, dim), np.float32)
             blank = np.zeros((size - n, *old.shape[1:]), np.float32)
             self._samples = np.concatenate([old, blank])
-            self._counts = np.concatenate([self._counts[:n], np.zeros(size - n, np.int64)])
+            none = np.zeros(size - n, np.int64)
+            self._identities = np.concatenate([self._identities[:n], none])
+            self._counts = np.concatenate([self._counts[:n], none])
         self._rows[identity] = n
 
 
@@ -373,7 +414,12 @@ def _most_redundant(samples: Features) -> int:
     return int(pair[third.argmax()])
 
 
-def _expect_number(name: str, value: Any, low: float, high: float) -> None:
+def expect_number(name: str, value: Any, low: float, high: float) -> None:
+    """Check an argument.
+
+    Raises:
+        ValueError: It is no number of ``low`` to ``high``.
+    """
     if isinstance(value, bool) or not (isinstance(value, (int, float)) and low <= value <= high):
         raise ValueError(f"{name}: expected a number of {low} to {high}, got {value!r}")
 

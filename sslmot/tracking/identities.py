@@ -22,7 +22,8 @@ def expect_ids(table: _core.TrackTable, gallery: Gallery, detections: int, camer
     Raises:
         ValueError: There are more detections than ids.
     """
-    left = _core.LARGEST_ID + 1 - max(table.next_id, gallery.next_id)
+    first = gallery.reserve(detections * cameras, table.next_id)
+    left = _core.LARGEST_ID + 1 - first
     if detections * cameras > left:
         raise ValueError(
             f"dets: expected at most {left // cameras} rows, as {left} ids up to "
@@ -50,7 +51,8 @@ def assign_ids(frame: Frame, gallery: Gallery) -> None:
         device = frame.device
         features = step.features[rows] if device is None else device.confirmations(rows)
         known = gallery.identify(features, table.in_view(step).tolist())
-        table.assign_ids(step, new_tracks, known, gallery.next_id)
+        first = gallery.reserve(len(rows), table.next_id)
+        table.assign_ids(step, new_tracks, known, first)
         gallery.add(step.confirmed_ids[rows], features)
     lost, slots = table.just_lost(step)
     if len(lost):

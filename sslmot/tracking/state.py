@@ -37,7 +37,9 @@ def state_of(table: _core.TrackTable, history: History) -> State:
     """Copy all that a table and its history hold."""
     parts = {"tracks": table.tracks, "lost": table.lost}
     state = {f"{part}.{name}": parts[part][name] for part in parts for name in _COLUMNS}
-    state["next_id"] = np.array(table.next_id, np.int64)
+    # An id of a gallery that other processes share may exceed those that the table gave out.
+    ids = np.concatenate([part["ids"] for part in parts.values()])
+    state["next_id"] = np.array(max(table.next_id, int(ids.max(initial=0)) + 1), np.int64)
     state["impostors"] = table.impostors
     state["clip"] = table.clip
     if table.feature_dim:
