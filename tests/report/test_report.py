@@ -286,7 +286,10 @@ class TestCommand:
         for arguments, message in (
             ([tmp_path / "empty"], "results: expected files NAME.txt in"),
             ([tmp_path / "none.txt"], "results: expected a file"),
-            ([results, "--source", tmp_path / "none"], "source: expected a video, a folder of images"),
+            (
+                [results, "--source", tmp_path / "none"],
+                "source: expected a video, a folder of images",
+            ),
             ([results, "--source", other.path], "source: expected the source of crowd, got other"),
             ([results, "--detections", bad], "detections: expected none without a video"),
             ([bad], f"{bad}:1: expected"),
