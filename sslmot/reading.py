@@ -179,9 +179,8 @@ def _from_yaml(text: str) -> Any:
                 raise ValueError(f"more than {DEEPEST} levels{_place(event.start_mark)}")
         return yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
-        raise ValueError(
-            f"expected YAML, got {error.problem}{_place(error.problem_mark)}"
-        ) from error
+        what = ", ".join(filter(None, (error.context, error.problem)))
+        raise ValueError(f"expected YAML, got {what}{_place(error.problem_mark)}") from error
     # Invalid numbers and dates raise ValueError and OverflowError instead of YAMLError.
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         raise ValueError(f"expected YAML, got {error}") from error

@@ -245,7 +245,9 @@ class TestWarnings:
 def run_in_background(crowd, video, out, *flags):
     """Start a tracking that takes long, and wait until frames were tracked."""
     code = (
-        "import sys, time, sslmot.tracking.tracker as t; from sslmot.cli import main\n"
+        "import signal, sys, time, sslmot.tracking.tracker as t; from sslmot.cli import main\n"
+        # A shell makes its jobs in the background ignore it.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "step = t.Tracker.step\n"
         "def slow(self, *a, **k):\n"
         "    print('step', flush=True); time.sleep(.2); return step(self, *a, **k)\n"

@@ -1,8 +1,10 @@
 """The tracker: its rules, the paper's preset against loops, its inputs and their errors."""
 
 import dataclasses
+import re
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
 import sslmot
-from sslmot import Tracker, TrackerConfig
+from sslmot import Tracker, TrackerConfig, TrackerGroup
 from sslmot._core import _testing
 from sslmot.data import mot
 from sslmot.tracking.frame import associate
@@ -1107,3 +1109,27 @@ def test_a_device_that_is_none_is_named(device):
 def test_an_interruption_is_no_error_of_an_argument():
     with pytest.raises(KeyboardInterrupt):
         _testing.occluded_shares(Broken(KeyboardInterrupt(), "device"))
+
+
+class TestDoubt:
+    """Detections of other units are noticed once."""
+
+    @pytest.mark.parametrize(
+        ("dets", "said"),
+        [
+            ([[10, 10, 50, 90, 87.5]], "dets: scores of 87.5 to 87.5: expected 0 to 1, are they"),
+            ([[0.1, 0.1, 0.3, 0.9, 0.9]], "dets: all 1 boxes lie within 0.1 to 0.9: expected pix"),
+        ],
+    )
+    def test_a_warning_comes_once(self, dets, said):
+        tracker = Tracker()
+        with pytest.warns(UserWarning, match=re.escape(said)) as caught:
+            tracker.step(None, dets)
+        assert caught[0].filename == __file__
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            tracker.step(None, dets)
+
+    def test_of_a_group_too(self):
+        with pytest.warns(UserWarning, match="are they percent"):
+            TrackerGroup([Tracker(), Tracker()]).step(None, [[[10, 10, 50, 90, 87.0]], []])
