@@ -27,12 +27,14 @@ def add_commands(commands: Any) -> None:
     )
     report.add_argument(
         "--source",
-        type=Path,
         metavar="PATH",
-        help="what was tracked: a MOTChallenge sequence, a folder of sequences, or a video",
+        help="what was tracked: a video, images, a MOTChallenge sequence, or a folder of sequences",
     )
     report.add_argument(
-        "--detections", type=Path, metavar="FILE", help="detections of a video, for explanations"
+        "--detections",
+        type=Path,
+        metavar="FILE",
+        help="detections of a video or of images, for explanations",
     )
     report.add_argument(
         "--weights",

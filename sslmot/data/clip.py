@@ -20,7 +20,7 @@ class Clip:
         name: Name of the clip.
         frame_rate: Frames a second.
         size: Width and height, pixels; None where they are not known.
-        classes: Name of each class, by number. Any other is called "class N".
+        classes: Name of each class, by number. Any other is called "class N", and none "object".
         source: Where it is from: a path or an address.
     """
 
@@ -31,5 +31,5 @@ class Clip:
     source: str = ""
 
     def class_name(self, number: int) -> str:
-        """Return the name of a class."""
-        return self.classes.get(number, f"class {number}")
+        """Return the name of a class; -1 for none."""
+        return self.classes.get(number, "object" if number == -1 else f"class {number}")

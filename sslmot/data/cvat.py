@@ -36,7 +36,7 @@ def cvat(path: Path, clip: Clip) -> Iterator[Add]:
     def add(result: FrameResult) -> None:
         nonlocal last
         last = max(last, result.frame)
-        kinds = [0] * len(result.ids) if result.classes is None else result.classes.tolist()
+        kinds = [-1] * len(result.ids) if result.classes is None else result.classes.tolist()
         for identity, *shape in zip(
             result.ids.tolist(), result.boxes.tolist(), result.scores.tolist(), kinds, strict=True
         ):

@@ -152,6 +152,15 @@ def test_cvat(tmp_path):
     assert keyframes == [("0", "1"), ("1", "1"), ("3", "0")]
 
 
+def test_tracks_without_a_class(tmp_path):
+    result = RESULTS[0]._replace(classes=np.array([-1, 2], np.int32))
+    lines = write(tmp_path / "r.jsonl", "jsonl", [result]).read_text().splitlines()
+    assert [json.loads(line)["class"] for line in lines] == [None, 'car "x"']
+    for results in ([result], without_classes([result])):
+        root = ElementTree.parse(write(tmp_path / "r.xml", "cvat", results)).getroot()
+        assert "object" in {track.get("label") for track in root.iterfind("track")}
+
+
 @st.composite
 def random_results(draw):
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
