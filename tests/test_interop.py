@@ -308,7 +308,8 @@ def ultralytics(tmp_path_factory):
         env={**os.environ, **settings_},
         check=True,
     )
-    return np.load(path / "found.npz")
+    with np.load(path / "found.npz") as file:
+        return dict(file)
 
 
 ROWS = [[10, 20, 50, 120, 0.875, 3], [200.5, 30, 260.25, 170, 0.25, 0]]
