@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Sequence as Arguments
 from importlib.metadata import version
 
-from sslmot.cli import export, learn, poses, report, track, tune
+from sslmot.cli import export, learn, poses, report, study, track, tune
 
 
 def main(arguments: Arguments[str] | None = None) -> None:
@@ -43,5 +43,6 @@ def _parser() -> argparse.ArgumentParser:
     tune.add_commands(commands)
     learn.add_commands(commands)
     poses.add_commands(commands)
+    study.add_commands(commands)
     export.add_commands(commands)
     return parser

@@ -1,0 +1,80 @@
+"""The claims of the paper, and what the cells say of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import Literal
+
+from sslmot.study.scores import CellScores
+
+Verdict = Literal["confirmed", "tie", "refuted", "open"]
+
+MEASURES: Mapping[str, Callable[[CellScores], float | None]] = {
+    "MOTA": lambda s: None if s.paper is None else s.paper.mota,
+    "IDF1": lambda s: None if s.paper is None else s.paper.idf1,
+    "mAP": lambda s: None if s.reid is None or s.reid.mean_ap is None else 100 * s.reid.mean_ap,
+}
+"""What a claim is judged by, in percent: the paper's tracker, and held-out people."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim of the paper: one row of a table is better than another.
+
+    Attributes:
+        text: The claim.
+        better: Label of the row that shall be better.
+        worse: Label of the other one.
+    """
+
+    text: str
+    better: str
+    worse: str
+
+
+_GATE = "PN-GAN with the pose gate, image augmentation"
+_BARLOW = "Barlow Twins, learning rate of its own"
+
+CLAIMS = {
+    "table1": (
+        Claim("Poses help", _GATE, "image augmentation"),
+        Claim("The pose gate helps", _GATE, "PN-GAN, image augmentation"),
+    ),
+    "table2": (Claim("ACD > cosine", "ACD", "cosine"), Claim("cosine > MSE", "cosine", "MSE")),
+    "table3": (
+        Claim("SSL-MOT > Barlow Twins", "SSL-MOT", _BARLOW),
+        Claim("Barlow Twins > BYOL", _BARLOW, "BYOL"),
+        Claim("BYOL > SimSiam", "BYOL", "SimSiam"),
+    ),
+    "backbones": (
+        Claim("ResNet-50 > ResNet-18", "ResNet-50", "ResNet-18"),
+        Claim("ResNet-101 > ResNet-50", "ResNet-101", "ResNet-50"),
+    ),
+}
+"""The claims of each table of `sslmot.study.cells.TABLES`. That ResNet-50 is the best compromise
+means that it is better than ResNet-18, and ResNet-101 is not better than it."""
+
+
+def verdict(better: Sequence[float], worse: Sequence[float]) -> Verdict:
+    """Judge a claim by the scores of several seeds.
+
+    A difference of means within the spread of the seeds is a tie. The spread is the larger standard
+    deviation of the two.
+
+    Args:
+        better: Scores of the cell that shall be better, one a seed.
+        worse: Scores of the other one.
+
+    Returns:
+        "open" where a cell has fewer than two seeds, whose spread is unknown.
+    """
+    if min(len(better), len(worse)) < 2:
+        return "open"
+    difference = fmean(better) - fmean(worse)
+    spread = max(stdev(better), stdev(worse))
+    if not math.isfinite(difference) or abs(difference) <= spread:
+        return "tie"
+    return "confirmed" if difference > 0 else "refuted"

@@ -1,0 +1,183 @@
+"""Train and score the cells of a study, each in a folder of its own.
+
+A study is a folder::
+
+    acd-resnet18-seed0/ a run of `sslmot train` for each cell and seed, with scores.json and tracks
+    sweep/               short runs, to choose learning rates
+    untrained-.../       scores of random weights, and of colour histograms
+
+A second call runs what is missing. A training that was interrupted goes on after its last epoch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+
+from sslmot import files, reading
+from sslmot.appearance.encoder import Encoder, EncoderConfig
+from sslmot.appearance.histogram import ColorHistogram
+from sslmot.data.market1501 import read_market1501
+from sslmot.evaluation.reid import retrieval
+from sslmot.study.cells import BARLOW, SWEPT, Cell
+from sslmot.study.scales import Scale
+from sslmot.study.scores import CellScores, reid, score
+from sslmot.study.sources import Sources
+from sslmot.training.collapse import CollapseError
+from sslmot.training.config import TrainConfig
+from sslmot.training.embed import by_encoder
+from sslmot.training.folder import CONFIG
+from sslmot.training.trainer import resume, train
+
+_SCORES = "scores.json"
+_PEOPLE = 100  # people of the trained part that rate learning rates
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study: its data, its size and its folder.
+
+    Attributes:
+        sources: The data.
+        scale: The size of the trainings.
+        folder: Where all is written.
+        poses: Folder of `sslmot make-poses`, for cells with pose views.
+        device: Where to train; None for CUDA where there is one.
+        progress: Whether to show progress.
+    """
+
+    sources: Sources
+    scale: Scale
+    folder: Path
+    poses: str = ""
+    device: str | None = None
+    progress: bool = False
+
+    def encoder(self, cell: Cell, seed: int) -> Encoder:
+        """Return the encoder of a cell, which is trained if it is missing.
+
+        Raises:
+            CollapseError: It collapsed.
+            FloatingPointError: A weight is not finite.
+            ValueError: The run in its folder has other settings.
+        """
+        config = cell.config(self.scale.settings, seed, self._rate(cell), self.poses)
+        return self._trained(self.folder / cell.folder(config), config)
+
+    def scores(self, cell: Cell, seed: int) -> CellScores:
+        """Return the scores of a cell, which is trained and scored if they are missing.
+
+        Raises:
+            ValueError: The run in its folder has other settings.
+        """
+        config = cell.config(self.scale.settings, seed, self._rate(cell), self.poses)
+        folder = self.folder / cell.folder(config)
+
+        def make() -> CellScores:
+            try:
+                return score(self._trained(folder, config), self.sources, folder / "tracks")
+            except (CollapseError, FloatingPointError) as error:
+                return CellScores(failed=str(error))
+
+        return _kept(folder / _SCORES, make)
+
+    def orientation(self) -> dict[str, CellScores]:
+        """Return the scores of random weights and of colour histograms."""
+        common = TrainConfig.paper(**self.scale.settings)
+        config = EncoderConfig(
+            common.backbone, crop_size=common.crop_size, projection=None, feature="backbone"
+        )
+        untrained = self.folder / f"untrained-{common.backbone}"
+        return {
+            "random weights": _kept(
+                untrained / _SCORES,
+                lambda: score(
+                    Encoder(config, device=self.device), self.sources, untrained / "tracks"
+                ),
+            ),
+            "colour histogram": _kept(
+                self.folder / "histogram" / _SCORES,
+                lambda: CellScores(reid=reid(ColorHistogram(), self.sources)),
+            ),
+        }
+
+    def _rate(self, cell: Cell) -> float:
+        """Return the learning rate: the common one, or that of Barlow Twins."""
+        if cell.own_rate:
+            return self._swept("barlow", (BARLOW,), self.scale.barlow_rates)
+        return self._swept("common", SWEPT, self.scale.rates)
+
+    def _swept(self, name: str, cells: Iterable[Cell], rates: tuple[float, ...]) -> float:
+        """Choose among learning rates by short trainings with each of several cells.
+
+        The rate with the best mean mAP of people of the trained part counts. (The people of all
+        other scores stay unseen.)
+        """
+        if len(rates) == 1:
+            return rates[0]
+        path = self.folder / "sweep" / f"{name}.json"
+        if path.exists():
+            return float(reading.read_json(path)["chosen"])
+        found: dict[str, dict[str, float]] = {}
+        for rate in rates:
+            for cell in cells:
+                short = replace(
+                    cell.config(self.scale.settings, 0, rate),
+                    epochs=self.scale.sweep_epochs,
+                    warmup=min(self.scale.settings.get("warmup", 0), 0.5),
+                )
+                folder = self.folder / "sweep" / f"{cell.name}-{rate:g}"
+                try:
+                    precision = self._precision(self._trained(folder, short))
+                except (CollapseError, FloatingPointError):
+                    precision = 0.0
+                found.setdefault(f"{rate:g}", {})[cell.name] = round(precision, 4)
+        chosen = max(rates, key=lambda rate: np.mean(list(found[f"{rate:g}"].values())))
+        _write(path, {"mean_ap": found, "chosen": chosen})
+        return chosen
+
+    def _precision(self, encoder: Encoder) -> float:
+        """Return the mAP of people of the trained part; without Market-1501, a clip's AUC."""
+        if self.sources.market is None:
+            raise ValueError("rates: expected one learning rate without Market-1501, got several")
+        data = read_market1501(self.sources.market, encoder.config.crop_size)
+        people = np.unique(data.identities)
+        some = np.isin(data.identities, people[:: max(1, len(people) // _PEOPLE)][:_PEOPLE])
+        features = by_encoder(data.crops.images[some], encoder)
+        return retrieval(features, data.identities[some], data.cameras[some]).mean_ap
+
+    def _trained(self, folder: Path, config: TrainConfig) -> Encoder:
+        """Train, or go on with, or read the encoder of a run."""
+        if not (folder / CONFIG).exists():
+            crops = self.sources.crops(config.crop_size)
+            return train(crops, config, folder, device=self.device, progress=self.progress)
+        _check_same(folder, config)
+        return resume(folder, device=self.device, progress=self.progress)
+
+
+def _check_same(folder: Path, config: TrainConfig) -> None:
+    """Raise ValueError if a run has other settings."""
+    before = TrainConfig.load(folder / CONFIG, whole=True)
+    for field in fields(config):
+        old, new = getattr(before, field.name), getattr(config, field.name)
+        if old != new and field.name not in ("poses", "sampler"):  # resolved in the run
+            raise ValueError(
+                f"output: expected a run with {field.name} {new} in {folder}, got {old}; another "
+                "scale needs another folder"
+            )
+
+
+def _kept(path: Path, make: Callable[[], CellScores]) -> CellScores:
+    """Return scores that are written, or make and write them."""
+    if not path.exists():
+        _write(path, make().to_dict())
+    return CellScores.from_dict(reading.read_json(path), path)
+
+
+def _write(path: Path, content: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.write(path, (json.dumps(content, indent=1) + "\n").encode())

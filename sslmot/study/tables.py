@@ -1,0 +1,99 @@
+"""Tables of the study in Markdown: mean and spread over seeds, and the verdicts of the claims."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from statistics import fmean, stdev
+
+from sslmot.evaluation.tracks import Scores
+from sslmot.study.cells import TABLES
+from sslmot.study.claims import CLAIMS, MEASURES, verdict
+from sslmot.study.run import Study
+from sslmot.study.scores import CellScores, Reid
+
+Column = tuple[str, Callable[[CellScores], float | None], int]
+
+
+def _paper(get: Callable[[Scores], float]) -> Callable[[CellScores], float | None]:
+    return lambda s: None if s.paper is None else get(s.paper)
+
+
+def _default(get: Callable[[Scores], float]) -> Callable[[CellScores], float | None]:
+    return lambda s: None if s.default is None else get(s.default)
+
+
+def _reid(get: Callable[[Reid], float | None]) -> Callable[[CellScores], float | None]:
+    return lambda s: None if s.reid is None else get(s.reid)
+
+
+def _backbone(get: Callable[[Reid], float | None]) -> Callable[[CellScores], float | None]:
+    return lambda s: None if s.backbone is None else get(s.backbone)
+
+
+COLUMNS: tuple[Column, ...] = (
+    ("MOTA", _paper(lambda s: s.mota), 1),
+    ("IDF1", _paper(lambda s: s.idf1), 1),
+    ("FP", _paper(lambda s: s.fp), 0),
+    ("HOTA", _paper(lambda s: s.hota), 1),
+    ("IDF1, default tracker", _default(lambda s: s.idf1), 1),
+    ("rank-1", _reid(lambda r: r.rank1), 3),
+    ("mAP", _reid(lambda r: r.mean_ap), 3),
+    ("mAP of the backbone", _backbone(lambda r: r.mean_ap), 3),
+    ("AUC after 60 frames", _reid(lambda r: r.clip_auc), 3),
+    ("Hz", lambda s: s.hz, 1),
+)
+"""Header, score and decimals of each column."""
+
+
+def study_table(study: Study, name: str, seeds: int) -> str:
+    """Run the cells of a table that are missing, and write the table.
+
+    Args:
+        study: The study.
+        name: Key of `TABLES`.
+        seeds: Number of seeds of each cell.
+
+    Returns:
+        Markdown.
+    """
+    table = TABLES[name]
+    found: dict[str, list[CellScores]] = {label: [] for label in table.rows}
+    for seed in range(seeds):  # all rows have one seed before any has two
+        for label, cell in table.rows.items():
+            found[label].append(study.scores(cell, seed))
+    rows = {**{k: [v] for k, v in study.orientation().items()}, **found}
+    lines = [f"## {table.title}", "", *markdown(rows), ""]
+    lines += ["| claim of the paper | by " + " | by ".join(MEASURES) + " |"]
+    lines += ["| --- " * (1 + len(MEASURES)) + "|"]
+    for claim in CLAIMS[name]:
+        verdicts = [
+            verdict(_values(found[claim.better], get), _values(found[claim.worse], get))
+            for get in MEASURES.values()
+        ]
+        lines.append(f"| {claim.text} | " + " | ".join(verdicts) + " |")
+    lines += ["", f"Seeds: {seeds}. {study.scale.differs}"]
+    if study.sources.missing:
+        lines.append(f"Not at hand: {', '.join(study.sources.missing)}.")
+    return "\n".join(lines) + "\n"
+
+
+def markdown(rows: Mapping[str, Sequence[CellScores]]) -> Iterable[str]:
+    """Yield the lines of a table: mean and standard deviation over the seeds."""
+    yield "| | " + " | ".join(header for header, _, _ in COLUMNS) + " |"
+    yield "| --- " * (1 + len(COLUMNS)) + "|"
+    for label, scores in rows.items():
+        failed = [s.failed for s in scores if s.failed]
+        cells = [_cell(_values(scores, get), decimals) for _, get, decimals in COLUMNS]
+        note = f" ({len(failed)} of {len(scores)} failed: {failed[0]})" if failed else ""
+        yield f"| {label}{note} | " + " | ".join(cells) + " |"
+
+
+def _values(scores: Iterable[CellScores], get: Callable[[CellScores], float | None]) -> list[float]:
+    return [value for s in scores if (value := get(s)) is not None]
+
+
+def _cell(values: Sequence[float], decimals: int) -> str:
+    if not values:
+        return "-"
+    text = f"{fmean(values):.{decimals}f}"
+    return text if len(values) < 2 else f"{text} ± {stdev(values):.{decimals}f}"
