@@ -23,6 +23,7 @@ USES = {
     "tuning": {"appearance", "data", "evaluation", "tracking"},
     "demo": {"appearance", "data", "evaluation", "offline", "tracking"},
     "report": {"appearance", "data", "evaluation", "tracking"},
+    "study": {"appearance", "data", "demo", "evaluation", "tracking", "training", "tuning"},
 }
 """The other rooms that each room uses. `cli` uses all. All rooms use the top-level modules."""
 
