@@ -59,6 +59,8 @@ def spread(
         ImportError: Ray is not installed.
         ValueError: There is no such cluster, or it has no CPU or too few GPUs.
     """
+    # Below `uv run`, Ray would upload the working directory.
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     try:
         import ray
     except ImportError as error:
