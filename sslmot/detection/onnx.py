@@ -31,7 +31,8 @@ class Detector:
     """Detects objects with a model in an ONNX file, by ONNX Runtime.
 
     The file tells the kind of the model. One that stores the names of its classes is taken for an
-    export of ultralytics (YOLOv5, v8, 11 and newer), any other for YOLOX.
+    export of ultralytics (YOLOv5, v8, 11 and newer), any other for YOLOX. The environment variable
+    OMP_NUM_THREADS limits the threads.
 
     Args:
         model: ONNX file.
