@@ -6,10 +6,11 @@ import argparse
 import dataclasses
 import importlib
 import sys
+import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from sslmot.cli.flags import (
     add_config,
@@ -23,6 +24,14 @@ from sslmot.data import mot
 from sslmot.data.results import FORMATS
 from sslmot.tracking.config import TrackerConfig
 from sslmot.types import ArrayLike, Frame
+
+if TYPE_CHECKING:
+    from sslmot.offline.clips import FoundClip
+    from sslmot.offline.run import Output, Speed
+    from sslmot.tracking.tracker import Tracker
+
+_VARIANTS = get_args(mot.Detector)
+_STOPPED = "stopped; the files hold the frames before"
 
 
 def add_commands(commands: Any) -> None:
@@ -106,6 +115,16 @@ def add_commands(commands: Any) -> None:
     add_extractor(track)
     add_device(track)
     track.add_argument(
+        "--ray",
+        nargs="?",
+        const="",
+        metavar="ADDRESS",
+        help="track the sources at the same time on a Ray cluster: each with one CPU, or one CPU "
+        "and one GPU with --device cuda. ADDRESS is HOST:PORT. Without it, use the cluster of "
+        "RAY_ADDRESS or of this machine, or start one here. Each machine needs sslmot, and the "
+        "files and the working directory at the same paths",
+    )
+    track.add_argument(
         "--interpolate",
         type=int,
         metavar="N",
@@ -150,11 +169,9 @@ def _formats(text: str) -> list[str]:
 
 
 def _track(args: argparse.Namespace) -> None:
-    from sslmot.offline.clips import open_clips
     from sslmot.offline.draw import window
-    from sslmot.offline.run import Output, track
+    from sslmot.offline.run import track
     from sslmot.tracking.gallery import Gallery
-    from sslmot.tracking.tracker import Tracker
 
     if args.motion_only and (args.weights is not None or args.histogram):
         raise ValueError("--weights, --histogram: expected none with --motion-only")
@@ -162,24 +179,139 @@ def _track(args: argparse.Namespace) -> None:
         raise ValueError("--paper: expected no --config with it")
     if args.gallery is not None and args.motion_only:
         raise ValueError("--gallery: expected none with --motion-only")
-    appearance = not args.motion_only
-    variant = args.detector if args.detector in get_args(mot.Detector) else None
-    detector = None if args.detector is None or variant else _detector(args)
-    clips = open_clips(
+    if args.ray is not None:
+        return _track_on_cluster(args)
+    detector = _detector(args)
+    clips = [found.open(detector) for found in _find(args, detector is not None)]
+    tracker = _tracker(args)
+    if args.gallery is not None:
+        tracker.gallery = Gallery.load(args.gallery) if args.gallery.exists() else Gallery()
+    output = _output(args)
+    for clip in clips:
+        try:
+            with window(clip.clip.name) if args.show else nullcontext() as watch:
+                speed = track(
+                    clip,
+                    tracker,
+                    output,
+                    appearance=not args.motion_only,
+                    watch=watch,
+                    progress=True,
+                )
+        except KeyboardInterrupt:
+            print(_STOPPED, file=sys.stderr)
+            raise
+        finally:
+            tracker.reset()
+            if tracker.gallery is not None:
+                tracker.gallery.save(args.gallery)
+        print(_summary(output, clip.clip.name, speed))
+    return None
+
+
+def _track_on_cluster(args: argparse.Namespace) -> None:
+    """Track each source in a task of a Ray cluster. Exit with status 1 if some fail."""
+    from tqdm import tqdm
+
+    from sslmot.data.frames import Stream
+    from sslmot.offline.cluster import spread
+
+    if args.ray and Path(args.ray).exists():
+        raise ValueError(
+            f"--ray: expected an address, got the file {args.ray}; put --ray after the sources"
+        )
+    if args.show:
+        raise ValueError("--show: expected none with --ray")
+    if args.gallery is not None:
+        raise ValueError("--gallery: expected none with --ray, which tracks each source alone")
+    if args.device not in (None, "cpu", "cuda"):
+        raise ValueError(f"--device: expected cpu or cuda with --ray, got {args.device}")
+    # This machine need not have the GPUs of the cluster.
+    here = argparse.Namespace(**vars(args) | {"device": "cpu"})
+    clips = _find(here, _detector(here) is not None)
+    for clip in clips:
+        if isinstance(clip.source, Stream):
+            raise ValueError(f"sources: expected files with --ray, got {clip.source}")
+    _tracker(here)
+
+    there = {"device": args.device or "cpu", "sources": None, "detections": None}
+    settings = argparse.Namespace(**vars(args) | there)
+    output, errors = _output(args), {}
+    with tqdm(total=len(clips), unit=" videos", disable=None) as bar:
+
+        def show(ended: int, frames: int) -> None:
+            bar.n = ended
+            bar.set_postfix_str(f"{frames} frames")
+
+        jobs = [(settings, clip) for clip in clips]
+        gpus = int(args.device == "cuda")
+        try:
+            for (_, clip), result in spread(
+                _track_alone, jobs, address=args.ray or None, gpus=gpus, progress=show
+            ):
+                if isinstance(result, Exception):
+                    errors[clip.name] = f"{type(result).__name__}: {result}"
+                    continue
+                speed, notes = result
+                for note in notes:
+                    bar.write(f"note: {note}", sys.stderr)
+                bar.write(_summary(output, clip.name, speed))
+        except KeyboardInterrupt:
+            bar.write(_STOPPED, sys.stderr)
+            raise
+    for clip in clips:
+        if clip.name in errors:
+            print(f"{clip.name}: {errors[clip.name]}", file=sys.stderr)
+    if errors:
+        print(f"sslmot track: {len(errors)} of {len(clips)} failed", file=sys.stderr)
+        raise SystemExit(1)
+
+
+def _track_alone(
+    job: tuple[argparse.Namespace, FoundClip], report: Callable[[int], object]
+) -> tuple[Speed, list[str]]:
+    """Track one clip. Return the time taken, and the warnings."""
+    from sslmot.offline.run import track
+
+    args, found = job
+    with warnings.catch_warnings(record=True) as notes:
+        warnings.simplefilter("always", UserWarning)
+        clip = found.open(_detector(args))
+        speed = track(
+            clip,
+            _tracker(args),
+            _output(args),
+            appearance=not args.motion_only,
+            progress=report,
+        )
+    return speed, [str(note.message) for note in notes if issubclass(note.category, UserWarning)]
+
+
+def _find(args: argparse.Namespace, detector: bool) -> list[FoundClip]:
+    """Return the clips of the sources, once nothing is lost when their results are written."""
+    from sslmot.offline.clips import find_clips
+
+    found = find_clips(
         args.sources,
         args.detections,
-        detector,
-        frames=appearance or args.save_video or args.show,
+        detector=detector,
+        frames=not args.motion_only or args.save_video or args.show,
         frame_rate=args.frame_rate,
         sequences=args.sequences,
-        variant=variant,
+        variant=args.detector if args.detector in _VARIANTS else None,
     )
-    output = Output(args.output, args.format, video=args.save_video, max_gap=args.interpolate)
+    output = _output(args)
     others = [args.config, args.weights, args.gallery, args.detector]
-    inputs = [path for clip in clips for path in clip.inputs]
+    inputs = [path for clip in found for path in clip.inputs]
     inputs += [Path(path) for path in others if path is not None]
-    for clip in clips:
-        output.check(clip.clip, inputs)
+    for clip in found:
+        output.check(clip.clip(), inputs)
+    return found
+
+
+def _tracker(args: argparse.Namespace) -> Tracker:
+    """Return a tracker with the settings and the extractor of the flags."""
+    from sslmot.tracking.tracker import Tracker
 
     extractor = None if args.motion_only else make_extractor(args)
     given = changes(args, TrackerConfig)
@@ -189,33 +321,32 @@ def _track(args: argparse.Namespace) -> None:
         config = dataclasses.replace(TrackerConfig.load(args.config), **given)
     else:
         config = TrackerConfig(**given)
-    gallery = None
-    if args.gallery is not None:
-        gallery = Gallery.load(args.gallery) if args.gallery.exists() else Gallery()
-    tracker = Tracker(config, extractor=extractor, gallery=gallery)
-    for clip in clips:
-        try:
-            with window(clip.clip.name) if args.show else nullcontext() as watch:
-                speed = track(
-                    clip, tracker, output, appearance=appearance, watch=watch, progress=True
-                )
-        except KeyboardInterrupt:
-            print("stopped; the files hold the frames before", file=sys.stderr)
-            raise
-        finally:
-            tracker.reset()
-            if gallery is not None:
-                gallery.save(args.gallery)
-        first = output.paths(clip.clip.name)[output.formats[0]]
-        print(
-            f"{first}: {speed.frames} frames, "
-            f"{speed.frames / max(speed.tracking, 1e-9):.3g} frames/s tracking, "
-            f"{speed.frames / max(speed.total, 1e-9):.3g} frames/s with reading"
-        )
+    return Tracker(config, extractor=extractor)
 
 
-def _detector(args: argparse.Namespace) -> Callable[[Frame], ArrayLike]:
-    """Return the detector of the flag: a function MODULE:FUNCTION, or an ONNX model."""
+def _output(args: argparse.Namespace) -> Output:
+    """Return what the flags say to write."""
+    from sslmot.offline.run import Output
+
+    return Output(args.output, args.format, video=args.save_video, max_gap=args.interpolate)
+
+
+def _summary(output: Output, name: str, speed: Speed) -> str:
+    first = output.paths(name)[output.formats[0]]
+    return (
+        f"{first}: {speed.frames} frames, "
+        f"{speed.frames / max(speed.tracking, 1e-9):.3g} frames/s tracking, "
+        f"{speed.frames / max(speed.total, 1e-9):.3g} frames/s with reading"
+    )
+
+
+def _detector(args: argparse.Namespace) -> Callable[[Frame], ArrayLike] | None:
+    """Return the detector of the flag: a function MODULE:FUNCTION, or an ONNX model.
+
+    None without the flag, or if it selects a variant of MOT17's sequences.
+    """
+    if args.detector is None or args.detector in _VARIANTS:
+        return None
     module, colon, name = args.detector.partition(":")
     if colon and all(part.isidentifier() for part in [*module.split("."), name]):
         sys.path.insert(0, "")  # a module in the working directory

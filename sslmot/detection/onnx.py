@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,8 @@ class Detector:
     """Detects objects with a model in an ONNX file, by ONNX Runtime.
 
     The file tells the kind of the model. One that stores the names of its classes is taken for an
-    export of ultralytics (YOLOv5, v8, 11 and newer), any other for YOLOX.
+    export of ultralytics (YOLOv5, v8, 11 and newer), any other for YOLOX. The environment variable
+    OMP_NUM_THREADS limits the threads.
 
     Args:
         model: ONNX file.
@@ -131,8 +133,11 @@ def _open(model: Path, device: str | None) -> Any:
     if _PROVIDERS.get(device) not in available:
         here = [name for name, provider in _PROVIDERS.items() if provider in available]
         raise ValueError(f"device: expected one that ONNX Runtime has here, {here}, got {device!r}")
+    options = onnxruntime.SessionOptions()
+    if (threads := os.environ.get("OMP_NUM_THREADS", "")).isdecimal():
+        options.intra_op_num_threads = int(threads)  # as torch does
     try:
-        return onnxruntime.InferenceSession(str(model), providers=[_PROVIDERS[device]])
+        return onnxruntime.InferenceSession(str(model), options, [_PROVIDERS[device]])
     except Exception as error:  # its errors have no common type
         reason = str(error).splitlines()[0]
         raise ValueError(f"model: expected an ONNX model, got {model}: {reason}") from None

@@ -77,15 +77,18 @@ class Output:
         return {key: self.folder / f"{name}{suffix}" for key, suffix in suffixes.items()}
 
     def check(self, clip: Clip, inputs: Iterable[Path]) -> None:
-        """Check that nothing is lost when the files of a clip are written.
+        """Check the settings, and that nothing is lost when the files of a clip are written.
 
         Args:
             clip: The clip.
             inputs: Files that are read.
 
         Raises:
-            ValueError: A file is an input, or holds the results of another clip.
+            ValueError: ``max_gap`` is out of range, or a file is an input, or holds the results of
+                another clip.
         """
+        if self.max_gap is not None:
+            interpolate([], self.max_gap)  # fail now, not after the last frame
         paths = self.paths(clip.name)
         files.keep_inputs(paths.values(), inputs)
         record = reading.read_json(paths["record"]) if paths["record"].exists() else {}
@@ -122,7 +125,7 @@ def track(
     *,
     appearance: bool = True,
     watch: Callable[[Frame, ArrayLike, ArrayLike], bool] | None = None,
-    progress: bool = False,
+    progress: bool | Callable[[int], object] = False,
 ) -> Speed:
     """Track a clip. Write its tracks, and NAME.json with the time taken and the settings.
 
@@ -138,7 +141,8 @@ def track(
             only.
         watch: Called with each frame, ids and boxes, such as :func:`sslmot.offline.draw.window`.
             Tracking ends when it returns False.
-        progress: Whether to show a progress bar.
+        progress: Whether to show a progress bar, or a function that is called with the number of
+            frames so far.
 
     Raises:
         ValueError: ``max_gap`` is out of range, detections are malformed, or a file would replace
@@ -161,7 +165,7 @@ def track(
                 desc=clip.name,
                 total=footage.length,
                 unit=" frames",
-                disable=None if progress else True,
+                disable=None if progress is True else True,
             ):
                 begin = time.perf_counter()
                 if found is None:
@@ -173,6 +177,8 @@ def track(
                 add(frame, FrameResult(t, tracks.ids, tracks.boxes, tracks.scores, classes))
                 summary.add(found, tracks)
                 count += 1
+                if callable(progress):
+                    progress(count)
                 if watch and frame is not None and not watch(frame, tracks.ids, tracks.boxes):
                     break
         except BaseException as error:
@@ -268,8 +274,6 @@ def _writing(
     """Open the files of a clip, and give a function that takes a frame and its tracks."""
     kept: list[FrameResult] = []
     with ExitStack() as stack:
-        if output.max_gap is not None:
-            interpolate([], output.max_gap)  # fail now, not after the last frame
         writers = [stack.enter_context(open_results(paths[f], f, clip)) for f in output.formats]
         draw = stack.enter_context(_drawing(paths["video"], clip)) if output.video else None
 

@@ -56,6 +56,14 @@ def test_columns_of_v8(tmp_path):
     np.testing.assert_allclose(found, [person, car], rtol=1e-5)
 
 
+def test_threads(tmp_path, monkeypatch):
+    path = model(tmp_path / "m.onnx", np.zeros((7, 84)), PEOPLE)
+    for said, threads in (("3", 3), ("", 0), ("4,2", 0)):  # 0: as many as ONNX Runtime likes
+        monkeypatch.setenv("OMP_NUM_THREADS", said)
+        options = Detector(path)._session.get_session_options()
+        assert options.intra_op_num_threads == threads
+
+
 def test_rows_of_v5(tmp_path):
     rows = np.zeros((400, 8), np.float32)
     for k, (*box, person, car, bag) in enumerate(ROWS):

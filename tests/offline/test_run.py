@@ -9,7 +9,7 @@ import numpy as np
 from sslmot import ColorHistogram, Tracker
 from sslmot.demo.crowd import Crowd, CrowdConfig
 from sslmot.demo.run import write_crowd
-from sslmot.offline.clips import open_clips
+from sslmot.offline.clips import find_clips
 from sslmot.offline.run import Output, track, track_sequence
 
 
@@ -75,6 +75,6 @@ def test_trackers_get_the_frame_rate(tmp_path):
     writer.write(np.zeros((120, 160, 3), np.uint8))
     writer.release()
     tracker.reset()
-    [footage] = open_clips([str(video)], [sequence.detections_path], frames=False)
-    track(footage, tracker, Output(tmp_path), appearance=False)
+    [found] = find_clips([str(video)], [sequence.detections_path], frames=False)
+    track(found.open(), tracker, Output(tmp_path), appearance=False)
     assert tracker.frame_rate == 20

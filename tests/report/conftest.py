@@ -6,7 +6,7 @@ import pytest
 from sslmot.appearance.histogram import ColorHistogram
 from sslmot.demo.crowd import Crowd, CrowdConfig
 from sslmot.demo.run import write_crowd
-from sslmot.offline.clips import open_clips
+from sslmot.offline.clips import find_clips
 from sslmot.offline.run import Output, track, track_sequence
 from sslmot.tracking.tracker import Tracker
 
@@ -26,6 +26,6 @@ def folder(tmp_path_factory):
     tracker = Tracker(extractor=ColorHistogram())
     track_sequence(crowd, tracker, Output(folder / "results"))
     tracker.reset()
-    [video] = open_clips([str(folder / "video.mp4")], [crowd.detections_path])
-    track(video, tracker, Output(folder / "of_video"))
+    [found] = find_clips([str(folder / "video.mp4")], [crowd.detections_path])
+    track(found.open(), tracker, Output(folder / "of_video"))
     return folder
