@@ -23,7 +23,16 @@ USES = {
     "tuning": {"appearance", "data", "evaluation", "tracking"},
     "demo": {"appearance", "data", "evaluation", "offline", "tracking"},
     "report": {"appearance", "data", "evaluation", "tracking"},
-    "study": {"appearance", "data", "demo", "evaluation", "tracking", "training", "tuning"},
+    "study": {
+        "appearance",
+        "data",
+        "demo",
+        "evaluation",
+        "offline",
+        "tracking",
+        "training",
+        "tuning",
+    },
 }
 """The other rooms that each room uses. `cli` uses all. All rooms use the top-level modules."""
 

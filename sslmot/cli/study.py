@@ -55,6 +55,14 @@ def add_commands(commands: Any) -> None:
         metavar="FOLDER",
         help="for table1: what `sslmot make-poses` made of the crops to learn from",
     )
+    study.add_argument(
+        "--ray",
+        nargs="?",
+        const="",
+        metavar="ADDRESS",
+        help="train the cells of a table on a Ray cluster: that of the address, or the one that "
+        "Ray finds or starts; all machines need the data and the output at the same paths",
+    )
     add_device(study)
     study.set_defaults(run=_study)
 
@@ -81,11 +89,13 @@ def _study(args: argparse.Namespace) -> None:
             "--poses: expected a folder of `sslmot make-poses` for table1, of the same crops; got "
             "none"
         )
+    if args.ray is not None and args.part not in _TABLES:
+        raise ValueError(f"--ray: expected one of {', '.join(_TABLES)} with it, got {args.part}")
     root = write_generated(args.output / "data") if args.smoke else args.data
     study = Study(
-        sources=find_sources(root),
+        sources=find_sources(root.resolve()),
         scale=SCALES["smoke" if args.smoke else args.scale],
-        folder=args.output,
+        folder=args.output.resolve(),
         poses="" if args.poses is None else str(args.poses.resolve()),
         device=args.device,
         progress=True,
@@ -96,7 +106,7 @@ def _study(args: argparse.Namespace) -> None:
 def _run(parts: Any, study: Study, args: argparse.Namespace, root: Path) -> str:
     """Run one part of the study, and return what it wrote."""
     if args.part in _TABLES:
-        return str(parts.table(study, args.part, args.seeds))
+        return str(parts.table(study, args.part, args.seeds, args.ray))
     if args.part == "benchmark":
         return str(parts.benchmark(study, root))
     if args.part == "sensitivity":

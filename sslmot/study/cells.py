@@ -104,5 +104,5 @@ TABLES = {
 }
 """The tables that compare trainings, by the name of the command."""
 
-SWEPT = (MSE, COSINE, ACD, BYOL)
+SWEPT: tuple[Cell, ...] = (MSE, COSINE, ACD, BYOL)
 """The trainings whose mean decides about the common learning rate."""

@@ -19,9 +19,9 @@ from sslmot.tuning.footage import embed_sequence
 from sslmot.types import Frame
 
 
-def table(study: Study, name: str, seeds: int) -> str:
+def table(study: Study, name: str, seeds: int, ray: str | None = None) -> str:
     """Train and score the cells of a table, see `study_table`."""
-    return _keep(study, name, study_table(study, name, seeds))
+    return _keep(study, name, study_table(study, name, seeds, ray))
 
 
 def figure3(study: Study) -> str:

@@ -3,7 +3,7 @@
 A study is a folder::
 
     acd-resnet18-seed0/ a run of `sslmot train` for each cell and seed, with scores.json and tracks
-    sweep/               short runs, to choose learning rates
+    sweep/               short runs and their scores, to choose learning rates
     untrained-.../       scores of random weights, and of colour histograms
 
 A second call runs what is missing. A training that was interrupted goes on after its last epoch.
@@ -15,6 +15,7 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 
@@ -35,6 +36,19 @@ from sslmot.training.trainer import resume, train
 
 _SCORES = "scores.json"
 _PEOPLE = 100  # people of the trained part that rate learning rates
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A short training with a learning rate.
+
+    Attributes:
+        cell: The training.
+        rate: The learning rate.
+    """
+
+    cell: Cell
+    rate: float
 
 
 @dataclass(frozen=True)
@@ -108,40 +122,50 @@ class Study:
     def _rate(self, cell: Cell) -> float:
         """Return the learning rate: the common one, or that of Barlow Twins."""
         if cell.own_rate:
-            return self._swept("barlow", (BARLOW,), self.scale.barlow_rates)
-        return self._swept("common", SWEPT, self.scale.rates)
+            return self._swept((BARLOW,), self.scale.barlow_rates)
+        return self._swept(SWEPT, self.scale.rates)
 
-    def _swept(self, name: str, cells: Iterable[Cell], rates: tuple[float, ...]) -> float:
-        """Choose among learning rates by short trainings with each of several cells.
+    def trials(self, cells: Iterable[Cell]) -> list[Trial]:
+        """Return the short trainings that decide about the learning rates of cells."""
+        own = [cell.own_rate for cell in cells]
+        sweeps = [(SWEPT, self.scale.rates)] * (not all(own))
+        sweeps += [((BARLOW,), self.scale.barlow_rates)] * any(own)
+        return [
+            Trial(cell, rate)
+            for swept, rates in sweeps
+            for cell in swept
+            for rate in rates
+            if len(rates) > 1
+        ]
 
-        The rate with the best mean mAP of people of the trained part counts. (The people of all
-        other scores stay unseen.)
+    def rate(self, trial: Trial) -> float:
+        """Return the score of a short training: the mAP of people of the trained part.
+
+        So the people of all other scores stay unseen. A training that ends early scores 0.
         """
+        folder = self.folder / "sweep" / f"{trial.cell.name}-{trial.rate:g}"
+        path = folder / "precision.json"
+        if not path.exists():
+            short = replace(
+                trial.cell.config(self.scale.settings, 0, trial.rate),
+                epochs=self.scale.sweep_epochs,
+                warmup=min(self.scale.settings.get("warmup", 0), 0.5),
+            )
+            try:
+                precision = self._precision(self._trained(folder, short))
+            except (CollapseError, FloatingPointError):
+                precision = 0.0
+            _write(path, {"mean_ap": precision})
+        return float(reading.read_json(path)["mean_ap"])
+
+    def _swept(self, cells: Iterable[Cell], rates: tuple[float, ...]) -> float:
+        """Choose the learning rate with the best mean of several cells."""
         if len(rates) == 1:
             return rates[0]
-        path = self.folder / "sweep" / f"{name}.json"
-        if path.exists():
-            return float(reading.read_json(path)["chosen"])
-        found: dict[str, dict[str, float]] = {}
-        for rate in rates:
-            for cell in cells:
-                short = replace(
-                    cell.config(self.scale.settings, 0, rate),
-                    epochs=self.scale.sweep_epochs,
-                    warmup=min(self.scale.settings.get("warmup", 0), 0.5),
-                )
-                folder = self.folder / "sweep" / f"{cell.name}-{rate:g}"
-                try:
-                    precision = self._precision(self._trained(folder, short))
-                except (CollapseError, FloatingPointError):
-                    precision = 0.0
-                found.setdefault(f"{rate:g}", {})[cell.name] = round(precision, 4)
-        chosen = max(rates, key=lambda rate: np.mean(list(found[f"{rate:g}"].values())))
-        _write(path, {"mean_ap": found, "chosen": chosen})
-        return chosen
+        return max(rates, key=lambda rate: fmean(self.rate(Trial(cell, rate)) for cell in cells))
 
     def _precision(self, encoder: Encoder) -> float:
-        """Return the mAP of people of the trained part; without Market-1501, a clip's AUC."""
+        """Score an encoder by re-identification of people of the trained part."""
         if self.sources.market is None:
             raise ValueError("rates: expected one learning rate without Market-1501, got several")
         data = read_market1501(self.sources.market, encoder.config.crop_size)

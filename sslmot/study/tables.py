@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean, stdev
 
 from sslmot.evaluation.tracks import Scores
+from sslmot.study import jobs
 from sslmot.study.cells import TABLES
 from sslmot.study.claims import CLAIMS, MEASURES, verdict
 from sslmot.study.run import Study
@@ -45,22 +46,24 @@ COLUMNS: tuple[Column, ...] = (
 """Header, score and decimals of each column."""
 
 
-def study_table(study: Study, name: str, seeds: int) -> str:
+def study_table(study: Study, name: str, seeds: int, ray: str | None = None) -> str:
     """Run the cells of a table that are missing, and write the table.
 
     Args:
         study: The study.
         name: Key of `TABLES`.
         seeds: Number of seeds of each cell.
+        ray: See `sslmot.study.jobs.run`.
 
     Returns:
         Markdown.
     """
     table = TABLES[name]
-    found: dict[str, list[CellScores]] = {label: [] for label in table.rows}
-    for seed in range(seeds):  # all rows have one seed before any has two
-        for label, cell in table.rows.items():
-            found[label].append(study.scores(cell, seed))
+    jobs.run(study, table.rows.values(), seeds, ray)
+    found = {
+        label: [study.scores(cell, seed) for seed in range(seeds)]
+        for label, cell in table.rows.items()
+    }
     rows = {**{k: [v] for k, v in study.orientation().items()}, **found}
     lines = [f"## {table.title}", "", *markdown(rows), ""]
     lines += ["| claim of the paper | by " + " | by ".join(MEASURES) + " |"]

@@ -133,8 +133,9 @@ def test_a_rate_is_chosen_once_by_the_mean_of_all_cells(study, monkeypatch, tmp_
     swept = replace(study, folder=tmp_path, scale=replace(TINY, rates=(0.05, 0.2, 0.8)))
     assert swept._rate(ACD) == 0.05  # .25 of three and nothing of one are less than .2 of all
     assert sorted(asked) == sorted((c.name, r) for c in SWEPT for r in (0.05, 0.2, 0.8))
-    found = json.loads((tmp_path / "sweep" / "common.json").read_text())
-    assert found["mean_ap"]["0.2"]["mse"] == 0.0
+    assert {(t.cell.name, t.rate) for t in swept.trials([MSE, ACD])} == set(asked)
+    found = json.loads((tmp_path / "sweep" / "mse-0.2" / "precision.json").read_text())
+    assert found == {"mean_ap": 0.0}
     asked.clear()
     assert swept._rate(MSE) == 0.05
     assert swept._rate(BARLOW_OWN) == 0.0125
@@ -234,6 +235,7 @@ def test_wrong_arguments(capsys, tmp_path):
         (["table2", "--smoke", "--seeds", "0"], "--seeds: expected 1 or more, got 0"),
         (["table1", "--smoke"], "--poses: expected a folder of `sslmot make-poses`"),
         (["table2", "--data", str(tmp_path)], "data: expected Market-1501"),
+        (["figure3", "--smoke", "--ray"], "--ray: expected one of table1, table2"),
     ):
         with pytest.raises(SystemExit):
             main(["study", *arguments, "--output", str(tmp_path / "out")])
@@ -244,3 +246,21 @@ def test_wrong_arguments(capsys, tmp_path):
 def test_smoke(tmp_path, capsys):
     main(["study", "table2", "--smoke", "--seeds", "1", "--output", str(tmp_path)])
     assert "## Table 2: losses" in capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings("ignore:MOT17-09")
+def test_cells_on_a_cluster_are_those_of_one_process(study, tmp_path):
+    ray = pytest.importorskip("ray", reason="Ray is not installed: pip install sslmot[ray]")
+    from sslmot.study.jobs import run
+
+    study.encoder(MSE, 0)
+    spread = replace(study, folder=tmp_path)
+    ray.init("local", num_cpus=1, include_dashboard=False, log_to_driver=False)
+    try:
+        run(spread, [MSE], 1, "")
+    finally:
+        ray.shutdown()
+    here, there = study.encoder(MSE, 0), spread.encoder(MSE, 0)
+    for name, tensor in here.network.state_dict().items():
+        np.testing.assert_allclose(there.network.state_dict()[name], tensor, atol=1e-4)
+    assert (tmp_path / "mse-resnet18-seed0" / "scores.json").exists()
