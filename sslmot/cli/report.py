@@ -20,7 +20,10 @@ def add_commands(commands: Any) -> None:
         "does not give the same tracks, the report says so.",
     )
     report.add_argument(
-        "results", type=Path, help="a folder of NAME.txt and NAME.json, from track, or one NAME.txt"
+        "results",
+        type=Path,
+        nargs="?",
+        help="a folder of NAME.txt and NAME.json, from track, or one NAME.txt",
     )
     report.add_argument(
         "--output", type=Path, default=Path("report.html"), help="default: report.html"
@@ -50,6 +53,12 @@ def add_commands(commands: Any) -> None:
         metavar="FOLDER",
         help="trainings whose curves are drawn",
     )
+    report.add_argument(
+        "--study",
+        type=Path,
+        metavar="FOLDER",
+        help="a study of `sslmot study`, whose tables and pictures are shown",
+    )
     report.set_defaults(run=_report)
 
 
@@ -64,5 +73,6 @@ def _report(args: argparse.Namespace) -> None:
         detections=args.detections,
         weights=args.weights,
         runs=args.runs,
+        study=args.study,
     )
     print(f"{args.output}: {count(written.clips, 'clip')}, {written.size / 1e6:.1f} MB")

@@ -20,6 +20,7 @@ from sslmot.report.markup import Markup, element, join
 from sslmot.report.matching import Matching
 from sslmot.report.rows import of_identities, of_people
 from sslmot.report.switches import Switch
+from sslmot.report.tables import table
 from sslmot.report.timeline import Row, timeline
 from sslmot.report.trainings import Training
 from sslmot.report.trajectories import trajectories
@@ -72,6 +73,7 @@ def page(
     scores: Mapping[str, Scores],
     trainings: list[Training],
     notes: list[str],
+    study: Markup | None = None,
 ) -> str:
     """Return the HTML of a report.
 
@@ -80,17 +82,21 @@ def page(
         scores: Scores by clip, and of all combined.
         trainings: Trainings.
         notes: What holds for the whole report.
+        study: The section of a study.
     """
     names = [s.clip.name for s in shown]
     title = f"Tracking report: {names[0]}" if len(names) == 1 else "Tracking report"
     links = [element("a", name, href=f"#clip-{i}") for i, name in enumerate(names)]
     if trainings:
         links.append(element("a", "Trainings", href="#trainings"))
+    if study is not None:
+        links.append(element("a", "Study", href="#study"))
     body = join(
         _notes(notes),
         _score_table(scores) if len(scores) > 1 else None,
         *(_clip(i, s) for i, s in enumerate(shown)),
         _trainings(trainings) if trainings else None,
+        study,
     )
     navigation = None
     if len(links) > 1:
@@ -378,33 +384,6 @@ def _settings(clip: Clip) -> Markup | None:
         "details",
         element("summary", "Settings of the run"),
         table(["Setting", "Value"], rows, f"Settings of {clip.name}"),
-    )
-
-
-def table(head: list[str], rows: list[list[str]], caption: str) -> Markup:
-    """Make a table that scrolls inside itself. The first column names the rows."""
-    return element(
-        "div",
-        element(
-            "table",
-            element("caption", caption),
-            element("thead", element("tr", *(element("th", text, scope="col") for text in head))),
-            element(
-                "tbody",
-                *(
-                    element(
-                        "tr",
-                        element("th", row[0], scope="row"),
-                        *(element("td", text) for text in row[1:]),
-                    )
-                    for row in rows
-                ),
-            ),
-        ),
-        class_="scroll",
-        tabindex=0,
-        role="region",
-        aria_label=caption,
     )
 
 

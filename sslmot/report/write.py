@@ -17,6 +17,7 @@ from sslmot.report.explanations import NotRepeatable, explain
 from sslmot.report.matching import match
 from sslmot.report.page import Shown, page
 from sslmot.report.pictures import Album, crop, shrink
+from sslmot.report.study import study_sections
 from sslmot.report.switches import possible_switches, switches, transfers, worst
 from sslmot.report.trainings import read_trainings
 from sslmot.tracking.explain import Explanation
@@ -47,33 +48,37 @@ class Summary:
 
 
 def write_report(
-    results: str | Path,
+    results: str | Path | None,
     output: str | Path,
     *,
     source: str | Path | None = None,
     detections: str | Path | None = None,
     weights: str | Path | None = None,
     runs: Iterable[str | Path] = (),
+    study: str | Path | None = None,
 ) -> Summary:
     """Write one HTML file that shows the results of clips. It needs no network.
 
     Args:
         results: A folder of ``NAME.txt`` (MOTChallenge) with ``NAME.json`` beside them, or one such
-            text file.
+            text file. None for a report of trainings or of a study alone.
         output: The file to write.
         source: Where the clips came from: a sequence, a folder of sequences, or a video of the same
             name. Gives frames, ground truth and scores.
         detections: Detections of the video, for explanations.
         weights: Encoder of the run, for explanations. None for that of the package.
         runs: Folders of trainings, whose curves are drawn.
+        study: Folder of a study, whose tables and pictures are shown.
 
     Raises:
         FileNotFoundError: A file is missing.
-        ValueError: A file is malformed.
+        ValueError: A file is malformed, or there is nothing to show.
         ImportError: TensorBoard is not installed, and there are runs.
         OSError: The output cannot be written.
     """
-    clips = read_clips(results, source, detections)
+    if results is None and not runs and study is None:
+        raise ValueError("results: expected results, runs or a study, got none")
+    clips = [] if results is None else read_clips(results, source, detections)
     trainings = read_trainings(runs)
     scores, notes = _scores(clips, source)
     if len(clips) > MOST_CLIPS:
@@ -84,7 +89,8 @@ def write_report(
     album = Album(_MOST_PICTURES)
     path = None if weights is None else Path(weights)
     shown = [_show(clip, scores.get(clip.name), album, path) for clip in clips[:MOST_CLIPS]]
-    html = page(shown, scores, trainings, notes)
+    section = None if study is None else study_sections(study, album)
+    html = page(shown, scores, trainings, notes, section)
     # File names may hold bytes that are not text.
     data = html.encode("utf-8", "replace")
     output = Path(output)

@@ -4,6 +4,7 @@ import json
 import re
 from html.parser import HTMLParser
 
+import cv2
 import numpy as np
 import pytest
 
@@ -262,6 +263,34 @@ def test_trainings(folder, tmp_path):
 
     with pytest.raises(FileNotFoundError, match="runs: expected a run with"):
         write_report(folder / "results", tmp_path / "report.html", runs=[folder])
+
+
+def test_a_study(tmp_path, capsys):
+    cv2.imwrite(str(tmp_path / "figure3.png"), np.full((40, 60, 3), 200, np.uint8))
+    (tmp_path / "table2.md").write_text(
+        "## Table 2: losses\n\n| | IDF1 | mAP |\n| --- | --- | --- |\n"
+        f"| ACD | 61.0 ± 1.4 | - |\n| MSE | 40.0 | 0.1 |\n\nSeeds: 2. {HOSTILE}\n"
+    )
+    (tmp_path / "figure3.md").write_text("## Figure 3\n\n![ten people](figure3.png)\n")
+    output = tmp_path / "report.html"
+    main(["report", "--study", str(tmp_path), "--output", str(output)])
+    assert "0 clips" in capsys.readouterr().out
+    parsed = checked(output)
+    for text in ("Table 2: losses", "61.0 ± 1.4", "Seeds: 2.", "ten people"):
+        assert text in parsed.text
+    assert HOSTILE in parsed.text
+    assert sum(tag == "td" for tag, _ in parsed.tags) == 4
+    images = [a for tag, a in parsed.tags if tag == "img"]
+    assert images[0]["alt"] == "ten people"
+    assert images[0]["src"].startswith("data:image/jpeg")
+
+    (tmp_path / "figure3.png").unlink()
+    with pytest.raises(FileNotFoundError, match=r"study: expected the picture .*figure3\.png"):
+        write_report(None, output, study=tmp_path)
+    with pytest.raises(FileNotFoundError, match="study: expected a folder of `sslmot study`"):
+        write_report(None, output, study=tmp_path / "other")
+    with pytest.raises(ValueError, match="results: expected results, runs or a study, got none"):
+        write_report(None, output)
 
 
 class TestCommand:
