@@ -15,6 +15,7 @@ from sslmot.data.clip import Add, Clip
 from sslmot.data.coco import coco_video
 from sslmot.data.cvat import cvat
 from sslmot.data.mot import checked, results_file
+from sslmot.data.rerun import rerun_recording
 from sslmot.data.tables import comma_separated, json_lines, parquet
 
 
@@ -37,9 +38,10 @@ FORMATS = {
     "parquet": Format(".parquet", parquet),
     "coco": Format(".coco.json", coco_video),
     "cvat": Format(".cvat.xml", cvat),
+    "rerun": Format(".rrd", rerun_recording),
 }
-"""The formats by name: MOTChallenge text, tables of `sslmot.data.tables.COLUMNS`, COCO-VID and CVAT
-for video."""
+"""The formats by name: MOTChallenge text, tables of `sslmot.data.tables.COLUMNS`, COCO-VID, CVAT
+for video, and recordings of Rerun."""
 
 
 @contextmanager

@@ -99,6 +99,28 @@ def test_parquet(tmp_path, monkeypatch):
     assert parquet.read_table(nothing).num_rows == 0
 
 
+def test_rerun(tmp_path):
+    chunk = pytest.importorskip("rerun.chunk")
+    path = write(tmp_path / "r.rrd", "rerun")
+    found = {}
+    for part in chunk.RrdReader(path).stream().to_chunks():
+        if part.entity_path == "/tracks":
+            for row in part.to_record_batch().to_pylist():
+                found[row["frame"]] = row
+    assert sorted(found) == [1, 2, 4]
+    for result in RESULTS:
+        row = found[result.frame]
+        middles, halves = (
+            np.reshape(row[f"Boxes2D:{k}"], (-1, 2)) for k in ("centers", "half_sizes")
+        )
+        np.testing.assert_allclose(np.hstack([middles - halves, middles + halves]), result.boxes)
+        assert row["time"].total_seconds() == pytest.approx((result.frame - 1) / 20)
+        assert row["Boxes2D:class_ids"] == result.ids.tolist()
+    assert found[1]["Boxes2D:labels"] == ["7 person", '3 car "x"']
+    plain = write(tmp_path / "plain.rrd", "rerun", without_classes(RESULTS))
+    assert b"7 person" not in plain.read_bytes()
+
+
 def test_coco_video(tmp_path):
     path = write(tmp_path / "r.coco.json", "coco")
     made = json.loads(path.read_text())
