@@ -16,7 +16,7 @@ namespace sslmot {
 
 namespace {
 
-constexpr int64_t kBlock = 1024;  // codes that stay in the cache for all queries
+constexpr int64_t kBlock = 4096;  // codes that stay in the cache for all queries
 constexpr int64_t kRounds = 8;    // a round takes every kRounds-th block
 constexpr int32_t kNone = std::numeric_limits<int32_t>::min() / 2;  // below any score
 
@@ -149,19 +149,23 @@ void scan(const Codes& codes, const std::vector<Query*>& queries, int64_t size, 
         for (int64_t begin = round * kBlock; begin < codes.n; begin += kRounds * kBlock) {
             const int64_t block = std::min(kBlock, codes.n - begin);
             seen += block;
-            const int64_t kept = guess ? std::min(size, 2 * size * seen / codes.n + 32) : size;
+            const int64_t kept = guess ? std::min(size, 3 * size * seen / codes.n / 2 + 32) : size;
             for (Query* query : queries) {
                 const int64_t n =
                     kernels.filter(codes.head + begin * kHead, codes.tail_norms + begin, block,
                                    *query, candidates.data());
+                // Without a branch on what is read: so the processor reads several tails at once.
                 for (int64_t i = 0; i < n; ++i) {
-                    Found one = candidates[static_cast<size_t>(i)];
+                    Found& one = candidates[static_cast<size_t>(i)];
                     one.code += begin;
                     one.score +=
                         kernels.tail(codes.tail + one.code * kTail, query->tail) - query->tail_zero;
+                }
+                for (int64_t i = 0; i < n; ++i) {
+                    const Found& one = candidates[static_cast<size_t>(i)];
                     if (one.score <= query->least) continue;
                     query->best.push_back(one);
-                    if (static_cast<int64_t>(query->best.size()) >= 2 * kept)
+                    if (static_cast<int64_t>(query->best.size()) >= kept + kept / 2)
                         query->least = keep_best(query->best, kept);
                 }
             }
