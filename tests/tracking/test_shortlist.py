@@ -13,7 +13,7 @@ from sslmot.tracking import gallery as module
 from sslmot.tracking.gallery import Gallery
 
 HEAD, TAIL = 32, 96  # numbers of the two parts of a code
-ROUND = 8 * 1024  # codes that are passed over before the next block
+BLOCK, ROUNDS = 4096, 8  # codes that are read together; in a round, every eighth block
 SPREAD = ((np.arange(200) + 2.0) ** -0.75).astype(np.float32)  # as that of an encoder's features
 
 
@@ -44,7 +44,7 @@ def test_nearest_codes(seed, n, queries, size):
 @settings(max_examples=25, deadline=None)
 @given(
     st.integers(0, 2**32),
-    st.integers(9000, 30000),
+    st.integers(9000, 40000),
     st.integers(1, 600),
     st.sampled_from(["first", "last", "first block", "first round", "equal"]),
 )
@@ -58,13 +58,24 @@ def test_nearest_codes_in_any_order(seed, n, size, order):
     if order == "last":
         places = places[::-1]
     elif order == "first block":
-        rng.shuffle(places[1024:])
+        rng.shuffle(places[BLOCK:])
     elif order == "first round":
-        in_round = places % ROUND < 1024
+        in_round = places // BLOCK % ROUNDS == 0
         places = np.concatenate([places[in_round], places[~in_round]]).argsort()
     elif order == "equal":
         places[:] = 7
     nearest(best_first[places], asked, size)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 5))
+def test_codes_whose_tails_decide(seed, size):
+    """Their tails are parallel to the query's: no bound of the dot product may be lower."""
+    rng = np.random.default_rng(seed)
+    asked = rng.integers(-63, 64, HEAD + TAIL)
+    by_head, by_tail = asked * rng.uniform(0, 2, (5000, 1)), asked * rng.uniform(0, 2, (50, 1))
+    by_head[:, HEAD:] = by_tail[:, :HEAD] = 0
+    nearest(np.vstack([by_head, by_tail]).round(), asked[None].astype(np.int8), size)
 
 
 def test_extreme_codes():
