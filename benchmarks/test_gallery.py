@@ -1,8 +1,9 @@
 """How long a gallery of 100,000 identities takes to identify persons, on one core.
 
-    pytest benchmarks/test_gallery.py --benchmark-columns=median,iqr,rounds
+    pytest benchmarks/test_gallery.py --benchmark-columns=min,median,iqr,rounds
 
-The time is that of a call; divide it by the number of persons. A gallery with 8 samples of each
+The time is that of a call; divide it by the number of persons. Where other work shares the core,
+add --benchmark-timer=time.process_time. A gallery with 8 samples of each
 identity takes 5 GB of memory.
 """
 

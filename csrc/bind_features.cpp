@@ -58,7 +58,7 @@ py::array_t<int64_t> find_nearest_codes(const py::object& head_, const py::objec
     const Tensor queries(queries_, "queries");
     head.expect("uint8", {kAny, kHead}).expect_on_cpu();
     tail.expect("uint8", {head.shape(0), kTail}).expect_on_cpu();
-    tail_norms.expect("float32", {head.shape(0)}).expect_on_cpu();
+    tail_norms.expect("uint16", {head.shape(0)}).expect_on_cpu();
     queries.expect("int8", {kAny, kHead + kTail}).expect_on_cpu();
     if (size < 1 || size > head.shape(0))
         throw py::value_error("size: expected 1 to " + std::to_string(head.shape(0)) + ", got " +
@@ -73,7 +73,7 @@ py::array_t<int64_t> find_nearest_codes(const py::object& head_, const py::objec
     {
         const py::gil_scoped_release release;
         nearest_codes({head.data<const uint8_t>(), tail.data<const uint8_t>(),
-                       tail_norms.data<const float>(), head.shape(0)},
+                       tail_norms.data<const uint16_t>(), head.shape(0)},
                       numbers, n, size, found.data());
     }
     return to_array(found, size);

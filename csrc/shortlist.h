@@ -5,15 +5,15 @@
 
 namespace sslmot {
 
-constexpr int64_t kHead = 64, kTail = 64;  // numbers of the two parts of a code
+constexpr int64_t kHead = 32, kTail = 96;  // numbers of the two parts of a code
 constexpr int kCodeZero = 128;             // what stands for 0 in a stored code
 constexpr int kLargestQuery = 63;          // of a query's numbers: sums of two products fit 16 bits
 
 // Codes, as two tables: most codes need no look at their tails.
 struct Codes {
-    const uint8_t* head;      // (n, kHead), kCodeZero stands for 0
-    const uint8_t* tail;      // (n, kTail), alike
-    const float* tail_norms;  // (n), of the tails, zero being 0; or more
+    const uint8_t* head;         // (n, kHead), kCodeZero stands for 0
+    const uint8_t* tail;         // (n, kTail), alike
+    const uint16_t* tail_norms;  // (n), of the tails, zero being 0; or more
     int64_t n;
 };
 

@@ -113,13 +113,13 @@ def row_norms(embeddings: Floats, name: str = "embeddings") -> Floats:
 def nearest_codes(
     head: npt.NDArray[np.uint8],
     tail: npt.NDArray[np.uint8],
-    tail_norms: Floats,
+    tail_norms: npt.NDArray[np.uint16],
     queries: npt.NDArray[np.int8],
     size: int,
 ) -> npt.NDArray[np.int64]:
     """Find the codes with the largest dot products: (Q, size) rows, in no order.
 
-    A code is a row of ``head`` (N, 64) and the same row of ``tail`` (N, 64); 128 stands for 0.
+    A code is a row of ``head`` (N, 32) and the same row of ``tail`` (N, 96); 128 stands for 0.
     ``tail_norms`` (N,) has the norms of the tails, or more. ``queries`` (Q, 128) has numbers of -63
     to 63. Of codes with the same dot product, any may be found.
 

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from sslmot import _core
 from sslmot.types import Features
 
-_HEAD, _TAIL = 64, 64  # numbers of the two parts of a code
+_HEAD, _TAIL = 32, 96  # numbers of the two parts of a code
 _ZERO = 128  # stands for 0 in a code
 _MOST, _MOST_QUERIED = 127, 63  # of a code's and a query's numbers
 _FITTED = 4096  # samples that choose the axes
@@ -35,7 +35,7 @@ class Shortlist:
         self._used = 0
         self._head = np.full((size, _HEAD), _ZERO, np.uint8)
         self._tail = np.full((size, _TAIL), _ZERO, np.uint8)
-        self._tail_norms = np.zeros(size, np.float32)
+        self._tail_norms = np.zeros(size, np.uint16)
         self._rows = np.full(size, -1, np.int64)  # of each code; -1: its row has newer ones
         self._slots = np.zeros(size, np.int64)  # which sample of the row
 
@@ -104,7 +104,7 @@ class Shortlist:
         new = slice(self._used, self._used + len(at))
         self._head[new] = (codes[:, :_HEAD] + _ZERO).astype(np.uint8)
         self._tail[new] = (codes[:, _HEAD:] + _ZERO).astype(np.uint8)
-        self._tail_norms[new] = np.linalg.norm(codes[:, _HEAD:], axis=1)
+        self._tail_norms[new] = np.ceil(np.linalg.norm(codes[:, _HEAD:], axis=1))
         self._rows[new] = rows[at]
         self._slots[new] = slots
         self._used += len(at)

@@ -12,52 +12,103 @@ from sslmot import _core
 from sslmot.tracking import gallery as module
 from sslmot.tracking.gallery import Gallery
 
-HEAD = 64  # numbers of the head of a code
+HEAD, TAIL = 32, 96  # numbers of the two parts of a code
+BLOCK, ROUNDS = 4096, 8  # codes that are read together; in a round, every eighth block
 SPREAD = ((np.arange(200) + 2.0) ** -0.75).astype(np.float32)  # as that of an encoder's features
 
 
-@settings(max_examples=100, deadline=None)
-@given(st.integers(0, 2**32), st.integers(1, 3000), st.integers(0, 5), st.integers(1, 40))
-def test_nearest_codes(seed, n, queries, size):
-    rng = np.random.default_rng(seed)
-    size = min(size, n)
-    scale = rng.choice([1, 20, 127], 2 * HEAD)
-    codes = np.clip(rng.normal(0, scale, (n, 2 * HEAD)), -127, 127).round()
-    asked = rng.integers(-63, 64, (queries, 2 * HEAD)).astype(np.int8)
+def nearest(codes, asked, size):
+    """Call `nearest_codes`; compare what it finds with all dot products, as integers."""
     stored = (codes + 128).astype(np.uint8)
-    norms = np.linalg.norm(codes[:, HEAD:], axis=1).astype(np.float32)
+    norms = np.ceil(np.linalg.norm(codes[:, HEAD:].astype(np.float64), axis=1)).astype(np.uint16)
     head, tail = (np.ascontiguousarray(part) for part in np.split(stored, [HEAD], axis=1))
     found = _core.nearest_codes(head, tail, norms, asked, size)
-    assert found.shape == (queries, size)
+    assert found.shape == (len(asked), size)
     dots = asked.astype(np.int64) @ codes.astype(np.int64).T
     for row, scores in zip(found, dots, strict=True):
         assert len(set(row.tolist())) == size
-        assert sorted(scores[row].tolist()) == sorted(scores.tolist())[n - size :]
+        assert sorted(scores[row].tolist()) == sorted(scores.tolist())[len(codes) - size :]
+    return found
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 3000), st.integers(0, 5), st.integers(1, 100))
+def test_nearest_codes(seed, n, queries, size):
+    rng = np.random.default_rng(seed)
+    scale = rng.choice([1, 20, 127], HEAD + TAIL)
+    codes = np.clip(rng.normal(0, scale, (n, HEAD + TAIL)), -127, 127).round()
+    asked = rng.integers(-63, 64, (queries, HEAD + TAIL)).astype(np.int8)
+    nearest(codes, asked, min(size, n))
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.integers(0, 2**32),
+    st.integers(9000, 40000),
+    st.integers(1, 600),
+    st.sampled_from(["first", "last", "first block", "first round", "equal"]),
+)
+def test_nearest_codes_in_any_order(seed, n, size, order):
+    """The list is short early on: too short, where the best come first."""
+    rng = np.random.default_rng(seed)
+    codes = np.clip(rng.normal(0, rng.choice([5, 60], HEAD + TAIL), (n, HEAD + TAIL)), -127, 127)
+    asked = rng.integers(-63, 64, (2, HEAD + TAIL)).astype(np.int8)
+    best_first = codes.round()[np.argsort(-(codes.round() @ asked[0]))]
+    places = np.arange(n)
+    if order == "last":
+        places = places[::-1]
+    elif order == "first block":
+        rng.shuffle(places[BLOCK:])
+    elif order == "first round":
+        in_round = places // BLOCK % ROUNDS == 0
+        places = np.concatenate([places[in_round], places[~in_round]]).argsort()
+    elif order == "equal":
+        places[:] = 7
+    nearest(best_first[places], asked, size)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 5))
+def test_codes_whose_tails_decide(seed, size):
+    """Their tails are parallel to the query's: no bound of the dot product may be lower."""
+    rng = np.random.default_rng(seed)
+    asked = rng.integers(-63, 64, HEAD + TAIL)
+    by_head, by_tail = asked * rng.uniform(0, 2, (5000, 1)), asked * rng.uniform(0, 2, (50, 1))
+    by_head[:, HEAD:] = by_tail[:, :HEAD] = 0
+    nearest(np.vstack([by_head, by_tail]).round(), asked[None].astype(np.int8), size)
 
 
 def test_extreme_codes():
     """Sums of products stay within their types."""
-    stored = np.array([[1], [255]], np.uint8).repeat(HEAD, axis=1)
-    norms = np.full(2, 127 * 8, np.float32)
-    asked = np.array([[63], [-63]], np.int8).repeat(2 * HEAD, axis=1)
-    assert _core.nearest_codes(stored, stored, norms, asked, 1).tolist() == [[1], [0]]
+    codes = np.array([[-127], [127]] * 5).repeat(HEAD + TAIL, axis=1)
+    asked = np.array([[63], [-63]], np.int8).repeat(HEAD + TAIL, axis=1)
+    found = nearest(codes, asked, 5)
+    assert np.sort(found).tolist() == [[1, 3, 5, 7, 9], [0, 2, 4, 6, 8]]
+    head, tail = (np.full((9, part), 255, np.uint8) for part in (HEAD, TAIL))
+    norms = np.full(9, 65535, np.uint16)
+    for size in (1, 9):
+        assert _core.nearest_codes(head, tail, norms, asked, size).shape == (2, size)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"head": np.zeros((3, 63), np.uint8)}, "head: expected uint8"),
-        ({"tail": np.zeros((2, 64), np.uint8)}, "tail: expected uint8"),
-        ({"tail_norms": np.zeros(3)}, "tail_norms: expected float32"),
+        ({"head": np.zeros((3, 31), np.uint8)}, "head: expected uint8"),
+        ({"tail": np.zeros((2, 96), np.uint8)}, "tail: expected uint8"),
+        ({"tail_norms": np.zeros(3)}, "tail_norms: expected uint16"),
         ({"queries": np.full((1, 128), 64, np.int8)}, "queries: expected numbers of -63 to 63"),
         ({"size": 0}, "size: expected 1 to 3, got 0"),
         ({"size": 4}, "size: expected 1 to 3, got 4"),
     ],
 )
 def test_refusals(change, message):
-    codes = np.zeros((3, 64), np.uint8)
-    good = {"head": codes, "tail": codes, "tail_norms": np.zeros(3, np.float32), "size": 1}
-    good["queries"] = np.zeros((1, 128), np.int8)
+    good = {
+        "head": np.zeros((3, HEAD), np.uint8),
+        "tail": np.zeros((3, TAIL), np.uint8),
+        "tail_norms": np.zeros(3, np.uint16),
+        "queries": np.zeros((1, HEAD + TAIL), np.int8),
+        "size": 1,
+    }
     _core.nearest_codes(**good)
     with pytest.raises(ValueError, match=re.escape(message)):
         _core.nearest_codes(**good | change)
