@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sslmot.study.run import Study
 
 _OUTPUT = Path("runs/study")
+_SMOKE = Path("runs/study-smoke")
 _TABLES = ("table1", "table2", "table3", "backbones")
 _OTHERS = ("figure3", "benchmark", "sensitivity")
 
@@ -37,9 +38,14 @@ def add_commands(commands: Any) -> None:
         "--data",
         type=Path,
         metavar="ROOT",
-        help="folder of Market-1501, MOT17, and for the benchmark MOT16 and MOT20",
+        help="folder of Market-1501, MOT17, for the benchmark MOT16 and MOT20, and for sensitivity "
+        "clips/TUD-Stadtmitte, a sequence",
     )
-    study.add_argument("--output", type=Path, default=_OUTPUT, help=f"default: {_OUTPUT}")
+    study.add_argument(
+        "--output",
+        type=Path,
+        help=f"folder of the study (default: {_OUTPUT}, with --smoke {_SMOKE})",
+    )
     study.add_argument(
         "--seeds", type=int, default=3, metavar="N", help="seeds of each cell (default: 3)"
     )
@@ -60,8 +66,9 @@ def add_commands(commands: Any) -> None:
         nargs="?",
         const="",
         metavar="ADDRESS",
-        help="train the cells of a table on a Ray cluster: that of the address, or the one that "
-        "Ray finds or starts; all machines need the data and the output at the same paths",
+        help="train the cells of a table on a Ray cluster, each with one CPU, or one CPU and one "
+        "GPU with --device cuda: that of the address, or the one that Ray finds or starts; all "
+        "machines need the data and the output at the same paths",
     )
     add_device(study)
     study.set_defaults(run=_study)
@@ -91,11 +98,12 @@ def _study(args: argparse.Namespace) -> None:
         )
     if args.ray is not None and args.part not in _TABLES:
         raise ValueError(f"--ray: expected one of {', '.join(_TABLES)} with it, got {args.part}")
-    root = write_generated(args.output / "data") if args.smoke else args.data
+    output = (args.output or (_SMOKE if args.smoke else _OUTPUT)).resolve()
+    root = write_generated(output / "data") if args.smoke else args.data
     study = Study(
         sources=find_sources(root.resolve()),
         scale=SCALES["smoke" if args.smoke else args.scale],
-        folder=args.output.resolve(),
+        folder=output,
         poses="" if args.poses is None else str(args.poses.resolve()),
         device=args.device,
         progress=True,

@@ -43,8 +43,10 @@ def _part(path: Path, album: Album) -> list[Markup]:
             rows.append([cell.strip() for cell in line.strip().strip("|").split("|")])
             continue
         if rows:
+            if len(rows) < 2:
+                raise ValueError(f"{path}: expected a table, got one line of it")
             head, _, *body = rows  # the second line is a rule
-            shown.append(table(head, body, title))
+            shown.append(table(head, body, f"{title}, {head[0]}" if head[0] else title))
             rows = []
         if line.startswith("## "):
             title = line.removeprefix("## ")

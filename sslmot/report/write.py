@@ -88,8 +88,9 @@ def write_report(
         )
     album = Album(_MOST_PICTURES)
     path = None if weights is None else Path(weights)
-    shown = [_show(clip, scores.get(clip.name), album, path) for clip in clips[:MOST_CLIPS]]
+    # First, since pictures of clips may fill the album.
     section = None if study is None else study_sections(study, album)
+    shown = [_show(clip, scores.get(clip.name), album, path) for clip in clips[:MOST_CLIPS]]
     html = page(shown, scores, trainings, notes, section)
     # File names may hold bytes that are not text.
     data = html.encode("utf-8", "replace")

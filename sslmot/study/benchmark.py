@@ -12,6 +12,7 @@ from sslmot.appearance.encoder import Encoder
 from sslmot.data import mot
 from sslmot.evaluation.tracks import Scores, combine, count
 from sslmot.study.scores import paper_tracker
+from sslmot.study.sources import TRAINED, scene
 from sslmot.tracking.config import TrackerConfig
 from sslmot.tracking.tracker import Tracker
 from sslmot.tuning.footage import embed_sequence, track
@@ -27,11 +28,14 @@ class Submission:
     Attributes:
         sequences: Number of sequences that are tracked.
         left_out: Names of those without frames.
-        scores: Of the paper's and of the default tracker, where there is ground truth.
+        scored: Number of sequences that are scored: those with ground truth of which no frame was
+            learned from.
+        scores: Of the paper's and of the default tracker on these.
     """
 
     sequences: int
     left_out: tuple[str, ...]
+    scored: int
     scores: Mapping[str, Scores]
 
 
@@ -40,7 +44,8 @@ def submit(root: Path, output: Path, encoder: Encoder) -> Iterator[tuple[str, Su
 
     Write ``OUTPUT/BENCHMARK/paper.zip`` and ``default.zip``, as the test server takes them: one
     ``SEQUENCE.txt`` for each sequence of both parts. A sequence that is tracked already is not
-    tracked again.
+    tracked again. The paper's tracker is online but for its temperature, which is computed from
+    the whole clip, see `paper_tracker`.
 
     Args:
         root: Folder with ``MOT16``, ``MOT17`` or ``MOT20``, each with ``train`` or ``test``.
@@ -65,13 +70,22 @@ def submit(root: Path, output: Path, encoder: Encoder) -> Iterator[tuple[str, Su
                 left_out.append(sequence.name)
                 continue
             _track(sequence, encoder, output / benchmark)
-            if sequence.ground_truth_path.is_file():
+            learned = benchmark != "MOT20" and scene(sequence) in TRAINED
+            if sequence.ground_truth_path.is_file() and not learned:
                 for name, counted in counts.items():
                     counted[sequence.name] = count(sequence, output / benchmark / name)
         for name in counts:
             _pack(output / benchmark / name)
         scores = {name: combine(counted) for name, counted in counts.items() if counted}
-        yield benchmark, Submission(len(found) - len(left_out), tuple(left_out), scores)
+        yield (
+            benchmark,
+            Submission(
+                sequences=len(found) - len(left_out),
+                left_out=tuple(left_out),
+                scored=len(counts["paper"]),
+                scores=scores,
+            ),
+        )
 
 
 def _track(sequence: mot.Sequence, encoder: Encoder, folder: Path) -> None:
@@ -81,7 +95,7 @@ def _track(sequence: mot.Sequence, encoder: Encoder, folder: Path) -> None:
         return
     clip = embed_sequence(sequence, encoder)
     for name, path in paths.items():
-        config = paper_tracker([clip]) if name == "paper" else TrackerConfig()
+        config = paper_tracker(clip) if name == "paper" else TrackerConfig()
         path.parent.mkdir(parents=True, exist_ok=True)
         mot.write_results(path, track(clip, Tracker(config, frame_rate=clip.frame_rate)))
 

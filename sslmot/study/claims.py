@@ -28,11 +28,13 @@ class Claim:
         text: The claim.
         better: Label of the row that shall be better.
         worse: Label of the other one.
+        or_equal: Whether a tie confirms it: the first row is not worse.
     """
 
     text: str
     better: str
     worse: str
+    or_equal: bool = False
 
 
 _GATE = "PN-GAN with the pose gate, image augmentation"
@@ -51,30 +53,34 @@ CLAIMS = {
     ),
     "backbones": (
         Claim("ResNet-50 > ResNet-18", "ResNet-50", "ResNet-18"),
-        Claim("ResNet-101 > ResNet-50", "ResNet-101", "ResNet-50"),
+        Claim("ResNet-50 as good as ResNet-101", "ResNet-50", "ResNet-101", or_equal=True),
     ),
 }
 """The claims of each table of `sslmot.study.cells.TABLES`. That ResNet-50 is the best compromise
-means that it is better than ResNet-18, and ResNet-101 is not better than it."""
+means those two of the backbones; its speed is a column."""
 
 
-def verdict(better: Sequence[float], worse: Sequence[float]) -> Verdict:
+def verdict(
+    better: Sequence[float | None], worse: Sequence[float | None], *, or_equal: bool = False
+) -> Verdict:
     """Judge a claim by the scores of several seeds.
 
     A difference of means within the spread of the seeds is a tie. The spread is the larger standard
     deviation of the two.
 
     Args:
-        better: Scores of the cell that shall be better, one a seed.
-        worse: Scores of the other one.
+        better: Scores of the row that shall be better, one a seed; None for a seed without.
+        worse: Scores of the other row.
+        or_equal: Whether a tie confirms the claim.
 
     Returns:
-        "open" where a cell has fewer than two seeds, whose spread is unknown.
+        "open" where a row has fewer than two seeds, whose spread is unknown, or a seed without a
+        score, such as one that collapsed.
     """
-    if min(len(better), len(worse)) < 2:
+    a, b = ([s for s in row if s is not None and math.isfinite(s)] for row in (better, worse))
+    if min(len(a), len(b)) < 2 or len(a) < len(better) or len(b) < len(worse):
         return "open"
-    difference = fmean(better) - fmean(worse)
-    spread = max(stdev(better), stdev(worse))
-    if not math.isfinite(difference) or abs(difference) <= spread:
-        return "tie"
+    difference = fmean(a) - fmean(b)
+    if abs(difference) <= max(stdev(a), stdev(b)):
+        return "confirmed" if or_equal else "tie"
     return "confirmed" if difference > 0 else "refuted"

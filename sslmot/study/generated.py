@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sslmot import files
 from sslmot.demo.crowd import Crowd, CrowdConfig
 from sslmot.demo.run import write_crowd
 
@@ -14,11 +15,11 @@ def write_generated(root: Path) -> Path:
     """Write a sequence to learn from and one to be scored on, and return the folder of the data.
 
     Args:
-        root: Folder of the data. It is used as it is if it exists.
+        root: Folder of the data. It is made whole or not at all, and used as it is if it exists.
     """
-    for name, (frames, seed) in _SEQUENCES.items():
-        path = root / "MOT17" / "train" / name
-        if not (path / "img1").is_dir():
-            config = CrowdConfig(people=6, frames=frames, width=640, height=360, seed=seed)
-            write_crowd(Crowd(config), path)
+    if not root.exists():
+        with files.new_folder(root) as part:
+            for name, (frames, seed) in _SEQUENCES.items():
+                config = CrowdConfig(people=6, frames=frames, width=640, height=360, seed=seed)
+                write_crowd(Crowd(config), part / "MOT17" / "train" / name)
     return root

@@ -29,7 +29,8 @@ class Scale:
 SCALES = {
     "paper": Scale(
         settings={},
-        differs="As in the paper; it does not say the number of epochs, which is 100 here.",
+        differs="As in the paper; it does not say the number of epochs, which is 100 here, nor a "
+        "learning rate of Barlow Twins.",
         rates=(0.05,),
         barlow_rates=(0.0125,),
     ),
@@ -41,10 +42,10 @@ SCALES = {
             "epochs": 12,
             "warmup": 1.0,
         },
-        differs="Smaller than the paper: ResNet-18 in place of ResNet-50, crops of 64x32 in place "
-        "of 128x64, 12 epochs, and batches of 128 pairs in place of 512, so that as many epochs "
-        "have four times the steps (ACD compares the 128 pairs of a batch; nothing is "
-        "accumulated).",
+        differs="Smaller than the paper: ResNet-18 in place of ResNet-50 (where backbones are not "
+        "compared), crops of 64x32 in place of 128x64, 12 epochs, the first to warm up, and "
+        "batches of 128 pairs in place of 512, so that an epoch has four times the steps (ACD "
+        "compares the 128 pairs of a batch; nothing is accumulated).",
         rates=(0.05, 0.2, 0.8),
         barlow_rates=(0.003, 0.0125, 0.05),
     ),

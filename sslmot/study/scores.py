@@ -6,7 +6,8 @@ import dataclasses
 import math
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,8 +56,8 @@ class CellScores:
         backbone: Of the backbone's feature.
         paper: Of the paper's tracker, all sequences and detectors combined.
         default: Of the default tracker.
-        tau: Temperature of the paper's tracker, see `paper_tracker`.
-        hz: Frames a second of encoder and tracker, without reading and detection.
+        hz: Frames a second of encoder and the paper's tracker, on one core (or a GPU); without
+            reading, detection and files.
         failed: What ended the training early, such as a collapse; "" if nothing did. Without
             scores then.
     """
@@ -65,7 +66,6 @@ class CellScores:
     backbone: Reid | None = None
     paper: Scores | None = None
     default: Scores | None = None
-    tau: float | None = None
     hz: float | None = None
     failed: str = ""
 
@@ -105,17 +105,19 @@ def score(encoder: Encoder, sources: Sources, folder: Path) -> CellScores:
         ImportError: TrackEval is not installed.
     """
     timed = Timed(encoder)
-    clips = [embed_sequence(sequence, timed) for sequence in sources.evaluated]
-    config = paper_tracker(clips)
-    start = time.perf_counter()
-    paper = tracked(clips, sources.evaluated, config, folder / "paper")
-    seconds = timed.seconds + time.perf_counter() - start
+    with _one_thread():
+        clips = [embed_sequence(sequence, timed) for sequence in sources.evaluated]
+    seconds = timed.seconds
+    for clip in clips:
+        tracker = Tracker(paper_tracker(clip), frame_rate=clip.frame_rate)
+        start = time.perf_counter()
+        track(clip, tracker)
+        seconds += time.perf_counter() - start
     return CellScores(
         reid=reid(encoder, sources),
         backbone=reid(_of_backbone(encoder), sources),
-        paper=paper,
-        default=tracked(clips, sources.evaluated, TrackerConfig(), folder / "default"),
-        tau=config.tau,
+        paper=tracked(clips, sources.evaluated, paper_tracker, folder / "paper"),
+        default=tracked(clips, sources.evaluated, lambda _: TrackerConfig(), folder / "default"),
         hz=sum(len(clip) for clip in clips) / seconds,
     )
 
@@ -139,7 +141,7 @@ def reid(extractor: FeatureExtractor, sources: Sources) -> Reid:
     return Reid(rank1, mean_ap, clip_rank1, clip_auc)
 
 
-def paper_tracker(clips: Iterable[Footage]) -> TrackerConfig:
+def paper_tracker(clip: Footage) -> TrackerConfig:
     """Return the paper's tracker, with the constants that the paper leaves open set by one rule.
 
     Let m be the median cosine of two detections of one frame, which show two people. The
@@ -149,20 +151,19 @@ def paper_tracker(clips: Iterable[Footage]) -> TrackerConfig:
     person; they are few.
 
     Args:
-        clips: Clips with embeddings.
+        clip: A clip with embeddings.
 
     Raises:
         ValueError: No frame has two detections.
     """
     cosines = [np.empty(0, np.float32)]
-    for clip in clips:
-        for embeddings in clip.embeddings or ():
-            lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
-            unit = (embeddings / np.maximum(lengths, 1e-12))[lengths[:, 0] > 0]
-            cosines.append((unit @ unit.T)[np.triu_indices(len(unit), 1)])
+    for embeddings in clip.embeddings or ():
+        lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
+        unit = (embeddings / np.maximum(lengths, 1e-12))[lengths[:, 0] > 0]
+        cosines.append((unit @ unit.T)[np.triu_indices(len(unit), 1)])
     pairs = np.concatenate(cosines)
     if not pairs.size:
-        raise ValueError("clips: expected a frame with two detections, got none")
+        raise ValueError("clip: expected a frame with two detections, got none")
     tau = max(1 - float(np.median(pairs)), 1e-6)
     return TrackerConfig.paper(tau=tau, min_affinity=math.exp(-1))
 
@@ -170,7 +171,7 @@ def paper_tracker(clips: Iterable[Footage]) -> TrackerConfig:
 def tracked(
     clips: Sequence[Footage],
     sequences: Sequence[mot.Sequence],
-    config: TrackerConfig,
+    config: Callable[[Footage], TrackerConfig],
     folder: Path | None = None,
 ) -> Scores:
     """Track clips, and score all together.
@@ -178,7 +179,7 @@ def tracked(
     Args:
         clips: Clips with embeddings.
         sequences: Their sequences, in the same order.
-        config: Settings of the tracker.
+        config: Gives the settings of the tracker for a clip, such as `paper_tracker`.
         folder: Where ``NAME.txt`` of each is written; None for nowhere.
     """
     with tempfile.TemporaryDirectory() as temporary:
@@ -186,7 +187,7 @@ def tracked(
         place.mkdir(parents=True, exist_ok=True)
         counts = {}
         for clip, sequence in zip(clips, sequences, strict=True):
-            tracker = Tracker(config, frame_rate=clip.frame_rate)
+            tracker = Tracker(config(clip), frame_rate=clip.frame_rate)
             mot.write_results(place / f"{sequence.name}.txt", track(clip, tracker))
             counts[sequence.name] = count(sequence, place)
         return combine(counts)
@@ -205,6 +206,17 @@ class Timed:
         features = to_numpy(self._encoder(frame, boxes), "features")
         self.seconds += time.perf_counter() - start
         return np.asarray(features, np.float32)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let torch use one thread, so that speeds are comparable wherever a cell is scored."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _of_backbone(encoder: Encoder) -> Encoder:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 import cv2
 import numpy as np
 
 from sslmot.data.mot import Sequence
 from sslmot.study.scores import paper_tracker, tracked
+from sslmot.tracking.config import TrackerConfig
 from sslmot.tuning.footage import Footage
 from sslmot.types import Frame
 
@@ -41,7 +43,7 @@ def sensitivity(clip: Footage, sequence: Sequence) -> dict[str, dict[float, floa
     Returns:
         Constant -> value -> IDF1 in percent.
     """
-    rule = paper_tracker([clip])
+    rule = paper_tracker(clip)
     found: dict[str, dict[float, float]] = {}
     for name, ratios in RATIOS.items():
         for ratio in ratios:
@@ -49,9 +51,13 @@ def sensitivity(clip: Footage, sequence: Sequence) -> dict[str, dict[float, floa
             config = replace(rule, **{name: value})
             if name == "tau":
                 config = replace(config, min_affinity=float(np.exp(-1 / ratio)))
-            score = tracked([clip], [sequence], config).idf1
+            score = tracked([clip], [sequence], partial(_fixed, config)).idf1
             found.setdefault(name, {})[value] = score
     return found
+
+
+def _fixed(config: TrackerConfig, _: Footage) -> TrackerConfig:
+    return config
 
 
 def table(found: Mapping[str, Mapping[str, Mapping[float, float]]]) -> str:

@@ -19,6 +19,7 @@ EVALUATED = ("04", "09", "13")
 """Training sequences of MOT17 that the paper is scored on, which are never learned from."""
 
 _DETECTORS = get_args(mot.Detector)
+_LEARNED = ("FRCNN", "SDP", "DPM")  # whose detections are learned from: the first that is there
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class Sources:
 
     Attributes:
         market: Market-1501, None if it is missing.
-        trained: Sequences to learn from, with frames; one for each scene.
+        trained: Sequences to learn from, with frames; one for each scene, with the detections of
+            FRCNN where they are at hand.
         evaluated: Sequences to be scored on, with frames and ground truth; each detector's.
         missing: What the paper uses and is not at hand.
     """
@@ -64,7 +66,8 @@ def find_sources(root: str | Path) -> Sources:
     found = list(_sequences(root))
     trained, evaluated = [], []
     for number in TRAINED:
-        of_scene = [s for s in found if _number(s) == number and s.has_frames]
+        of_scene = [s for s in found if scene(s) == number and s.has_frames]
+        of_scene.sort(key=_preference)
         trained += of_scene[:1]  # all variants show the same frames
         missing += [] if of_scene else [f"MOT17-{number} (training)"]
     for number in EVALUATED:
@@ -99,6 +102,11 @@ def _sequences(root: Path) -> Iterator[mot.Sequence]:
             yield from mot.sequences(folder)
 
 
-def _number(sequence: mot.Sequence) -> str:
+def _preference(sequence: mot.Sequence) -> int:
+    name = sequence.name.rpartition("-")[2]
+    return _LEARNED.index(name) if name in _LEARNED else len(_LEARNED)
+
+
+def scene(sequence: mot.Sequence) -> str:
     """Return the scene of a sequence, such as "09" of "MOT17-09-FRCNN"."""
     return (*sequence.name.split("-"), "")[1]

@@ -40,6 +40,7 @@ COLUMNS: tuple[Column, ...] = (
     ("rank-1", _reid(lambda r: r.rank1), 3),
     ("mAP", _reid(lambda r: r.mean_ap), 3),
     ("mAP of the backbone", _backbone(lambda r: r.mean_ap), 3),
+    ("rank-1 after 60 frames", _reid(lambda r: r.clip_rank1), 3),
     ("AUC after 60 frames", _reid(lambda r: r.clip_auc), 3),
     ("Hz", lambda s: s.hz, 1),
 )
@@ -70,11 +71,23 @@ def study_table(study: Study, name: str, seeds: int, ray: str | None = None) -> 
     lines += ["| --- " * (1 + len(MEASURES)) + "|"]
     for claim in CLAIMS[name]:
         verdicts = [
-            verdict(_values(found[claim.better], get), _values(found[claim.worse], get))
+            verdict(
+                [get(s) for s in found[claim.better]],
+                [get(s) for s in found[claim.worse]],
+                or_equal=claim.or_equal,
+            )
             for get in MEASURES.values()
         ]
         lines.append(f"| {claim.text} | " + " | ".join(verdicts) + " |")
     lines += ["", f"Seeds: {seeds}. {study.scale.differs}"]
+    rates = {label: study.learning_rate(cell) for label, cell in table.rows.items()}
+    own = [f"{label} {rate:g}" for label, rate in rates.items() if table.rows[label].own_rate]
+    common = next(rate for label, rate in rates.items() if not table.rows[label].own_rate)
+    lines += [f"Learning rate, for 256 pairs: {', '.join([f'{common:g}', *own])}."]
+    learned = [s.name for s in study.sources.trained]
+    learned += [] if study.sources.market is None else ["Market-1501"]
+    lines += [f"Learned from: {', '.join(learned)}."]
+    lines += [f"Scored: {', '.join(s.name for s in study.sources.evaluated)}."]
     if study.sources.missing:
         lines.append(f"Not at hand: {', '.join(study.sources.missing)}.")
     return "\n".join(lines) + "\n"
@@ -87,7 +100,10 @@ def markdown(rows: Mapping[str, Sequence[CellScores]]) -> Iterable[str]:
     for label, scores in rows.items():
         failed = [s.failed for s in scores if s.failed]
         cells = [_cell(_values(scores, get), decimals) for _, get, decimals in COLUMNS]
-        note = f" ({len(failed)} of {len(scores)} failed: {failed[0]})" if failed else ""
+        note = ""
+        if failed:
+            reason = failed[0].replace("|", "/")
+            note = f" ({len(failed)} of {len(scores)} failed: {reason})"
         yield f"| {label}{note} | " + " | ".join(cells) + " |"
 
 

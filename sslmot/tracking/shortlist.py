@@ -65,6 +65,7 @@ class Shortlist:
             old = np.isin(self._rows[: self._used], rows).nonzero()[0]
             self._rows[old] = -1
             self._head[old] = _ZERO
+            self._tail[old] = _ZERO  # else its old tail takes a place on the list
             self._tail_norms[old] = 0
         for i in range(0, len(rows), _CHUNK):
             part = rows[i : i + _CHUNK]

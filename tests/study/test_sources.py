@@ -34,7 +34,7 @@ def test_scenes_that_are_scored_are_never_learned_from(tmp_path):
         for detector in ("DPM", "FRCNN", "SDP"):
             write(root, f"MOT17-{number}-{detector}")
     sources = find_sources(tmp_path)
-    assert [s.name for s in sources.trained] == [f"MOT17-{n}-DPM" for n in TRAINED]
+    assert [s.name for s in sources.trained] == [f"MOT17-{n}-FRCNN" for n in TRAINED]
     assert [s.name for s in sources.evaluated] == [
         f"MOT17-{n}-{d}" for n in EVALUATED for d in ("DPM", "FRCNN", "SDP")
     ]

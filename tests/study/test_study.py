@@ -10,7 +10,10 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("trackeval")
 
+import torch
+
 from sslmot.cli import main
+from sslmot.data.mot import GroundTruth, write_sequence
 from sslmot.demo.crowd import Crowd, CrowdConfig
 from sslmot.demo.run import write_crowd
 from sslmot.study import parts
@@ -52,13 +55,19 @@ def test_a_table_is_made_once(study):
     assert (study.folder / "table2.md").read_text() == text
     assert "| ACD > cosine | open | open | open |" in text
     assert "Not at hand: Market-1501, MOT17-05 (training)" in text
-    files = {p: p.stat().st_mtime_ns for p in study.folder.rglob("*") if p.suffix != ".md"}
+
+    def written():
+        same = (".md", ".lock")
+        files = [p for p in study.folder.rglob("*") if p.is_file() and p.suffix not in same]
+        return {p: p.stat().st_mtime_ns for p in files if p.name != "study.json"}
+
+    files = written()
     assert {p.parent.name for p in files if p.name == "scores.json"} == {
         "mse-resnet18-seed0", "cosine-resnet18-seed0", "acd-resnet18-seed0",
-        "untrained-resnet18", "histogram",
+        "untrained", "histogram",
     }  # fmt: skip
     assert parts.table(study, "table2", 1) == text
-    assert files == {p: p.stat().st_mtime_ns for p in study.folder.rglob("*") if p.suffix != ".md"}
+    assert files == written()
 
 
 @pytest.mark.filterwarnings("ignore:MOT17-09")
@@ -77,8 +86,15 @@ def test_the_scores_are_those_of_the_tracks_that_are_written(study):
 def test_another_scale_in_the_same_folder_is_refused(study):
     study.encoder(MSE, 0)
     other = replace(study, scale=replace(TINY, settings={**TINY.settings, "batch_size": 8}))
-    with pytest.raises(ValueError, match=r"output: expected a run with batch_size 8 in .*, got 16"):
-        other.encoder(MSE, 0)
+    wrong = r"output: expected a run with batch_size 8 in .*, got 16"
+    for what in (other.encoder, other.scores):
+        with pytest.raises(ValueError, match=wrong):
+            what(MSE, 0)
+    with pytest.raises(ValueError, match=r"output: expected a study with scale .*'batch_size': 8"):
+        parts.table(other, "table2", 1)
+    fewer = replace(study.sources, trained=())
+    with pytest.raises(ValueError, match=r"output: expected a study with trained \[\] in"):
+        parts.figure3(replace(study, sources=fewer))
 
 
 def test_a_training_that_ends_early_is_a_result(study, monkeypatch, tmp_path):
@@ -131,14 +147,19 @@ def test_a_rate_is_chosen_once_by_the_mean_of_all_cells(study, monkeypatch, tmp_
     monkeypatch.setattr(Study, "_trained", lambda self, folder, config: folder)
     monkeypatch.setattr(Study, "_precision", lambda self, folder: precision(self, folder))
     swept = replace(study, folder=tmp_path, scale=replace(TINY, rates=(0.05, 0.2, 0.8)))
-    assert swept._rate(ACD) == 0.05  # .25 of three and nothing of one are less than .2 of all
+    with pytest.raises(ValueError, match="data: expected Market-1501, by which the learning rate"):
+        swept.trials([ACD])
+    assert (
+        swept.learning_rate(ACD) == 0.05
+    )  # .25 of three and nothing of one are less than .2 of all
     assert sorted(asked) == sorted((c.name, r) for c in SWEPT for r in (0.05, 0.2, 0.8))
-    assert {(t.cell.name, t.rate) for t in swept.trials([MSE, ACD])} == set(asked)
+    with_market = replace(swept, sources=replace(swept.sources, market=tmp_path))
+    assert {(t.cell.name, t.rate) for t in with_market.trials([MSE, ACD])} == set(asked)
     found = json.loads((tmp_path / "sweep" / "mse-0.2" / "precision.json").read_text())
     assert found == {"mean_ap": 0.0}
     asked.clear()
-    assert swept._rate(MSE) == 0.05
-    assert swept._rate(BARLOW_OWN) == 0.0125
+    assert swept.learning_rate(MSE) == 0.05
+    assert swept.learning_rate(BARLOW_OWN) == 0.0125
     assert not asked
 
 
@@ -152,13 +173,13 @@ def test_the_rule_of_the_papers_constants():
         rows = [f.astype(np.float64) for f in features if f.any()]
         for i, a in enumerate(rows):
             cosines += [a @ b / np.linalg.norm(a) / np.linalg.norm(b) for b in rows[:i]]
-    config = paper_tracker([clip])
+    config = paper_tracker(clip)
     assert config.tau == pytest.approx(1 - np.median(cosines), abs=1e-6)
     # The affinity of the median pair is the threshold.
     affinity = math.exp((np.median(cosines) - 1) / config.tau)
     assert config.min_affinity == pytest.approx(affinity, abs=1e-6)
-    with pytest.raises(ValueError, match="clips: expected a frame with two detections"):
-        paper_tracker([Footage("alone", [np.zeros((1, 5), np.float32)], [frames[0][:1]])])
+    with pytest.raises(ValueError, match="clip: expected a frame with two detections"):
+        paper_tracker(Footage("alone", [np.zeros((1, 5), np.float32)], [frames[0][:1]]))
 
 
 def test_separation_of_people():
@@ -197,12 +218,24 @@ def test_the_picture_of_figure_3():
     assert len({tuple(p) for p in picture.reshape(-1, 3)[::7].tolist()}) > 3
 
 
-def test_figure_3_shows_ten_people(root):
-    sequence = find_sources(root).evaluated[0]
+def test_figure_3_shows_the_ten_people_that_are_seen_longest(tmp_path):
+    # Person p is in p frames, and in one more where it is hidden.
+    rows = np.array([(t, p, t <= p) for p in range(1, 16) for t in range(1, p + 2)])
+    truth = GroundTruth(
+        frames=rows[:, 0],
+        ids=rows[:, 1],
+        boxes=np.add.outer(rows[:, 1] * 10.0, [0, 0, 9, 9]),
+        considered=np.ones(len(rows), bool),
+        classes=np.ones(len(rows), np.int64),
+        visibility=np.where(rows[:, 2], 0.5, 0.2),
+    )
+    nothing = {t: np.empty((0, 5)) for t in range(1, 17)}
+    sequence = write_sequence(tmp_path, "clip", 30, (200, 200), nothing, truth)
     frames, ids, boxes = people_of(sequence)
-    assert len(frames) == len(ids) == len(boxes)
+    assert set(ids.tolist()) == set(range(6, 16))
+    assert (np.bincount(ids)[6:] == np.arange(6, 16)).all()
     assert (np.diff(frames) >= 0).all()
-    assert 2 <= len(set(ids.tolist())) <= 10
+    np.testing.assert_array_equal(boxes[:, 0], ids * 10)
 
 
 @pytest.mark.filterwarnings("ignore:MOT17-09")
@@ -213,6 +246,9 @@ def test_figure_3_and_sensitivity(study, root):
         2:
     ] == ["random weights", "MSE", "cosine", "ACD"]
     text = parts.sensitivity(study, root)
+    # By the rule, each line has the same score, which is that of the table.
+    rows = [line.split("|")[5] for line in text.splitlines() if line.startswith("| MOT17-09")]
+    assert {row.split()[0] for row in rows} == {f"{study.scores(ACD, 0).paper.idf1:.1f}"}
     assert (study.folder / "sensitivity.png").stat().st_size > 1000
     assert all(symbol in text for symbol in ("| tau |", "| rho_1 |", "| rho_2 |"))
 
@@ -225,7 +261,7 @@ def test_benchmark_is_ready_for_the_server(study, root):
     for name in ("paper", "default"):
         with zipfile.ZipFile(study.folder / "benchmark" / "MOT17" / f"{name}.zip") as archive:
             assert archive.namelist() == ["MOT17-02-FRCNN.txt", "MOT17-09-FRCNN.txt"]
-        assert f"| MOT17 | 2 | {name} |" in text
+        assert f"| MOT17 | 2 | 1 | {name} |" in text  # 02 was learned from
 
 
 def test_wrong_arguments(capsys, tmp_path):
@@ -253,14 +289,66 @@ def test_cells_on_a_cluster_are_those_of_one_process(study, tmp_path):
     ray = pytest.importorskip("ray", reason="Ray is not installed: pip install sslmot[ray]")
     from sslmot.study.jobs import run
 
-    study.encoder(MSE, 0)
-    spread = replace(study, folder=tmp_path)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        here = replace(study, folder=tmp_path / "here").encoder(MSE, 0)
+    finally:
+        torch.set_num_threads(threads)
+    spread = replace(study, folder=tmp_path / "there")
     ray.init("local", num_cpus=1, include_dashboard=False, log_to_driver=False)
     try:
         run(spread, [MSE], 1, "")
     finally:
         ray.shutdown()
-    here, there = study.encoder(MSE, 0), spread.encoder(MSE, 0)
+    there = spread.encoder(MSE, 0)
     for name, tensor in here.network.state_dict().items():
-        np.testing.assert_allclose(there.network.state_dict()[name], tensor, atol=1e-4)
-    assert (tmp_path / "mse-resnet18-seed0" / "scores.json").exists()
+        assert (there.network.state_dict()[name] == tensor).all()
+    assert (tmp_path / "there" / "mse-resnet18-seed0" / "scores.json").exists()
+
+
+def test_two_processes_do_not_share_a_cell(tmp_path):
+    import threading
+
+    from sslmot.study.run import _alone
+
+    order = []
+
+    def second():
+        with _alone(tmp_path / "cell"):
+            order.append("second")
+
+    with _alone(tmp_path / "cell"):
+        thread = threading.Thread(target=second)
+        thread.start()
+        thread.join(0.3)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+
+
+def test_a_loss_that_collapsed_has_no_panel(study, monkeypatch, tmp_path):
+    def encoder(self, cell, seed):
+        if cell is MSE:
+            raise CollapseError("epoch 1: collapsed")
+        return self.untrained()
+
+    monkeypatch.setattr(Study, "encoder", encoder)
+    text = parts.figure3(replace(study, folder=tmp_path))
+    assert "Without MSE: epoch 1: collapsed." in text
+    assert "| cosine |" in text
+    assert "| MSE |" not in text
+
+
+def test_an_interrupted_crowd_is_made_again(tmp_path, monkeypatch):
+    from sslmot.study import generated
+
+    def stops(crowd, path):
+        path.mkdir(parents=True)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(generated, "write_crowd", stops)
+        with pytest.raises(KeyboardInterrupt):
+            generated.write_generated(tmp_path / "data")
+    assert not (tmp_path / "data").exists()

@@ -60,6 +60,10 @@ def test_verdicts():
     assert verdict([50, 60], [48, 49]) == "tie"
     assert verdict([50], [40, 41]) == "open"
     assert verdict([], []) == "open"
+    assert verdict([50, 51, None], [40, 41, 42]) == "open"  # a seed collapsed
+    assert verdict([50, float("nan")], [40, 41]) == "open"
+    assert verdict([50, 60], [48, 49], or_equal=True) == "confirmed"
+    assert verdict([40, 41], [50, 51], or_equal=True) == "refuted"
     assert verdict([5, 5], [5, 5]) == "tie"
 
 
@@ -83,7 +87,7 @@ def test_a_table_has_mean_and_spread():
     rows = {
         "two": [cell_scores(60.0, 0.1), cell_scores(62.0, 0.2)],
         "one": [cell_scores(61.0, None)],
-        "lost": [CellScores(failed="collapsed"), cell_scores(10.0, 0.3)],
+        "lost": [CellScores(failed="a|b"), cell_scores(10.0, 0.3)],
     }
     lines = list(markdown(rows))
     header = [cell.strip() for cell in lines[0].strip("|").split("|")]
@@ -98,7 +102,7 @@ def test_a_table_has_mean_and_spread():
     assert cells["two"]["mAP"] == "0.150 ± 0.071"
     assert cells["one"]["mAP"] == "-"
     assert cells["one"]["Hz"] == "12.2"
-    assert cells["lost (1 of 2 failed: collapsed)"]["IDF1"] == "10.0"
+    assert cells["lost (1 of 2 failed: a/b)"]["IDF1"] == "10.0"
     assert cells["two"]["mAP of the backbone"] == "-"
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sslmot import _core
 from sslmot.tracking import gallery as module
 from sslmot.tracking.gallery import Gallery
+from sslmot.tracking.shortlist import Shortlist
 
 HEAD, TAIL = 32, 96  # numbers of the two parts of a code
 BLOCK, ROUNDS = 4096, 8  # codes that are read together; in a round, every eighth block
@@ -179,3 +180,18 @@ def test_100_000_identities():
     assert found.tolist() == expected.tolist()
     assert clear.sum() > 10
     assert (found[clear] == who[clear] + 1).all()
+
+
+def test_samples_that_were_taken_out_are_on_no_list():
+    rng = np.random.default_rng(0)
+    rows = 6000
+    samples = rng.normal(size=(rows, 1, 200)).astype(np.float32)
+    samples /= np.linalg.norm(samples, axis=2, keepdims=True)
+    counts, shortlist = np.ones(rows, np.int64), Shortlist()
+    shortlist.update(samples, counts, set(range(rows)))
+    before = samples.copy()
+    changed = rng.choice(rows, 1000, replace=False)
+    samples[changed] = samples[changed] @ np.diag(rng.choice([-1, 1], 200)).astype(np.float32)
+    shortlist.update(samples, counts, set(changed.tolist()))
+    found, _ = shortlist.find(before[changed[:8], 0], 512)
+    assert (found >= 0).all()
