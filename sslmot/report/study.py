@@ -46,7 +46,7 @@ def _part(path: Path, album: Album) -> list[Markup]:
             if len(rows) < 2:
                 raise ValueError(f"{path}: expected a table, got one line of it")
             head, _, *body = rows  # the second line is a rule
-            shown.append(table(head, body, f"{title}, {head[0]}" if head[0] else title))
+            shown.append(table(head, body, f"By {head[0]}" if head[0] else "Scores"))
             rows = []
         if line.startswith("## "):
             title = line.removeprefix("## ")
@@ -67,4 +67,4 @@ def _picture(folder: Path, line: str, album: Album) -> Markup:
     uri = album.add(shrink(np.asarray(picture, np.uint8)), 90)
     if uri is None:
         return element("p", f"Without the picture, to keep this file small: {what}.", class_="note")
-    return element("figure", element("img", src=uri, alt=what), element("figcaption", what))
+    return element("figure", element("img", src=uri, alt=what, class_="wide"), element("figcaption", what))

@@ -43,7 +43,7 @@ def figure3(study: Study) -> str:
         panels[name] = figures.embedding(features, seed=0), ids, numbers
     _write_picture(study.folder / "figure3.png", figures.draw(panels))
     lines = [
-        f"## Figure 3: features of the ten people of {sequence.name} that are seen longest",
+        f"## Figure 3: features of the people of {sequence.name} that are seen longest",
         "",
         "![t-SNE of the features, a panel for each loss](figure3.png)",
         "",
