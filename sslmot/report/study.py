@@ -67,4 +67,6 @@ def _picture(folder: Path, line: str, album: Album) -> Markup:
     uri = album.add(shrink(np.asarray(picture, np.uint8)), 90)
     if uri is None:
         return element("p", f"Without the picture, to keep this file small: {what}.", class_="note")
-    return element("figure", element("img", src=uri, alt=what, class_="wide"), element("figcaption", what))
+    return element(
+        "figure", element("img", src=uri, alt=what, class_="wide"), element("figcaption", what)
+    )
