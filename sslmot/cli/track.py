@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib
+import json
 import sys
 import warnings
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from sslmot import files
 from sslmot.cli.flags import (
     add_config,
     add_device,
@@ -145,6 +147,12 @@ def add_commands(commands: Any) -> None:
     )
     evaluate.add_argument("path", type=Path, help="a sequence, or a folder of sequences")
     evaluate.add_argument("--results", type=Path, default=Path("results"), help="default: results")
+    evaluate.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="also write the scores as JSON: an object of fields for each sequence",
+    )
     add_selection(evaluate)
     evaluate.set_defaults(run=_evaluate)
 
@@ -365,7 +373,17 @@ def _detector(args: argparse.Namespace) -> Callable[[Frame], ArrayLike] | None:
 def _evaluate(args: argparse.Namespace) -> None:
     from sslmot.evaluation.tracks import evaluate, table
 
-    print(table(evaluate(args.path, args.results, args.sequences, args.detector)))
+    if args.output is not None:
+        read = mot.sequences(args.path, args.sequences, args.detector)
+        inputs = [args.results / f"{s.name}{suffix}" for s in read for suffix in (".txt", ".json")]
+        inputs += [path for s in read for path in (s.ground_truth_path, s.path / "seqinfo.ini")]
+        files.keep_inputs([args.output], inputs)
+    scores = evaluate(args.path, args.results, args.sequences, args.detector)
+    print(table(scores))
+    if args.output is not None:
+        fields = {name: dataclasses.asdict(s) for name, s in scores.items()}
+        args.output.parent.mkdir(parents=True, exist_ok=True)
+        files.write(args.output, (json.dumps(fields, indent=1) + "\n").encode())
 
 
 def _demo(args: argparse.Namespace) -> None:

@@ -69,6 +69,18 @@ def test_track_and_evaluate(crowd, tmp_path, capsys):
     assert float(numbers[0]) > 50
     assert float(numbers[-1]) > 10
 
+    output = tmp_path / "new" / "scores.json"
+    arguments = ["evaluate", str(crowd.path), "--results", str(tmp_path), "--output"]
+    main([*arguments, str(output)])
+    scores = json.loads(output.read_text())
+    assert list(scores) == ["crowd"]
+    assert [f"{scores['crowd'][k]:.1f}" for k in ("hota", "assa")] == numbers[:2]
+    assert scores["crowd"]["fp"] == int(numbers[5])
+    capsys.readouterr()
+    before = (tmp_path / "crowd.txt").read_bytes()
+    fails(capsys, *arguments, tmp_path / "crowd.txt")
+    assert (tmp_path / "crowd.txt").read_bytes() == before
+
 
 def test_the_same_command_gives_the_same_file(crowd, tmp_path):
     for name in ("one", "two"):
