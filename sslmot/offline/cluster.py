@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -170,6 +171,9 @@ def _call(
     function: Callable[[Job, Report], Result], job: Job, k: int, board: Any, folder: Path
 ) -> tuple[Result, int]:
     """Call the function with job number k. Return its result and the steps that it reported."""
+    # Where the cluster was started in the background, SIGINT is ignored, and so would Ray's
+    # interrupts be.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         os.chdir(folder)
     except OSError as error:

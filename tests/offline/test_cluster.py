@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import cv2
@@ -163,30 +162,46 @@ def test_a_task_has_a_process_and_one_thread_and_reports_its_steps(cluster, fold
     assert shown[-1] in [(3, 8), (3, 10)]
 
 
-def test_tasks_are_interrupted_if_the_iteration_stops(cluster, folder):
-    started, stopped = folder / "started", folder / "stopped"
+INTERRUPTED = """
+import signal, sys, time
+from pathlib import Path
 
-    def work(job, report):
-        if job == "first":
-            while not started.exists():
-                time.sleep(0.01)
-            return
-        try:
-            started.touch()
-            while True:
-                time.sleep(0.01)
-        except KeyboardInterrupt:
-            stopped.touch()
-            raise
+import ray
 
-    ended = spread(work, ["first", "endless"])
-    assert next(ended) == ("first", None)
-    ended.close()
-    for _ in range(6000):  # on a busy machine the task may hear of it after the 10 s
-        if stopped.exists():
-            break
-        time.sleep(0.01)
-    assert stopped.exists()
+from sslmot.offline.cluster import spread
+
+started, stopped = (Path(sys.argv[1]) / name for name in ("started", "stopped"))
+
+def work(job, report):
+    if job == "first":
+        while not started.exists():
+            time.sleep(0.01)
+        return
+    try:
+        started.touch()
+        while True:
+            time.sleep(0.01)
+    except KeyboardInterrupt:
+        stopped.touch()
+        raise
+
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in the background of a shell script
+ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+ended = spread(work, ["first", "endless"])
+assert next(ended) == ("first", None)
+ended.close()
+for _ in range(6000):  # on a busy machine the task may hear of it after the 10 s
+    if stopped.exists():
+        break
+    time.sleep(0.01)
+assert stopped.exists()
+ray.shutdown()
+"""
+
+
+def test_tasks_are_interrupted_where_sigint_is_ignored(folder):
+    pytest.importorskip("ray", reason="Ray is not installed: pip install sslmot[ray]")
+    subprocess.run([sys.executable, "-c", INTERRUPTED, str(folder)], check=True, timeout=300)
 
 
 def test_no_gpu(cluster, crowd, folder, capsys):
