@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Literal
 
-from sslmot.study.scores import CellScores
-
 Verdict = Literal["confirmed", "tie", "refuted", "open"]
 
-MEASURES: Mapping[str, Callable[[CellScores], float | None]] = {
-    "MOTA": lambda s: None if s.paper is None else s.paper.mota,
-    "IDF1": lambda s: None if s.paper is None else s.paper.idf1,
-    "mAP": lambda s: None if s.reid is None or s.reid.mean_ap is None else 100 * s.reid.mean_ap,
-}
-"""What a claim is judged by, in percent: the paper's tracker, and held-out people."""
+MEASURES = {"MOTA": "paper.mota", "IDF1": "paper.idf1", "mAP": "reid.mean_ap"}
+"""What a claim is judged by, fields of `CellScores`: the paper's tracker, and held-out people."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from sslmot.data import mot
 from sslmot.evaluation.reid import Retrieval, evaluate_reid
 from sslmot.evaluation.tracks import Scores, combine, count
 from sslmot.inputs import to_numpy
-from sslmot.study.sources import Sources
+from sslmot.study.sources import Sources, scene
 from sslmot.tracking.config import TrackerConfig
 from sslmot.tracking.tracker import Tracker
 from sslmot.tuning.footage import Footage, embed_sequence, track
@@ -68,6 +68,13 @@ class CellScores:
     default: Scores | None = None
     hz: float | None = None
     failed: str = ""
+
+    def get(self, field: str) -> float | None:
+        """Return a score, such as "paper.idf1" or "hz"; None if it was not computed."""
+        value: Any = self
+        for name in field.split("."):
+            value = None if value is None else getattr(value, name)
+        return None if value is None else float(value)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the scores as JSON has them."""
@@ -129,7 +136,7 @@ def reid(extractor: FeatureExtractor, sources: Sources) -> Reid:
         (row,) = evaluate_reid(sources.market, extractor)
         assert isinstance(row.scores, Retrieval)
         rank1, mean_ap = row.scores.rank1, row.scores.mean_ap
-    scenes = {sequence.name.rsplit("-", 1)[0]: sequence for sequence in sources.evaluated}
+    scenes = {scene(sequence): sequence for sequence in sources.evaluated}
     found: list[Any] = [
         row.scores
         for sequence in scenes.values()  # annotation and frames are the same for each detector

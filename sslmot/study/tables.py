@@ -2,49 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean, stdev
 
-from sslmot.evaluation.tracks import Scores
 from sslmot.study import jobs
 from sslmot.study.cells import TABLES
 from sslmot.study.claims import CLAIMS, MEASURES, verdict
 from sslmot.study.run import Study
-from sslmot.study.scores import CellScores, Reid
+from sslmot.study.scores import CellScores
 
-Column = tuple[str, Callable[[CellScores], float | None], int]
-
-
-def _paper(get: Callable[[Scores], float]) -> Callable[[CellScores], float | None]:
-    return lambda s: None if s.paper is None else get(s.paper)
-
-
-def _default(get: Callable[[Scores], float]) -> Callable[[CellScores], float | None]:
-    return lambda s: None if s.default is None else get(s.default)
-
-
-def _reid(get: Callable[[Reid], float | None]) -> Callable[[CellScores], float | None]:
-    return lambda s: None if s.reid is None else get(s.reid)
-
-
-def _backbone(get: Callable[[Reid], float | None]) -> Callable[[CellScores], float | None]:
-    return lambda s: None if s.backbone is None else get(s.backbone)
-
-
-COLUMNS: tuple[Column, ...] = (
-    ("MOTA", _paper(lambda s: s.mota), 1),
-    ("IDF1", _paper(lambda s: s.idf1), 1),
-    ("FP", _paper(lambda s: s.fp), 0),
-    ("HOTA", _paper(lambda s: s.hota), 1),
-    ("IDF1, default tracker", _default(lambda s: s.idf1), 1),
-    ("rank-1", _reid(lambda r: r.rank1), 3),
-    ("mAP", _reid(lambda r: r.mean_ap), 3),
-    ("mAP of the backbone", _backbone(lambda r: r.mean_ap), 3),
-    ("rank-1 after 60 frames", _reid(lambda r: r.clip_rank1), 3),
-    ("AUC after 60 frames", _reid(lambda r: r.clip_auc), 3),
-    ("Hz", lambda s: s.hz, 1),
+COLUMNS = (
+    ("MOTA", "paper.mota", 1),
+    ("IDF1", "paper.idf1", 1),
+    ("FP", "paper.fp", 0),
+    ("HOTA", "paper.hota", 1),
+    ("IDF1, default tracker", "default.idf1", 1),
+    ("rank-1", "reid.rank1", 3),
+    ("mAP", "reid.mean_ap", 3),
+    ("mAP of the backbone", "backbone.mean_ap", 3),
+    ("rank-1 after 60 frames", "reid.clip_rank1", 3),
+    ("AUC after 60 frames", "reid.clip_auc", 3),
+    ("Hz", "hz", 1),
 )
-"""Header, score and decimals of each column."""
+"""Header, field of `CellScores` and decimals of each column."""
 
 
 def study_table(study: Study, name: str, seeds: int, ray: str | None = None) -> str:
@@ -72,11 +52,11 @@ def study_table(study: Study, name: str, seeds: int, ray: str | None = None) -> 
     for claim in CLAIMS[name]:
         verdicts = [
             verdict(
-                [get(s) for s in found[claim.better]],
-                [get(s) for s in found[claim.worse]],
+                [s.get(field) for s in found[claim.better]],
+                [s.get(field) for s in found[claim.worse]],
                 or_equal=claim.or_equal,
             )
-            for get in MEASURES.values()
+            for field in MEASURES.values()
         ]
         lines.append(f"| {claim.text} | " + " | ".join(verdicts) + " |")
     lines += ["", f"Seeds: {seeds}. {study.scale.differs}"]
@@ -99,7 +79,7 @@ def markdown(rows: Mapping[str, Sequence[CellScores]]) -> Iterable[str]:
     yield "| --- " * (1 + len(COLUMNS)) + "|"
     for label, scores in rows.items():
         failed = [s.failed for s in scores if s.failed]
-        cells = [_cell(_values(scores, get), decimals) for _, get, decimals in COLUMNS]
+        cells = [_cell(scores, field, decimals) for _, field, decimals in COLUMNS]
         note = ""
         if failed:
             reason = failed[0].replace("|", "/")
@@ -107,11 +87,8 @@ def markdown(rows: Mapping[str, Sequence[CellScores]]) -> Iterable[str]:
         yield f"| {label}{note} | " + " | ".join(cells) + " |"
 
 
-def _values(scores: Iterable[CellScores], get: Callable[[CellScores], float | None]) -> list[float]:
-    return [value for s in scores if (value := get(s)) is not None]
-
-
-def _cell(values: Sequence[float], decimals: int) -> str:
+def _cell(scores: Sequence[CellScores], field: str, decimals: int) -> str:
+    values = [value for s in scores if (value := s.get(field)) is not None]
     if not values:
         return "-"
     text = f"{fmean(values):.{decimals}f}"

@@ -100,13 +100,15 @@ def test_parquet(tmp_path, monkeypatch):
 
 
 def test_rerun(tmp_path):
-    chunk = pytest.importorskip("rerun.chunk")
-    path = write(tmp_path / "r.rrd", "rerun")
-    found = {}
-    for part in chunk.RrdReader(path).stream().to_chunks():
-        if part.entity_path == "/tracks":
-            for row in part.to_record_batch().to_pylist():
-                found[row["frame"]] = row
+    chunk = pytest.importorskip("rerun.chunk", reason="Rerun is not installed, or reads no files")
+
+    def read(path):
+        parts = chunk.RrdReader(path).stream().to_chunks()
+        tracks = [part for part in parts if part.entity_path == "/tracks"]
+        rows = [row for part in tracks for row in part.to_record_batch().to_pylist()]
+        return {row["frame"]: row for row in rows}
+
+    found = read(write(tmp_path / "r.rrd", "rerun"))
     assert sorted(found) == [1, 2, 4]
     for result in RESULTS:
         row = found[result.frame]
@@ -117,8 +119,8 @@ def test_rerun(tmp_path):
         assert row["time"].total_seconds() == pytest.approx((result.frame - 1) / 20)
         assert row["Boxes2D:class_ids"] == result.ids.tolist()
     assert found[1]["Boxes2D:labels"] == ["7 person", '3 car "x"']
-    plain = write(tmp_path / "plain.rrd", "rerun", without_classes(RESULTS))
-    assert b"7 person" not in plain.read_bytes()
+    plain = read(write(tmp_path / "plain.rrd", "rerun", without_classes(RESULTS)))
+    assert plain[1]["Boxes2D:labels"] == ["7", "3"]
 
 
 def test_coco_video(tmp_path):
