@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from fuzz import harness, native, readers, steps, threads
 
+from sslmot.training.run import Run
+
 TARGETS = native.TARGETS | readers.TARGETS | steps.TARGETS
 FEW = {"native.pile": 3, "steps.crowd": 3, "resume": 2, "export": 5}
 """Numbers of cases for slow targets."""
@@ -19,6 +21,24 @@ def test_targets_have_no_fault(name):
     cases = FEW.get(name, 15)
     for number in range(cases):
         TARGETS[name](harness.generator(1, name, number))
+
+
+@pytest.mark.parametrize("name", ["resume", "resume pngan"])
+def test_a_training_ends_after_an_epoch_if_its_number_was_damaged(name, monkeypatch):
+    def damaged(rng, base, folder):
+        path = readers._linked(base, folder, "config.yaml")
+        path.write_text(path.read_text().replace("epochs: 1\n", "epochs: 1000\n"))
+        assert "epochs: 1000" in path.read_text()
+        return path
+
+    trained = []
+    train_epoch = Run._train_epoch
+    monkeypatch.setattr(Run, "_train_epoch", lambda run: (trained.append(run), train_epoch(run)))
+    readers.PREPARE[name]()
+    trained.clear()
+    monkeypatch.setattr(readers, "_of_folder", damaged)
+    readers.TARGETS[name](harness.generator(1, name, 0))
+    assert len(trained) == 1
 
 
 def test_threads_do_not_disturb_each_other():

@@ -18,9 +18,10 @@ import tempfile
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import cv2
 import numpy as np
@@ -308,6 +309,19 @@ def _refusals(*paths: Path, missing: bool = False) -> Iterator[None]:
         except FileNotFoundError:
             if not missing:
                 raise
+
+
+class _TrainedError(Exception):
+    """An epoch was trained."""
+
+
+@contextmanager
+def _one_epoch() -> Iterator[None]:
+    """End a training after its first epoch: a damaged number of epochs may be any number."""
+    from sslmot.training.run import Run
+
+    with patch.object(Run, "_save", side_effect=_TrainedError), suppress(_TrainedError):
+        yield
 
 
 def _linked(base: Path, folder: Path, damaged: str) -> Path:
@@ -617,7 +631,7 @@ def resume(rng: Rng) -> None:
 
     with _case_folder() as folder:
         path = _of_folder(rng, _run(), folder)
-        with _refusals(folder, missing=path.name == "config.yaml"):
+        with _refusals(folder, missing=path.name == "config.yaml"), _one_epoch():
             resume(folder, device="cpu")
 
 
@@ -646,7 +660,7 @@ def resume_pngan(rng: Rng) -> None:
 
     with _case_folder() as folder:
         path = _of_folder(rng, _pngan_run(), folder)
-        with _refusals(folder, missing=path.name == "config.yaml"):
+        with _refusals(folder, missing=path.name == "config.yaml"), _one_epoch():
             resume_pngan(folder, device="cpu")
 
 
