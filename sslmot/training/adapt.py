@@ -22,6 +22,7 @@ from sslmot.training.folder import ENCODER
 from sslmot.training.trainer import train
 
 _HELD_OUT = 0.2  # share of the tracklets
+_INITIAL_SHARE = 0.5
 
 
 def adapt(
@@ -35,8 +36,10 @@ def adapt(
 ) -> Path:
     """Train an encoder further on the crops of some footage, in a new run.
 
-    A fifth of the tracklets is held out. The encoder of the epoch that tells these apart best is
-    kept, which is the given one if training made it worse.
+    The encoder's weights are the mean of the given ones and of those that the training ends with,
+    so that it keeps what it knew of other footage. A fifth of the tracklets is held out. Of the
+    encoders after each epoch the last that tells these apart best is kept, which is the given one
+    if training made it worse.
 
     An interruption costs an epoch at most: :func:`sslmot.training.trainer.resume` goes on.
 
@@ -106,5 +109,10 @@ def adaptation(weights: str | Path | None = None, epochs: int = 4) -> TrainConfi
         "feature": encoder.feature,
     }
     return TrainConfig(
-        **architecture, initial=str(path), sampler="pairs", held_out=_HELD_OUT, epochs=epochs
+        **architecture,
+        initial=str(path),
+        initial_share=_INITIAL_SHARE,
+        sampler="pairs",
+        held_out=_HELD_OUT,
+        epochs=epochs,
     )

