@@ -38,7 +38,7 @@ NUMBERS = ("temperature", "learning_rate", "balance", "distance", "warmup", "mom
 
 def test_every_field_is_in_this_file():
     known = {*CHOICES, *INTEGERS, *NUMBERS, "crop_size", "ibn", "parts", "initial", "poses"}
-    known |= {"held_out", "teacher"}
+    known |= {"held_out", "initial_share", "teacher"}
     assert known == set(FIELDS)
 
 
@@ -217,6 +217,25 @@ def test_parts_and_ibn():
             TrainConfig(parts=wrong)
     with pytest.raises(ValueError, match="ibn: expected True or False, got 1"):
         TrainConfig(ibn=1)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({}, "initial_share: expected 0 without initial weights, got 0.5"),
+        (
+            {"initial": "a.pth", "head": "mlp", "loss": "acd"},
+            "initial_share: expected 0 with a pro",
+        ),
+        (
+            {"initial": "a.pth", "method": "byol", "feature": "backbone"},
+            "initial_share: expected 0",
+        ),
+    ],
+)
+def test_a_share_of_the_initial_weights_needs_these_and_no_projection(fields, message):
+    with pytest.raises(ValueError, match=message):
+        TrainConfig(initial_share=0.5, **fields)
 
 
 def test_the_paper_does_not_change_with_the_defaults():

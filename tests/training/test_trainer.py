@@ -330,6 +330,27 @@ def test_a_teacher_is_imitated(run, crops, tmp_path):
     assert near[1] > near[0]
 
 
+def test_a_share_of_the_initial_weights_stays(run, crops, tmp_path):
+    """Also in a run that is resumed where the file of the initial weights is gone."""
+    initial = tmp_path / "initial.safetensors"
+    shutil.copy(run / "encoder.safetensors", initial)
+    short = dataclasses.replace(
+        TINY, head="norm", loss="contrast", initial=str(initial), initial_share=0.25, epochs=1
+    )
+    trainer.train(crops, short, tmp_path / "run", device="cpu")
+    initial.rename(tmp_path / "gone.safetensors")
+    trainer.resume(tmp_path / "run", epochs=2, device="cpu")
+    before = load_file(tmp_path / "gone.safetensors")
+    got = load_file(tmp_path / "run" / "encoder.safetensors")
+    trained = load_file(tmp_path / "run" / "checkpoint.safetensors")
+    for name, tensor in got.items():
+        if name.startswith("backbone.") and tensor.is_floating_point():
+            wanted = 0.75 * trained[f"method.encoder.{name}"] + 0.25 * before[name]
+            torch.testing.assert_close(tensor, wanted, atol=1e-6, rtol=1e-5)
+    name = "backbone.conv1.weight"
+    assert not torch.equal(before[name], trained[f"method.encoder.{name}"])
+
+
 def test_no_such_teacher(crops, tmp_path):
     config = dataclasses.replace(TINY, teacher=str(tmp_path / "none.safetensors"))
     with pytest.raises(FileNotFoundError, match=r"none\.safetensors"):
