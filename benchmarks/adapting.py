@@ -3,8 +3,8 @@
     python benchmarks/adapting.py RUNS [DATA]
 
 The encoder of the package is adapted to a clip with the detections of its folder, as the command
-does, and tracks all rows of the clip, those of another detector too. An adaptation that is in RUNS
-is not repeated.
+does, and tracks all rows of the clip, those of another detector too. An adaptation in RUNS is gone
+on with, and not repeated.
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ from suite.clips import DATA, Row
 
 from sslmot.data.sources import read_sources
 from sslmot.training.adapt import adapt, adaptation
-from sslmot.training.folder import ENCODER
+from sslmot.training.folder import CONFIG, ENCODER
+from sslmot.training.trainer import resume
 
 
 def adapted(folder: Path, run: Path) -> Path:
     """Return the encoder that is adapted to a sequence."""
-    if not (run / ENCODER).exists():
+    if (run / CONFIG).exists():
+        resume(run, device="cpu", progress=True)
+    else:
         crops = read_sources([folder], adaptation().crop_size)
         adapt(crops, run, device="cpu", progress=True)
     return run / ENCODER
