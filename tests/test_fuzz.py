@@ -94,6 +94,18 @@ def test_a_fault_is_reported_with_its_case(target, message, capfd, monkeypatch):
     assert not harness.repeat(target, 7, "bad", 0)
 
 
+def test_a_note_that_is_read_while_it_is_written_is_no_hang(monkeypatch):
+    read = harness.Note.read
+    torn = iter([(0.0, False, ""), None] * 1000)
+    monkeypatch.setattr(harness.Note, "read", lambda note: next(torn) or read(note))
+    assert harness.fuzz({"one": lambda rng: None}, 0.3, 1)
+
+
+def test_large_arrays_are_not_replaced():
+    arguments = {"out": np.zeros(native._MOST_BYTES + 1, np.uint8)}
+    assert not any(native.spoil(np.random.default_rng(seed), arguments) for seed in range(50))
+
+
 def test_a_case_is_the_same_when_repeated():
     seen = []
 

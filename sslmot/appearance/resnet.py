@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from sslmot.appearance.backbone import Backbone
+from sslmot.appearance.conv import Conv2d
 
 
-def _conv(channels: int, out: int, size: int, stride: int = 1) -> nn.Conv2d:
-    return nn.Conv2d(channels, out, size, stride, padding=size // 2, bias=False)
+def _conv(channels: int, out: int, size: int, stride: int = 1) -> Conv2d:
+    return Conv2d(channels, out, size, stride, padding=size // 2, bias=False)
 
 
 class IBN(nn.Module):

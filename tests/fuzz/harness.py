@@ -159,17 +159,23 @@ def _watched(note: Note, run: Callable[[], bool], seed: int) -> bool:
         finally:
             sys.stdout.flush()
             os._exit(status)  # without cleanup of the parent's open files
+    seen = note.read()
+    changed = time.monotonic()
     while True:
         ended, status = os.waitpid(child, os.WNOHANG)
-        began, reported, case = note.read()
+        read = note.read()
         if ended:
             break
-        if time.monotonic() - began > HANG:
+        if read != seen:  # also if it was read while the child wrote it
+            seen, changed = read, time.monotonic()
+        _, _, case = seen
+        if time.monotonic() - changed > HANG:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
             print(f"fault in {case}, seed {seed}: it did not end in {HANG:.0f} s")
             return False
         time.sleep(0.05)
+    _, reported, case = read
     if status != 0 and not reported:
         how = f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else "an abort"
         print(f"fault in {case}, seed {seed}: the process ended by {how}")

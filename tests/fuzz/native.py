@@ -19,12 +19,17 @@ from .errors import refusing
 from .values import INTEGERS, ODD, boxes, chance, numbers, size, spoiled
 
 Generator = np.random.Generator
+_MOST_BYTES = 2**24  # of an array that is replaced: as a list, an array takes ten times the memory
 Arguments = dict[str, Any]
 
 
 def spoil(rng: Generator, arguments: Arguments) -> bool:
     """Replace one or two arrays, in a third of all cases. Return whether one was replaced."""
-    names = [name for name, value in arguments.items() if isinstance(value, np.ndarray)]
+    names = [
+        name
+        for name, value in arguments.items()
+        if isinstance(value, np.ndarray) and value.nbytes <= _MOST_BYTES
+    ]
     if not names or not chance(rng, 0.35):
         return False
     for name in rng.permutation(names)[: rng.integers(1, 3)]:
