@@ -16,7 +16,7 @@ class Conv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve: (N, C, H, W) -> (N, C', H', W')."""
-        if torch.jit.is_tracing():  # type: ignore[attr-defined]  # for a file, in float32
+        if torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]  # for a file, in float32
             return super().forward(x)
         size, stride, padding = self.kernel_size[1], self.stride[1], int(self.padding[1])
         columns = (x.shape[3] + 2 * padding - size) // stride + 1
