@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from sslmot.appearance.backbone import Backbone
-from sslmot.appearance.conv import Conv2d
 from sslmot.appearance.crops import IMAGENET_MEAN, IMAGENET_STD
 
 # Of each stage: expansion, size and stride of the filters, channels, number of blocks.
@@ -59,7 +58,7 @@ class _Block(nn.Module):
         return made.add_(x) if self.residual else made
 
 
-class HalvingConv(Conv2d):
+class HalvingConv(nn.Conv2d):
     """A convolution of stride 2 with TensorFlow's padding, which ImageNet's weights need.
 
     The sides of the result are half of those of the map, rounded up. Where an odd number of pixels

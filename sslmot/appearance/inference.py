@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sslmot.appearance.backbone import Backbone, join
+from sslmot.appearance.conv import Conv2d, convolve_rows, filters_of_rows, is_narrow
 from sslmot.appearance.efficientnet import EfficientNetLite0, HalvingConv
 from sslmot.appearance.resnet import IBN, ResNet
 
@@ -43,11 +44,10 @@ class InferenceNetwork(nn.Module):
         if self.projection is not None and isinstance(self.projection[0], nn.BatchNorm1d):
             self.projection[0] = _Affine(self.projection[0])
         height, width = crop_size
-        # The width of the last layer's map.
-        if for_cpu and isinstance(self.backbone, ResNet) and -(-width // 32) == 2:
-            _multiply_columns(self.backbone.layer4)
+        if for_cpu and isinstance(self.backbone, ResNet):
+            _multiply_rows(self.backbone, width)
         for module in self.backbone.modules():
-            if isinstance(module, (nn.Conv2d, _TwoColumns)):
+            if isinstance(module, (nn.Conv2d, _Rows)):
                 module.to(dtype)
         to_channels_last: dict[str, Any] = {"memory_format": torch.channels_last}
         self.backbone.to(**to_channels_last)
@@ -116,34 +116,30 @@ class _Affine(nn.Module):
         return x * self.scale + self.shift
 
 
-class _TwoColumns(nn.Module):
-    """A 3x3 convolution of a map with two columns, as one matrix product.
+class _Rows(nn.Module):
+    """A convolution of a narrow map with its filters laid out, see `sslmot.appearance.conv`."""
 
-    Each row of the result is a product with three whole rows of the map. oneDNN is slow for such
-    narrow maps, and multiplies the padding columns too.
-    """
-
-    def __init__(self, conv: nn.Conv2d) -> None:
+    def __init__(self, conv: Conv2d, width: int) -> None:
         super().__init__()
-        # (column, out, row, column, channel): two of the filter's three columns are on the map.
-        kernel = conv.weight.detach().permute(0, 2, 3, 1)
-        weight = torch.stack([kernel[:, :, 1:], kernel[:, :, :2]])
-        self.weight = nn.Parameter(weight.flatten(0, 1).flatten(1), requires_grad=False)
-        assert conv.bias is not None
-        self.bias = nn.Parameter(conv.bias.detach().repeat(2), requires_grad=False)
+        self.stride = conv.stride[0]
+        filters, bias = filters_of_rows(conv, width)
+        self.filters = nn.Parameter(filters, requires_grad=False)
+        assert bias is not None
+        self.bias = nn.Parameter(bias, requires_grad=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        rows = nn.functional.pad(x.permute(0, 2, 3, 1).flatten(2), (0, 0, 1, 1))
-        three = torch.cat([rows[:, :-2], rows[:, 1:-1], rows[:, 2:]], dim=2)
-        made = nn.functional.linear(three, self.weight, self.bias)
-        return made.reshape(*made.shape[:2], 2, -1).permute(0, 3, 1, 2)
+        return convolve_rows(x, self.filters, self.bias, self.stride)
 
 
-def _multiply_columns(layer: nn.Module) -> None:
-    for block in layer.children():
-        for name, conv in list(block.named_children()):
-            if isinstance(conv, nn.Conv2d) and (conv.kernel_size, conv.stride) == ((3, 3), (1, 1)):
-                setattr(block, name, _TwoColumns(conv))
+def _multiply_rows(network: ResNet, width: int) -> None:
+    """Replace the convolutions of maps that are narrow for crops of a width."""
+    for down, layer in ((8, network.layer2), (16, network.layer3), (32, network.layer4)):
+        for block in layer.children():
+            for name, conv in list(block.named_children()):
+                if isinstance(conv, Conv2d) and conv.kernel_size == (3, 3):
+                    of_map = -(-width // (down // conv.stride[0]))
+                    if is_narrow(conv, of_map):
+                        setattr(block, name, _Rows(conv, of_map))
 
 
 def _has_onednn(dtype: torch.dtype) -> bool:

@@ -83,16 +83,18 @@ def test_convolutions_of_pngan_are_those_of_float32():
     check(discriminator, images(4, 32, 16))
 
 
-@pytest.mark.parametrize(("size", "padding"), [(3, 1), (5, 2), (7, 3), (3, 0)])
+@pytest.mark.parametrize("size", [1, 3, 5, 7])
 @pytest.mark.parametrize("stride", [1, 2, 3])
-@pytest.mark.parametrize("width", range(3, 9))
-def test_it_is_the_convolution_of_torch(size, padding, stride, width):
-    if width + 2 * padding < size:
-        pytest.skip("torch refuses a filter that is larger than the map")
+@pytest.mark.parametrize("height", [1, 2, 5, 6])
+@pytest.mark.parametrize("width", range(1, 8))
+def test_it_is_the_convolution_of_torch(size, stride, height, width):
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        ours = Conv2d(4, 6, size, stride, padding, groups=2).double()
-        x = torch.randn(2, 4, 9, width).double()
-    theirs = nn.Conv2d(4, 6, size, stride, padding, groups=2).double()
+        ours = Conv2d(4, 6, size, stride, size // 2).double()
+        x = torch.randn(2, 4, height, width).double()
+    theirs = nn.Conv2d(4, 6, size, stride, size // 2).double()
     theirs.load_state_dict(ours.state_dict())
-    torch.testing.assert_close(ours(x), theirs(x), rtol=1e-12, atol=1e-12)
+    for got, wanted in zip(
+        results(ours, x, torch.float64), results(theirs, x, torch.float64), strict=True
+    ):
+        torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-5)
