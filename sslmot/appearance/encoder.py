@@ -411,10 +411,14 @@ class _Folded(NamedTuple):
 
 
 def computes_in_bfloat16(device: torch.device) -> bool:
-    """Return whether the hardware has bfloat16 arithmetic. Emulation is slower than float32."""
+    """Return whether the hardware has bfloat16 arithmetic. Emulation is slower than float32.
+
+    On a CPU, oneDNN must use it too, which ONEDNN_MAX_CPU_ISA can limit.
+    """
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):  # an older torch
         return False
     has = torch.cpu.get_capabilities()
-    return any(has.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    hardware = any(has.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    return hardware and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001

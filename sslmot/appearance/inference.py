@@ -13,6 +13,7 @@ from sslmot.appearance.backbone import Backbone, join
 from sslmot.appearance.conv import Conv2d, convolve_rows, filters_of_rows, is_narrow
 from sslmot.appearance.efficientnet import EfficientNetLite0, HalvingConv
 from sslmot.appearance.resnet import IBN, ResNet
+from sslmot.appearance.threads import one_thread
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -53,7 +54,9 @@ class InferenceNetwork(nn.Module):
         self.backbone.to(**to_channels_last)
         small = isinstance(self.backbone, EfficientNetLite0) and height % 32 == width % 32 == 0
         if for_cpu and small and _has_onednn(dtype):
-            _use_onednn(self.backbone)
+            # The layout that oneDNN chooses for several threads is slow in bfloat16.
+            with one_thread():
+                _use_onednn(self.backbone)
         # Averages over parts are linear, so they become one matrix product per map. The weight of
         # a pixel is the weight of its row times the weight of its column.
         downs = backbone.downs

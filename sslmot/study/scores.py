@@ -6,8 +6,7 @@ import dataclasses
 import math
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 import torch
 
 from sslmot.appearance.encoder import Encoder
+from sslmot.appearance.threads import one_thread
 from sslmot.data import mot
 from sslmot.evaluation.reid import Retrieval, evaluate_reid
 from sslmot.evaluation.tracks import Scores, combine, count
@@ -112,7 +112,7 @@ def score(encoder: Encoder, sources: Sources, folder: Path) -> CellScores:
         ImportError: TrackEval is not installed.
     """
     timed = Timed(encoder)
-    with _one_thread():
+    with one_thread():  # so that speeds are comparable wherever a cell is scored
         clips = [embed_sequence(sequence, timed) for sequence in sources.evaluated]
     seconds = timed.seconds
     for clip in clips:
@@ -213,17 +213,6 @@ class Timed:
         features = to_numpy(self._encoder(frame, boxes), "features")
         self.seconds += time.perf_counter() - start
         return np.asarray(features, np.float32)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Let torch use one thread, so that speeds are comparable wherever a cell is scored."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _of_backbone(encoder: Encoder) -> Encoder:

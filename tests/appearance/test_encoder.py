@@ -397,6 +397,18 @@ def test_batches_do_not_change_features(encoder, path, batch_size):
     np.testing.assert_allclose(batched(FRAME, BOXES), encoder(FRAME, BOXES), atol=1e-4)
 
 
+def test_bfloat16_is_not_used_where_onednn_may_not_use_it():
+    code = (
+        "import torch; from sslmot.appearance.encoder import computes_in_bfloat16 as computes; "
+        "print(computes(torch.device('cpu')))"
+    )
+    limited = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}
+    said = subprocess.run(
+        [sys.executable, "-c", code], env=limited, check=True, capture_output=True, text=True
+    )
+    assert said.stdout == "False\n"
+
+
 def test_bfloat16_is_close(path, device):
     exact, fast = (Encoder.load(path, device, bfloat16=b) for b in (False, True))
     a, b = (torch.as_tensor(e(FRAME, BOXES)) for e in (exact, fast))

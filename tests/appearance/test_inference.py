@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch")
 from hypothesis import given  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
+from sslmot.appearance import inference  # noqa: E402
 from sslmot.appearance.crops import crop  # noqa: E402
 from sslmot.appearance.cuda_graphs import GraphedNetwork, padded  # noqa: E402
 from sslmot.appearance.encoder import Encoder, EncoderConfig  # noqa: E402
@@ -223,3 +224,19 @@ def test_a_host_frame_is_cut_on_the_device_of_the_network(device):
         close = torch.cosine_similarity(got[:2], expected[:2])
         assert close.min() > (0.99999 if device == "cpu" else 0.999)
         assert (got[2] == 0).all()
+
+
+def test_weights_are_laid_out_by_one_thread(monkeypatch):
+    seen = []
+    use = inference._use_onednn
+    monkeypatch.setattr(
+        inference, "_use_onednn", lambda net: (seen.append(torch.get_num_threads()), use(net))
+    )
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        Encoder(LITE, device="cpu", bfloat16=False).folded(for_cpu=True)
+        assert set(seen) == {1}
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
