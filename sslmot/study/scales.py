@@ -39,11 +39,11 @@ SCALES = {
             "backbone": "resnet18",
             "crop_size": (64, 32),
             "batch_size": 128,
-            "epochs": 12,
+            "epochs": 24,
             "warmup": 1.0,
         },
         differs="Smaller than the paper: ResNet-18 in place of ResNet-50 (where backbones are not "
-        "compared), crops of 64x32 in place of 128x64, 12 epochs, the first to warm up, and "
+        "compared), crops of 64x32 in place of 128x64, 24 epochs, the first to warm up, and "
         "batches of 128 pairs in place of 512, so that an epoch has four times the steps (ACD "
         "compares the 128 pairs of a batch; nothing is accumulated).",
         rates=(0.05, 0.2, 0.8),
