@@ -12,6 +12,7 @@ per second.
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import closing
 from functools import lru_cache
 from time import perf_counter
 
@@ -20,6 +21,7 @@ import pytest
 
 from sslmot import Tracker, TrackerGroup
 from sslmot.demo.crowd import Crowd, CrowdConfig
+from sslmot.offline.ahead import embedded, step
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install sslmot[encoder]")
 
@@ -125,6 +127,32 @@ def test_frame(benchmark, stages, all_cores, capsys, device, name, people):
 
     # Random weights only recognise people in unchanged poses. The package's encoder does better.
     assert right / seen > (0.9 if name == "default" else 0.6)
+
+
+@pytest.mark.parametrize("ahead", [True, False], ids=["as sslmot track", "steps"])
+def test_track(benchmark, all_cores, ahead):
+    """Frames of 20 people, as `sslmot track` takes them: the next are embedded in threads."""
+    benchmark.group = "48 frames, 20 people, cpu"
+    extractor = encoder("default", "cpu")
+    tracker, scene = Tracker(extractor=extractor), to_and_fro(20)
+    frames = [next(scene) for _ in range(48)]
+    items = [(t, frame, None, boxes) for t, (frame, boxes, _) in enumerate(frames)]
+
+    def run():
+        tracker.reset()
+        with closing(embedded(iter(items), extractor if ahead else None)) as made:
+            return [step(tracker, frame, found, None, z) for _, frame, _, found, z in made]
+
+    results = benchmark.pedantic(run, rounds=5, warmup_rounds=1)
+    owner, right, seen = {}, 0, 0
+    for tracks, (_, _, ids) in zip(results, frames, strict=True):
+        for row, i in zip(tracks.detection_index.tolist(), tracks.ids.tolist(), strict=True):
+            right += owner.setdefault(i, ids[row]) == ids[row]
+        seen += len(tracks)
+    assert right / seen > 0.9
+    if not benchmark.disabled:
+        per_second = len(frames) / benchmark.stats.stats.median
+        benchmark.extra_info["frames_per_second"] = round(per_second, 1)
 
 
 CAMERAS, EACH = 4, 5

@@ -8,7 +8,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +24,7 @@ from sslmot.data.frames import NumberedFrame, SequenceFrames
 from sslmot.data.mot import FrameResult
 from sslmot.data.results import FORMATS, open_results
 from sslmot.inputs import to_numpy
+from sslmot.offline.ahead import Detected, embedded, step
 from sslmot.offline.draw import Annotator, VideoWriter
 from sslmot.offline.interpolate import interpolate
 from sslmot.offline.prefetch import prefetch
@@ -43,7 +44,7 @@ class Speed(NamedTuple):
 
     Attributes:
         frames: Number of frames.
-        tracking: Seconds in ``Tracker.step``, including appearance.
+        tracking: Seconds in ``Tracker.step``, or waiting for features.
         total: Seconds including reading and detection, which run mostly in parallel.
     """
 
@@ -129,9 +130,10 @@ def track(
 ) -> Speed:
     """Track a clip. Write its tracks, and NAME.json with the time taken and the settings.
 
-    Frames are read, and objects detected, in threads beside the tracker. After Ctrl-C, or an error
-    in the middle, the files hold the frames before. If the process is killed, files of an earlier
-    run are unchanged. In a frame that cannot be read, tracks are not missed.
+    Frames are read, objects detected, and boxes embedded by an encoder on the CPU, in threads
+    beside the tracker. After Ctrl-C, or an error in the middle, the files hold the frames before.
+    If the process is killed, files of an earlier run are unchanged. In a frame that cannot be read,
+    tracks are not missed.
 
     Args:
         footage: The clip.
@@ -158,10 +160,11 @@ def track(
     summary = _Summary()
     stopped: BaseException | None = None
     start = time.perf_counter()
-    with _writing(clip, output, paths) as add:
+    made = embedded(_detected(footage, extractor), extractor)
+    with _writing(clip, output, paths) as add, closing(made):
         try:
-            for t, frame, seconds, found in tqdm(
-                _detected(footage, extractor),
+            for t, frame, seconds, found, features in tqdm(
+                made,
                 desc=clip.name,
                 total=footage.length,
                 unit=" frames",
@@ -171,7 +174,7 @@ def track(
                 if found is None:
                     tracker.predict(seconds)
                     continue
-                tracks = tracker.step(frame if appearance else None, found, timestamp=seconds)
+                tracks = step(tracker, frame if appearance else None, found, seconds, features)
                 tracking += time.perf_counter() - begin
                 classes = tracks.classes if np.shape(found)[-1] == 6 else None
                 add(frame, FrameResult(t, tracks.ids, tracks.boxes, tracks.scores, classes))
@@ -233,9 +236,7 @@ class _Summary:
         warnings.warn(f"{name}: no tracks of {self.detections} detections{reason}", stacklevel=3)
 
 
-def _detected(
-    footage: Footage, extractor: FeatureExtractor | None
-) -> Iterator[tuple[int, Frame | None, float | None, ArrayLike | None]]:
+def _detected(footage: Footage, extractor: FeatureExtractor | None) -> Iterator[Detected]:
     """Yield frames with their detections, made in advance. None for a frame that is not there."""
     frames, detections = footage.frames, footage.detections
     if frames is None:
