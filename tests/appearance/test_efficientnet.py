@@ -140,3 +140,22 @@ def test_the_width_of_a_feature(parts, dim):
 def test_it_has_no_instance_normalisation():
     with pytest.raises(ValueError, match="ibn: expected False with efficientnet_lite0, got True"):
         EncoderConfig("efficientnet_lite0", ibn=True)
+
+
+def test_filters_of_single_channels_stay_in_float32_on_a_cpu():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = EfficientNetLite0()
+    seen = {}
+
+    def note(module, given, made):
+        seen.setdefault(module.groups > 1, set()).add((given[0].dtype, made.dtype))
+
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.register_forward_hook(note)
+    images = torch.randn(2, 3, 64, 32, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", torch.bfloat16):
+        network(images)
+    assert seen[True] == {(torch.float32, torch.float32)}
+    assert {made for _, made in seen[False]} == {torch.bfloat16}
