@@ -1,5 +1,7 @@
 """A whole frame: ``Tracker.step(frame, dets)`` on 1080p frames, and the time of its stages.
 
+``test_track`` takes many frames as ``sslmot track`` does, which embeds the next ones in threads.
+
     pytest benchmarks/test_frame.py --benchmark-columns=median,iqr,rounds
 
 Unlike the other benchmarks it uses all cores, which should be idle. With

@@ -29,7 +29,11 @@ ArrayLike: TypeAlias = Any
 
 @runtime_checkable
 class FeatureExtractor(Protocol):
-    """Embeds the boxes of a frame: one feature per box. Features are compared by dot product."""
+    """Embeds the boxes of a frame: one feature per box. Features are compared by dot product.
+
+    If it has an attribute ``thread_safe`` that is true, `sslmot track` embeds several frames at
+    once, in threads.
+    """
 
     def __call__(self, frame: Frame, boxes: Boxes) -> ArrayLike:
         """Embed each box.

@@ -15,7 +15,20 @@ _MOST_COLUMNS = 2  # of a result up to which products are faster
 
 
 class Conv2d(nn.Conv2d):
-    """`torch.nn.Conv2d` with a square filter of odd side, padded by half of it; fast on a CPU."""
+    """A convolution with a square filter of odd side, padded by half of it.
+
+    Args:
+        channels: Number of channels of a map.
+        out: Number of channels of the result.
+        size: Side of the filters.
+        stride: Stride.
+        bias: Whether to add a bias.
+    """
+
+    def __init__(
+        self, channels: int, out: int, size: int, stride: int = 1, *, bias: bool = False
+    ) -> None:
+        super().__init__(channels, out, size, stride, padding=size // 2, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve: (N, C, H, W) -> (N, C', ceil(H / stride), ceil(W / stride))."""

@@ -61,8 +61,8 @@ class _Block(nn.Module):
 class _Depthwise(nn.Sequential):
     """Filters of single channels, their normalisation and ReLU6.
 
-    On a CPU they stay in float32 where autocast asks for bfloat16: there their gradients take five
-    times as long.
+    On a CPU they stay in float32 where autocast asks for bfloat16, in which their gradients take
+    five times as long.
     """
 
     def forward(self, x: Tensor) -> Tensor:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -40,6 +42,9 @@ SHIPPED = Path(__file__).with_name("weights") / "market1501-efficientnet_lite0.s
 
 _CONFIG_KEY = "sslmot.encoder"  # key in the metadata of a file: the EncoderConfig as JSON
 _MOST_LAYERS = 16  # limit for the projection
+# Without bfloat16: what ONEDNN_MAX_CPU_ISA can limit oneDNN to.
+_NO_BFLOAT16 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX512_CORE", "AVX512_CORE_VNNI")
+_folding = threading.Lock()  # not of an encoder: that can be copied and pickled
 
 
 Architecture: TypeAlias = Literal["resnet18", "resnet50", "resnet101", "efficientnet_lite0"]
@@ -257,6 +262,11 @@ class Encoder:
         return next(self.network.parameters()).device
 
     @property
+    def thread_safe(self) -> bool:
+        """Whether several threads may embed at once: on the CPU. On CUDA they share buffers."""
+        return self.device.type == "cpu"
+
+    @property
     def dim(self) -> int:
         """Width of a feature."""
         if self.config.feature == "projection" and self.config.projection is not None:
@@ -386,14 +396,17 @@ class Encoder:
         dtype = torch.bfloat16 if self.bfloat16 else torch.float32
         weights = [*self.network.parameters(), *self.network.buffers()]
         made_of = dtype, [(id(w), w.data_ptr(), w._version) for w in weights]  # noqa: SLF001
-        if self._folded is None or self._folded.made_of != made_of:
-            device = self.device
-            network = self.folded(dtype, for_cpu=device.type == "cpu")
-            run: Callable[[Tensor], Tensor] = network
-            if device.type == "cuda":
-                run = GraphedNetwork(network, (3, *self.config.crop_size), device, self.batch_size)
-            self._folded = _Folded(weights, made_of, run)
-        return self._folded.run
+        with _folding:  # one thread makes it, the others wait
+            if self._folded is None or self._folded.made_of != made_of:
+                device = self.device
+                network = self.folded(dtype, for_cpu=device.type == "cpu")
+                run: Callable[[Tensor], Tensor] = network
+                if device.type == "cuda":
+                    run = GraphedNetwork(
+                        network, (3, *self.config.crop_size), device, self.batch_size
+                    )
+                self._folded = _Folded(weights, made_of, run)
+            return self._folded.run
 
 
 class _Folded(NamedTuple):
@@ -413,7 +426,7 @@ class _Folded(NamedTuple):
 def computes_in_bfloat16(device: torch.device) -> bool:
     """Return whether the hardware has bfloat16 arithmetic. Emulation is slower than float32.
 
-    On a CPU, oneDNN must use it too, which ONEDNN_MAX_CPU_ISA can limit.
+    On a CPU, oneDNN must use it too, which ONEDNN_MAX_CPU_ISA can forbid.
     """
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
@@ -421,4 +434,4 @@ def computes_in_bfloat16(device: torch.device) -> bool:
         return False
     has = torch.cpu.get_capabilities()
     hardware = any(has.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
-    return hardware and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001
+    return hardware and os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() not in _NO_BFLOAT16

@@ -13,7 +13,7 @@ from sslmot.appearance.backbone import Backbone, join
 from sslmot.appearance.conv import Conv2d, convolve_rows, filters_of_rows, is_narrow
 from sslmot.appearance.efficientnet import EfficientNetLite0, HalvingConv
 from sslmot.appearance.resnet import IBN, ResNet
-from sslmot.appearance.threads import one_thread
+from sslmot.threads import one_thread
 
 Module = TypeVar("Module", bound=nn.Module)
 

@@ -16,10 +16,6 @@ from sslmot.appearance.backbone import Backbone
 from sslmot.appearance.conv import Conv2d
 
 
-def _conv(channels: int, out: int, size: int, stride: int = 1) -> Conv2d:
-    return Conv2d(channels, out, size, stride, padding=size // 2, bias=False)
-
-
 class IBN(nn.Module):
     """Instance normalisation of the first half of the channels, batch normalisation of the rest.
 
@@ -56,7 +52,7 @@ class _Block(nn.Module, ABC):
         out = width * self.expansion
         self.downsample = None
         if stride != 1 or channels != out:
-            self.downsample = nn.Sequential(_conv(channels, out, 1, stride), nn.BatchNorm2d(out))
+            self.downsample = nn.Sequential(Conv2d(channels, out, 1, stride), nn.BatchNorm2d(out))
 
     @abstractmethod
     def body(self, x: Tensor) -> Tensor: ...
@@ -71,8 +67,8 @@ class _Basic(_Block):
 
     def __init__(self, channels: int, width: int, stride: int, first_norm: type[nn.Module]) -> None:
         super().__init__(channels, width, stride, first_norm)
-        self.conv1, self.bn1 = _conv(channels, width, 3, stride), first_norm(width)
-        self.conv2, self.bn2 = _conv(width, width, 3), nn.BatchNorm2d(width)
+        self.conv1, self.bn1 = Conv2d(channels, width, 3, stride), first_norm(width)
+        self.conv2, self.bn2 = Conv2d(width, width, 3), nn.BatchNorm2d(width)
 
     def body(self, x: Tensor) -> Tensor:
         x = torch.relu_(self.bn1(self.conv1(x)))
@@ -85,9 +81,9 @@ class _Bottleneck(_Block):
 
     def __init__(self, channels: int, width: int, stride: int, first_norm: type[nn.Module]) -> None:
         super().__init__(channels, width, stride, first_norm)
-        self.conv1, self.bn1 = _conv(channels, width, 1), first_norm(width)
-        self.conv2, self.bn2 = _conv(width, width, 3, stride), nn.BatchNorm2d(width)
-        self.conv3, self.bn3 = _conv(width, 4 * width, 1), nn.BatchNorm2d(4 * width)
+        self.conv1, self.bn1 = Conv2d(channels, width, 1), first_norm(width)
+        self.conv2, self.bn2 = Conv2d(width, width, 3, stride), nn.BatchNorm2d(width)
+        self.conv3, self.bn3 = Conv2d(width, 4 * width, 1), nn.BatchNorm2d(4 * width)
 
     def body(self, x: Tensor) -> Tensor:
         x = torch.relu_(self.bn1(self.conv1(x)))
@@ -134,7 +130,7 @@ class ResNet(Backbone):
     ) -> None:
         k = block.expansion
         super().__init__((128 * k, 256 * k, 512 * k), parts)
-        self.conv1, self.bn1 = _conv(3, 64, 7, 2), nn.BatchNorm2d(64)
+        self.conv1, self.bn1 = Conv2d(3, 64, 7, 2), nn.BatchNorm2d(64)
         norm: type[nn.Module] = IBN if ibn else nn.BatchNorm2d
         self.layer1 = _layer(block, 64, 64, depths[0], 1, norm)
         self.layer2 = _layer(block, 64 * k, 128, depths[1], 2, norm)

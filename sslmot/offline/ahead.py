@@ -9,10 +9,13 @@ from typing import Any, TypeAlias
 from sslmot import _core
 from sslmot.inputs import read_detections
 from sslmot.offline.prefetch import prefetch
+from sslmot.threads import kept_threads
 from sslmot.tracking.frame import associate
 from sslmot.tracking.tracker import Tracker
 from sslmot.tracking.tracks import Tracks
 from sslmot.types import ArrayLike, FeatureExtractor, Frame
+
+_MOST_WORKERS = 4  # each keeps a frame and the network's maps
 
 Detected: TypeAlias = tuple[int, Frame | None, float | None, ArrayLike | None]
 """The number of a frame, the frame, its time in seconds and its detections. None for what is not
@@ -22,20 +25,21 @@ there."""
 def embedded(
     items: Iterable[Detected], extractor: FeatureExtractor | None
 ) -> Generator[tuple[int, Frame | None, float | None, ArrayLike | None, Future[Any] | None]]:
-    """Yield frames with the features of their detections, which are computed in threads.
+    """Embed the detections of the next frames in threads, if the extractor says it is thread-safe.
 
-    An encoder on the CPU gets a thread for each core that torch may use. One core a frame is faster
-    than all cores in each, which wait for each other in every layer. Any other extractor, which may
-    keep something between calls, is left to the tracker.
+    One core a frame is faster than all cores in each, which wait for each other in every layer. It
+    takes longer for a single frame, so it is not for live video.
 
     Args:
         items: Frames with their detections.
         extractor: Of the tracker, or None.
+
+    Yields:
+        The items, with their features to be. None for features that are left to the tracker.
     """
-    if getattr(getattr(extractor, "device", None), "type", None) != "cpu":
+    if not getattr(extractor, "thread_safe", False):
         yield from ((*item, None) for item in items)
         return
-    import torch
 
     def embed(frame: Frame | None, found: ArrayLike | None) -> Any:
         assert extractor is not None
@@ -44,14 +48,20 @@ def embedded(
         boxes = read_detections(found).boxes
         return extractor(frame, boxes) if len(boxes) else None
 
-    threads = torch.get_num_threads()
-    try:
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with kept_threads() as cores:
+        workers = min(cores, _MOST_WORKERS)
+        with ThreadPoolExecutor(
+            workers, initializer=_use_threads, initargs=(cores // workers,)
+        ) as pool:
             yield from prefetch(
-                ((*item, pool.submit(embed, item[1], item[3])) for item in items), ahead=threads
+                ((*item, pool.submit(embed, item[1], item[3])) for item in items), ahead=workers
             )
-    finally:
-        torch.set_num_threads(threads)  # a part of the setting is not the thread's own
+
+
+def _use_threads(count: int) -> None:
+    import torch
+
+    torch.set_num_threads(count)
 
 
 def step(
@@ -62,6 +72,16 @@ def step(
     features: Future[Any] | None,
 ) -> Tracks:
     """Track a frame, as `Tracker.step` does, with the features of `embedded`.
+
+    Args:
+        tracker: The tracker.
+        frame: The frame, or None.
+        found: Its detections.
+        seconds: Its timestamp, or None.
+        features: Its features to be, or None to compute them now.
+
+    Returns:
+        As `Tracker.step`.
 
     Raises:
         Exception: That of the extractor, or of `Tracker.step`.

@@ -44,7 +44,7 @@ class Speed(NamedTuple):
 
     Attributes:
         frames: Number of frames.
-        tracking: Seconds in ``Tracker.step``, or waiting for features.
+        tracking: Seconds of association, and of waiting for features.
         total: Seconds including reading and detection, which run mostly in parallel.
     """
 
@@ -130,8 +130,9 @@ def track(
 ) -> Speed:
     """Track a clip. Write its tracks, and NAME.json with the time taken and the settings.
 
-    Frames are read, objects detected, and boxes embedded by an encoder on the CPU, in threads
-    beside the tracker. After Ctrl-C, or an error in the middle, the files hold the frames before.
+    Frames are read, objects detected, and boxes embedded by a thread-safe extractor, in threads
+    beside the tracker. Boxes of live video, whose length is not known, are embedded one frame after
+    the other. After Ctrl-C, or an error in the middle, the files hold the frames before.
     If the process is killed, files of an earlier run are unchanged. In a frame that cannot be read,
     tracks are not missed.
 
@@ -160,7 +161,8 @@ def track(
     summary = _Summary()
     stopped: BaseException | None = None
     start = time.perf_counter()
-    made = embedded(_detected(footage, extractor), extractor)
+    live = footage.length is None
+    made = embedded(_detected(footage, extractor), None if live else extractor)
     with _writing(clip, output, paths) as add, closing(made):
         try:
             for t, frame, seconds, found, features in tqdm(

@@ -15,12 +15,12 @@ import numpy as np
 import torch
 
 from sslmot.appearance.encoder import Encoder
-from sslmot.appearance.threads import one_thread
 from sslmot.data import mot
 from sslmot.evaluation.reid import Retrieval, evaluate_reid
 from sslmot.evaluation.tracks import Scores, combine, count
 from sslmot.inputs import to_numpy
 from sslmot.study.sources import Sources, scene
+from sslmot.threads import one_thread
 from sslmot.tracking.config import TrackerConfig
 from sslmot.tracking.tracker import Tracker
 from sslmot.tuning.footage import Footage, embed_sequence, track

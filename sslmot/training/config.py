@@ -91,7 +91,7 @@ class TrainConfig(Settings):
     parts: Parts = 4
     middle: float = setting(0.8, 0.1, 1)
     ibn: bool = True
-    # The backbone reduces a smaller crop to a single pixel.
+    # Of a smaller crop the last map of the backbone is a single pixel.
     crop_size: tuple[int, int] = setting((128, 64), (64, 32), (1024, 1024))
     initial: str = ""
     initial_share: float = setting(0.0, 0, 0.9)

@@ -5,7 +5,6 @@ import copy
 import pytest
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("sklearn")  # of PN-GAN
 
 from torch import nn  # noqa: E402
 
@@ -13,7 +12,6 @@ from sslmot.appearance.conv import Conv2d  # noqa: E402
 from sslmot.appearance.efficientnet import EfficientNetLite0  # noqa: E402
 from sslmot.appearance.inference import InferenceNetwork  # noqa: E402
 from sslmot.appearance.resnet import resnet  # noqa: E402
-from sslmot.pngan.networks import Discriminator, Generator  # noqa: E402
 
 pytestmark = pytest.mark.processor
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
@@ -73,9 +71,19 @@ def test_convolutions_of_encoders_are_those_of_float32(name, size):
         network.to(memory_format=torch.channels_last)
     check(network, images(8, *size))
     check(InferenceNetwork(network, None, size), images(8, *size))
+    networks = [
+        InferenceNetwork(network, None, size, dtype, for_cpu=True)
+        for dtype in (torch.float32, torch.bfloat16)
+    ]
+    with torch.no_grad():
+        exact, fast = (inference(images(8, *size)) for inference in networks)
+    assert torch.cosine_similarity(exact, fast).min() > 0.995
 
 
 def test_convolutions_of_pngan_are_those_of_float32():
+    pytest.importorskip("sklearn")  # of the canonical poses
+    from sslmot.pngan.networks import Discriminator, Generator
+
     with torch.random.fork_rng():
         torch.manual_seed(0)
         generator, discriminator = Generator(8, 1), Discriminator(8)
@@ -90,9 +98,9 @@ def test_convolutions_of_pngan_are_those_of_float32():
 def test_it_is_the_convolution_of_torch(size, stride, height, width):
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        ours = Conv2d(4, 6, size, stride, size // 2).double()
+        ours = Conv2d(4, 6, size, stride, bias=True).double()
         x = torch.randn(2, 4, height, width).double()
-    theirs = nn.Conv2d(4, 6, size, stride, size // 2).double()
+        theirs = nn.Conv2d(4, 6, size, stride, size // 2).double()
     theirs.load_state_dict(ours.state_dict())
     for got, wanted in zip(
         results(ours, x, torch.float64), results(theirs, x, torch.float64), strict=True

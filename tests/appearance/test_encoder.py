@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -397,16 +398,39 @@ def test_batches_do_not_change_features(encoder, path, batch_size):
     np.testing.assert_allclose(batched(FRAME, BOXES), encoder(FRAME, BOXES), atol=1e-4)
 
 
-def test_bfloat16_is_not_used_where_onednn_may_not_use_it():
-    code = (
-        "import torch; from sslmot.appearance.encoder import computes_in_bfloat16 as computes; "
-        "print(computes(torch.device('cpu')))"
-    )
-    limited = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}
-    said = subprocess.run(
-        [sys.executable, "-c", code], env=limited, check=True, capture_output=True, text=True
-    )
-    assert said.stdout == "False\n"
+@pytest.mark.parametrize(
+    ("has", "limit", "expected"),
+    [
+        ({"avx512_bf16": True}, None, True),
+        ({"amx_bf16": True, "avx2": True}, "AVX512_CORE_AMX", True),
+        ({"bf16": True}, "", True),
+        ({"avx512_bf16": True, "amx_bf16": True}, "avx2", False),
+        ({"avx512_bf16": True}, "AVX512_CORE", False),
+        ({"avx512_bf16": True}, "AVX512_CORE_VNNI", False),
+        ({"avx2": True, "amx_bf16": False}, None, False),
+    ],
+)
+def test_bfloat16_is_used_where_hardware_has_it_and_onednn_may_use_it(
+    has, limit, expected, monkeypatch
+):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has, raising=False)
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    if limit is not None:
+        monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
+    assert encoder_module.computes_in_bfloat16(torch.device("cpu")) is expected
+
+
+def test_threads_share_one_network_for_inference(monkeypatch):
+    encoder = Encoder(SMALL, device="cpu", bfloat16=False)
+    assert encoder.thread_safe
+    made, folded = [], encoder.folded
+    monkeypatch.setattr(encoder, "folded", lambda *a, **k: (made.append(1), folded(*a, **k))[1])
+    alone = Encoder(SMALL, device="cpu", bfloat16=False)(FRAME, BOXES)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: encoder(FRAME, BOXES), range(8)))
+    assert len(made) == 1
+    for features in found:
+        np.testing.assert_allclose(features, alone, rtol=1e-5, atol=1e-6)
 
 
 def test_bfloat16_is_close(path, device):

@@ -226,6 +226,7 @@ def test_a_host_frame_is_cut_on_the_device_of_the_network(device):
         assert (got[2] == 0).all()
 
 
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch without oneDNN")
 def test_weights_are_laid_out_by_one_thread(monkeypatch):
     seen = []
     use = inference._use_onednn

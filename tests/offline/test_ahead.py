@@ -2,14 +2,17 @@
 
 import itertools
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import numpy as np
 import pytest
 
 from sslmot import ColorHistogram, Gallery, Tracker
+from sslmot.data.clip import Clip
 from sslmot.demo.crowd import Crowd, CrowdConfig
 from sslmot.offline.ahead import embedded, step
+from sslmot.offline.run import Footage, Output, track
 
 torch = pytest.importorskip("torch")
 
@@ -69,6 +72,8 @@ def test_the_tracks_are_those_of_steps(gallery, gone, threads):
     assert threading.get_ident() not in encoder.threads
     assert encoder.settings == {1}
     assert torch.get_num_threads() == 2
+    with ThreadPoolExecutor(1) as pool:  # a new thread has what this one has
+        assert pool.submit(torch.get_num_threads).result() == 2
     wanted = [
         other.step(frame, found, timestamp=seconds)
         for _, frame, seconds, found in items(gone)
@@ -105,6 +110,30 @@ def test_it_may_end_early(threads):
     made.close()
     assert torch.get_num_threads() == 2
     assert not [t for t in threading.enumerate() if t.name.startswith("ThreadPoolExecutor")]
+
+
+def test_of_two_at_once_neither_keeps_the_setting_of_the_other(threads):
+    one, other = (embedded(items(), encoder) for encoder in (Watched(), Watched()))
+    next(one)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(next, other).result()
+        one.close()
+        pool.submit(other.close).result()
+    assert torch.get_num_threads() == 2
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(torch.get_num_threads).result() == 2
+
+
+def test_live_video_is_embedded_one_frame_after_the_other(tmp_path):
+    encoder = Watched()
+    frames = [(t + 1, frame, seconds) for t, frame, seconds, _ in items()]
+    found = {t + 1: boxes for t, _, _, boxes in items()}
+    for length in (None, 8):
+        clip = Clip(f"of {length}", 25.0, (320, 240), source="here")
+        track(Footage(clip, frames, found, length), Tracker(extractor=encoder), Output(tmp_path))
+        assert (encoder.threads == {threading.get_ident()}) == (length is None)
+    results = [np.loadtxt(tmp_path / f"of {n}.txt", delimiter=",") for n in (None, 8)]
+    np.testing.assert_array_equal(*results)
 
 
 @pytest.mark.parametrize("extractor", [None, ColorHistogram()])
