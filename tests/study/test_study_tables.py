@@ -1,6 +1,8 @@
 """Cells, claims and tables of the study, without any training."""
 
+import json
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -112,3 +114,20 @@ def test_scores_are_read_as_written(tmp_path):
     assert CellScores.from_dict(CellScores(failed="x").to_dict(), tmp_path).failed == "x"
     with pytest.raises(ValueError, match=r"scores\.json: expected scores of a cell"):
         CellScores.from_dict({"other": 1}, tmp_path / "scores.json")
+
+
+def test_the_page_has_the_scores_of_the_runs():
+    root = Path(__file__).resolve().parents[2]
+    page = (root / "docs" / "study.md").read_text()
+    results = root / "benchmarks" / "results" / "study"
+    folders = {"random weights": "untrained", "colour histogram": "histogram"}
+    folders |= {loss: f"{loss.lower()}-resnet18-seed0" for loss in ("MSE", "cosine", "ACD")}
+    paths = {label: results / folder / "scores.json" for label, folder in folders.items()}
+    rows = {k: [CellScores.from_dict(json.loads(p.read_text()), p)] for k, p in paths.items()}
+    _, _, *lines = markdown(rows)
+    for line in lines:
+        without_hz = line.rsplit("|", 2)[0]
+        assert f"\n{without_hz}|\n" in page
+    for seed in (0, 1):
+        config = TrainConfig.load(results / f"acd-resnet18-seed{seed}" / "config.yaml", whole=True)
+        assert config == ACD.config(SCALES["small"].settings, seed, 0.2)
