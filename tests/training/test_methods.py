@@ -123,7 +123,7 @@ def test_affinities_of_a_step():
     torch.testing.assert_close(step.z, z[0])
     torch.testing.assert_close(step.same, a[RELATION == 1].mean())
     torch.testing.assert_close(step.different, a[RELATION == -1].mean())
-    assert method(first, second).same == a.diagonal().mean()
+    torch.testing.assert_close(method(first, second).same, a.diagonal().mean())
     assert method(first, second, torch.eye(8, dtype=torch.int8)).different.isnan()
 
 
@@ -267,8 +267,7 @@ def test_a_few_steps_lower_the_loss(name, options):
 @pytest.mark.processor
 @pytest.mark.slow
 def test_autocast(name):
-    # In bfloat16 torch's convolution gives NaN at times as the gradient from maps one pixel wide.
-    method, batch = make(name), views(64, 32)
+    method, batch = make(name), views()
     exact = method(*batch, RELATION)
     with torch.autocast("cpu", torch.bfloat16):
         step = method(*batch, RELATION)
