@@ -10,10 +10,14 @@ from torch import nn  # noqa: E402
 
 from sslmot.appearance.conv import Conv2d  # noqa: E402
 from sslmot.appearance.efficientnet import EfficientNetLite0  # noqa: E402
+from sslmot.appearance.encoder import computes_in_bfloat16  # noqa: E402
 from sslmot.appearance.inference import InferenceNetwork  # noqa: E402
 from sslmot.appearance.resnet import resnet  # noqa: E402
 
 pytestmark = pytest.mark.processor
+in_bfloat16 = pytest.mark.skipif(
+    not computes_in_bfloat16(torch.device("cpu")), reason="a CPU without bfloat16 arithmetic"
+)
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 
 
@@ -62,6 +66,7 @@ def images(batch, height, width):
     return drawn.contiguous(memory_format=torch.channels_last)
 
 
+@in_bfloat16
 @pytest.mark.parametrize("size", [(64, 32), (128, 32), (128, 64), (40, 16), (16, 8)])
 @pytest.mark.parametrize("name", ["resnet18", "resnet50", "efficientnet_lite0"])
 def test_convolutions_of_encoders_are_those_of_float32(name, size):
@@ -80,6 +85,7 @@ def test_convolutions_of_encoders_are_those_of_float32(name, size):
     assert torch.cosine_similarity(exact, fast).min() > 0.995
 
 
+@in_bfloat16
 def test_convolutions_of_pngan_are_those_of_float32():
     pytest.importorskip("sklearn")  # of the canonical poses
     from sslmot.pngan.networks import Discriminator, Generator
