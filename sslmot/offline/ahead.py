@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from sslmot import _core
 from sslmot.inputs import read_detections
 from sslmot.offline.prefetch import prefetch
-from sslmot.threads import kept_threads
+from sslmot.threads import kept_threads, set_threads
 from sslmot.tracking.frame import associate
 from sslmot.tracking.tracker import Tracker
 from sslmot.tracking.tracks import Tracks
@@ -50,18 +50,11 @@ def embedded(
 
     with kept_threads() as cores:
         workers = min(cores, _MOST_WORKERS)
-        with ThreadPoolExecutor(
-            workers, initializer=_use_threads, initargs=(cores // workers,)
-        ) as pool:
+        each = (cores // workers,)
+        with ThreadPoolExecutor(workers, initializer=set_threads, initargs=each) as pool:
             yield from prefetch(
                 ((*item, pool.submit(embed, item[1], item[3])) for item in items), ahead=workers
             )
-
-
-def _use_threads(count: int) -> None:
-    import torch
-
-    torch.set_num_threads(count)
 
 
 def step(

@@ -1,6 +1,8 @@
 """Boxes are embedded in threads, with the results of `Tracker.step`."""
 
 import itertools
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -134,6 +136,22 @@ def test_live_video_is_embedded_one_frame_after_the_other(tmp_path):
         assert (encoder.threads == {threading.get_ident()}) == (length is None)
     results = [np.loadtxt(tmp_path / f"of {n}.txt", delimiter=",") for n in (None, 8)]
     np.testing.assert_array_equal(*results)
+
+
+def test_a_thread_safe_extractor_needs_no_torch():
+    code = (
+        "import sys; import numpy as np; from sslmot import ColorHistogram, Tracker; "
+        "from sslmot.offline.ahead import embedded, step\n"
+        "class Safe(ColorHistogram): thread_safe = True\n"
+        "frame, boxes = np.zeros((60, 80, 3), np.uint8), np.array([[5.0, 5, 20, 50, 0.9]])\n"
+        "tracker = Tracker(extractor=Safe())\n"
+        "items = [(t, frame, None, boxes) for t in range(4)]\n"
+        "for _, f, _, found, z in embedded(items, tracker.extractor):\n"
+        "    assert z is not None\n"
+        "    tracks = step(tracker, f, found, None, z)\n"
+        "assert len(tracks) == 1 and 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("extractor", [None, ColorHistogram()])

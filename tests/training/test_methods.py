@@ -127,6 +127,30 @@ def test_affinities_of_a_step():
     assert method(first, second, torch.eye(8, dtype=torch.int8)).different.isnan()
 
 
+@pytest.mark.parametrize("loss", ["acd", "contrast"])
+def test_a_step_along_the_gradient_imitates_a_teacher(loss):
+    method = make("sslmot", loss=loss).double().eval()
+    first, second = (view.double() for view in views())
+    generator = torch.Generator().manual_seed(1)
+    drawn = [torch.rand(8, 8, generator=generator, dtype=torch.float64) for _ in range(2)]
+    alike = tuple(2 * x - 1 for x in drawn)
+
+    def term():
+        return method(first, second, alike=alike).loss - method(first, second).loss
+
+    before = term()
+    assert before > 0
+    parameters = [p for p in method.parameters() if p.requires_grad]
+    gradients = torch.autograd.grad(before, parameters, allow_unused=True)
+    length = torch.stack([g.norm() for g in gradients if g is not None]).norm()
+    assert length > 1e-3
+    with torch.no_grad():
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            if gradient is not None:
+                parameter -= 1e-4 * gradient / length
+        assert term() < before - 0.5e-4 * length
+
+
 # Losses from end to end.
 
 
