@@ -1,9 +1,9 @@
 """Convolutions of narrow maps, as matrix products of whole rows.
 
-Each row of the result is a product with the rows of the map that the filter covers. oneDNN is several
-times slower where the result has one or two columns, as in the last layer of a ResNet for crops
-of people. That of torch 2.13 also computes a single column wrongly on processors with AMX, if the
-stride is 2 and the numbers are bfloat16.
+Each row of the result is a product with the rows of the map that the filter covers. oneDNN is
+several times slower where the result has one or two columns, as in the last layer of a ResNet for
+crops of people. That of torch 2.13 also computes a single column wrongly on processors with AMX, if
+the stride is 2 and the numbers are bfloat16.
 """
 
 from __future__ import annotations
