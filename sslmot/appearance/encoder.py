@@ -107,6 +107,7 @@ class EncoderNetwork(nn.Module):
         backbone: (N, 3, h, w) -> (N, ``backbone.dim``).
         projection: Linear layers with batch normalisation and ReLU between them, as in SimSiam.
             The last normalisation has no affine part. None if the config has no projection.
+        dim: Width of z.
     """
 
     projection: nn.Sequential | None
@@ -119,6 +120,7 @@ class EncoderNetwork(nn.Module):
             else resnet(config.architecture, config.parts, config.ibn)
         )
         self.projection = None
+        self.dim: int = self.backbone.dim
         if config.projection is not None:
             # No biases: the normalisation after each layer subtracts the mean.
             width, layers = self.backbone.dim, []
@@ -127,6 +129,7 @@ class EncoderNetwork(nn.Module):
                 layers.append(nn.Linear(width, out, bias=False))
                 width = out
             self.projection = nn.Sequential(*layers, nn.BatchNorm1d(width, affine=False))
+            self.dim = width
 
     def forward(self, crops: Tensor) -> Tensor:
         """Return z, or the output of the backbone if there is no projection."""

@@ -38,6 +38,7 @@ class Step(NamedTuple):
     Attributes:
         loss: Scalar to minimise; its mean over processes is the loss of the whole batch.
         z: (n, M) float32 without gradient: features of the first view, watched for collapse.
+        second: (n, M) float32 without gradient: what those are compared with, of the second view.
         same: Scalar without gradient: mean cosine between views that are known to show the same
             person, among the crops of this process.
         different: The same for different people; NaN if none are known.
@@ -45,6 +46,7 @@ class Step(NamedTuple):
 
     loss: Tensor
     z: Tensor
+    second: Tensor
     same: Tensor
     different: Tensor
 
@@ -124,7 +126,7 @@ class SSLMOT(Method):
             raise ValueError(f"loss: expected acd, contrast, cosine or mse, got {loss!r}")
         self.predictor = nn.Sequential()
         if hidden is not None:
-            width = (self.encoder.backbone.dim, *projection)[-1]
+            width = self.encoder.dim
             self.predictor.extend(
                 [
                     nn.Linear(width, hidden, bias=False),
@@ -144,6 +146,7 @@ class SSLMOT(Method):
         second: Tensor,
         relation: Tensor | None = None,
         alike: tuple[Tensor, Tensor] | None = None,
+        proxies: tuple[Tensor, Tensor, Tensor] | None = None,
     ) -> Step:
         """Compute the loss of a batch; see :meth:`Method.forward`.
 
@@ -153,6 +156,8 @@ class SSLMOT(Method):
             relation: As there.
             alike: (n, m) cosines by a teacher, of the first views with the second views of the
                 whole batch, and of the second with the first; None for no teacher.
+            proxies: (P, M) proxies of identities, to contrast both views with besides; and the
+                (n, P) int8 relation of the first and of the second views to them. None for none.
         """
 
         def loss(p: Tensor, z: Tensor) -> Tensor:
@@ -180,6 +185,10 @@ class SSLMOT(Method):
             for p, z, of_teacher in pairs:
                 columns = gather(at_least_float32(z.detach()))
                 total = total + imitate(p, columns, of_teacher, self.temperature) / 2
+        if proxies is not None:
+            means, *relations = proxies
+            for p, to_proxies in zip((p_first, p_second), relations, strict=True):
+                total = total + contrast(p, means, to_proxies, self.temperature) / 2
         return _step(total, z_first, p_first, z_second, relation)
 
 
@@ -334,6 +343,7 @@ def _step(loss: Tensor, z: Tensor, p: Tensor, other: Tensor, relation: Tensor | 
     return Step(
         loss,
         z.detach().float(),
+        other.detach().float(),
         (a * same).sum() / same.sum(),
         (a * different).sum() / different.sum(),
     )

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -35,11 +35,13 @@ from sslmot.training.pose_views import PoseViews
 from sslmot.training.processes import (
     barrier,
     broadcast,
+    gather,
     pick_device,
     process_group,
     rank,
     world,
 )
+from sslmot.training.proxies import Proxies
 from sslmot.training.run import Run
 from sslmot.training.samplers import (
     Batch,
@@ -53,11 +55,23 @@ from sslmot.training.spread import spread
 from sslmot.training.validation import hold_out, separation
 
 Identities: TypeAlias = npt.NDArray[np.int64]
-_Inputs: TypeAlias = tuple[Any, ...]  # arguments of a method
-
 _SOME = 512  # crops to spread the features by
 _CURVES = ("loss", "affinity/same", "affinity/different")
 _BATCH = 256  # pairs that config.learning_rate refers to
+
+
+class _Inputs(NamedTuple):
+    """A batch for a method.
+
+    Attributes:
+        batch: The whole.
+        views: Both views of this process's share, and their relation to the whole.
+        known: What else the method is told.
+    """
+
+    batch: Batch
+    views: tuple[Tensor, Tensor, Tensor | None]
+    known: dict[str, Any]
 
 
 def train(
@@ -245,6 +259,7 @@ class _Trainer(Run):
         self.initial: dict[str, Tensor] = {}  # of the backbone, if they stay in the encoder
         self.teacher = Encoder.load(config.teacher, device=self.device) if config.teacher else None
         self.lessons: Tensor | None = None  # (N, D) unit features of the teacher
+        self.proxies: Proxies | None = None  # as soon as the encoder knows people
         self.linked, self.held = crops, np.empty(0, np.int64)
         self.best = -math.inf
         if config.held_out:
@@ -298,6 +313,9 @@ class _Trainer(Run):
                 most = len(like) - 1
                 raise ValueError(f"{saved.path}: identities: expected -1 to {most}, got others")
             self.identities = found.numpy()
+            if "proxies" in saved.tensors:
+                self.proxies = self._proxies(self.identities)
+                self.proxies.means = saved.state("proxies", self.proxies.means)
         super().restore(saved)
 
     def run(self) -> None:
@@ -366,7 +384,7 @@ class _Trainer(Run):
         if config.sampler == "identities" and (
             self.identities is None or epoch % config.refresh == 0
         ):
-            self.identities = self._gather_identities()
+            self._gather_identities()
         sampler = self.sampler or self._sampler()
         self.rng = np.random.default_rng([config.seed, epoch, rank(), 1])
         self.augmentation.generator.manual_seed(int(self.rng.integers(2**63)))
@@ -377,20 +395,23 @@ class _Trainer(Run):
 
     def _inputs(self, batch: Batch) -> _Inputs:
         """Return both views of this process's share, and what is known of them, on the device."""
-        alike: tuple[Any, ...] = ()
+        whole, batch = batch, batch.share(rank(), world())
+        known: dict[str, Any] = {}
         if self.lessons is not None:
-            n = len(batch.first) // world()
-            mine = slice(rank() * n, (rank() + 1) * n)
-            first, second = self.lessons[batch.first], self.lessons[batch.second]
-            alike = ((first[mine] @ second.T, second[mine] @ first.T),)
-        batch = batch.share(rank(), world())
+            known["alike"] = (
+                self.lessons[batch.first] @ self.lessons[whole.second].T,
+                self.lessons[batch.second] @ self.lessons[whole.first].T,
+            )
+        if self.proxies is not None:
+            relations = (self.proxies.relation(rows) for rows in (batch.first, batch.second))
+            known["proxies"] = (self.proxies.means, *relations)
         images, others = self.crops.images[batch.first], self.crops.images[batch.second]
         if self.poses is not None:
             posed = self.poses.full_body[batch.second] | (not self.full_bodies_only)
             others[posed] = self.poses.draw(batch.second[posed], self.rng)
         view = self._network_input if self.config.views == "poses" else self._augmented
         relation = None if batch.relation is None else torch.from_numpy(batch.relation)
-        return view(images), view(others), relation, *alike
+        return _Inputs(whole, (view(images), view(others), relation), known)
 
     def _augmented(self, images: npt.NDArray[np.uint8]) -> Tensor:
         views: Tensor = self.augmentation(torch.from_numpy(images).to(self.device))
@@ -413,11 +434,14 @@ class _Trainer(Run):
     def _train_step(self, batch: _Inputs, done: float, logged: bool) -> dict[str, float]:
         optimizer = self.optimizers["method"]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-            step: Step = self.module(*batch)
+            step: Step = self.module(*batch.views, **batch.known)
         optimizer.zero_grad()
         step.loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         self.method.after_step(done / self.epochs)
+        if self.proxies is not None:
+            self.proxies.update(batch.batch.first, gather(step.z))
+            self.proxies.update(batch.batch.second, gather(step.second))
         values = torch.stack([step.loss.detach(), step.same, step.different]).tolist()
         curves = dict(zip(_CURVES, values, strict=True))
         if logged:
@@ -426,11 +450,11 @@ class _Trainer(Run):
             curves |= {"features/spread": watched.spread, "features/effective_rank": watched.rank}
         return curves
 
-    def _gather_identities(self) -> Identities:
+    def _gather_identities(self) -> None:
         """Compute pseudo-identities by the current features; or by histograms."""
-        identities = np.empty(len(self.crops), np.int64)
+        identities, features = np.empty(len(self.crops), np.int64), None
+        knows_people = self.epoch > 0 or self.knows_people
         if rank() == 0:
-            knows_people = self.epoch > 0 or self.knows_people
             features = (
                 by_encoder(self.crops.images, self._encoder())
                 if knows_people
@@ -448,8 +472,16 @@ class _Trainer(Run):
             count, share = identities.max(initial=-1) + 1, (identities >= 0).mean()
             self._say(f"{count} pseudo-identities of {share:.1%} of the crops")
             self._log({"identities/count": count, "identities/share_of_crops": share})
-        shared: Identities = broadcast(torch.from_numpy(identities).to(self.device)).cpu().numpy()
-        return shared
+        self.identities = broadcast(torch.from_numpy(identities).to(self.device)).cpu().numpy()
+        if knows_people and _learns_proxies(self.config):
+            self.proxies = self._proxies(self.identities)
+            if features is not None:
+                self.proxies.gather(features)
+            broadcast(self.proxies.means)
+
+    def _proxies(self, identities: Identities) -> Proxies:
+        """Return proxies of identities, to be filled."""
+        return Proxies(identities, self.crops.clips, self.method.encoder.dim, self.device)
 
     def _encoder(self) -> Encoder:
         """Return the encoder as it is now."""
@@ -484,6 +516,8 @@ class _Trainer(Run):
         tensors |= {f"initial.{name}": tensor for name, tensor in self.initial.items()}
         if self.identities is not None:
             tensors["identities"] = torch.from_numpy(self.identities)
+        if self.proxies is not None:
+            tensors["proxies"] = self.proxies.means
         return tensors
 
 
@@ -507,6 +541,12 @@ def _method(config: TrainConfig) -> Method:
         if config.head == "norm":
             options |= {"projection": (), "hidden": None}
     return make_method(config.method, encoder, **options)
+
+
+def _learns_proxies(config: TrainConfig) -> bool:
+    """Return whether a batch is contrasted with proxies of all identities."""
+    contrasts = config.method == "sslmot" and config.loss == "contrast"
+    return contrasts and config.sampler == "identities" and config.feature == "projection"
 
 
 def _optimizer(method: Method, config: TrainConfig) -> torch.optim.SGD:

@@ -127,6 +127,25 @@ def test_affinities_of_a_step():
     assert method(first, second, torch.eye(8, dtype=torch.int8)).different.isnan()
 
 
+def test_proxies_are_contrasted_with_both_views():
+    method = make("sslmot", loss="contrast").eval()
+    first, second = views()
+    generator = torch.Generator().manual_seed(2)
+    width = method.encoder.dim
+    proxies = torch.randn(5, width, generator=generator)
+    relations = [torch.randint(0, 2, (8, 5), generator=generator) * 2 - 1 for _ in range(2)]
+    for relation in relations:
+        relation[:, 0] = 1
+    relations = [relation.to(torch.int8) for relation in relations]
+    step = method(first, second, proxies=(proxies, *relations))
+    alone = method(first, second)
+    p = [method.predictor(method.encoder(view)) for view in (first, second)]
+    more = [contrast(*pair) for pair in zip(p, [proxies] * 2, relations, strict=True)]
+    torch.testing.assert_close(step.loss, alone.loss + sum(more) / 2)
+    torch.testing.assert_close(step.second, method.encoder(second))
+    assert not any(x.requires_grad for x in (step.z, step.second))
+
+
 @pytest.mark.parametrize("loss", ["acd", "contrast"])
 def test_a_step_along_the_gradient_imitates_a_teacher(loss):
     method = make("sslmot", loss=loss).double().eval()

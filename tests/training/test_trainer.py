@@ -141,6 +141,33 @@ def test_a_resumed_run_goes_as_one_never_interrupted(run, crops, tmp_path, monke
     assert all(torch.equal(whole[k], resumed[k]) for k in whole)
 
 
+@pytest.mark.processor
+@pytest.mark.slow
+def test_proxies_outlive_an_interruption(crops, tmp_path, monkeypatch):
+    """Also between two gatherings of identities. There are none before the second."""
+    config = dataclasses.replace(
+        TINY, sampler="identities", loss="contrast", head="norm", epochs=4, refresh=2
+    )
+    save = Checkpoint.save
+
+    def keep(checkpoint):
+        save(checkpoint)
+        shutil.copy(checkpoint.path, tmp_path / f"{checkpoint.epoch}.safetensors")
+
+    monkeypatch.setattr(Checkpoint, "save", keep)
+    trainer.train(crops, config, tmp_path / "whole", device="cpu")
+    first, second, third, fourth = (load_file(tmp_path / f"{i}.safetensors") for i in range(1, 5))
+    assert "proxies" not in first.keys() | second.keys()
+    assert not torch.equal(third["proxies"], fourth["proxies"])
+
+    shutil.copytree(tmp_path / "whole", tmp_path / "run")
+    shutil.copy(tmp_path / "3.safetensors", tmp_path / "run" / "checkpoint.safetensors")
+    trainer.resume(tmp_path / "run", device="cpu")
+    again = load_file(tmp_path / "run" / "checkpoint.safetensors")
+    assert again.keys() == fourth.keys()
+    assert all(torch.equal(again[name], fourth[name]) for name in fourth)
+
+
 def test_a_run_goes_on_for_more_epochs(run, tmp_path):
     longer = tmp_path / "longer"
     shutil.copytree(run, longer)
@@ -492,11 +519,13 @@ def write_images(folder, crops):
 
 
 SETTINGS = ["--paper", "--backbone", "resnet18", "--crop-size", "64", "32", "--batch-size", "16"]
+IDENTITIES = ["--sampler", "identities", "--loss", "contrast", "--head", "norm", "--refresh", "1"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
 
 @pytest.mark.slow
-def test_two_processes_make_one_run(crops, tmp_path):
+@pytest.mark.parametrize("identities", [False, True])
+def test_two_processes_make_one_run(identities, crops, tmp_path):
     folder = write_images(tmp_path / "images", crops)
     launch = [
         "-m",
@@ -509,7 +538,11 @@ def test_two_processes_make_one_run(crops, tmp_path):
         "train",
     ]
     done = subprocess.run(
-        [sys.executable, *launch, folder, "--output", tmp_path / "run", "--epochs", "1", *SETTINGS],
+        [
+            *(sys.executable, *launch, folder, "--output", tmp_path / "run", *SETTINGS),
+            *("--epochs", "2" if identities else "1"),
+            *(IDENTITIES if identities else ()),
+        ],
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
@@ -518,6 +551,8 @@ def test_two_processes_make_one_run(crops, tmp_path):
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == FILES
     assert np.isfinite(scalars(tmp_path / "run")["loss"]).all()
+    tensors = load_file(tmp_path / "run" / "checkpoint.safetensors")
+    assert ("proxies" in tensors) == identities
 
 
 @pytest.mark.slow
