@@ -27,8 +27,9 @@ class TrainConfig(Settings):
     Attributes:
         method: How to learn from two views of a person.
         loss: Loss of "sslmot": "acd" is the paper's, "contrast" compares affinities within a row,
-            and with pseudo-identities those to the proxies of all, see
-            :mod:`sslmot.training.proxies`; "cosine" and "mse" use each pair alone.
+            and from the first ``refresh`` on those to proxies of all pseudo-identities (sampler
+            "identities", feature "projection"; see :mod:`sslmot.training.proxies`); "cosine" and
+            "mse" use each pair alone.
         normalize: Meaning of N in eq. 1: "vectors" makes an affinity a cosine.
         balance: Weight of ACD's redundancy term (lambda, eq. 2); "auto" for 1 / (n - 1).
         temperature: Temperature of "contrast".

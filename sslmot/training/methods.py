@@ -38,7 +38,8 @@ class Step(NamedTuple):
     Attributes:
         loss: Scalar to minimise; its mean over processes is the loss of the whole batch.
         z: (n, M) float32 without gradient: features of the first view, watched for collapse.
-        second: (n, M) float32 without gradient: what those are compared with, of the second view.
+        second: (n, M) float32 without gradient: features of the second view, or what takes their
+            place in the loss.
         same: Scalar without gradient: mean cosine between views that are known to show the same
             person, among the crops of this process.
         different: The same for different people; NaN if none are known.
@@ -146,7 +147,7 @@ class SSLMOT(Method):
         second: Tensor,
         relation: Tensor | None = None,
         alike: tuple[Tensor, Tensor] | None = None,
-        proxies: tuple[Tensor, Tensor, Tensor] | None = None,
+        proxies: tuple[Tensor, Tensor] | None = None,
     ) -> Step:
         """Compute the loss of a batch; see :meth:`Method.forward`.
 
@@ -156,8 +157,8 @@ class SSLMOT(Method):
             relation: As there.
             alike: (n, m) cosines by a teacher, of the first views with the second views of the
                 whole batch, and of the second with the first; None for no teacher.
-            proxies: (P, M) proxies of identities, to contrast both views with besides; and the
-                (n, P) int8 relation of the first and of the second views to them. None for none.
+            proxies: (P, M) proxies of identities, to contrast all views with besides; and the
+                (2 n, P) int8 relation of the first views and the second to them. None for none.
         """
 
         def loss(p: Tensor, z: Tensor) -> Tensor:
@@ -186,9 +187,7 @@ class SSLMOT(Method):
                 columns = gather(at_least_float32(z.detach()))
                 total = total + imitate(p, columns, of_teacher, self.temperature) / 2
         if proxies is not None:
-            means, *relations = proxies
-            for p, to_proxies in zip((p_first, p_second), relations, strict=True):
-                total = total + contrast(p, means, to_proxies, self.temperature) / 2
+            total = total + contrast(torch.cat([p_first, p_second]), *proxies, self.temperature)
         return _step(total, z_first, p_first, z_second, relation)
 
 

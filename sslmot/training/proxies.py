@@ -38,19 +38,20 @@ class Proxies:
         device: torch.device,
     ) -> None:
         count = int(clips.max(initial=0)) + 1
-        keys = np.where(identities >= 0, identities * count + clips, -1)
-        kept, of = np.unique(keys[keys >= 0], return_inverse=True)
-        place = np.full(len(keys), -1, np.int64)
-        place[keys >= 0] = of
-        self._of = torch.from_numpy(place).to(device)  # (N,) proxy of each crop; -1 for none
-        self._identities = torch.from_numpy(kept // count).to(device)  # (P,)
-        self.means = torch.zeros((len(kept), width), device=device)
+        some = np.flatnonzero(identities >= 0)
+        keys, numbers = np.unique(identities[some] * count + clips[some], return_inverse=True)
+        proxy = np.full(len(identities), -1, np.int64)
+        proxy[some] = numbers
+        self._proxy = torch.from_numpy(proxy)  # (N,) that of each crop; -1 for none
+        self._identity = torch.from_numpy(keys // count)  # (P,)
+        self.means = torch.zeros((len(keys), width), device=device)
 
     def gather(self, features: npt.NDArray[np.float32]) -> None:
         """Compute the means anew from the features of all crops: (N, D) float32."""
-        rows = torch.from_numpy(features).to(self._of.device)[self._of >= 0]
-        sums = torch.zeros_like(self.means)
-        sums.index_add_(0, self._of[self._of >= 0], functional.normalize(rows, dim=1))
+        some = self._proxy >= 0
+        # On the CPU, where the order of the sum is always the same.
+        rows = functional.normalize(torch.from_numpy(features)[some], dim=1)
+        sums = torch.zeros(self.means.shape).index_add_(0, self._proxy[some], rows)
         self.means.copy_(functional.normalize(sums, dim=1))
 
     def relation(self, crops: npt.NDArray[np.int64]) -> Tensor:
@@ -60,10 +61,11 @@ class Proxies:
             crops: (n,) indices of crops with an identity.
 
         Returns:
-            (n, P) int8: 1 for the same identity, -1 for another.
+            (n, P) int8, on the device: 1 for the same identity, -1 for another.
         """
-        of = self._identities[self._of[torch.from_numpy(crops).to(self._of.device)]]
-        return torch.where(of[:, None] == self._identities, 1, -1).to(torch.int8)
+        mine = self._identity[self._proxy[torch.from_numpy(crops)]]
+        same = mine[:, None] == self._identity
+        return (same.to(torch.int8) * 2 - 1).to(self.means.device)
 
     @torch.no_grad()
     def update(self, crops: npt.NDArray[np.int64], z: Tensor) -> None:
@@ -71,11 +73,11 @@ class Proxies:
 
         Args:
             crops: (n,) indices of crops with an identity, some more than once.
-            z: (n, D) float32, their features.
+            z: (n, D) float32 on the device, their features.
         """
-        of = self._of[torch.from_numpy(crops).to(self._of.device)]
-        seen, place = of.unique(return_inverse=True)  # type: ignore[no-untyped-call]
-        # A product adds up in the same order on any device, unlike index_add_ on CUDA.
-        members = functional.one_hot(place, len(seen)).to(z.dtype)
+        seen, place = np.unique(self._proxy.numpy()[crops], return_inverse=True)
+        # A product sums in the same order each time, which index_add_ does not on CUDA.
+        members = functional.one_hot(torch.from_numpy(place), len(seen)).to(z)
         new = members.T @ functional.normalize(z, dim=1) / members.sum(dim=0)[:, None]
-        self.means[seen] = functional.normalize(torch.lerp(new, self.means[seen], _KEPT), dim=1)
+        moved = torch.from_numpy(seen).to(z.device)
+        self.means[moved] = functional.normalize(torch.lerp(new, self.means[moved], _KEPT), dim=1)

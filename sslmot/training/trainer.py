@@ -64,14 +64,14 @@ class _Inputs(NamedTuple):
     """A batch for a method.
 
     Attributes:
-        batch: The whole.
-        views: Both views of this process's share, and their relation to the whole.
-        known: What else the method is told.
+        views: Both views of this process's share, and their relation to the whole batch.
+        more: What else the method is told of them.
+        crops: (2 m,) int64, crops of the first views of the whole batch, then of the second.
     """
 
-    batch: Batch
     views: tuple[Tensor, Tensor, Tensor | None]
-    known: dict[str, Any]
+    more: dict[str, Any]
+    crops: npt.NDArray[np.int64]
 
 
 def train(
@@ -259,7 +259,7 @@ class _Trainer(Run):
         self.initial: dict[str, Tensor] = {}  # of the backbone, if they stay in the encoder
         self.teacher = Encoder.load(config.teacher, device=self.device) if config.teacher else None
         self.lessons: Tensor | None = None  # (N, D) unit features of the teacher
-        self.proxies: Proxies | None = None  # as soon as the encoder knows people
+        self.proxies: Proxies | None = None  # after the first epochs
         self.linked, self.held = crops, np.empty(0, np.int64)
         self.best = -math.inf
         if config.held_out:
@@ -315,7 +315,7 @@ class _Trainer(Run):
             self.identities = found.numpy()
             if "proxies" in saved.tensors:
                 self.proxies = self._proxies(self.identities)
-                self.proxies.means = saved.state("proxies", self.proxies.means)
+                self.proxies.means = saved.state("proxies", self.proxies.means).clone()
         super().restore(saved)
 
     def run(self) -> None:
@@ -395,23 +395,24 @@ class _Trainer(Run):
 
     def _inputs(self, batch: Batch) -> _Inputs:
         """Return both views of this process's share, and what is known of them, on the device."""
-        whole, batch = batch, batch.share(rank(), world())
-        known: dict[str, Any] = {}
+        mine = batch.share(rank(), world())
+        more: dict[str, Any] = {}
         if self.lessons is not None:
-            known["alike"] = (
-                self.lessons[batch.first] @ self.lessons[whole.second].T,
-                self.lessons[batch.second] @ self.lessons[whole.first].T,
+            more["alike"] = (
+                self.lessons[mine.first] @ self.lessons[batch.second].T,
+                self.lessons[mine.second] @ self.lessons[batch.first].T,
             )
         if self.proxies is not None:
-            relations = (self.proxies.relation(rows) for rows in (batch.first, batch.second))
-            known["proxies"] = (self.proxies.means, *relations)
-        images, others = self.crops.images[batch.first], self.crops.images[batch.second]
+            to_proxies = self.proxies.relation(np.concatenate([mine.first, mine.second]))
+            more["proxies"] = (self.proxies.means, to_proxies)
+        images, others = self.crops.images[mine.first], self.crops.images[mine.second]
         if self.poses is not None:
-            posed = self.poses.full_body[batch.second] | (not self.full_bodies_only)
-            others[posed] = self.poses.draw(batch.second[posed], self.rng)
+            posed = self.poses.full_body[mine.second] | (not self.full_bodies_only)
+            others[posed] = self.poses.draw(mine.second[posed], self.rng)
         view = self._network_input if self.config.views == "poses" else self._augmented
-        relation = None if batch.relation is None else torch.from_numpy(batch.relation)
-        return _Inputs(whole, (view(images), view(others), relation), known)
+        relation = None if mine.relation is None else torch.from_numpy(mine.relation)
+        views = (view(images), view(others), relation)
+        return _Inputs(views, more, np.concatenate([batch.first, batch.second]))
 
     def _augmented(self, images: npt.NDArray[np.uint8]) -> Tensor:
         views: Tensor = self.augmentation(torch.from_numpy(images).to(self.device))
@@ -434,14 +435,13 @@ class _Trainer(Run):
     def _train_step(self, batch: _Inputs, done: float, logged: bool) -> dict[str, float]:
         optimizer = self.optimizers["method"]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-            step: Step = self.module(*batch.views, **batch.known)
+            step: Step = self.module(*batch.views, **batch.more)
         optimizer.zero_grad()
         step.loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         self.method.after_step(done / self.epochs)
         if self.proxies is not None:
-            self.proxies.update(batch.batch.first, gather(step.z))
-            self.proxies.update(batch.batch.second, gather(step.second))
+            self.proxies.update(batch.crops, torch.cat([gather(step.z), gather(step.second)]))
         values = torch.stack([step.loss.detach(), step.same, step.different]).tolist()
         curves = dict(zip(_CURVES, values, strict=True))
         if logged:
@@ -451,10 +451,10 @@ class _Trainer(Run):
         return curves
 
     def _gather_identities(self) -> None:
-        """Compute pseudo-identities by the current features; or by histograms."""
+        """Compute pseudo-identities by the current features, or by histograms; and proxies."""
         identities, features = np.empty(len(self.crops), np.int64), None
-        knows_people = self.epoch > 0 or self.knows_people
         if rank() == 0:
+            knows_people = self.epoch > 0 or self.knows_people
             features = (
                 by_encoder(self.crops.images, self._encoder())
                 if knows_people
@@ -473,11 +473,13 @@ class _Trainer(Run):
             self._say(f"{count} pseudo-identities of {share:.1%} of the crops")
             self._log({"identities/count": count, "identities/share_of_crops": share})
         self.identities = broadcast(torch.from_numpy(identities).to(self.device)).cpu().numpy()
-        if knows_people and _learns_proxies(self.config):
-            self.proxies = self._proxies(self.identities)
+        # Before the first epoch the normalisation of the features does not fit them.
+        if self.epoch > 0 and _learns_proxies(self.config):
+            proxies = self._proxies(self.identities)
             if features is not None:
-                self.proxies.gather(features)
-            broadcast(self.proxies.means)
+                proxies.gather(features)
+            broadcast(proxies.means)
+            self.proxies = proxies if len(proxies.means) > 1 else None
 
     def _proxies(self, identities: Identities) -> Proxies:
         """Return proxies of identities, to be filled."""

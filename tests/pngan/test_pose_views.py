@@ -202,7 +202,7 @@ def views_of(config, data, folder, seed=0):
     run = trainer._Trainer(crops, config, folder, "cpu", False)
     batch = next(run.sampler.epoch(np.random.default_rng(0)))
     run.rng = np.random.default_rng(seed)
-    first, second, _ = run._inputs(batch)
+    first, second, _ = run._inputs(batch).views
     return batch, first, second
 
 

@@ -133,14 +133,13 @@ def test_proxies_are_contrasted_with_both_views():
     generator = torch.Generator().manual_seed(2)
     width = method.encoder.dim
     proxies = torch.randn(5, width, generator=generator)
-    relations = [torch.randint(0, 2, (8, 5), generator=generator) * 2 - 1 for _ in range(2)]
-    for relation in relations:
-        relation[:, 0] = 1
-    relations = [relation.to(torch.int8) for relation in relations]
-    step = method(first, second, proxies=(proxies, *relations))
+    relation = torch.randint(0, 2, (16, 5), generator=generator) * 2 - 1
+    relation[:, 0] = 1
+    relation = relation.to(torch.int8)
+    step = method(first, second, proxies=(proxies, relation))
     alone = method(first, second)
     p = [method.predictor(method.encoder(view)) for view in (first, second)]
-    more = [contrast(*pair) for pair in zip(p, [proxies] * 2, relations, strict=True)]
+    more = [contrast(p[0], proxies, relation[:8]), contrast(p[1], proxies, relation[8:])]
     torch.testing.assert_close(step.loss, alone.loss + sum(more) / 2)
     torch.testing.assert_close(step.second, method.encoder(second))
     assert not any(x.requires_grad for x in (step.z, step.second))

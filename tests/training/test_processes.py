@@ -52,6 +52,7 @@ METHODS = {
     "cosine": ("simsiam", {"projection": (16, 16, 8), "hidden": 8}),
     "acd": ("sslmot", {"projection": (16, 16, 8), "hidden": 8}),
     "contrast": ("sslmot", {"projection": (16, 16, 8), "hidden": 8, "loss": "contrast"}),
+    "proxies": ("sslmot", {"projection": (16, 16, 8), "hidden": 8, "loss": "contrast"}),
     "byol": ("byol", {"hidden": 16, "width": 8}),
     "barlow": ("barlow", {"projection": (16, 16, 8)}),
 }
@@ -93,7 +94,13 @@ def run(kind, name, related):
         method.double().eval()
         batch = torch.randn(2, WORLD * N, 3, 32, 16, generator=generator, dtype=torch.float64)
         parameters = [p for p in method.parameters() if p.requires_grad]
-        loss = method(mine(batch[0]), mine(batch[1]), relation).loss
+        more = {}
+        if name == "proxies":
+            of = torch.randint(0, 4, (2, WORLD * N), generator=generator)
+            near = torch.where(of[..., None] == torch.arange(4), 1, -1).to(torch.int8)
+            means = torch.randn(4, 8, generator=generator, dtype=torch.float64)
+            more = {"proxies": (means, torch.cat([mine(near[0]), mine(near[1])]))}
+        loss = method(mine(batch[0]), mine(batch[1]), relation, **more).loss
     gradients = torch.autograd.grad(loss, parameters)
     return [gather(x.detach()[None]).mean(0) for x in (loss, *gradients)]
 

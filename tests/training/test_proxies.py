@@ -55,6 +55,13 @@ def test_against_loops(seed):
     np.testing.assert_allclose(proxies.means, [means[key] for key in keys], atol=1e-5)
 
 
+def test_crops_of_one_proxy_move_it_once():
+    proxies = Proxies(np.zeros(4, np.int64), np.zeros(4, np.int32), 2, CPU)
+    proxies.gather(np.array([[1, 0]] * 4, np.float32))
+    proxies.update(np.array([0, 1, 0, 2]), torch.tensor([[0.0, 3.0]] * 4))
+    np.testing.assert_allclose(proxies.means, [unit(np.array([0.8, 0.2]))], atol=1e-6)
+
+
 def test_no_identity_has_no_proxy():
     proxies = Proxies(np.full(3, -1), np.arange(3), 4, CPU)
     proxies.gather(np.ones((3, 4), np.float32))

@@ -141,6 +141,32 @@ def test_a_resumed_run_goes_as_one_never_interrupted(run, crops, tmp_path, monke
     assert all(torch.equal(whole[k], resumed[k]) for k in whole)
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"loss": "acd"},
+        {"feature": "backbone"},
+        {"sampler": "pairs"},
+        {"method": "byol", "loss": "contrast", "feature": "backbone"},
+    ],
+)
+def test_other_recipes_have_no_proxies(other):
+    recipe = TrainConfig(sampler="identities")
+    assert trainer._learns_proxies(recipe)
+    assert not trainer._learns_proxies(dataclasses.replace(recipe, **other))
+
+
+@pytest.mark.slow
+def test_a_single_proxy_is_not_contrasted(crops, tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer, "pseudo_identities", lambda *_, **__: np.zeros(64, np.int64))
+    crops = dataclasses.replace(crops, clips=np.zeros(64, np.int32))
+    config = dataclasses.replace(
+        TINY, sampler="identities", loss="contrast", head="norm", refresh=1
+    )
+    trainer.train(crops, config, tmp_path / "run", device="cpu")
+    assert "proxies" not in load_file(tmp_path / "run" / "checkpoint.safetensors")
+
+
 @pytest.mark.processor
 @pytest.mark.slow
 def test_proxies_outlive_an_interruption(crops, tmp_path, monkeypatch):
@@ -247,16 +273,26 @@ def test_the_sampler_follows_the_crops(linked, sampler, crops, tmp_path):
     assert TrainConfig.load(tmp_path / "run" / "config.yaml").sampler == sampler
 
 
+def nearest_is_the_same(encoder, crops):
+    """The share of crops whose nearest shows the same person."""
+    z = np.stack([encoder(image, [[0, 0, 32, 64]])[0] for image in crops.images])
+    z /= np.linalg.norm(z, axis=1, keepdims=True)
+    similar = z @ z.T - 2 * np.eye(len(z))
+    person = np.repeat(np.arange(16), 4)
+    return (person[similar.argmax(axis=1)] == person).mean()
+
+
 @pytest.mark.processor
 @pytest.mark.slow
-def test_learning_lowers_the_loss(crops, tmp_path):
+@pytest.mark.parametrize("refresh", [2, 6])
+def test_learning_lowers_the_loss(refresh, crops, tmp_path):
     config = TrainConfig(
         backbone="resnet18",
         crop_size=(64, 32),
         batch_size=16,
         epochs=6,
         sampler="identities",
-        refresh=6,  # proxies would add a term to the loss
+        refresh=refresh,
         # The simplest recipe, since there are few steps.
         augmentation="both",
         parts=1,
@@ -265,13 +301,10 @@ def test_learning_lowers_the_loss(crops, tmp_path):
     )
     encoder = trainer.train(crops, config, tmp_path / "run", device="cpu")
     loss = scalars(tmp_path / "run")["loss"]
-    # Of seeds 0 to 2 with AVX2 and without, the largest share is .69.
-    assert loss[-1] < 0.85 * loss[0]
-    z = np.stack([encoder(image, [[0, 0, 32, 64]])[0] for image in crops.images])
-    z /= np.linalg.norm(z, axis=1, keepdims=True)
-    similar = z @ z.T - 2 * np.eye(len(z))
-    person = np.repeat(np.arange(16), 4)
-    assert (person[similar.argmax(axis=1)] == person).mean() > 0.9
+    if refresh == 6:  # from the second gathering on proxies add a term
+        # Of seeds 0 to 2 with AVX2 and without, the largest share is .69.
+        assert loss[-1] < 0.85 * loss[0]
+    assert nearest_is_the_same(encoder, crops) > 0.9
 
 
 @pytest.mark.slow
