@@ -272,9 +272,8 @@ class Encoder:
     @property
     def dim(self) -> int:
         """Width of a feature."""
-        if self.config.feature == "projection" and self.config.projection is not None:
-            return (self.network.backbone.dim, *self.config.projection)[-1]
-        return self.network.backbone.dim
+        network = self.network
+        return network.dim if self.config.feature == "projection" else network.backbone.dim
 
     def __call__(self, frame: ArrayLike, boxes: ArrayLike) -> Any:
         """Embed each box.

@@ -55,6 +55,7 @@ from sslmot.training.spread import spread
 from sslmot.training.validation import hold_out, separation
 
 Identities: TypeAlias = npt.NDArray[np.int64]
+
 _SOME = 512  # crops to spread the features by
 _CURVES = ("loss", "affinity/same", "affinity/different")
 _BATCH = 256  # pairs that config.learning_rate refers to
