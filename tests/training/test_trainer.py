@@ -157,6 +157,31 @@ def test_other_recipes_have_no_proxies(other):
 
 
 @pytest.mark.slow
+def test_processes_share_the_proxies(crops, tmp_path, monkeypatch):
+    """The first one's are sent to all, and move by the features of all, once a step."""
+    sent, gathered, moved = [], [], []
+    update = trainer.Proxies.update
+
+    def moves(self, of, z):
+        moved.append((self.means, of, z))
+        update(self, of, z)
+
+    monkeypatch.setattr(trainer, "broadcast", lambda x: (sent.append(x), x)[1])
+    monkeypatch.setattr(trainer, "gather", lambda x: (gathered.append(x), 2 * x)[1])
+    monkeypatch.setattr(trainer.Proxies, "update", moves)
+    config = dataclasses.replace(
+        TINY, sampler="identities", loss="contrast", head="norm", refresh=1
+    )
+    trainer.train(crops, config, tmp_path / "run", device="cpu")
+    assert [x.ndim for x in sent] == [1, 1, 2]
+    assert moved
+    for k, (means, of, z) in enumerate(moved):
+        assert means is sent[2]
+        assert len(of) == 32
+        assert torch.equal(z, 2 * torch.cat(gathered[2 * k : 2 * k + 2]))
+
+
+@pytest.mark.slow
 def test_a_single_proxy_is_not_contrasted(crops, tmp_path, monkeypatch):
     monkeypatch.setattr(trainer, "pseudo_identities", lambda *_, **__: np.zeros(64, np.int64))
     crops = dataclasses.replace(crops, clips=np.zeros(64, np.int32))
